@@ -1,0 +1,46 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# GNU make on a 2-core machine: the tests start servers and browsers of their own, more workers only make them wait.
+WORKERS ?= auto
+DEMO ?=
+BENCH ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench cluster-tools clean
+
+help: ## Say what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bot]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bot,apprise,dev]'
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo ## Start a local Slack, the bot and a gated run, and print the address to open
+	$(BIN)/hitl-bot demo $(if $(filter auto,$(DEMO)),--auto)
+
+test: $(VENV)/.dev ## Run every test that this machine can run
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+
+lint: $(VENV)/.dev ## Check style, types and the direction of the imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## Measure, print a table and write JSON
+	$(BIN)/python -m benchmarks $(BENCH)
+
+cluster-tools: ## Build etcd and kube-apiserver for tests/cluster into a cache folder (needs Go)
+	tests/cluster/tools/build
+
+clean: ## Remove everything that was made
+	rm -rf $(VENV) build dist *.egg-info
