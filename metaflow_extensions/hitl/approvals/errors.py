@@ -36,3 +36,81 @@ class StoreUnavailable(StoreError):
 
 class StoreUnfit(StoreError):
     """The store overwrites where it must refuse, so two answers could both win. It can't be used."""
+
+
+# The record.
+
+
+class RecordError(HitlError):
+    """The record can't be used. The gate stays closed."""
+
+
+class NoSuchApproval(RecordError):
+    """No approval has this id."""
+
+    def __init__(self, approval_id: str, store_url: str) -> None:
+        super().__init__(
+            f"No approval {approval_id} in {store_url}. `hitl list --all` shows the ones that there are; "
+            "if it should be there, compare METAFLOW_HITL_ROOT on both sides."
+        )
+
+
+class AmbiguousId(RecordError):
+    """Several approvals begin like this."""
+
+    def __init__(self, beginning: str, ids: list[str]) -> None:
+        super().__init__(f"{beginning} is the beginning of several approvals: {', '.join(ids)}, … Give more of the id.")
+
+
+class CorruptRecord(RecordError):
+    """A version can't be read. The gate stays closed."""
+
+    def __init__(self, key: str, cause: str) -> None:
+        super().__init__(
+            f"The record {key} can't be trusted: {cause}. The gate stays closed; start a new run to ask again."
+        )
+
+
+class NewerFormat(RecordError):
+    """A later release wrote this version."""
+
+    def __init__(self, key: str, found: int, known: int) -> None:
+        super().__init__(
+            f"The record {key} has format {found}, and this release reads up to {known}. Upgrade metaflow-hitl here."
+        )
+
+
+class OtherPathspec(RecordError):
+    """The record under this id is about another task."""
+
+    def __init__(self, approval_id: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"The record {approval_id} is about {found}, not about {expected}. The gate stays closed; "
+            "start a new run to ask again."
+        )
+
+
+class TooManyWriters(RecordError):
+    """Others kept writing versions first."""
+
+    def __init__(self, approval_id: str) -> None:
+        super().__init__(f"Others kept changing {approval_id} at the same moment. Nothing was written; try again.")
+
+
+# People, engines and notifiers.
+
+
+class PeopleUnavailable(HitlError):
+    """Nobody can say who this is or which groups they are in. The decision is refused; the buttons stay."""
+
+
+class EngineUnavailable(HitlError):
+    """The workflow could not be reached. The record stands; the sweeper tries again."""
+
+
+class NotifierUnavailable(HitlError):
+    """The question could not be shown now. The record stands; the sweeper tries again."""
+
+
+class NotifierRefused(HitlError):
+    """The question can't be shown until an operator mends what the message names. The record stands."""

@@ -1,11 +1,17 @@
-"""What the domain asks of the world. The docstrings are promises; one contract suite a port holds every adapter to them."""
+"""What the domain asks of the world.
+
+The docstrings are promises; one contract suite for each port holds every adapter to them.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
+    from datetime import datetime
+
+    from metaflow_extensions.hitl.approvals.record import Approval, Person, Post
 
 
 class Store(Protocol):
@@ -53,4 +59,93 @@ class Store(Protocol):
 
     def check(self) -> None:
         """Prove that a key can be created once and no more; raise StoreUnfit or StoreUnavailable."""
+        ...
+
+
+class Clock(Protocol):
+    """The present, as an aware datetime in UTC."""
+
+    def __call__(self) -> datetime: ...
+
+
+class Engine(Protocol):
+    """What a gate waits in: carries out decisions there. Every call may come twice."""
+
+    def carry_out(self, approval: Approval) -> str:
+        """Let exactly this gate's task start, or fail it, as the decision says.
+
+        Returns
+        -------
+        str
+            Empty when it is done, or was done before. Otherwise why it can never be done (the workflow is gone, or has
+            ended), and what to do: the people who decided read it.
+
+        Raises
+        ------
+        EngineUnavailable
+            It could not be done now and may be tried again.
+        """
+        ...
+
+    def gone(self, approval: Approval) -> str | None:
+        """Say why nothing waits for an answer any more, or None while something may.
+
+        Raises
+        ------
+        EngineUnavailable
+            It can't be known now.
+        """
+        ...
+
+
+class Notifier(Protocol):
+    """A way to reach people."""
+
+    def post(self, approval: Approval) -> Post | None:
+        """Ask the question. Of a question that was posted before, find the message instead of posting it again.
+
+        Returns
+        -------
+        Post, optional
+            Where it stands now, to be updated later. None where nothing is left to update, as in a terminal.
+
+        Raises
+        ------
+        NotifierUnavailable
+            It may be tried again.
+        NotifierRefused
+            It can't succeed before an operator mends what the message names.
+        """
+        ...
+
+    def update(self, approval: Approval, post: Post) -> None:
+        """Show the approval as it stands where it was posted. A medium that can't change what it sent does nothing.
+
+        Raises
+        ------
+        NotifierUnavailable, NotifierRefused
+            As for ``post``.
+        """
+        ...
+
+
+class People(Protocol):
+    """Who somebody is, and which groups they are in. Answers may be some minutes old."""
+
+    def groups_of(self, person: Person, among: Collection[str]) -> frozenset[str]:
+        """Return which of these groups (``@handle`` or ``S…`` id) this person is in.
+
+        Raises
+        ------
+        PeopleUnavailable
+            Nobody can say.
+        """
+        ...
+
+
+class CheckInput(Protocol):
+    """Holds what a person entered to the schema in the record."""
+
+    def __call__(self, schema: dict[str, Any], values: dict[str, Any], /) -> dict[str, Any]:
+        """Return the values typed and in the schema's order; raise InvalidInput with every problem."""
         ...

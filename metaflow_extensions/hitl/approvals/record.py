@@ -1,0 +1,188 @@
+"""What an approval is: frozen values, as they stand in the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec  # noqa: TC001 - the codec reads the annotations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+
+class Verdict(str, Enum):
+    """What was said."""
+
+    APPROVE = "approved"
+    REJECT = "rejected"
+
+
+class Where(str, Enum):
+    """The way in that a decision came by."""
+
+    BUTTON = "button"
+    FORM = "form"
+    SLASH_COMMAND = "slash command"
+    FLOW_CLI = "command line"
+    TIMEOUT = "timeout"
+
+
+class OnTimeout(str, Enum):
+    """What the deadline does to an approval that nobody answered."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    NOTIFY = "notify"
+
+
+class OnReject(str, Enum):
+    """What a rejection does to the gated step."""
+
+    FAIL = "fail"
+    CONTINUE = "continue"
+
+
+class State(str, Enum):
+    """How an approval stands. Only PENDING takes an answer."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+
+
+class Origin(str, Enum):
+    """Who vouches for a person's id."""
+
+    SLACK = "slack"
+    LOCAL = "local"
+    CLOCK = "clock"
+
+
+class EngineKind(str, Enum):
+    """What the gate waits in."""
+
+    LOCAL = "local"
+    ARGO = "argo"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """Somebody who asked or answered; for an expiry, the clock."""
+
+    id: str  # Slack's user id (U…), or a user name of the machine
+    name: str
+    origin: Origin
+    email: str | None = None
+
+
+CLOCK = Person(id="clock", name="the deadline", origin=Origin.CLOCK)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked, of whom, and what happens without an answer."""
+
+    message: str  # formatted with the incoming artifacts; plain text, not yet escaped for any medium
+    schema: dict[str, Any] | None = None  # JSON Schema of the input, fields in the author's order
+    approvers: tuple[str, ...] = ()  # nobody named: everybody who sees the question
+    notifiers: tuple[str, ...] = ()
+    channel: str | None = None
+    timeout: int | None = None  # seconds
+    on_timeout: OnTimeout = OnTimeout.REJECT
+    on_reject: OnReject = OnReject.FAIL
+    run_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """The place in the flow that waits."""
+
+    engine: EngineKind
+    namespace: str | None = None  # of Kubernetes
+    workflow: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """Where a notifier put the question. ``channel`` and ``ts`` are Slack's; other media leave them out."""
+
+    notifier: str
+    at: datetime
+    channel: str | None = None
+    ts: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """An answer with who, where and when."""
+
+    verdict: Verdict
+    by: Person
+    at: datetime
+    where: Where
+    input: dict[str, Any] = field(default_factory=dict[str, Any])
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closing:
+    """Why an approval can't be answered any more although nobody answered it."""
+
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """Every effect carried out. ``problem`` says why the run could not go on, and what to do."""
+
+    at: datetime
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approval:
+    """The question about one task, with all that came of it. All times are aware, in UTC."""
+
+    id: str
+    pathspec: Pathspec
+    question: Question
+    gate: Gate
+    requester: Person
+    requested_at: datetime
+    deadline: datetime | None = None
+    posts: tuple[Post, ...] = ()
+    decision: Decision | None = None
+    closing: Closing | None = None
+    settlement: Settlement | None = None
+    # What a later release wrote and this one does not know is carried along, never dropped.
+    unknown: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def state(self) -> State:
+        if self.decision is None:
+            return State.PENDING if self.closing is None else State.SUPERSEDED
+        if self.decision.where is Where.TIMEOUT and self.decision.verdict is Verdict.REJECT:
+            return State.EXPIRED
+        return State.APPROVED if self.decision.verdict is Verdict.APPROVE else State.REJECTED
+
+    @property
+    def lets_run(self) -> bool:
+        """Whether the gated step may start: approved, or rejected with ``on_reject="continue"``."""
+        if self.decision is None:
+            return False
+        return self.decision.verdict is Verdict.APPROVE or self.question.on_reject is OnReject.CONTINUE
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether the deadline has come and decides. With ``on_timeout="notify"`` it never does."""
+        return self.deadline is not None and self.question.on_timeout is not OnTimeout.NOTIFY and now >= self.deadline
+
+    @property
+    def seconds_to_decide(self) -> float | None:
+        return None if self.decision is None else (self.decision.at - self.requested_at).total_seconds()

@@ -1,0 +1,96 @@
+"""Why a decision is not taken. Each message is what the person reads, in Slack or in a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.record import Decision, State
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from metaflow_extensions.hitl.approvals.record import Approval, Person
+
+
+class ApprovalError(HitlError):
+    """A decision was refused. The record is as it was."""
+
+    def __init__(self, approval: Approval, words: str) -> None:
+        super().__init__(words)
+        self.approval = approval
+
+
+class AlreadyDecided(ApprovalError):
+    """Somebody else gave another answer first."""
+
+    def __init__(self, approval: Approval, standing: Decision, now: datetime) -> None:
+        ago = in_words((now - standing.at).total_seconds())
+        why = f' with the reason "{standing.reason}"' if standing.reason else ""
+        super().__init__(
+            approval,
+            f"{approval.id} was {standing.verdict.value} by {standing.by.name} {ago} ago{why}. That stands; "
+            "start a new run to ask again.",
+        )
+        self.standing = standing
+
+
+class TooLate(ApprovalError):
+    """The deadline came first."""
+
+    def __init__(self, approval: Approval) -> None:
+        then = f"{approval.deadline:%Y-%m-%d %H:%M} UTC" if approval.deadline else "its deadline"
+        outcome = {State.EXPIRED: ", rejected", State.APPROVED: ", approved"}.get(approval.state, "")
+        super().__init__(approval, f"{approval.id} closed at {then}{outcome}. Start a new run to ask again.")
+
+
+class Superseded(ApprovalError):
+    """The approval was closed without an answer."""
+
+    def __init__(self, approval: Approval) -> None:
+        why = approval.closing.reason if approval.closing else "the run is gone"
+        super().__init__(approval, f"{approval.id} takes no answer any more: {why}.")
+
+
+class NotAllowed(ApprovalError):
+    """This person may not decide this approval."""
+
+    def __init__(self, approval: Approval, person: Person, why: str) -> None:
+        super().__init__(approval, f"{person.name} can't decide {approval.id}: {why}")
+        self.person = person
+
+
+class ReasonMissing(ApprovalError):
+    """A rejection needs a reason: the requester reads it, and the run fails with it."""
+
+    def __init__(self, approval: Approval) -> None:
+        super().__init__(
+            approval, f"Rejecting {approval.id} needs a reason: the requester reads it, and the run fails with it."
+        )
+
+
+class StillPending(ApprovalError):
+    """The gate was opened from outside, and nobody has answered."""
+
+    def __init__(self, approval: Approval) -> None:
+        super().__init__(
+            approval,
+            f"Nobody has approved {approval.id} ({approval.pathspec}), so this step does not run. Resuming the "
+            "workflow is not an answer. Start a new run, and approve that in Slack or with "
+            "`python FLOW.py hitl approve ID`.",
+        )
+
+
+class Rejected(ApprovalError):
+    """The gate is closed for good."""
+
+    def __init__(self, approval: Approval) -> None:
+        decision = approval.decision
+        if decision is None or approval.state is State.EXPIRED:
+            waited = in_words(approval.question.timeout or 0)
+            words = f"{approval.id} expired: nobody answered in {waited}, so the step does not run."
+        else:
+            reason = f': "{decision.reason}"' if decision.reason else ""
+            words = f"{approval.id} was rejected by {decision.by.name}{reason}. The step does not run."
+        super().__init__(approval, words)

@@ -1,0 +1,109 @@
+"""What may follow what: pure functions from a record and a wish to the next record, or a refusal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals.errors import OtherPathspec
+from metaflow_extensions.hitl.approvals.record import (
+    CLOCK,
+    Approval,
+    Closing,
+    Decision,
+    OnTimeout,
+    Settlement,
+    Verdict,
+    Where,
+)
+from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ReasonMissing, Superseded, TooLate
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from metaflow_extensions.hitl.approvals.pathspec import Pathspec
+    from metaflow_extensions.hitl.approvals.record import Gate, Person, Post, Question
+
+
+def request(pathspec: Pathspec, question: Question, gate: Gate, requester: Person, now: datetime) -> Approval:
+    """Build the first version. The deadline is counted from now and never moves."""
+    return Approval(
+        id=pathspec.approval_id,
+        pathspec=pathspec,
+        question=question,
+        gate=gate,
+        requester=requester,
+        requested_at=now,
+        deadline=now + timedelta(seconds=question.timeout) if question.timeout else None,
+    )
+
+
+def decide(approval: Approval, decision: Decision) -> Approval:
+    """Take a person's decision.
+
+    The same answer twice is fine and changes nothing. Another one is a conflict: the first stands.
+
+    Raises
+    ------
+    AlreadyDecided, TooLate, Superseded, ReasonMissing
+        Nothing changes.
+    """
+    standing = approval.decision
+    if standing is not None:
+        # Judge by the decision that stands: a second click must be neither a conflict nor late.
+        if standing.where is Where.TIMEOUT:
+            raise TooLate(approval)
+        if not same_answer(standing, decision):
+            raise AlreadyDecided(approval, standing, decision.at)
+        return approval
+    if approval.closing is not None:
+        raise Superseded(approval)
+    if approval.is_due(decision.at):
+        raise TooLate(approval)
+    if decision.verdict is Verdict.REJECT and not decision.reason.strip():
+        raise ReasonMissing(approval)
+    return replace(approval, decision=decision)
+
+
+def same_answer(standing: Decision, decision: Decision) -> bool:
+    """Whether two decisions say the same thing. Why somebody rejected as well makes no difference."""
+    if standing.verdict is not decision.verdict:
+        return False
+    return standing.verdict is Verdict.REJECT or standing.input == decision.input
+
+
+def expire(approval: Approval, now: datetime) -> Approval:
+    """Let the deadline decide, if it has come and nobody did before; otherwise change nothing."""
+    if approval.decision is not None or approval.closing is not None or not approval.is_due(now):
+        return approval
+    verdict = Verdict.APPROVE if approval.question.on_timeout is OnTimeout.APPROVE else Verdict.REJECT
+    return replace(approval, decision=Decision(verdict=verdict, by=CLOCK, at=now, where=Where.TIMEOUT))
+
+
+def close(approval: Approval, reason: str, now: datetime) -> Approval:
+    """Close an approval that nobody can answer any more because its run is gone."""
+    if approval.decision is not None or approval.closing is not None:
+        return approval
+    return replace(approval, closing=Closing(at=now, reason=reason))
+
+
+def posted(approval: Approval, post: Post) -> Approval:
+    """Note where a notifier put the question. The first place stands: a second post would be a second message."""
+    if any(known.notifier == post.notifier for known in approval.posts):
+        return approval
+    return replace(approval, posts=(*approval.posts, post))
+
+
+def settle(approval: Approval, now: datetime, problem: str = "") -> Approval:
+    """Note that every effect of the decision, or of the closing, is carried out."""
+    if approval.settlement is not None or (approval.decision is None and approval.closing is None):
+        return approval
+    return replace(approval, settlement=Settlement(at=now, problem=problem))
+
+
+def belongs_to(approval: Approval, pathspec: Pathspec) -> Approval:
+    """Return the approval if it is about this task; raise OtherPathspec otherwise."""
+    if approval.pathspec != pathspec:
+        raise OtherPathspec(approval.id, str(pathspec), str(approval.pathspec))
+    return approval

@@ -1,0 +1,246 @@
+"""What can be done with an approval. Every way in ends here, and everything these touch is handed in.
+
+The order of effects is always: the record, the workflow, the messages, settled. Each is idempotent and each may be
+the last before a crash; the sweeper finishes what it finds open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError, NotifierRefused, NotifierUnavailable
+from metaflow_extensions.hitl.approvals.permission import check_may_decide
+from metaflow_extensions.hitl.approvals.record import Decision, Verdict
+from metaflow_extensions.hitl.approvals.refusals import Rejected, StillPending, Superseded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
+    from metaflow_extensions.hitl.approvals.pathspec import Pathspec
+    from metaflow_extensions.hitl.approvals.ports import CheckInput, Clock, Engine, Notifier, People
+    from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Person, Question, Where
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a person says: verdict, input, reason."""
+
+    verdict: Verdict
+    input: dict[str, Any] = field(default_factory=dict[str, Any])
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """An approval after a use case, and what could not be done yet. The sweeper does it later."""
+
+    approval: Approval
+    pending: tuple[HitlError, ...] = ()
+
+
+class UseCases:
+    """Ask, decide, settle, and open the gate.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where the records are.
+    engines : Mapping[EngineKind, Engine]
+        What carries decisions out here. An approval whose engine is not here stays open for who has it.
+    notifiers : Mapping[str, Notifier]
+        By the name that the question asks for. One that is not here is left to the bot.
+    people : People
+        Who is in which group.
+    check_input : CheckInput
+        Holds an input to its schema.
+    clock : Clock
+        The present.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        engines: Mapping[EngineKind, Engine],
+        notifiers: Mapping[str, Notifier],
+        people: People,
+        check_input: CheckInput,
+        clock: Clock,
+    ) -> None:
+        self.ledger = ledger
+        self.engines = engines
+        self.notifiers = notifiers
+        self.people = people
+        self.check_input = check_input
+        self.clock = clock
+
+    # Asking.
+
+    def ask(self, pathspec: Pathspec, question: Question, gate: Gate, requester: Person) -> Outcome:
+        """Record the question and post it. Asking again about the same task finds what is there.
+
+        Raises
+        ------
+        StoreError, RecordError
+            Nothing was asked. What a notifier could not do is in the outcome instead: the record stands.
+        """
+        entry = self.ledger.begin(rules.request(pathspec, question, gate, requester, self.clock()))
+        if entry.approval.decision is not None or entry.approval.closing is not None:
+            return Outcome(approval=entry.approval)
+        return self.post(entry)
+
+    def post(self, entry: Entry) -> Outcome:
+        """Post a question with every notifier that did not yet, as far as it is here."""
+        failed: list[HitlError] = []
+        for name in unposted(entry.approval):
+            notifier = self.notifiers.get(name)
+            if notifier is None:
+                continue
+            try:
+                post = notifier.post(entry.approval)
+            except (NotifierUnavailable, NotifierRefused) as error:
+                failed.append(error)
+                continue
+            if post is not None:
+                change = partial(rules.posted, post=post)
+                entry = self.ledger.update(entry.approval.id, "posted", self.clock(), change, seen=entry)
+        return Outcome(approval=entry.approval, pending=tuple(failed))
+
+    # Deciding.
+
+    def decide(self, approval_id: str, answer: Answer, *, who: Person, where: Where) -> Outcome:
+        """Take an answer, and carry it out.
+
+        Raises
+        ------
+        ApprovalError
+            The answer is refused; the record is as it was.
+        InvalidInput
+            The input does not fit the schema; likewise.
+        PeopleUnavailable, StoreError, RecordError
+            It can't be known whether the answer counts; likewise.
+        """
+        seen = self.ledger.read(approval_id)
+        decision = Decision(
+            verdict=answer.verdict,
+            by=who,
+            at=self.clock(),
+            where=where,
+            input=answer.input,
+            reason=answer.reason.strip(),
+        )
+        if seen.approval.decision is None and seen.approval.closing is None:
+            check_may_decide(seen.approval, who, self.people)
+        decision = replace(decision, input=self.checked(seen.approval, decision))
+        entry = self.ledger.update(
+            approval_id, "decided", decision.at, lambda approval: rules.decide(approval, decision), seen=seen
+        )
+        return self.carry_out(entry)
+
+    def checked(self, approval: Approval, decision: Decision) -> dict[str, Any]:
+        """Return the input as the record keeps it. Without a schema any object will do; a rejection has none."""
+        if decision.verdict is Verdict.REJECT:
+            return {}
+        schema = approval.question.schema
+        return decision.input if schema is None else self.check_input(schema, decision.input)
+
+    def expire(self, entry: Entry) -> Outcome:
+        """Let the deadline decide, if it has come, and carry it out."""
+        now = self.clock()
+        expired = self.ledger.update(
+            entry.approval.id, "expired", now, lambda approval: rules.expire(approval, now), seen=entry
+        )
+        return Outcome(approval=expired.approval) if expired.approval.decision is None else self.carry_out(expired)
+
+    def close(self, entry: Entry, reason: str) -> Outcome:
+        """Close an approval that nobody can answer any more, and show it."""
+        now = self.clock()
+        closed = self.ledger.update(
+            entry.approval.id, "closed", now, lambda approval: rules.close(approval, reason, now), seen=entry
+        )
+        return self.carry_out(closed)
+
+    # Settling.
+
+    def carry_out(self, entry: Entry) -> Outcome:
+        """Do what a decision, or a closing, asks for: the workflow, the messages, settled. Again is fine."""
+        approval = entry.approval
+        if approval.settlement is not None:
+            self.ledger.finish(approval)
+            return Outcome(approval=approval)
+        pending: list[HitlError] = []
+        problem = ""
+        if approval.decision is not None:
+            engine = self.engines.get(approval.gate.engine)
+            if engine is None:
+                pending.append(EngineUnavailable(f"The bot carries out what was decided about {approval.id}."))
+            else:
+                try:
+                    problem = engine.carry_out(approval)
+                except EngineUnavailable as error:
+                    pending.append(error)
+            self.ledger.note_decided(approval)
+        now = self.clock()
+        shown = approval if pending else rules.settle(approval, now, problem)
+        pending += self._show(shown)
+        if pending:
+            return Outcome(approval=approval, pending=tuple(pending))
+        settled = self.ledger.update(
+            approval.id, "settled", now, lambda newest: rules.settle(newest, now, problem), seen=entry
+        )
+        self.ledger.finish(approval)
+        return Outcome(approval=settled.approval)
+
+    def _show(self, approval: Approval) -> list[HitlError]:
+        failed: list[HitlError] = []
+        for post in approval.posts:
+            notifier = self.notifiers.get(post.notifier)
+            if notifier is None:
+                failed.append(NotifierUnavailable(f"The bot updates the message of {approval.id}."))
+                continue
+            try:
+                notifier.update(approval, post)
+            except NotifierUnavailable as error:
+                failed.append(error)
+            except NotifierRefused:
+                # The message is gone or its channel archived: the run must not wait for that, and nobody can see it.
+                continue
+        return failed
+
+    # The gate.
+
+    def open_gate(self, pathspec: Pathspec) -> Approval:
+        """Return the approval whose task may start now.
+
+        Raises
+        ------
+        StillPending, Rejected, Superseded
+            It may not.
+        StoreError, RecordError
+            It can't be known, so it may not.
+        """
+        entry = self.ledger.read(pathspec.approval_id)
+        approval = rules.belongs_to(entry.approval, pathspec)
+        if approval.decision is None and approval.is_due(self.clock()):
+            # The engine's own clock opened the gate before the sweeper came: the record decides, as always.
+            approval = self.expire(entry).approval
+        return passed(approval)
+
+
+def unposted(approval: Approval) -> tuple[str, ...]:
+    """Return the notifiers that the question asks for and that have not posted it."""
+    known = {post.notifier for post in approval.posts}
+    return tuple(name for name in approval.question.notifiers if name not in known)
+
+
+def passed(approval: Approval) -> Approval:
+    """Return the approval if its task may start; raise StillPending, Rejected or Superseded otherwise."""
+    if approval.decision is None:
+        raise StillPending(approval) if approval.closing is None else Superseded(approval)
+    if not approval.lets_run:
+        raise Rejected(approval)
+    return approval
