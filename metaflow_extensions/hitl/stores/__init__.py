@@ -1,0 +1,77 @@
+"""Where approvals are kept: an S3 bucket, a directory, or memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from metaflow_extensions.hitl.approvals.errors import StoreError
+from metaflow_extensions.hitl.stores import keys
+from metaflow_extensions.hitl.stores.directory import DirectoryStore
+from metaflow_extensions.hitl.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from metaflow_extensions.hitl.approvals.ports import Store
+
+__all__ = ["BadRoot", "DirectoryStore", "MemoryStore", "open_store"]
+
+_ACCEPTED = "METAFLOW_HITL_ROOT accepts s3://bucket/prefix, a path, or file:///path"
+
+
+class BadRoot(StoreError):
+    """The root names no place where approvals can be kept."""
+
+    def __init__(self, root: str, fault: str) -> None:
+        super().__init__(f"Approvals can't be kept in {root!r}: {fault}. {_ACCEPTED}.")
+
+
+def open_store(root: str, *, s3_client: Any = None) -> Store:
+    """Open the store at a root, without a look at what is there; ``check`` has one.
+
+    Parameters
+    ----------
+    root : str
+        ``s3://bucket/prefix``, ``file:///path`` or a path, in which ``~`` is the home directory.
+    s3_client : Any
+        A boto3 S3 client to use for ``s3://``, such as Metaflow's own. By default a new one.
+
+    Raises
+    ------
+    BadRoot
+        It is something else. The message names what is accepted.
+    """
+    scheme, separator, rest = root.partition("://")
+    if not root.strip():
+        raise BadRoot(root, "it is empty")
+    if not separator:
+        return DirectoryStore(Path(root).expanduser())
+    if scheme == "file":
+        return DirectoryStore(_file_path(root))
+    if scheme == "s3":
+        return _open_s3(root, rest, s3_client)
+    raise BadRoot(root, f"{scheme}:// is not supported")
+
+
+def _file_path(root: str) -> Path:
+    parts = urlsplit(root)
+    if parts.netloc not in {"", "localhost"}:
+        raise BadRoot(root, f"{parts.netloc} would be another machine; after file:// comes a third slash")
+    path = Path(unquote(parts.path))
+    if not path.is_absolute():
+        raise BadRoot(root, "its path is empty")
+    return path
+
+
+def _open_s3(root: str, rest: str, client: Any) -> Store:
+    bucket, _, prefix = rest.partition("/")
+    prefix = prefix.strip("/")
+    if not bucket:
+        raise BadRoot(root, "it names no bucket")
+    # A bucket may well have folders whose names begin with a dot; only what is left of `.` and `..` is no name.
+    if not all(keys.is_part(part.lstrip(".")) for part in f"{bucket}/{prefix}".rstrip("/").split("/")):
+        raise BadRoot(root, "a part of it is empty, too long, or holds dots alone or control characters")
+    # boto3 takes a second to import, which a flow on a directory should not pay for.
+    from metaflow_extensions.hitl.stores import s3  # noqa: PLC0415  (see above)
+
+    return s3.S3Store(s3.s3_client() if client is None else client, bucket, prefix)

@@ -1,0 +1,72 @@
+"""Which keys every store takes: the same ones, so that records can move from one store to another."""
+
+from __future__ import annotations
+
+from unicodedata import category
+
+from metaflow_extensions.hitl.approvals.errors import BadKey
+
+LONGEST_PART = 255
+"""Bytes of UTF-8 between two slashes: what a file name may have on the usual file systems (NAME_MAX)."""
+
+LONGEST_KEY = 1024
+"""Bytes of UTF-8, with the store's own prefix: what S3 takes (Amazon S3 User Guide, "Naming Amazon S3 objects")."""
+
+_SHOWN = 120
+
+
+def checked(key: str) -> str:
+    """Return the key as it came.
+
+    Raises
+    ------
+    BadKey
+        A part between slashes is empty, begins with a dot, holds a control character or is longer than
+        ``LONGEST_PART``; or the whole is longer than ``LONGEST_KEY``.
+    """
+    for part in key.split("/"):
+        _check_part(part, key)
+    return _check_length(key)
+
+
+def checked_prefix(prefix: str) -> str:
+    """Return the prefix as it came: as ``checked``, but its last part may be the beginning of one, or empty."""
+    *parts, rest = prefix.split("/")
+    for part in parts:
+        _check_part(part, prefix)
+    if rest:
+        _check_part(rest, prefix)
+    return _check_length(prefix)
+
+
+def is_part(name: str) -> bool:
+    """Tell whether a key can have this between two slashes; a file that somebody else left may not."""
+    return not _fault(name)
+
+
+def _check_part(part: str, key: str) -> None:
+    if fault := _fault(part):
+        raise BadKey(f"{_shown(key)} can't be a key: {fault}.")
+
+
+def _check_length(key: str) -> str:
+    if (length := len(key.encode())) > LONGEST_KEY:
+        raise BadKey(f"{_shown(key)} can't be a key: it has {length} bytes, and {LONGEST_KEY} is the most.")
+    return key
+
+
+def _fault(part: str) -> str:
+    if not part:
+        return "it is empty, or a slash stands first, last or next to another"
+    if part.startswith("."):
+        # `.` and `..` lead elsewhere on a disk; the other names with a dot are for a store's own use.
+        return "a part of it begins with a dot"
+    if any(category(character) in {"Cc", "Cs"} for character in part):
+        return "it holds a control character or half of a surrogate pair"
+    if len(part.encode()) > LONGEST_PART:
+        return f"a part of it is longer than {LONGEST_PART} bytes"
+    return ""
+
+
+def _shown(key: str) -> str:
+    return ascii(key if len(key) <= _SHOWN else key[:_SHOWN] + "…")
