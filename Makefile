@@ -7,10 +7,10 @@ DEMO ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench cluster-tools clean
+.PHONY: help demo test lint bench cluster-tools s3-tools clean
 
 help: ## Say what can be made
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,8 +39,11 @@ lint: $(VENV)/.dev ## Check style, types and the direction of the imports
 bench: $(VENV)/.dev ## Measure, print a table and write JSON
 	$(BIN)/python -m benchmarks $(BENCH)
 
-cluster-tools: ## Build etcd and kube-apiserver for tests/cluster into a cache folder (needs Go)
-	tests/cluster/tools/build
+cluster-tools: ## Build etcd, kube-apiserver and kubectl for the tests into a cache folder (needs Go)
+	@$(PYTHON) tests/tools/build.py etcd kubernetes
+
+s3-tools: ## Build an S3 server for the tests into a cache folder (needs Go)
+	@$(PYTHON) tests/tools/build.py versitygw
 
 clean: ## Remove everything that was made
 	rm -rf $(VENV) build dist *.egg-info
