@@ -18,10 +18,14 @@ def check_may_decide(approval: Approval, person: Person, people: People) -> None
     Raises
     ------
     NotAllowed
-        The person is none of them.
+        The person is none of them, or is of a kind that never decides.
     PeopleUnavailable
-        It takes a group's members to know, and nobody can say.
+        It takes Slack to know, and Slack can't say.
     """
+    # Only Slack has guests and strangers; who has an account on the machine is the machine's own affair.
+    bar = people.barred(person) if person.origin is Origin.SLACK else None
+    if bar is not None:
+        raise NotAllowed(approval, person, bar)
     approvers = approval.question.approvers
     if not approvers or _named(person, approvers):
         return

@@ -132,6 +132,16 @@ class Notifier(Protocol):
 class People(Protocol):
     """Who somebody is, and which groups they are in. Answers may be some minutes old."""
 
+    def barred(self, person: Person) -> str | None:
+        """Say why this person never decides anything (a guest, a bot, somebody of another workspace), or None.
+
+        Raises
+        ------
+        PeopleUnavailable
+            Nobody can say.
+        """
+        ...
+
     def groups_of(self, person: Person, among: Collection[str]) -> frozenset[str]:
         """Return which of these groups (``@handle`` or ``S…`` id) this person is in.
 

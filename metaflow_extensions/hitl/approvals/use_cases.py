@@ -112,8 +112,19 @@ class UseCases:
 
     # Deciding.
 
-    def decide(self, approval_id: str, answer: Answer, *, who: Person, where: Where) -> Outcome:
-        """Take an answer, and carry it out.
+    def decide(
+        self, approval_id: str, answer: Answer, *, who: Person, where: Where, seen: Entry | None = None
+    ) -> Outcome:
+        """Take an answer, and carry it out. What it raises is what ``take`` raises."""
+        return self.carry_out(self.take(approval_id, answer, who=who, where=where, seen=seen))
+
+    def take(self, approval_id: str, answer: Answer, *, who: Person, where: Where, seen: Entry | None = None) -> Entry:
+        """Take an answer into the record, and leave carrying it out to the caller, who may owe a reply before.
+
+        Parameters
+        ----------
+        seen : Entry, optional
+            What the caller holds of this approval: spares reading it when it is still the newest.
 
         Raises
         ------
@@ -124,7 +135,7 @@ class UseCases:
         PeopleUnavailable, StoreError, RecordError
             It can't be known whether the answer counts; likewise.
         """
-        seen = self.ledger.read(approval_id)
+        seen = seen or self.ledger.read(approval_id)
         decision = Decision(
             verdict=answer.verdict,
             by=who,
@@ -136,10 +147,9 @@ class UseCases:
         if seen.approval.decision is None and seen.approval.closing is None:
             check_may_decide(seen.approval, who, self.people)
         decision = replace(decision, input=self.checked(seen.approval, decision))
-        entry = self.ledger.update(
+        return self.ledger.update(
             approval_id, "decided", decision.at, lambda approval: rules.decide(approval, decision), seen=seen
         )
-        return self.carry_out(entry)
 
     def checked(self, approval: Approval, decision: Decision) -> dict[str, Any]:
         """Return the input as the record keeps it. Without a schema any object will do; a rejection has none."""

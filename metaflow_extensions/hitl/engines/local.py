@@ -1,0 +1,20 @@
+"""A local run: the process that waits watches the record itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metaflow_extensions.hitl.approvals.record import Approval
+
+
+class LocalEngine:
+    """The record is all that a waiting process needs, so there is nothing to carry out and nothing to ask."""
+
+    def carry_out(self, approval: Approval) -> str:  # noqa: ARG002 - the port's signature
+        """Do nothing: the process reads the decision from the record within its poll interval."""
+        return ""
+
+    def gone(self, approval: Approval) -> str | None:  # noqa: ARG002 - the port's signature
+        """Return None: a process that died may be started again by ``resume``, and asks the same question then."""
+        return None
