@@ -1,0 +1,155 @@
+"""The gate as a task meets it: ask and wait on the machine that launched the run, only look inside a pod."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec
+from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, Question
+from metaflow_extensions.hitl.approvals.schema import typed
+from metaflow_extensions.hitl.approvals.waiting import wait
+from metaflow_extensions.hitl.messages import terminal
+from metaflow_extensions.hitl.plugins import root
+from metaflow_extensions.hitl.plugins.message import write_message
+from metaflow_extensions.hitl.plugins.settings import read_settings
+
+if TYPE_CHECKING:
+    from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
+    from metaflow_extensions.hitl.approvals.ledger import Entry
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.use_cases import UseCases
+    from metaflow_extensions.hitl.plugins.question import Ask
+
+# Set by Metaflow in the containers that it starts: there the answer must be in before the container is.
+_CONTAINERS = ("METAFLOW_KUBERNETES_WORKLOAD", "AWS_BATCH_JOB_ID")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedTask:
+    """The task that is about to run."""
+
+    flow: Any
+    step: str
+    run_id: str
+    task_id: str
+    inputs: tuple[Any, ...]  # the datastores of the tasks before it
+    is_join: bool
+    datastore: tuple[str, str | None]  # type and root
+
+    @property
+    def pathspec(self) -> Pathspec:
+        return Pathspec(flow=self.flow.name, run=self.run_id, step=self.step, task=self.task_id)
+
+
+def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval:
+    """Return the approval that lets the task start; raise a HitlError if it may not."""
+    store = root.build_store(*task.datastore)
+    cases = root.build_use_cases(store, _say, Path(sys.argv[0]).name)
+    if any(environ.get(name) for name in _CONTAINERS):
+        return cases.open_gate(task.pathspec)
+    outcome = cases.ask(task.pathspec, question(task, ask), Gate(engine=EngineKind.LOCAL), root.local_person())
+    for problem in outcome.pending:
+        _say(f"The question is recorded, and could not be posted: {problem}")
+    with _closing_when_stopped(cases, cases.ledger.read(outcome.approval.id)):
+        approval = wait(
+            cases,
+            outcome.approval.id,
+            poll_interval=ask.poll_interval or store.poll_interval,
+            sleep=time.sleep,
+            on_trouble=_say_trouble,
+        )
+    _say(terminal.decided(approval))
+    return approval
+
+
+def question(task: GatedTask, ask: Ask) -> Question:
+    """Put the question into words, with the artifacts that come in."""
+    settings = read_settings()
+    pathspec = task.pathspec
+    names: dict[str, Any] = {"run_id": task.run_id, "flow": task.flow.name, "step": task.step}
+    names["inputs" if task.is_join else "self"] = _incoming(task)
+    link = settings.ui_url and settings.ui_url.format(
+        flow=pathspec.flow, run=pathspec.run, step=pathspec.step, task=pathspec.task
+    )
+    return Question(
+        message=write_message(task.step, ask.message, names),
+        schema=ask.schema,
+        approvers=ask.approvers,
+        notifiers=ask.notifiers or settings.notifiers,
+        channel=ask.channel,
+        timeout=ask.timeout,
+        on_timeout=ask.on_timeout,
+        on_reject=ask.on_reject,
+        run_url=link or None,
+    )
+
+
+def hand_over(flow: Any, approval: Approval) -> None:
+    """Give the answer to the step, and keep it as artifacts that can be read without this project."""
+    from metaflow import current  # noqa: PLC0415 - heavy
+
+    decision = approval.decision
+    if decision is None:
+        return
+    schema = approval.question.schema
+    flow.hitl_input = typed(schema, decision.input) if schema else dict(decision.input)
+    url = next((post.url for post in approval.posts if post.url), None)
+    flow.hitl_decision = {
+        "verdict": decision.verdict.value,
+        "decided_by": decision.by.name,
+        "decided_at": decision.at,
+        "reason": decision.reason,
+        "input": dict(decision.input),
+        "approval_id": approval.id,
+        "url": url,
+    }
+    current._update_env({"hitl": SimpleNamespace(**{**flow.hitl_decision, "input": flow.hitl_input})})
+
+
+def _incoming(task: GatedTask) -> Any:
+    if not task.is_join:
+        return task.flow
+    from metaflow.datastore import Inputs  # noqa: PLC0415 - heavy
+
+    def as_flow(datastore: Any) -> Any:
+        clone = task.flow.__class__(use_cli=False)
+        clone._set_datastore(datastore)
+        return clone
+
+    return Inputs(as_flow(datastore) for datastore in task.inputs)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - a task's log is its standard output
+
+
+def _say_trouble(error: StoreUnavailable) -> None:
+    _say(f"Still waiting, although the answer can't be looked up right now: {error}")
+
+
+@contextmanager
+def _closing_when_stopped(cases: UseCases, entry: Entry) -> Iterator[None]:
+    """Close the question when the run is stopped: nobody should answer what nobody waits for."""
+
+    def stop(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if in_main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        cases.close(cases.ledger.read(entry.approval.id), "the run was stopped")
+        raise
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,192 @@
+"""``python flow.py hitl …``: the same use cases as the bot's, from a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metaflow._vendor import click
+from metaflow.exception import MetaflowException
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
+
+_HISTORY = 50  # decided approvals of each step that `list --all` shows
+
+
+class NotDone(MetaflowException):
+    """A refusal or a failure, in words for the person who typed the command."""
+
+    headline = "Not done"
+
+
+@click.group()
+def cli() -> None:
+    pass
+
+
+@cli.group(name="hitl", help="Answer for steps that wait for a person.")
+@click.pass_context
+def hitl(ctx: click.Context) -> None:
+    from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415 - every command of a flow imports this module
+
+    datastore = ctx.obj.flow_datastore
+    with _in_words():
+        store = root.build_store(datastore.TYPE, datastore.datastore_root)
+        ctx.obj.hitl = root.build_use_cases(store, click.echo, Path(sys.argv[0]).name)
+
+
+@hitl.command(name="list", help="Show what waits for an answer.")
+@click.option("--all", "everything", is_flag=True, help="Also what was decided, newest first.")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
+@click.pass_obj
+def list_(obj: Any, everything: bool, as_json: bool) -> None:  # noqa: FBT001 - click hands flags over like this
+    from metaflow_extensions.hitl.approvals.errors import RecordError  # noqa: PLC0415
+    from metaflow_extensions.hitl.messages import terminal  # noqa: PLC0415
+
+    cases: UseCases = obj.hitl
+    approvals: list[Approval] = []
+    with _in_words():
+        ids = list(cases.ledger.open_ids())
+        if everything:
+            steps = [node.name for node in obj.graph]
+            decided = [cases.ledger.decided_ids(obj.flow.name, step, limit=_HISTORY) for step in steps]
+            ids += [approval_id for of_step in decided for approval_id in of_step]
+        for entry in cases.ledger.read_many(dict.fromkeys(ids)):
+            if isinstance(entry, RecordError):
+                click.secho(str(entry), fg="yellow", err=True)
+            elif entry.approval.pathspec.flow == obj.flow.name:
+                approvals.append(entry.approval)
+    if not everything:
+        approvals = [approval for approval in approvals if approval.state.value == "pending"]
+    approvals.sort(key=lambda approval: approval.requested_at, reverse=everything)
+    if as_json:
+        click.echo(json.dumps([_summary(approval) for approval in approvals], indent=2, ensure_ascii=False))
+    else:
+        click.echo(terminal.table(approvals, now=cases.clock()))
+
+
+@hitl.command(help="Show one approval, and all that happened to it.")
+@click.argument("approval", metavar="ID")
+@click.pass_obj
+def show(obj: Any, approval: str) -> None:
+    from metaflow_extensions.hitl.messages import terminal  # noqa: PLC0415
+
+    cases: UseCases = obj.hitl
+    with _in_words():
+        trail = cases.ledger.trail(cases.ledger.resolve(approval))
+        click.echo(terminal.shown(trail[-1].approval, [entry.version for entry in trail], now=cases.clock()))
+
+
+@hitl.command(help="Approve, with the input that the step asks for.")
+@click.argument("approval", metavar="ID")
+@click.option("--input", "document", metavar="JSON|@FILE", help="The whole input as a JSON object, or the file it is in.")
+@click.option("--set", "values", metavar="NAME=VALUE", multiple=True, help="One value of the input; may be repeated.")
+@click.pass_obj
+def approve(obj: Any, approval: str, document: str | None, values: tuple[str, ...]) -> None:
+    from metaflow_extensions.hitl.approvals.record import Verdict, Where  # noqa: PLC0415
+    from metaflow_extensions.hitl.approvals.use_cases import Answer  # noqa: PLC0415
+    from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
+
+    cases: UseCases = obj.hitl
+    with _in_words():
+        approval_id = cases.ledger.resolve(approval)
+        schema = cases.ledger.read(approval_id).approval.question.schema
+        entered = {**_document(document), **_values(schema, values)}
+        answer = Answer(verdict=Verdict.APPROVE, input=entered)
+        _report(cases.decide(approval_id, answer, who=root.local_person(), where=Where.FLOW_CLI))
+
+
+@hitl.command(help="Reject. The run fails with the reason.")
+@click.argument("approval", metavar="ID")
+@click.option("--reason", required=True, help="Why; the requester reads it.")
+@click.pass_obj
+def reject(obj: Any, approval: str, reason: str) -> None:
+    from metaflow_extensions.hitl.approvals.record import Verdict, Where  # noqa: PLC0415
+    from metaflow_extensions.hitl.approvals.use_cases import Answer  # noqa: PLC0415
+    from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
+
+    cases: UseCases = obj.hitl
+    with _in_words():
+        answer = Answer(verdict=Verdict.REJECT, reason=reason)
+        approval_id = cases.ledger.resolve(approval)
+        _report(cases.decide(approval_id, answer, who=root.local_person(), where=Where.FLOW_CLI))
+
+
+@hitl.command(help="Prove that nobody changed the record: every version, every hash.")
+@click.argument("approval", metavar="ID")
+@click.pass_obj
+def verify(obj: Any, approval: str) -> None:
+    from metaflow_extensions.hitl.messages import terminal  # noqa: PLC0415
+
+    cases: UseCases = obj.hitl
+    with _in_words():
+        trail = cases.ledger.verify(cases.ledger.resolve(approval))
+        click.echo(terminal.verified([entry.version for entry in trail], trail[-1].digest))
+
+
+def _summary(approval: Approval) -> dict[str, str | None]:
+    return {
+        "id": approval.id,
+        "pathspec": str(approval.pathspec),
+        "state": approval.state.value,
+        "message": approval.question.message,
+        "requested_at": approval.requested_at.isoformat(),
+        "deadline": approval.deadline.isoformat() if approval.deadline else None,
+    }
+
+
+def _document(document: str | None) -> dict[str, Any]:
+    if document is None:
+        return {}
+    text = document
+    if document.startswith("@"):
+        try:
+            text = Path(document[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            raise NotDone(f"--input {document}: the file can't be read: {error}") from error
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise NotDone(f"--input is no JSON: {error}. Quote it for the shell: --input '{{\"name\": \"value\"}}'") from error
+    if not isinstance(value, dict):
+        raise NotDone("--input is JSON, and no object. Write it as '{\"name\": \"value\"}'.")
+    return value
+
+
+def _values(schema: dict[str, Any] | None, values: tuple[str, ...]) -> dict[str, Any]:
+    from metaflow_extensions.hitl.inputs import parse  # noqa: PLC0415 - jsonschema takes 100 ms
+
+    pairs: dict[str, str] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals or not name.strip():
+            raise NotDone(f"--set {value!r} names no value. Write --set NAME=VALUE.")
+        pairs[name.strip()] = text
+    if not pairs:
+        return {}
+    return pairs if schema is None else parse(schema, pairs)
+
+
+def _report(outcome: Outcome) -> None:
+    from metaflow_extensions.hitl.messages import terminal  # noqa: PLC0415
+
+    click.echo(terminal.decided(outcome.approval))
+    for problem in outcome.pending:
+        click.echo(f"  {problem}")
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415
+
+    try:
+        yield
+    except HitlError as error:
+        raise NotDone(str(error)) from error

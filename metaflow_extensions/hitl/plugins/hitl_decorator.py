@@ -1,0 +1,154 @@
+"""``@hitl``: the step does not start until a person has said yes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from metaflow.decorators import StepDecorator, _base_step_decorator
+from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY, MetaflowException, MetaflowExceptionWrapper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.plugins.question import Ask
+
+
+class BadHitl(MetaflowException):
+    """An argument of the decorator can't be used. Nothing was run."""
+
+    headline = "Bad @hitl"
+
+
+class GateClosed(MetaflowException):
+    """The answer, or the lack of one, keeps the step from running."""
+
+    headline = "The gate stays closed"
+
+
+class HitlDecorator(StepDecorator):
+    """Do not start this step until a person has said yes.
+
+    The question is asked in Slack, the answer is a record in object storage, and nothing runs while everybody waits. In the
+    step, ``self.hitl_input`` is what the person entered, and ``current.hitl`` says who decided what, when and why. Both
+    stay as artifacts: ``hitl_input`` and ``hitl_decision``.
+
+    Waiting counts for nothing in ``@timeout``. A retry finds the answer that was given before. A rejected step is not retried,
+    its code does not run, and ``@catch`` does not catch the rejection: the run fails, unless ``on_reject="continue"``.
+
+    Parameters
+    ----------
+    message : str, optional
+        The question, as for ``str.format``, with ``self`` (the artifacts that come in; ``inputs`` in a join), ``flow``, ``step``
+        and ``run_id``. Default: names flow, step and run.
+    input_schema : dict or pydantic model class, optional
+        What the form asks for: names with types, names with settings, a JSON Schema object, or a pydantic model.
+        Default: nothing, approving is one click.
+    approvers : list of str, optional
+        Who may decide: Slack user ids, user groups (``@ml-leads``) or e-mail addresses. Default: everybody in the channel.
+    channel : str, optional
+        Where to ask. Default: ``METAFLOW_HITL_SLACK_CHANNEL``.
+    notifier : str or list of str, optional
+        How to ask: ``slack``, ``terminal``. Default: ``METAFLOW_HITL_NOTIFIER``, or both where there is a bot token.
+    timeout : str or int, default "24h"
+        How long to wait: ``"30m"``, ``"24h"``, ``"7d"``, ``"1h30m"`` or seconds, up to 366 days. None waits for ever.
+    on_timeout : str, default "reject"
+        What the deadline does: ``approve``, ``reject``, or ``notify``, which only reminds and waits on.
+    on_reject : str, default "fail"
+        ``fail`` the step, or ``continue``: it runs and sees ``current.hitl.verdict == "rejected"``.
+    poll_interval : float, optional
+        Seconds between two looks for the answer in a local run. Default: 0.1 for a directory, 1 for S3.
+    """
+
+    name = "hitl"
+    defaults = {  # noqa: RUF012 - Metaflow's contract
+        "message": None,
+        "input_schema": None,
+        "approvers": None,
+        "channel": None,
+        "notifier": None,
+        "timeout": "24h",
+        "on_timeout": "reject",
+        "on_reject": "fail",
+        "poll_interval": None,
+    }
+
+    ask: Ask
+
+    def init(self) -> None:
+        from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415 - not on import of metaflow
+        from metaflow_extensions.hitl.plugins.question import read_arguments  # noqa: PLC0415
+
+        try:
+            self.ask = read_arguments(self.attributes)
+        except HitlError as error:
+            raise BadHitl(str(error)) from error
+        # A pydantic model could not travel in a decorator specification; what it means can.
+        self.attributes["input_schema"] = self.ask.schema
+
+    def step_init(  # noqa: D102
+        self, flow: Any, graph: Any, step_name: str, decorators: Any, environment: Any, flow_datastore: Any, logger: Any
+    ) -> None:
+        from metaflow_extensions.hitl.plugins.message import check_template  # noqa: PLC0415
+
+        self.flow_datastore = flow_datastore
+        self.logger = logger
+        check_template(step_name, self.ask.message)
+        # First, so that waiting comes before a @timeout's alarm, a @secrets' token and a @card's clock.
+        decorators.remove(self)
+        decorators.insert(0, self)
+
+    def task_pre_step(  # noqa: D102
+        self,
+        step_name: str,
+        task_datastore: Any,
+        metadata: Any,
+        run_id: str,
+        task_id: str,
+        flow: Any,
+        graph: Any,
+        retry_count: int,
+        max_user_code_retries: int,
+        ubf_context: Any,
+        inputs: Any,
+    ) -> None:
+        from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415
+        from metaflow_extensions.hitl.plugins import gate  # noqa: PLC0415
+
+        task = gate.GatedTask(
+            flow=flow,
+            step=step_name,
+            run_id=str(run_id),
+            task_id=str(task_id),
+            inputs=tuple(inputs or ()),
+            is_join=graph[step_name].type == "join",
+            datastore=(self.flow_datastore.TYPE, self.flow_datastore.datastore_root),
+        )
+        try:
+            approval = gate.pass_gate(task, self.ask, os.environ)
+        except HitlError as error:
+            self._refuse(flow, graph[step_name], GateClosed(str(error)), getattr(error, "approval", None), retry_count, max_user_code_retries)
+        gate.hand_over(flow, approval)
+
+    def _refuse(
+        self, flow: Any, node: Any, error: Exception, approval: Approval | None, retry_count: int, max_user_code_retries: int
+    ) -> None:
+        from metaflow_extensions.hitl.plugins import gate  # noqa: PLC0415
+
+        if approval is not None and approval.decision is not None:
+            gate.hand_over(flow, approval)
+        catches = any(deco.name == "catch" for deco in node.decorators)
+        if retry_count >= max_user_code_retries and not catches:
+            raise error
+        # An exception would be retried, or handed to @catch, which would let the run go on as if somebody had approved.
+        # Metaflow's own word for "no more attempts" is an exit code.
+        flow._task_ok = False
+        flow._exception = MetaflowExceptionWrapper(error)
+        print(f"{error.headline}: {error}", file=sys.stderr)  # noqa: T201 - a task's log is its standard error
+        raise SystemExit(METAFLOW_EXIT_DISALLOW_RETRY)
+
+
+hitl: Callable[..., Any] = partial(_base_step_decorator, HitlDecorator)

@@ -1,0 +1,72 @@
+"""The question's words, from the author's template and the artifacts that come in."""
+
+from __future__ import annotations
+
+import re
+import string
+from typing import Any
+
+from metaflow.exception import MetaflowException
+
+_VALUE_LENGTH = 500  # characters of one value: enough to decide by, too few to flood a channel
+_MESSAGE_LENGTH = 2_900  # fits a Slack section (3,000) with what escaping adds left to the notifier
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029\ud800-\udfff]")
+
+
+class BadMessage(MetaflowException):
+    """The template names something that is not there."""
+
+    headline = "The message of @hitl can't be written"
+
+
+class _Template(string.Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        text = str(super().format_field(value, format_spec))
+        return text if len(text) <= _VALUE_LENGTH else text[: _VALUE_LENGTH - 1] + "…"
+
+    def convert_field(self, value: Any, conversion: str | None) -> Any:
+        return super().convert_field(value, conversion)  # type: ignore[arg-type] - typeshed leaves None out
+
+
+def check_template(step: str, template: str) -> None:
+    """Refuse what ``str.format`` can't read, when the flow is loaded."""
+    try:
+        list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise BadMessage(f"Step {step}: {template!r} is no template ({error}). Write braces that are meant as {{{{ or }}}}.") from error
+
+
+def write_message(step: str, template: str, names: dict[str, Any]) -> str:
+    """Fill in a template.
+
+    Parameters
+    ----------
+    step : str
+        For the error.
+    template : str
+        As in ``str.format``: ``"Accuracy: {self.accuracy:.1%}. Deploy?"``.
+    names : dict of str to object
+        What it may name: ``self``, in a join ``inputs``, ``run_id``, ``flow``, ``step``.
+
+    Returns
+    -------
+    str
+        At most 2,900 characters, without control characters; each value at most 500. Not escaped for any medium.
+
+    Raises
+    ------
+    BadMessage
+        It names an artifact that is missing, or formats one in a way that it can't be.
+    """
+    try:
+        text = _Template().vformat(template, (), names)
+    except (AttributeError, KeyError, IndexError) as error:
+        missing = getattr(error, "name", None) or (str(error.args[0]) if error.args else str(error))
+        raise BadMessage(
+            f"Step {step}: the template {template!r} names {missing!r}, and nothing of that name comes in. "
+            f"It may name {', '.join(sorted(names))}, and the artifacts of the steps before."
+        ) from error
+    except Exception as error:  # a template runs the formatting code of whatever the artifacts are
+        raise BadMessage(f"Step {step}: the template {template!r} can't be filled in: {error}") from error
+    text = _CONTROL.sub("\ufffd", text).strip()
+    return text if len(text) <= _MESSAGE_LENGTH else text[: _MESSAGE_LENGTH - 1] + "…"

@@ -1,0 +1,100 @@
+"""The plugin's composition root: the one place that reads settings and builds adapters."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.record import EngineKind, Origin, Person
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.engines.local import LocalEngine
+from metaflow_extensions.hitl.plugins.settings import read_settings
+from metaflow_extensions.hitl.stores import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from metaflow_extensions.hitl.approvals.ports import Notifier, Store
+
+
+class SlackKnows:
+    """The people of a machine without Slack: nobody here can say who is in a group."""
+
+    def groups_of(self, person: Person, among: Collection[str]) -> frozenset[str]:
+        raise PeopleUnavailable(f"Only Slack knows whether {person.name} is in {', '.join(sorted(among))}. Answer there.")
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def root_of(datastore_type: str, datastore_root: str | None) -> str:
+    """Say where the records of a flow are."""
+    configured = read_settings().root
+    if configured:
+        return configured
+    if datastore_type == "s3" or datastore_type == "local":
+        return f"{(datastore_root or '').rstrip('/')}/hitl"
+    from metaflow.exception import MetaflowException  # noqa: PLC0415 - only to fail
+
+    raise MetaflowException(
+        f"@hitl keeps its records on S3 or in a directory, and the datastore is {datastore_type}. "
+        "Set METAFLOW_HITL_ROOT to s3://bucket/prefix or to a path."
+    )
+
+
+def build_store(datastore_type: str, datastore_root: str | None) -> Store:
+    root = root_of(datastore_type, datastore_root)
+    if not root.startswith("s3://"):
+        return open_store(root)
+    # Metaflow's own client knows its endpoint, its role and its way to credentials. boto3 takes 100 ms to import.
+    from metaflow.plugins.datatools.s3.s3util import get_s3_client  # noqa: PLC0415
+
+    client, _ = get_s3_client()
+    return open_store(root, s3_client=client)
+
+
+def build_use_cases(store: Store, write: Callable[[str], None], flow_file: str) -> UseCases:
+    """Build everything that asks, waits and decides on this machine."""
+    settings = read_settings()
+    return UseCases(
+        Ledger(store),
+        engines={EngineKind.LOCAL: LocalEngine()},
+        notifiers=_notifiers(write, flow_file),
+        people=SlackKnows(),
+        check_input=_check_input,
+        clock=utc_now,
+    )
+
+
+def _notifiers(write: Callable[[str], None], flow_file: str) -> dict[str, Notifier]:
+    settings = read_settings()
+    from metaflow_extensions.hitl.notifiers.terminal import TerminalNotifier  # noqa: PLC0415 - not on import
+
+    notifiers: dict[str, Notifier] = {"terminal": TerminalNotifier(write)}
+    if settings.slack_bot_token:
+        from slack_sdk import WebClient  # noqa: PLC0415 - 60 ms, and only with a token
+
+        from metaflow_extensions.hitl.notifiers.slack import SlackNotifier  # noqa: PLC0415 - needs slack_sdk
+
+        url = {"base_url": settings.slack_api_url} if settings.slack_api_url else {}
+        client = WebClient(token=settings.slack_bot_token, **url)
+        notifiers["slack"] = SlackNotifier(client, default_channel=settings.slack_channel, clock=utc_now)
+    return notifiers
+
+
+def _check_input(schema: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    from metaflow_extensions.hitl.inputs import validate  # noqa: PLC0415 - jsonschema takes 100 ms, and pods have none
+
+    return validate(schema, values)
+
+
+def local_person() -> Person:
+    """Who sits at this machine, by Metaflow's own rule: METAFLOW_USER, then the name of the login."""
+    from metaflow.util import get_username  # noqa: PLC0415 - heavy
+
+    name = get_username() or getpass.getuser()
+    return Person(id=name, name=name, origin=Origin.LOCAL)
