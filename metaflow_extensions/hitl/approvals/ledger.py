@@ -4,6 +4,7 @@
     open/<id>                                       marker: not settled yet
     changes/<time>-<id>-<version>                   marker: the tail that the sweeper follows
     decided/<flow>/<step>/<newest first>-<id>       marker: history
+    claims/<id>/<what>-<span of time>               which sweeper may do what can't be done twice
 
 Whoever creates the next version first has won; the loser reads again. There is no lock and nothing is
 overwritten, so this works on any store with an atomic create.
@@ -30,7 +31,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     RecordError,
     TooManyWriters,
 )
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec, checked_id
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec, checked_id, is_id
 from metaflow_extensions.hitl.approvals.rules import belongs_to
 
 if TYPE_CHECKING:
@@ -216,8 +217,9 @@ class Ledger:
             after = f"approvals/{approval_id}/~"  # behind every version of this approval
 
     def open_ids(self) -> Iterator[str]:
-        """Yield the ids that are not settled: one LIST for each 1,000."""
-        return (key.split("/", 1)[1] for key in self.store.list("open/"))
+        """Yield the ids that are not settled: one LIST for each 1,000. What is no id is not ours, and passed over."""
+        names = (key.split("/", 1)[1] for key in self.store.list("open/"))
+        return (name for name in names if is_id(name))
 
     def read_many(self, ids: Iterable[str]) -> Iterator[Entry | RecordError]:
         """Read approvals in parallel, in the order of their ids; one that can't be read yields its error."""
@@ -248,7 +250,7 @@ class Ledger:
 
     def changes(self, since: datetime) -> Iterator[Change]:
         """Yield what was written since then by the writers' clocks, oldest first."""
-        for key in self.store.list("changes/", after=f"changes/{_stamp(since)}"):
+        for key in self.store.list("changes/", after=change_key(since)):
             match = _CHANGE.fullmatch(key)
             if match:
                 at = datetime.strptime(match[1], "%Y%m%dT%H%M%S%fZ").replace(tzinfo=timezone.utc)
@@ -256,12 +258,28 @@ class Ledger:
 
     def forget_changes(self, before: datetime) -> int:
         """Remove the tail's markers that are older; return how many."""
-        end = f"changes/{_stamp(before)}"
+        end = change_key(before)
         count = 0
         for key in takewhile(lambda key: key < end, self.store.list("changes/")):
             self.store.unmark(key)
             count += 1
         return count
+
+    def claim(self, approval_id: str, what: str, holder: str, *, now: datetime, during: timedelta) -> bool:
+        """Reserve an act that can't be taken back for one of several sweepers, until the next of equal spans of time.
+
+        Returns
+        -------
+        bool
+            Whether it is this holder's. Asking again gives the same answer, until the span is over.
+        """
+        span = int(now.timestamp() // during.total_seconds())
+        key = f"claims/{checked_id(approval_id)}/{what}-{span:010d}"
+        try:
+            self.store.create(key, holder.encode())
+        except KeyTaken:
+            return self.store.read(key) == holder.encode()
+        return True
 
     # The trail.
 
@@ -307,6 +325,11 @@ def _follows(before: Approval, after: Approval) -> bool:
 def retention_start(now: datetime) -> datetime:
     """Before this, the tail's markers may go: a sweeper that was down for longer reads all of ``open/`` anyway."""
     return now - timedelta(days=7)
+
+
+def change_key(at: datetime) -> str:
+    """Return where the tail's markers of this moment begin."""
+    return f"changes/{_stamp(at)}"
 
 
 def _folder(approval_id: str) -> str:

@@ -65,3 +65,8 @@ def checked_id(text: str) -> str:
     if not _ID.fullmatch(text.rstrip("-")) or not _ID.fullmatch(text.rstrip("-") + "a"):
         raise BadId(text)
     return text
+
+
+def is_id(text: str) -> bool:
+    """Whether this could be a whole id."""
+    return _ID.fullmatch(text) is not None
