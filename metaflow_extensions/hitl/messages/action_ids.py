@@ -1,0 +1,35 @@
+"""The names that Slack sends back. Whoever builds a button and whoever listens to it read them here."""
+
+from __future__ import annotations
+
+# Buttons and menus (action_id). The value of each button is the id of its approval.
+APPROVE = "hitl_approve"  # decides at once without a schema; opens the form with one
+REJECT = "hitl_reject"  # opens the view that asks for the reason
+OPEN = "hitl_open"  # a link to the message: Slack follows it, and the click still wants its ack
+DETAILS = "hitl_details"  # the overflow menu; the value of an option is `<choice>:<approval id>`
+
+# The choices of the overflow menu
+SHOW_DETAILS = "details"
+COPY_COMMAND = "command"
+
+# Views, told apart by their callback_id
+APPROVE_VIEW = "hitl_approve_view"
+REJECT_VIEW = "hitl_reject_view"
+NOTICE_VIEW = "hitl_notice_view"  # nothing to submit: loading, closed, details
+
+# Input of the reject view
+REASON_BLOCK = "hitl_reason"
+REASON_VALUE = "value"
+
+# Metadata of the question's message
+EVENT_TYPE = "hitl_approval"
+
+
+def overflow_value(choice: str, approval_id: str) -> str:
+    return f"{choice}:{approval_id}"
+
+
+def overflow_choice(value: str) -> tuple[str, str]:
+    """Split the value of an option of the overflow menu into its choice and the approval id; both may be empty."""
+    choice, _, approval_id = value.partition(":")
+    return choice, approval_id

@@ -1,0 +1,198 @@
+"""The message that asks, and the same message after the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.messages import action_ids, sentences
+from metaflow_extensions.hitl.messages.blocks import (
+    HEADER,
+    Block,
+    actions,
+    button,
+    confirm,
+    context,
+    field_sections,
+    fitted,
+    header,
+    mrkdwn,
+    overflow,
+    plain,
+    section,
+)
+from metaflow_extensions.hitl.messages.mrkdwn import (
+    ELLIPSIS,
+    approver,
+    bold,
+    code,
+    cut,
+    date,
+    escape,
+    length,
+    link,
+    literal,
+    mention,
+    name,
+    one_line,
+    quoted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from metaflow_extensions.hitl.approvals.record import Approval
+
+_TEXT = 300  # of the message, in a notification; a phone shows less
+_SHOWN_INPUTS = 20
+_SHOWN_APPROVERS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """What chat.postMessage and chat.update take."""
+
+    text: str  # mrkdwn, at most 1,500 characters: the notification, and what plain clients and screen readers get
+    blocks: list[Block]
+    metadata: dict[str, Any]  # event_type and event_payload {approval_id, pathspec}: makes the message findable
+
+
+def render(approval: Approval, *, now: datetime, ids: Mapping[str, str] | None = None) -> Rendered:
+    """Render the message as the approval stands.
+
+    Parameters
+    ----------
+    approval : Approval
+        In any state.
+    now : datetime
+        The present; aware. A question that is posted behind its deadline has no buttons.
+    ids : Mapping[str, str], optional
+        Slack's ids of those approvers that the author named by handle or email address. The others are shown in words
+        and not mentioned.
+    """
+    return Rendered(
+        text=notification(approval),
+        blocks=fitted(lambda share: _blocks(approval, now, ids or {}, share)),
+        metadata={
+            "event_type": action_ids.EVENT_TYPE,
+            "event_payload": {"approval_id": approval.id, "pathspec": str(approval.pathspec)},
+        },
+    )
+
+
+def notification(approval: Approval) -> str:
+    """Say in one line what the message says; mrkdwn without any mention."""
+    about = f"{escape(one_line(cut(sentences.question(approval), _TEXT)))} ({escape(sentences.place(approval))})"
+    if approval.state is State.PENDING:
+        return f"Approval needed: {about}"
+    ending = sentences.verdict(approval, name)
+    return f"{ending.head}{escape(cut(ending.tail, _TEXT)) if approval.decision is None else ending.tail}: {about}"
+
+
+def message_blocks(approval: Approval, share: int) -> list[Block]:
+    """Show the message that the flow wrote, in full as far as `share` characters go."""
+    text = sentences.question(approval)
+    title, _, rest = text.partition("\n")
+    if length(title) > HEADER:
+        return [section(plain(text, share))]
+    return [header(title), section(plain(rest, share))] if rest.strip() else [header(title)]
+
+
+def origin(approval: Approval) -> str:
+    """Say where the question comes from: flow, step, run, requester. mrkdwn."""
+    run = link(approval.question.run_url, f"run {approval.pathspec.run}")
+    # The requester knows: a mention would only ring.
+    return f"{escape(sentences.place(approval))} · {run} · asked by {name(approval.requester)}"
+
+
+def input_fields(values: Mapping[str, Any], share: int) -> list[Block]:
+    """Show what was entered, two columns wide."""
+    shown = [
+        f"{bold(key, min(share, 150))}\n{literal(_head(value, share), min(share, 1_800))}"
+        for key, value in list(values.items())[:_SHOWN_INPUTS]
+    ]
+    blocks = list(field_sections(shown))
+    if len(values) > _SHOWN_INPUTS:
+        blocks.append(context(f"and {len(values) - _SHOWN_INPUTS} more under Details"))
+    return blocks
+
+
+def _head(value: Any, share: int) -> str:
+    text = sentences.value_text(value)
+    return text if len(text) <= share * 2 else text[: share * 2] + ELLIPSIS
+
+
+def who_decides(approval: Approval, ids: Mapping[str, str]) -> str:
+    """Name the approvers; mrkdwn that mentions those whose ids are known."""
+    written = approval.question.approvers
+    if not written:
+        return "everybody who sees this"
+    listed = ", ".join(approver(one, ids) for one in written[:_SHOWN_APPROVERS])
+    more = len(written) - _SHOWN_APPROVERS
+    return f"{listed} and {more} more" if more > 0 else listed
+
+
+def answer_by(approval: Approval) -> str:
+    """Name the deadline and what it does; mrkdwn."""
+    if approval.deadline is None:
+        return "no deadline"
+    return f"{date(approval.deadline)}, {sentences.at_deadline(approval)}"
+
+
+def verdict_line(approval: Approval) -> str:
+    """Say how it ended; mrkdwn."""
+    ending = sentences.verdict(approval, mention)
+    # A closing's reason is text from outside; a decision's sentence is ours, with the person's name made safe in it.
+    return f"*{ending.head}*{escape(ending.tail, 500) if approval.decision is None else ending.tail}"
+
+
+def reason_blocks(approval: Approval, share: int) -> list[Block]:
+    reason = approval.decision.reason if approval.decision else ""
+    return [section(mrkdwn(quoted(reason, share)))] if reason.strip() else []
+
+
+def approve_button(approval: Approval) -> Block:
+    """Build the button that decides after Slack's own question, or that opens the form where input is asked."""
+    if sentences.asks_for_input(approval):
+        return button(f"Approve{ELLIPSIS}", action_ids.APPROVE, approval.id, style="primary")
+    asked = confirm(f"Approve {approval.pathspec.step}?", one_line(sentences.question(approval)), yes="Approve")
+    return button("Approve", action_ids.APPROVE, approval.id, style="primary", confirm=asked)
+
+
+def reject_button(approval: Approval) -> Block:
+    return button(f"Reject{ELLIPSIS}", action_ids.REJECT, approval.id, style="danger")
+
+
+def more_menu(approval: Approval) -> Block:
+    return overflow(
+        action_ids.DETAILS,
+        [
+            ("Details", action_ids.overflow_value(action_ids.SHOW_DETAILS, approval.id)),
+            ("Copy command", action_ids.overflow_value(action_ids.COPY_COMMAND, approval.id)),
+        ],
+    )
+
+
+def _blocks(approval: Approval, now: datetime, ids: Mapping[str, str], share: int) -> list[Block]:
+    blocks = message_blocks(approval, share)
+    if approval.state is State.PENDING:
+        blocks.append(context(origin(approval)))
+        if sentences.asks_for_input(approval):
+            blocks.append(section(plain(sentences.asked_when_approving(approval), min(share, 600))))
+        blocks += field_sections(
+            [f"*Who decides*\n{who_decides(approval, ids)}", f"*Answer by*\n{answer_by(approval)}"]
+        )
+        if approval.is_due(now):
+            blocks.append(section(mrkdwn("*Time is up*, an answer now would come too late.")))
+        else:
+            blocks.append(actions([approve_button(approval), reject_button(approval), more_menu(approval)]))
+    else:
+        blocks.append(section(mrkdwn(verdict_line(approval))))
+        blocks += reason_blocks(approval, share)
+        blocks += input_fields(approval.decision.input if approval.decision else {}, share)
+        if trouble := sentences.trouble(approval):
+            blocks.append(section(plain(trouble, min(share, 1_200))))
+        blocks.append(context(" · ".join(filter(None, [origin(approval), sentences.aftermath(approval)]))))
+    return [*blocks, context(code(approval.id))]

@@ -1,0 +1,150 @@
+"""What there is to say about an approval, in words for any medium. Nothing here is escaped yet."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout, Origin, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.schema.fields import fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from metaflow_extensions.hitl.approvals.record import Approval, Person
+    from metaflow_extensions.hitl.approvals.schema.fields import Field
+
+
+class Ending(NamedTuple):
+    """How an approval ended: the word that matters, and the rest of the sentence."""
+
+    head: str
+    tail: str
+
+
+def question(approval: Approval) -> str:
+    return approval.question.message.strip() or f"Start {approval.pathspec.step}?"
+
+
+def place(approval: Approval) -> str:
+    return f"{approval.pathspec.flow} / {approval.pathspec.step}"
+
+
+def form_fields(approval: Approval) -> tuple[Field, ...]:
+    """Return what is asked when somebody approves."""
+    return fields(approval.question.schema) if approval.question.schema else ()
+
+
+def asks_for_input(approval: Approval) -> bool:
+    return bool(form_fields(approval))
+
+
+def asked_when_approving(approval: Approval) -> str:
+    """Say which inputs the form will ask for: "Deploy target and notes are asked when you approve."."""
+    labels = [field.label for field in form_fields(approval)]
+    words = [labels[0], *(label[:1].lower() + label[1:] for label in labels[1:])]
+    most = 5
+    if len(words) > most:
+        words = [*words[: most - 1], f"{len(words) - most + 1} more"]
+    listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return f"{listed} {'is' if len(words) == 1 else 'are'} asked when you approve."
+
+
+def at_deadline(approval: Approval) -> str:
+    """Say what the deadline does."""
+    return {
+        OnTimeout.REJECT: "else rejected",
+        OnTimeout.APPROVE: "else approved",
+        OnTimeout.NOTIFY: "open after that too",
+    }[approval.question.on_timeout]
+
+
+def waited(approval: Approval) -> str:
+    """Say how long the question was open until its deadline decided."""
+    seconds = approval.question.timeout
+    if seconds is None:
+        seconds = int(approval.seconds_to_decide or 0)
+    return in_words(seconds)
+
+
+def verdict(approval: Approval, who: Callable[[Person], str]) -> Ending:
+    """Say how an approval ended.
+
+    Parameters
+    ----------
+    approval : Approval
+        Not pending.
+    who : Callable[[Person], str]
+        How the medium names a person.
+    """
+    decision = approval.decision
+    if decision is None:
+        return Ending("Closed without an answer", f": {approval.closing.reason if approval.closing else ''}")
+    if decision.where is Where.TIMEOUT:
+        if approval.state is State.EXPIRED:
+            return Ending("Expired", f" and rejected, nobody answered in {waited(approval)}")
+        return Ending("Approved by timeout", f", nobody answered in {waited(approval)}")
+    by = who(decision.by)
+    if decision.by.origin is Origin.LOCAL:
+        by += f" ({decision.where.value})"
+    head = "Approved" if decision.verdict is Verdict.APPROVE else "Rejected"
+    return Ending(head, f" by {by} after {in_words(approval.seconds_to_decide or 0)}")
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    return f"{in_words((now - moment).total_seconds())} ago"
+
+
+def aftermath(approval: Approval) -> str:
+    """Say what becomes of the run. Empty where there is nothing to say, or where `trouble` says it."""
+    if approval.decision is None or (approval.settlement and approval.settlement.problem):
+        return ""
+    if approval.settlement is None:
+        return "the run is being resumed" if approval.lets_run else "the step is being stopped"
+    if approval.decision.verdict is Verdict.APPROVE:
+        return "the run goes on"
+    return "the run goes on, rejected" if approval.question.on_reject is OnReject.CONTINUE else "the step does not run"
+
+
+def trouble(approval: Approval) -> str:
+    """Say why the run could not be told, and what to do; empty if it could."""
+    if approval.settlement is None or not approval.settlement.problem:
+        return ""
+    what = "resumed" if approval.lets_run else "stopped"
+    return f"The run could not be {what}: {approval.settlement.problem}"
+
+
+def value_text(value: Any) -> str:
+    """Show an input value as a person would write it."""
+    if value is None or value in ("", [], {}):
+        return "(empty)"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(item, (str, int, float)) for item in value):
+        return ", ".join(str(item) for item in value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def approve_command(approval: Approval, script: str) -> str:
+    """Return the command that approves here, with a gap for each input that can't be left out.
+
+    Parameters
+    ----------
+    script : str
+        The flow's file, as it is written after ``python``.
+    """
+    gaps = (
+        f"--set {shlex.quote(field.name)}=..."
+        for field in form_fields(approval)
+        if field.required and field.default is None
+    )
+    return " ".join(["python", shlex.quote(script), "hitl", "approve", approval.id, *gaps])
+
+
+def reject_command(approval: Approval, script: str) -> str:
+    return f"python {shlex.quote(script)} hitl reject {approval.id} --reason ..."

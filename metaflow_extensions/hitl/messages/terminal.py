@@ -1,0 +1,175 @@
+"""The question and the answer as plain text, for a terminal and for a log."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import timezone
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.messages import sentences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime, tzinfo
+
+    from metaflow_extensions.hitl.approvals.ledger import Entry
+    from metaflow_extensions.hitl.approvals.record import Approval, Person
+
+_MESSAGE = 2_000  # of a message that may be megabytes
+_VALUE = 500
+_CELL = 44  # of the message in a table
+_UNSEEN = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f]"  # control characters, so every escape sequence, but not the line feed
+    r"|[\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # would turn the line around
+    r"|[\ud800-\udfff]"  # half a character: can't be printed
+)
+
+
+def harmless(text: str, limit: int) -> str:
+    r"""Shorten text and write out what a terminal would obey: ``\x1b`` becomes those four letters."""
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text.replace("\r\n", "\n").replace("\t", "    "))
+
+
+def one_line(text: str, limit: int) -> str:
+    return harmless(" ".join(text[: 4 * limit].split()), limit)
+
+
+def question(approval: Approval, *, script: str = "flow.py", zone: tzinfo = timezone.utc) -> str:
+    """Ask in a terminal.
+
+    Parameters
+    ----------
+    approval : Approval
+        Pending.
+    script : str
+        The flow's file, as it is written after ``python``.
+    zone : tzinfo
+        The time zone to show the deadline in.
+
+    Returns
+    -------
+    str
+        Several lines without a line break at the end.
+    """
+    post = next((post for post in approval.posts if post.channel or post.url), None)
+    asked = harmless(sentences.question(approval), _MESSAGE).replace("\n", "\n  ")
+    rows = []
+    if post is not None:
+        channel = approval.question.channel or post.channel or ""
+        rows.append(("in Slack", one_line(f"{channel} {post.url or ''}", _VALUE)))
+    rows.append(("or here" if rows else "answer", sentences.approve_command(approval, script)))
+    rows.append(("or reject", sentences.reject_command(approval, script)))
+    rows.append(("until", _until(approval, zone)))
+    return "\n".join([f"Waiting for a person: {asked}", *(f"  {label:<10} {text}" for label, text in rows)])
+
+
+def answer(approval: Approval) -> str:
+    """Say in one line how it ended: ``Approved by bob after 3 min: deploy_target=staging``."""
+    ending = sentences.verdict(approval, _name)
+    decision = approval.decision
+    line = f"{ending.head}{ending.tail}"
+    if decision is not None and decision.input:
+        line += ": " + ", ".join(f"{key}={sentences.value_text(value)}" for key, value in decision.input.items())
+    if decision is not None and decision.reason:
+        line += f': "{decision.reason}"'
+    return one_line(line, _MESSAGE)
+
+
+def table(approvals: Iterable[Approval], *, now: datetime, zone: tzinfo = timezone.utc) -> str:
+    """List approvals, one a line under a line of headings; a sentence if there are none."""
+    rows = [
+        (
+            approval.id,
+            _state(approval),
+            one_line(sentences.place(approval).replace(" / ", "/") + f"/{approval.pathspec.run}", _CELL),
+            sentences.ago(approval.requested_at, now),
+            _until(approval, zone) if approval.state is State.PENDING else "",
+            one_line(sentences.question(approval), _CELL),
+        )
+        for approval in approvals
+    ]
+    if not rows:
+        return "Nothing waits for an answer."
+    rows.insert(0, ("ID", "STATE", "STEP AND RUN", "ASKED", "UNTIL", "QUESTION"))
+    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def shown(
+    approval: Approval,
+    trail: Sequence[Entry] = (),
+    *,
+    now: datetime,
+    script: str = "flow.py",
+    zone: tzinfo = timezone.utc,
+) -> str:
+    """Show everything about an approval, and its versions if they are given."""
+    asked = harmless(sentences.question(approval), _MESSAGE).replace("\n", "\n  ")
+    rows = [
+        ("id", approval.id),
+        ("state", _state(approval)),
+        ("task", str(approval.pathspec)),
+        ("asked", f"{_at(approval.requested_at, zone)} by {_name(approval.requester)}"),
+        ("approvers", one_line(", ".join(approval.question.approvers) or "everybody who sees the question", _VALUE)),
+        ("until", _until(approval, zone)),
+        *(("posted", one_line(f"{post.notifier} {post.url or post.channel or ''}", _VALUE)) for post in approval.posts),
+    ]
+    if approval.question.run_url:
+        rows.append(("run", one_line(approval.question.run_url, _VALUE)))
+    decision = approval.decision
+    if approval.state is State.PENDING:
+        rows.append(("approve", sentences.approve_command(approval, script)))
+        rows.append(("reject", sentences.reject_command(approval, script)))
+    else:
+        at = decision.at if decision else approval.closing.at if approval.closing else now
+        rows.append(("answer", f"{answer(approval)} ({_at(at, zone)})"))
+    if decision is not None:
+        rows += [
+            (
+                "input",
+                f"{one_line(key, _CELL)} = {harmless(sentences.value_text(value), _VALUE)}".replace(
+                    "\n", "\n" + " " * 13
+                ),
+            )
+            for key, value in decision.input.items()
+        ]
+    if after := sentences.trouble(approval) or sentences.aftermath(approval):
+        rows.append(("then", one_line(after, _VALUE)))
+    rows += [
+        ("version", f"{entry.number} {entry.version.event} {_at(entry.version.at, zone)} {entry.digest[:12]}")
+        for entry in trail
+    ]
+    return "\n".join([asked, *(f"  {label:<10} {text}" for label, text in rows)])
+
+
+def _state(approval: Approval) -> str:
+    if approval.state is State.PENDING or approval.settlement is not None:
+        return approval.state.value
+    return f"{approval.state.value}, being carried out"
+
+
+def _until(approval: Approval, zone: tzinfo) -> str:
+    if approval.deadline is None:
+        return "no deadline"
+    return f"{_at(approval.deadline, zone)}, {sentences.at_deadline(approval)}"
+
+
+def _at(moment: datetime, zone: tzinfo) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+
+
+def _name(person: Person) -> str:
+    return one_line(person.name or person.id, 80)
+
+
+def _width(text: str) -> int:
+    """Count the columns that a terminal gives to a text."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )

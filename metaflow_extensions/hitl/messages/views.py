@@ -1,0 +1,192 @@
+"""The views (modals) that an approval opens. Each fits in what Slack takes: 100 blocks, 250 kB, titles of 24 letters.
+
+Source: docs.slack.dev/reference/views/modal-views.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.record import OnReject, State
+from metaflow_extensions.hitl.messages import action_ids, question, sentences
+from metaflow_extensions.hitl.messages.blocks import Block, context, field_sections, modal, mrkdwn, plain, section
+from metaflow_extensions.hitl.messages.form import form_blocks
+from metaflow_extensions.hitl.messages.mrkdwn import code, code_block, date, escape, link, name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from metaflow_extensions.hitl.approvals.ledger import Entry
+    from metaflow_extensions.hitl.approvals.record import Approval
+
+REASON = 1_000  # characters; the requester reads it in an error message, not in a report
+_MESSAGE = 2_900  # of the question in a view, below the 3,000 of a section
+_VERSIONS = 20  # of the trail; the newest, and a record seldom has more than five
+
+
+def approve_view(approval: Approval, *, now: datetime, values: Mapping[str, Any] | None = None) -> Block:
+    """Build the form that approves.
+
+    Parameters
+    ----------
+    approval : Approval
+        Pending. Without a schema the view has the question alone and a button that approves.
+    now : datetime
+        The present; aware.
+    values : Mapping, optional
+        What the inputs shall hold to begin with, in place of their defaults.
+    """
+    return modal(
+        f"Approve {approval.pathspec.step}",
+        [*_question(approval, now), *form_blocks(sentences.form_fields(approval), values=values)],
+        callback_id=action_ids.APPROVE_VIEW,
+        close="Cancel",
+        submit=plain("Approve"),
+        private_metadata=_metadata(approval.id),
+    )
+
+
+def reject_view(approval: Approval, *, now: datetime) -> Block:
+    """Build the view that asks why; `reason_of` reads what was entered."""
+    goes_on = approval.question.on_reject is OnReject.CONTINUE
+    consequence = "The run goes on and sees it." if goes_on else "The run fails with it."
+    return modal(
+        f"Reject {approval.pathspec.step}",
+        [
+            *_question(approval, now),
+            {
+                "type": "input",
+                "block_id": action_ids.REASON_BLOCK,
+                "label": plain("Reason"),
+                "hint": plain(f"{approval.requester.name[:80]} reads it. {consequence}"),
+                "element": {
+                    "type": "plain_text_input",
+                    "action_id": action_ids.REASON_VALUE,
+                    "multiline": True,
+                    "min_length": 1,
+                    "max_length": REASON,
+                    "focus_on_load": True,
+                },
+            },
+        ],
+        callback_id=action_ids.REJECT_VIEW,
+        close="Cancel",
+        submit=plain("Reject"),
+        private_metadata=_metadata(approval.id),
+    )
+
+
+def closed_view(approval: Approval, *, now: datetime) -> Block:
+    """Say how it ended to somebody whose form was still open. Also fits an approval whose deadline has just come."""
+    if approval.state is State.PENDING:
+        said = "*Time is up*, an answer now would come too late." if approval.is_due(now) else "*Not answered yet*"
+    else:
+        said = question.verdict_line(approval)
+        at = approval.decision.at if approval.decision else approval.closing.at if approval.closing else now
+        said += f" · {sentences.ago(at, now)}"
+    blocks = [section(mrkdwn(said)), *question.reason_blocks(approval, REASON)]
+    if approval.decision:
+        blocks += question.input_fields(approval.decision.input, _MESSAGE)
+    if trouble := sentences.trouble(approval):
+        blocks.append(section(plain(trouble)))
+    title = "Not answered" if approval.state is State.PENDING else "Already answered"
+    return _notice(title, [*blocks, *question.message_blocks(approval, _MESSAGE), _foot(approval)])
+
+
+def details_view(approval: Approval, *, now: datetime, trail: Sequence[Entry] = (), script: str = "flow.py") -> Block:
+    """Show everything about an approval.
+
+    Parameters
+    ----------
+    approval : Approval
+        In any state.
+    now : datetime
+        The present; aware.
+    trail : Sequence[Entry]
+        Its versions, oldest first, as the ledger returns them.
+    script : str
+        The flow's file, for the commands.
+    """
+    age = sentences.ago(approval.requested_at, now)
+    facts = [
+        f"*Task*\n{code(str(approval.pathspec), 900)}",
+        f"*Asked*\n{date(approval.requested_at)} ({age}) by {name(approval.requester)}",
+        f"*Who decides*\n{question.who_decides(approval, {})}",
+        f"*Answer by*\n{question.answer_by(approval)}",
+    ]
+    blocks = [*question.message_blocks(approval, _MESSAGE), context(question.origin(approval)), *field_sections(facts)]
+    if approval.state is State.PENDING:
+        commands = f"{sentences.approve_command(approval, script)}\n{sentences.reject_command(approval, script)}"
+        blocks.append(section(mrkdwn(f"*From a terminal*\n{code_block(commands, _MESSAGE)}")))
+    else:
+        blocks += [section(mrkdwn(question.verdict_line(approval))), *question.reason_blocks(approval, _MESSAGE)]
+        if approval.decision:
+            blocks += question.input_fields(approval.decision.input, _MESSAGE)
+        if after := sentences.aftermath(approval) or sentences.trouble(approval):
+            blocks.append(section(plain(after)))
+    if trail:
+        lines = [
+            f"{entry.number}. {date(entry.version.at)} {escape(entry.version.event, 40)} {code(entry.digest[:12])}"
+            for entry in trail[-_VERSIONS:]
+        ]
+        blocks.append(section(mrkdwn("*Trail*\n" + "\n".join(lines))))
+    return _notice(f"Details of {approval.pathspec.step}", [*blocks, _foot(approval)])
+
+
+def loading_view(title: str) -> Block:
+    """Hold the place for a view whose record is still being read: a trigger lives for three seconds only."""
+    return _notice(title, [section(plain("Reading the question…"))])
+
+
+def saving_view(approval_id: str) -> Block:
+    """Hold the place while a decision is written for longer than Slack waits for an ack."""
+    return _notice(
+        "Saving", [section(plain("Saving the answer… The message in the channel shows when it counts."))]
+    ) | {"private_metadata": _metadata(approval_id)}
+
+
+def refused_view(error: Exception) -> Block:
+    """Say why something did not happen, in the view where it was tried."""
+    return _notice("Not possible", [section(plain(str(error)))])
+
+
+def approval_of(view: Mapping[str, Any]) -> str:
+    """Read the approval id out of a view that Slack sent back; empty if it holds none."""
+    try:
+        held = json.loads(view.get("private_metadata") or "{}")
+    except ValueError:
+        return ""
+    found = held.get("approval") if isinstance(held, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def reason_of(values: Mapping[str, Any]) -> str:
+    """Read the reason out of ``view["state"]["values"]`` of the reject view; empty if it holds none."""
+    entered = values.get(action_ids.REASON_BLOCK, {}).get(action_ids.REASON_VALUE, {}).get("value")
+    return entered.strip() if isinstance(entered, str) else ""
+
+
+def _question(approval: Approval, now: datetime) -> list[Block]:
+    """Ask again, so that nobody answers the wrong question: at most four blocks."""
+    blocks = [*question.message_blocks(approval, _MESSAGE), context(question.origin(approval))]
+    if approval.deadline is not None:
+        left = in_words((approval.deadline - now).total_seconds())
+        blocks.append(context(f"Answer by {question.answer_by(approval)} · {left} left"))
+    return blocks
+
+
+def _foot(approval: Approval) -> Block:
+    posted = next((post.url for post in approval.posts if post.url), None)
+    seen = f" · {link(posted, 'the message')}" if posted else ""
+    return context(f"{code(approval.id)}{seen}")
+
+
+def _metadata(approval_id: str) -> str:
+    return json.dumps({"approval": approval_id})
+
+
+def _notice(title: str, blocks: Sequence[Block]) -> Block:
+    return modal(title, blocks, callback_id=action_ids.NOTICE_VIEW, close="Close")
