@@ -1,0 +1,30 @@
+"""What a person is asked to fill in: from ``@hitl(input_schema=...)`` to JSON Schema, to fields, to typed values.
+
+The schema in a record is JSON Schema (draft 2020-12) in a normal form that :func:`normalise` describes. This package
+imports the standard library only, because it also runs in pods; ``inputs`` holds answers to a schema with the
+``jsonschema`` library.
+"""
+
+from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError, InvalidInput, Problem
+from metaflow_extensions.hitl.approvals.schema.fields import Field, Kind, fields
+from metaflow_extensions.hitl.approvals.schema.normalise import normalise
+from metaflow_extensions.hitl.approvals.schema.values import canonical, fits, read_text, storable, typed
+from metaflow_extensions.hitl.approvals.schema.words import accepted, choice_text, close_match
+
+__all__ = [
+    "Field",
+    "InputSchemaError",
+    "InvalidInput",
+    "Kind",
+    "Problem",
+    "accepted",
+    "canonical",
+    "choice_text",
+    "close_match",
+    "fields",
+    "fits",
+    "normalise",
+    "read_text",
+    "storable",
+    "typed",
+]

@@ -1,0 +1,366 @@
+"""From what the author wrote to the one form of JSON Schema that records hold."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, cast
+
+from metaflow_extensions.hitl.approvals.schema import limits
+from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError
+from metaflow_extensions.hitl.approvals.schema.fields import (
+    FORMAT_BY_KIND,
+    KIND_BY_FORMAT,
+    TEXTUAL,
+    Field,
+    Kind,
+    field_of,
+)
+from metaflow_extensions.hitl.approvals.schema.references import resolve
+from metaflow_extensions.hitl.approvals.schema.settings import TYPES, translate
+from metaflow_extensions.hitl.approvals.schema.shapes import as_list, as_mapping, as_number, as_text, as_whole
+from metaflow_extensions.hitl.approvals.schema.showable import refuse_unshowable
+from metaflow_extensions.hitl.approvals.schema.values import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    _Draft = tuple[str, Mapping[object, object], bool]  # name, JSON Schema as written, asked for by it
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+FORMS = (
+    'a dict of name to type, a dict of name to settings, a JSON Schema object (with "type": "object" and '
+    '"properties"), or a pydantic model class'
+)
+
+_LENGTHS = {"minLength", "maxLength", "pattern"}
+_LIMITS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+# Keywords that restrict a value (JSON Schema 2020-12, Core chapter 10 and Validation chapter 6, and their
+# predecessors). One that we don't carry over must not be lost in silence; anything else is a remark, and may be.
+_RESTRICTING = (
+    _LENGTHS
+    | _LIMITS
+    | {
+        *("$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "not", "if", "then", "else"),
+        *("dependentSchemas", "dependentRequired", "dependencies", "propertyNames", "patternProperties", "properties"),
+        *("minProperties", "maxProperties", "required", "unevaluatedProperties", "unevaluatedItems"),
+        *("items", "prefixItems", "additionalItems", "contains", "minContains", "maxContains"),
+        *("minItems", "maxItems", "uniqueItems", "multipleOf", "format", "enum", "const", "type"),
+    }
+)
+
+
+def normalise(input_schema: object) -> dict[str, object]:
+    """Turn ``@hitl(input_schema=...)`` into the schema that the record holds.
+
+    Parameters
+    ----------
+    input_schema : dict or pydantic model class
+        One of four forms:
+
+        - ``{"deploy_target": "str"}``: name to type. Types are str (one line), text (several lines), int, float,
+          bool, date, datetime, choice, multichoice, email, url, user (a Slack user's id).
+        - ``{"deploy_target": {"type": "choice", "choices": ["staging", "production"]}}``: name to settings; both may be
+          mixed. Settings are type, label, help, default, optional, choices, min, max (numbers, both allowed),
+          min_length, max_length (characters; of a multichoice, choices) and pattern (the whole value must match).
+        - A JSON Schema object: ``type`` is "object" and ``properties`` an object, or it has ``$schema`` or ``$ref``.
+        - A class with a ``model_json_schema`` method, as pydantic's models have.
+
+    Returns
+    -------
+    dict
+        JSON Schema, draft 2020-12: an object with ``properties`` in the author's order, ``required``, and
+        ``additionalProperties: false``. It is JSON, and the same after a trip through it and through this function.
+        The types become
+
+        ============  ==========================================================
+        str           ``string``
+        text          ``string``, format ``textarea`` (our own)
+        int, float    ``integer``, ``number``
+        bool          ``boolean``
+        date          ``string``, format ``date``
+        datetime      ``string``, format ``date-time``
+        choice        ``enum`` of strings or numbers
+        multichoice   ``array`` of ``enum`` items, ``uniqueItems``
+        email, url    ``string``, format ``email`` or ``uri``
+        user          ``string``, format ``slack-user`` (our own)
+        ============  ==========================================================
+
+        A required property is one that must be filled in: a required text has ``minLength`` of at least 1, a required
+        multichoice ``minItems``. A default fills it in beforehand. Any other may be left empty, and then is null, or
+        ``[]`` for a multichoice, or ``""`` for a text with that default; null is allowed by its type. A text takes at
+        most 3,000 characters, as Slack's input does.
+
+    Raises
+    ------
+    InputSchemaError
+        It is none of these forms, contradicts itself, or a Slack modal can't show it (see ``limits``).
+    """
+    source = _json_schema(input_schema)
+    if source is None:
+        found = as_mapping(input_schema) or {}
+        drafts: list[_Draft] = [(_name(name), *translate(_name(name), settings)) for name, settings in found.items()]
+    else:
+        drafts = _drafts(source)
+    if not drafts:
+        raise InputSchemaError("it has no fields; leave input_schema out if nothing is asked")
+    if len(drafts) > limits.FIELDS:
+        raise InputSchemaError(
+            f"{len(drafts)} fields are too many for one form; Slack shows at most {limits.FIELDS} below the question",
+            field=drafts[limits.FIELDS][0],
+        )
+    properties: dict[str, object] = {}
+    required: list[str] = []
+    shown: list[Field] = []
+    for name, draft, asked in drafts:
+        prop, needed = _property(name, draft, asked=asked)
+        properties[name] = prop
+        required += [name] if needed else []
+        shown.append(field_of(name, prop, required=needed))
+    refuse_unshowable(shown)
+    return {
+        "$schema": DIALECT,
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _json_schema(given: object) -> Mapping[object, object] | None:
+    """Return the JSON Schema that was given or that a model makes, or None for one of the short forms."""
+    if isinstance(given, type) and callable(make := getattr(given, "model_json_schema", None)):
+        try:
+            return _without_made_titles(cast("Mapping[object, object]", make()))
+        except Exception as error:  # whatever the model's library raises for a type that JSON Schema can't express
+            raise InputSchemaError(f"{given.__name__} can't be turned into a JSON Schema: {error}") from error
+    found = as_mapping(given)
+    if found is None:
+        near = " This is an instance of a model; give its class." if hasattr(given, "model_json_schema") else ""
+        raise InputSchemaError(f"{type(given).__name__} is not accepted.{near} Give {FORMS}.")
+    if any(isinstance(found.get(key), str) for key in ("$schema", "$ref")):
+        return found
+    # A field may well be called "type" or "properties": only the two together, as JSON Schema writes them, are one.
+    is_object = found.get("type") == "object"
+    if is_object and as_mapping(found.get("properties")) is not None:
+        return found
+    if is_object or (as_mapping(found.get("properties")) and "required" in found):
+        raise InputSchemaError(f"this looks like a JSON Schema, but is incomplete. Give {FORMS}.")
+    return None
+
+
+def _without_made_titles(schema: Mapping[object, object]) -> Mapping[object, object]:
+    """Drop the titles that pydantic makes of names: ours are made alike for every form, "Deploy target"."""
+    properties = as_mapping(schema.get("properties"))
+    if properties is None:
+        return schema
+    kept: dict[object, object] = {}
+    for name, prop in properties.items():
+        found = as_mapping(prop) or {}
+        made = found.get("title") == str(name).replace("_", " ").title()
+        kept[name] = {key: value for key, value in found.items() if not (made and key == "title")}
+    return {**schema, "properties": kept}
+
+
+def _drafts(source: Mapping[object, object]) -> list[_Draft]:
+    root = resolve(source, source, field=None)
+    for keyword in root:
+        if keyword in _RESTRICTING - {"type", "properties", "required"} or keyword == "nullable":
+            raise InputSchemaError(f"a form can't follow {keyword!r} of the schema as a whole")
+    properties = as_mapping(root.get("properties"))
+    required = as_list(root.get("required", []))
+    if root.get("type", "object") != "object" or properties is None or required is None:
+        raise InputSchemaError('a JSON Schema must have "type": "object" and "properties"')
+    for name in required:
+        if name not in properties:
+            raise InputSchemaError("it is required, and not among the properties", field=str(name))
+    return [(_name(name), _draft(_name(name), prop, source), name in required) for name, prop in properties.items()]
+
+
+def _draft(name: str, prop: object, source: Mapping[object, object]) -> Mapping[object, object]:
+    found = resolve(prop, source, field=name)
+    if as_mapping(found.get("items")) is not None:
+        found["items"] = resolve(found["items"], source, field=name)
+    return found
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise InputSchemaError(f"{name!r} is not a field's name; give a text that is not empty")
+    if len(name) > limits.BLOCK_ID:
+        raise InputSchemaError(f"a name has at most {limits.BLOCK_ID} characters, this one {len(name)}", field=name)
+    if not name.isprintable() or name != name.strip() or "=" in name:
+        # With "=" in it, no name=value could ever set it.
+        raise InputSchemaError("a name has no control characters, no '=', and no space around it", field=name)
+    return name
+
+
+def _property(name: str, draft: Mapping[object, object], *, asked: bool) -> tuple[dict[str, object], bool]:
+    """Return one property in normal form, and whether it must be filled in."""
+    kind = _kind(name, draft)
+    _refuse_strays(name, kind, draft)
+    default = draft.get("default")
+    nullable = draft.get("nullable") is True
+    made: dict[str, object] = {}
+    if kind is Kind.CHOICE:
+        made["enum"] = _choices(name, draft)
+    elif kind is Kind.MULTICHOICE:
+        made |= {"items": {"enum": _choices(name, _items(name, draft))}, "uniqueItems": True}
+    made |= {"format": FORMAT_BY_KIND.get(kind), **_numbers(name, kind, draft), **_lengths(name, kind, draft)}
+    least = as_whole(made.get("minItems", made.get("minLength"))) or 0
+    if kind is Kind.MULTICHOICE:
+        needed = least > 0
+        if needed and nullable:
+            raise InputSchemaError(
+                f"it may be left empty, and yet needs at least {least}; drop one of the two", field=name
+            )
+        nullable = False
+    else:
+        blank = kind in TEXTUAL and default == "" and least == 0
+        needed = not nullable and not blank and (asked or default is not None)
+        nullable = not needed and not blank
+    if needed and kind in {Kind.STR, Kind.TEXT}:
+        made["minLength"] = max(1, least)
+    json_type = _json_type(kind, draft, made)
+    made = {
+        "type": [json_type, "null"] if json_type and nullable else json_type,
+        "title": _words(name, "label", draft.get("title")),
+        "description": _words(name, "help", draft.get("description")) or None,
+        **made,
+    }
+    made = {key: value for key, value in made.items() if value is not None}
+    if default is not None:
+        made["default"] = canonical(field_of(name, made, required=needed), default)
+    if nullable and kind is Kind.CHOICE:
+        made["enum"] = [*(as_list(made["enum"]) or []), None]
+    return made, needed
+
+
+def _kind(name: str, draft: Mapping[object, object]) -> Kind:
+    if "enum" in draft or "const" in draft:
+        return Kind.CHOICE
+    json_type = draft.get("type")
+    if json_type == "string":
+        kind = KIND_BY_FORMAT.get(as_text(draft.get("format")))
+        if kind is not None:
+            return kind
+        known = ", ".join(format_ for format_ in KIND_BY_FORMAT if format_)
+        raise InputSchemaError(f"unknown format {draft.get('format')!r}. Formats are {known}.", field=name)
+    kinds = {"integer": Kind.INT, "number": Kind.FLOAT, "boolean": Kind.BOOL, "array": Kind.MULTICHOICE}
+    kind = kinds.get(str(json_type))
+    if kind is not None:
+        return kind
+    if json_type == "object" or "properties" in draft:
+        raise InputSchemaError("an object within an object does not fit a form; give its fields one by one", field=name)
+    raise InputSchemaError(
+        f"a form needs one type for it, and can't tell which. Types are {', '.join(TYPES)}; in JSON Schema string, "
+        "integer, number, boolean, an enum, an array of an enum, or one of these or null.",
+        field=name,
+    )
+
+
+def _refuse_strays(name: str, kind: Kind, draft: Mapping[object, object]) -> None:
+    carried = {"type"}
+    if kind in TEXTUAL:
+        carried |= _LENGTHS | {"format"}
+    elif kind in {Kind.INT, Kind.FLOAT}:
+        carried |= _LIMITS
+    elif kind is Kind.CHOICE:
+        carried |= {"enum", "const"}
+    elif kind is Kind.MULTICHOICE:
+        carried |= {"items", "minItems", "maxItems", "uniqueItems"}
+    elif kind is not Kind.BOOL:
+        carried |= {"format"}
+    stray = [str(key) for key in draft if key in _RESTRICTING - carried]
+    if stray:
+        raise InputSchemaError(f"a form can't follow {', '.join(map(repr, stray))} for {kind.value}", field=name)
+
+
+def _items(name: str, draft: Mapping[object, object]) -> Mapping[object, object]:
+    items = as_mapping(draft.get("items")) or {}
+    if not ("enum" in items or "const" in items):
+        raise InputSchemaError("a list can only be shown if its items are an enum", field=name)
+    _refuse_strays(name, Kind.CHOICE, items)
+    return items
+
+
+def _choices(name: str, draft: Mapping[object, object]) -> list[object]:
+    choices = [draft["const"]] if "const" in draft else as_list(draft.get("enum"))
+    if choices is None:
+        raise InputSchemaError("choices must be a list", field=name)
+    for choice in choices:
+        if not isinstance(choice, str) and as_number(choice) is None:
+            raise InputSchemaError(f"a choice must be a text or a number, not {choice!r}", field=name)
+        if "type" in draft and not _is(choice, draft["type"]):
+            raise InputSchemaError(f"the choice {choice!r} is not of type {draft['type']!r}", field=name)
+    return choices
+
+
+def _is(choice: object, json_type: object) -> bool:
+    names = as_list(json_type) or [json_type]
+    if isinstance(choice, str):
+        return "string" in names
+    return "number" in names or ("integer" in names and as_whole(choice) is not None)
+
+
+def _numbers(name: str, kind: Kind, draft: Mapping[object, object]) -> dict[str, object]:
+    """Return the limits of a number; those of an integer become whole and inclusive."""
+    found: dict[str, int | float] = {}
+    for keyword in sorted(_LIMITS & set(draft), key=str):
+        limit = as_number(draft[keyword])
+        if limit is None or (isinstance(limit, float) and not math.isfinite(limit)):
+            raise InputSchemaError(f"a limit must be a number, not {draft[keyword]!r}", field=name)
+        found[str(keyword)] = limit
+    if kind is not Kind.INT:
+        return dict(found)
+    least = [math.ceil(found["minimum"])] if "minimum" in found else []
+    least += [math.floor(found["exclusiveMinimum"]) + 1] if "exclusiveMinimum" in found else []
+    most = [math.floor(found["maximum"])] if "maximum" in found else []
+    most += [math.ceil(found["exclusiveMaximum"]) - 1] if "exclusiveMaximum" in found else []
+    return {"minimum": max(least, default=None), "maximum": min(most, default=None)}
+
+
+def _lengths(name: str, kind: Kind, draft: Mapping[object, object]) -> dict[str, object]:
+    keywords = ("minItems", "maxItems") if kind is Kind.MULTICHOICE else ("minLength", "maxLength")
+    made: dict[str, object] = {}
+    for keyword in keywords:
+        length = as_whole(draft.get(keyword))
+        if keyword in draft and (length is None or length < 0):
+            raise InputSchemaError(f"a length must be a whole number from 0, not {draft[keyword]!r}", field=name)
+        made[keyword] = length
+    if kind in TEXTUAL:
+        made["maxLength"] = limits.TEXT if made["maxLength"] is None else made["maxLength"]
+        made["pattern"] = _pattern(name, draft.get("pattern"))
+    return made
+
+
+def _pattern(name: str, pattern: object) -> str | None:
+    if pattern is None or pattern == "":
+        return None
+    if not isinstance(pattern, str):
+        raise InputSchemaError(f"the pattern must be a text, not {pattern!r}", field=name)
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InputSchemaError(f"the pattern is not a regular expression: {error}", field=name) from error
+    return pattern
+
+
+def _json_type(kind: Kind, draft: Mapping[object, object], made: Mapping[str, object]) -> str | None:
+    if kind is Kind.MULTICHOICE:
+        return "array"
+    if kind is not Kind.CHOICE:
+        return str(draft["type"])
+    choices = as_list(made["enum"]) or []
+    return "string" if choices and all(isinstance(choice, str) for choice in choices) else None
+
+
+def _words(name: str, what: str, given: object) -> str | None:
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        raise InputSchemaError(f"the {what} must be a text, not {given!r}", field=name)
+    if what == "label" and not given.strip():
+        raise InputSchemaError("the label is empty; leave it out to have one made from the name", field=name)
+    return given

@@ -1,0 +1,114 @@
+"""Refuse, when the flow is loaded, what could not be shown when somebody wants to answer."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals.schema import limits
+from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError
+from metaflow_extensions.hitl.approvals.schema.fields import TEXTUAL, Field, Kind
+from metaflow_extensions.hitl.approvals.schema.formats import read_datetime
+from metaflow_extensions.hitl.approvals.schema.values import fits, storable
+from metaflow_extensions.hitl.approvals.schema.words import accepted, choice_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+# The most that one input block and one option take in JSON beside their words; a test holds the form to it.
+_BLOCK_BYTES = 900
+_OPTION_BYTES = 100
+
+
+def refuse_unshowable(form: Iterable[Field]) -> None:
+    """Raise InputSchemaError for the first field that contradicts itself or goes over one of Slack's limits."""
+    total = 0
+    for field in form:
+        for what in chain(_words(field), _limits(field), _choices(field), _default(field)):
+            raise InputSchemaError(what, field=field.name)
+        total += _bytes(field)
+        if total > limits.FORM_BYTES:
+            raise InputSchemaError(
+                f"with it the form is too large: Slack takes {limits.VIEW_BYTES:,} bytes. "
+                "Shorten labels, help, choices or defaults.",
+                field=field.name,
+            )
+
+
+# Each of these yields what is wrong; only the first is ever asked for, so the later lines may rely on the earlier.
+
+
+def _words(field: Field) -> Iterator[str]:
+    if len(field.label) > limits.LABEL:
+        yield f"the label has {len(field.label):,} characters; Slack shows at most {limits.LABEL:,}"
+    if field.help is not None and len(field.help) > limits.HINT:
+        yield f"the help has {len(field.help):,} characters; Slack shows at most {limits.HINT:,}"
+    if not all(storable(words) for words in (field.label, field.help, field.pattern)):
+        yield "the label, the help or the pattern holds half a character (a lone surrogate)"
+
+
+def _limits(field: Field) -> Iterator[str]:
+    if not all(storable(number) for number in (field.min, field.max, field.above, field.below)):
+        yield "a limit has more than 3,000 digits"
+    if _is_void(field):
+        yield f"nothing can be {accepted(field)}"
+    least, most = field.min_length or 0, field.max_length
+    if field.kind in TEXTUAL and max(least, most or 0) > limits.TEXT:
+        yield f"a length of {max(least, most or 0):,} is too much; Slack's input takes {limits.TEXT:,} characters"
+    if field.kind is Kind.MULTICHOICE and least > len(field.choices):
+        yield f"at least {least:,} of {len(field.choices)} choices can't be made"
+    if most == 0:
+        yield "a greatest length of 0 leaves nothing to enter"
+    if most is not None and least > most:
+        yield f"the least length, {least:,}, is over the greatest, {most:,}"
+
+
+def _is_void(field: Field) -> bool:
+    """Say whether the limits of a number leave none."""
+    lows = [low for low in (field.min, field.above) if low is not None]
+    highs = [high for high in (field.max, field.below) if high is not None]
+    if not lows or not highs:
+        return False
+    low, high = max(lows), min(highs)
+    return low > high or (low == high and (low == field.above or high == field.below))
+
+
+def _choices(field: Field) -> Iterator[str]:
+    if field.kind not in {Kind.CHOICE, Kind.MULTICHOICE}:
+        return
+    if not field.choices:
+        yield "there are no choices"
+    if len(field.choices) > limits.MENU_OPTIONS:
+        yield f"{len(field.choices)} choices are too many; Slack shows at most {limits.MENU_OPTIONS}"
+    seen: set[str | int | float] = set()
+    for choice in field.choices:
+        if not storable(choice):
+            yield "a choice is infinite, not a number, or no whole text"
+        text = choice_text(choice)
+        if not text or text != text.strip() or not text.isprintable():
+            yield f"the choice {choice!r} is empty, or has control characters or space around it"
+        # The text is also the option's value in Slack, which may be twice as long.
+        if len(text) > limits.OPTION_TEXT:
+            yield f"the choice {text[:20]}… has {len(text):,} characters; Slack shows at most {limits.OPTION_TEXT}"
+        if text in seen or choice in seen:
+            yield f"the choice {text!r} is there twice"
+        seen |= {text, choice}
+
+
+def _default(field: Field) -> Iterator[str]:
+    if field.default is None:
+        return
+    if not storable(field.default) or not fits(field, field.default):
+        yield f"the default does not fit: it must be {accepted(field)}"
+    moment = read_datetime(str(field.default)) if field.kind is Kind.DATETIME else None
+    if moment is not None and not limits.EARLIEST <= moment.timestamp() <= limits.LATEST:
+        yield "the default is a moment that Slack can't show; it must lie between 2001-09-10 and 2286-11-20"
+
+
+def _bytes(field: Field) -> int:
+    """Return no less than the field's input block takes in JSON, every character outside ASCII written as an escape."""
+    options = sum(_OPTION_BYTES + 2 * len(json.dumps(choice_text(choice))) for choice in field.choices)
+    chosen = options if field.default is not None else 0
+    words = sum(len(json.dumps(words)) for words in (field.label, field.help, field.default, accepted(field)))
+    return _BLOCK_BYTES + options + chosen + words

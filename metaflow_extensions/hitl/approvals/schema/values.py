@@ -1,0 +1,264 @@
+"""One value and its field: read it from text, bring it into the form that records keep, hold it to the field."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import date, datetime, timezone
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals.schema.errors import InvalidInput, Problem
+from metaflow_extensions.hitl.approvals.schema.fields import FORMAT_BY_KIND, Field, Kind, fields
+from metaflow_extensions.hitl.approvals.schema.formats import FORMATS, read_date, read_datetime
+from metaflow_extensions.hitl.approvals.schema.shapes import as_list, as_number, as_whole
+from metaflow_extensions.hitl.approvals.schema.words import accepted, choice_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_WHOLE = re.compile(r"([+-]?[0-9]{1,3000})(?:\.0*)?")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_BOOLS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_QUOTES = ("“”", "„“", "‘’", "‚‘", "«»", '""', "''")
+_TYPOGRAPHIC = _QUOTES[:5]
+# Slack can send what people type after a slash command with users and links marked up:
+# https://docs.slack.dev/interactivity/implementing-slash-commands ("escape channels, users, and links")
+_MARKUP = re.compile(r"<(?:@|mailto:)?([^|<>]+)(?:\|[^<>]*)?>")
+_MOST_BITS = 10_000  # about 3,010 digits; Python refuses to print or to read more than 4,300
+
+
+def storable(value: object) -> bool:
+    """Say whether JSON and UTF-8 can hold a value: no NaN or infinity, no half of a character, no endless integer."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return value.bit_length() <= _MOST_BITS
+    if isinstance(value, str):
+        return not any("\ud800" <= character <= "\udfff" for character in value)
+    items = as_list(value)
+    return value is None or (items is not None and all(storable(item) for item in items))
+
+
+def canonical(field: Field, value: object) -> object:
+    """Bring a value into the form that records keep, if it can be; return any other as it is.
+
+    A whole number for an int loses its ".0", a number for a float becomes one, a date and time gets an offset (UTC
+    if it has none), choices get their author's order. Whether the result fits is another question.
+    """
+    make = _CANONICAL.get(field.kind)
+    return value if make is None else make(field, value)
+
+
+def _canonical_whole(_field: Field, value: object) -> object:
+    whole = as_whole(value)
+    return value if whole is None else whole
+
+
+def _canonical_number(_field: Field, value: object) -> object:
+    number = as_number(value)
+    try:
+        return value if number is None else float(number)
+    except OverflowError:
+        return math.inf  # which no record can hold, so it is refused
+
+
+def _canonical_date(_field: Field, value: object) -> object:
+    return value.isoformat() if isinstance(value, date) and not isinstance(value, datetime) else value
+
+
+def _canonical_instant(_field: Field, value: object) -> object:
+    moment = read_datetime(value) if isinstance(value, str) else value
+    if not isinstance(moment, datetime):
+        return value
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).isoformat()
+
+
+def _canonical_choice(field: Field, value: object) -> object:
+    return next((choice for choice in field.choices if _same(choice, value)), value)
+
+
+def _canonical_choices(field: Field, value: object) -> object:
+    items = as_list(value)
+    return value if items is None else _in_order(field.choices, items)
+
+
+def _in_order(choices: Sequence[str | int | float], items: list[object]) -> list[object]:
+    known = [choice for choice in choices for item in items if _same(choice, item)]
+    return [*known, *(item for item in items if not any(_same(choice, item) for choice in choices))]
+
+
+_CANONICAL = {
+    Kind.INT: _canonical_whole,
+    Kind.FLOAT: _canonical_number,
+    Kind.DATE: _canonical_date,
+    Kind.DATETIME: _canonical_instant,
+    Kind.CHOICE: _canonical_choice,
+    Kind.MULTICHOICE: _canonical_choices,
+}
+
+
+def _same(left: object, right: object) -> bool:
+    """JSON's equality: 1 and 1.0 are one number, and true is none."""
+    return left == right and isinstance(left, bool) == isinstance(right, bool)
+
+
+def fits(field: Field, value: object) -> bool:
+    """Say whether a value that is not None fits, exactly as the ``jsonschema`` library does with the stored schema.
+
+    Where that library is installed, it decides. This is for pods and for the moment when a flow is loaded.
+    """
+    if field.kind is Kind.CHOICE:
+        return any(_same(choice, value) for choice in field.choices)
+    if field.kind is Kind.BOOL:
+        return isinstance(value, bool)
+    if field.kind is Kind.MULTICHOICE:
+        items = None if isinstance(value, tuple) else as_list(value)
+        return items is not None and _fits_choices(field, items)
+    if field.kind in {Kind.INT, Kind.FLOAT}:
+        number = as_whole(value) if field.kind is Kind.INT else as_number(value)
+        return number is not None and _in_range(field, number)
+    return isinstance(value, str) and _fits_text(field, value)
+
+
+def _fits_choices(field: Field, items: list[object]) -> bool:
+    known = all(any(_same(choice, item) for choice in field.choices) for item in items)
+    once = not any(_same(item, other) for at, item in enumerate(items) for other in items[:at])
+    return known and once and _in_length(field, len(items))
+
+
+def _in_range(field: Field, number: float) -> bool:
+    return (
+        (field.min is None or number >= field.min)
+        and (field.max is None or number <= field.max)
+        and (field.above is None or number > field.above)
+        and (field.below is None or number < field.below)
+    )
+
+
+def _in_length(field: Field, length: int) -> bool:
+    return (field.min_length or 0) <= length and (field.max_length is None or length <= field.max_length)
+
+
+def _fits_text(field: Field, text: str) -> bool:
+    check = FORMATS.get(FORMAT_BY_KIND[field.kind] or "")
+    return (
+        _in_length(field, len(text))
+        and (field.pattern is None or re.search(field.pattern, text) is not None)
+        and (check is None or check(text))
+    )
+
+
+def read_text(field: Field, text: str) -> object:
+    """Read what a person typed: on a command line, after a slash command, in Slack's number input.
+
+    Parameters
+    ----------
+    field : Field
+        Says what to look for.
+    text : str
+        Blank means empty: None. Quotation marks around the whole are dropped, except straight ones around a text,
+        which a command line has already seen. Booleans are true, yes, on, 1 and false, no, off, 0 in any case. Numbers
+        have ASCII digits and a point. Several choices are separated by commas, or are a JSON list.
+
+    Returns
+    -------
+    object
+        A value in canonical form; the text itself if it can't be read, so that it is refused with what is accepted.
+    """
+    prose = field.kind in {Kind.STR, Kind.TEXT}
+    plain = _unquoted(text.strip(), _TYPOGRAPHIC if prose else _QUOTES)
+    if not plain.strip():
+        return [] if field.kind is Kind.MULTICHOICE else None
+    if prose:
+        return text if plain == text.strip() else plain
+    return canonical(field, _READERS.get(field.kind, _read_plain)(field, plain.strip()))
+
+
+def _unquoted(text: str, pairs: Sequence[str]) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] + text[-1] in pairs else text
+
+
+def _read_plain(_field: Field, text: str) -> object:
+    return text
+
+
+def _read_marked_up(_field: Field, text: str) -> object:
+    found = _MARKUP.fullmatch(text)
+    return found[1] if found else text
+
+
+def _read_whole(_field: Field, text: str) -> object:
+    found = _WHOLE.fullmatch(text)
+    return int(found[1]) if found else text
+
+
+def _read_decimal(_field: Field, text: str) -> object:
+    return float(text) if _DECIMAL.fullmatch(text) else text
+
+
+def _read_bool(_field: Field, text: str) -> object:
+    return _BOOLS.get(text.casefold(), text)
+
+
+def _read_choice(field: Field, text: str) -> object:
+    return next((choice for choice in field.choices if choice_text(choice) == text), text)
+
+
+def _read_choices(field: Field, text: str) -> object:
+    if any(choice_text(choice) == text for choice in field.choices):
+        return [_read_choice(field, text)]
+    if text.startswith("["):
+        try:
+            return as_list(json.loads(text)) or []
+        except (ValueError, RecursionError):
+            return text
+    parts = (_unquoted(part.strip(), _QUOTES) for part in text.split(","))
+    return [_read_choice(field, part) for part in parts if part]
+
+
+_READERS = {
+    Kind.INT: _read_whole,
+    Kind.FLOAT: _read_decimal,
+    Kind.BOOL: _read_bool,
+    Kind.CHOICE: _read_choice,
+    Kind.MULTICHOICE: _read_choices,
+    Kind.EMAIL: _read_marked_up,
+    Kind.URL: _read_marked_up,
+    Kind.USER: _read_marked_up,
+}
+
+
+def typed(schema: Mapping[str, object], values: Mapping[str, object]) -> dict[str, object]:
+    """Turn the values of a record into what the step sees.
+
+    Parameters
+    ----------
+    schema : Mapping
+        The schema of the same record; an empty one leaves every value as it is.
+    values : Mapping
+        Valid values, as JSON holds them.
+
+    Returns
+    -------
+    dict
+        The same names in the same order. A ``date`` is a :class:`datetime.date`, a ``datetime`` an aware
+        :class:`datetime.datetime` with the offset that was entered, a ``float`` a float. None stays None.
+
+    Raises
+    ------
+    InvalidInput
+        A date can't be read: the record was not written by this product.
+    """
+    by_name = {field.name: field for field in fields(schema)}
+    return {name: _typed(by_name[name], value) if name in by_name else value for name, value in values.items()}
+
+
+def _typed(field: Field, value: object) -> object:
+    if field.kind not in {Kind.DATE, Kind.DATETIME} or value is None:
+        return canonical(field, value)
+    read = read_date if field.kind is Kind.DATE else read_datetime
+    found = read(value) if isinstance(value, str) else None
+    if found is None:
+        raise InvalidInput([Problem(field.name, f"must be {accepted(field)}")])
+    return found

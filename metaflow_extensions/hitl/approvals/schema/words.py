@@ -1,0 +1,95 @@
+"""What a field accepts, in words for people."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals.schema.fields import TEXTUAL, Field, Kind
+from metaflow_extensions.hitl.approvals.schema.limits import TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+WHOLE_PATTERN = ("^(?:", r")$(?!\n)")
+"""What stands around a pattern that the whole value must match. ``$`` alone lets a line break pass in Python; the part
+behind it says the same in every dialect of regular expressions."""
+
+_CHOICES_SHOWN = 10
+_PATTERN_SHOWN = 100
+
+_NOUNS = {
+    Kind.STR: "text",
+    Kind.TEXT: "text",
+    Kind.INT: "a whole number",
+    Kind.FLOAT: "a number",
+    Kind.BOOL: "yes or no",
+    Kind.DATE: "a date such as 2026-11-24",
+    Kind.DATETIME: "a date and time such as 2026-11-24T17:00Z",
+    Kind.EMAIL: "an email address",
+    Kind.URL: "an address such as https://example.com/page",
+    Kind.USER: "a Slack user id such as U0123ABCD",
+}
+
+
+def accepted(field: Field) -> str:
+    """Say what a field accepts: "a whole number from 1 to 100"."""
+    if field.kind is Kind.CHOICE:
+        return f"one of {_listed(field.choices)}"
+    if field.kind is Kind.MULTICHOICE:
+        least, most = field.min_length or None, field.max_length
+        count = _between(least, most) if least or most is not None else "any"
+        return f"{count} of {_listed(field.choices)}, each once"
+    parts = [_NOUNS[field.kind]]
+    if field.kind in TEXTUAL and _tells(field):
+        parts.append(f"of {_between(field.min_length, field.max_length)} characters")
+    if field.kind in {Kind.INT, Kind.FLOAT}:
+        parts.append(_range(field))
+    if field.pattern is not None:
+        parts.append(f"that matches {_shown(field.pattern)}")
+    return " ".join(part for part in parts if part)
+
+
+def _tells(field: Field) -> bool:
+    """A least length of 1 means filled in, and a greatest that the author did not choose is of no interest."""
+    return (field.min_length or 0) > 1 or (field.max_length or TEXT) != TEXT
+
+
+def _between(least: int | None, most: int | None) -> str:
+    if most is None:
+        return f"at least {least}"
+    if not least:
+        return f"at most {most}"
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def _range(field: Field) -> str:
+    if field.min is not None and field.max is not None and field.above is None and field.below is None:
+        return f"from {field.min} to {field.max}"
+    limits = {"at least": field.min, "at most": field.max, "above": field.above, "below": field.below}
+    return " and ".join(f"{word} {limit}" for word, limit in limits.items() if limit is not None)
+
+
+def _shown(pattern: str) -> str:
+    before, after = WHOLE_PATTERN
+    if pattern.startswith(before) and pattern.endswith(after):
+        pattern = pattern[len(before) : -len(after)]
+    return pattern if len(pattern) <= _PATTERN_SHOWN else pattern[: _PATTERN_SHOWN - 1] + "…"
+
+
+def _listed(choices: tuple[str | int | float, ...]) -> str:
+    texts = [choice_text(choice) for choice in choices]
+    if len(texts) <= _CHOICES_SHOWN:
+        return ", ".join(texts)
+    return f"{', '.join(texts[:_CHOICES_SHOWN])}, … ({len(texts)} in all)"
+
+
+def choice_text(choice: str | float) -> str:
+    """Return what a choice looks like in a form and on a command line."""
+    return choice if isinstance(choice, str) else repr(choice)
+
+
+def close_match(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that was probably meant, if one is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return near[0] if near else None
