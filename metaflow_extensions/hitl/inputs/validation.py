@@ -1,0 +1,123 @@
+"""From what was entered, as JSON or as text, to the values that the record keeps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+
+from metaflow_extensions.hitl.approvals.schema import (
+    Field,
+    InvalidInput,
+    Problem,
+    accepted,
+    canonical,
+    close_match,
+    fields,
+    read_text,
+    storable,
+)
+from metaflow_extensions.hitl.approvals.schema.formats import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def _format_checker() -> FormatChecker:
+    """Build a checker of our formats alone: what the library checks depends on which packages are installed."""
+    checker = FormatChecker(formats=())
+    for name, check in FORMATS.items():
+        checker.checks(name)(_of_texts(check))
+    return checker
+
+
+def _of_texts(check: Callable[[str], bool]) -> Callable[[object], bool]:
+    return lambda value: (
+        not isinstance(value, str) or check(value)
+    )  # a format says nothing about a value of another type
+
+
+_FORMATS = _format_checker()
+
+
+def validate(schema: Mapping[str, object], values: Mapping[str, object]) -> dict[str, Any]:
+    """Hold an input to its schema and complete it.
+
+    Parameters
+    ----------
+    schema : Mapping
+        A schema in normal form, as the record holds it.
+    values : Mapping
+        Name to JSON value. None says that the field was left empty, as a cleared input of a form does. A name that is
+        missing says nothing: the field's default is taken, also of a required one.
+
+    Returns
+    -------
+    dict
+        Every field of the schema, in its order; ready for the record. An int is an int (3.0 becomes 3), a float a
+        float (3 becomes 3.0), a date and time has an offset (UTC if none was given), choices are in the author's order.
+        An optional field that was left empty is None (``Field.empty`` has the two exceptions).
+
+    Raises
+    ------
+    InvalidInput
+        With every problem: at most one a field, in the schema's order, then the unknown names.
+    """
+    form = fields(schema)
+    complete: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    for field in form:
+        value = canonical(field, values.get(field.name, field.default))
+        if value is None and not field.required:
+            complete[field.name] = field.empty
+        elif field.required and value in (None, "", []):
+            problems[field.name] = f"is required: {accepted(field)}"
+        elif storable(value):
+            complete[field.name] = value
+        else:
+            problems[field.name] = _must_be(field)
+    by_name = {field.name: field for field in form}
+    for error in Draft202012Validator(dict(schema), format_checker=_FORMATS).iter_errors(complete):
+        if error.path:  # without one it is about a name that is left out above, whose problem is known
+            name = str(error.path[0])
+            problems.setdefault(name, _must_be(by_name[name]))
+    found = [Problem(field.name, problems[field.name]) for field in form if field.name in problems]
+    found += [Problem(name, _unknown(name, by_name)) for name in values if name not in by_name]
+    if found:
+        raise InvalidInput(found)
+    return complete
+
+
+def _must_be(field: Field) -> str:
+    return f"must be {accepted(field)}"
+
+
+def _unknown(name: str, known: Mapping[str, Field]) -> str:
+    near = close_match(name, known)
+    return f"is not a field (did you mean {near}?)" if near else f"is not a field (there are {', '.join(known)})"
+
+
+def parse(schema: Mapping[str, object], texts: Mapping[str, str]) -> dict[str, Any]:
+    """Turn what was typed (``--set name=value``, ``/hitl approve ID name=value``) into values, and validate them.
+
+    Parameters
+    ----------
+    schema : Mapping
+        A schema in normal form.
+    texts : Mapping
+        Name to text; how texts are read is said at ``approvals.schema.read_text``. A blank text leaves the field empty.
+
+    Returns
+    -------
+    dict
+        As :func:`validate` does.
+
+    Raises
+    ------
+    InvalidInput
+        As :func:`validate` does.
+    """
+    known = {field.name: field for field in fields(schema)}
+    return validate(
+        schema, {name: read_text(known[name], text) if name in known else text for name, text in texts.items()}
+    )
