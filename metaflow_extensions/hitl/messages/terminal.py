@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime, tzinfo
 
-    from metaflow_extensions.hitl.approvals.ledger import Entry
+    from metaflow_extensions.hitl.approvals.codec import Version
     from metaflow_extensions.hitl.approvals.record import Approval, Person
 
 _MESSAGE = 2_000  # of a message that may be megabytes
@@ -66,7 +66,7 @@ def question(approval: Approval, *, script: str = "flow.py", zone: tzinfo = time
     return "\n".join([f"Waiting for a person: {asked}", *(f"  {label:<10} {text}" for label, text in rows)])
 
 
-def answer(approval: Approval) -> str:
+def decided(approval: Approval) -> str:
     """Say in one line how it ended: ``Approved by bob after 3 min: deploy_target=staging``."""
     ending = sentences.verdict(approval, _name)
     decision = approval.decision
@@ -103,7 +103,7 @@ def table(approvals: Iterable[Approval], *, now: datetime, zone: tzinfo = timezo
 
 def shown(
     approval: Approval,
-    trail: Sequence[Entry] = (),
+    trail: Sequence[Version] = (),
     *,
     now: datetime,
     script: str = "flow.py",
@@ -128,7 +128,7 @@ def shown(
         rows.append(("reject", sentences.reject_command(approval, script)))
     else:
         at = decision.at if decision else approval.closing.at if approval.closing else now
-        rows.append(("answer", f"{answer(approval)} ({_at(at, zone)})"))
+        rows.append(("answer", f"{decided(approval)} ({_at(at, zone)})"))
     if decision is not None:
         rows += [
             (
@@ -142,10 +142,27 @@ def shown(
     if after := sentences.trouble(approval) or sentences.aftermath(approval):
         rows.append(("then", one_line(after, _VALUE)))
     rows += [
-        ("version", f"{entry.number} {entry.version.event} {_at(entry.version.at, zone)} {entry.digest[:12]}")
-        for entry in trail
+        ("version", f"{version.number} {one_line(version.event, _CELL)} {_at(version.at, zone)}") for version in trail
     ]
     return "\n".join([asked, *(f"  {label:<10} {text}" for label, text in rows)])
+
+
+def verified(trail: Sequence[Version], digest: str, *, zone: tzinfo = timezone.utc) -> str:
+    """Say that a trail is whole.
+
+    Parameters
+    ----------
+    trail : Sequence[Version]
+        All versions, oldest first, at least one.
+    digest : str
+        SHA-256 of the newest version, in hex: whoever keeps it can tell later whether anything was changed.
+    zone : tzinfo
+        The time zone to show times in.
+    """
+    count = "1 version" if len(trail) == 1 else f"{len(trail)} versions"
+    lines = [f"{trail[-1].approval.id} is whole: {count}, each with the hash of the one before it."]
+    lines += [f"  {version.number}  {_at(version.at, zone)}  {one_line(version.event, _CELL)}" for version in trail]
+    return "\n".join([*lines, f"  SHA-256 of the newest  {digest}"])
 
 
 def _state(approval: Approval) -> str:

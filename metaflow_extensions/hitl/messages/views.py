@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from metaflow_extensions.hitl.approvals.ledger import Entry
+    from metaflow_extensions.hitl.approvals.codec import Version
     from metaflow_extensions.hitl.approvals.record import Approval
 
 REASON = 1_000  # characters; the requester reads it in an error message, not in a report
@@ -96,7 +96,7 @@ def closed_view(approval: Approval, *, now: datetime) -> Block:
     return _notice(title, [*blocks, *question.message_blocks(approval, _MESSAGE), _foot(approval)])
 
 
-def details_view(approval: Approval, *, now: datetime, trail: Sequence[Entry] = (), script: str = "flow.py") -> Block:
+def details_view(approval: Approval, *, now: datetime, trail: Sequence[Version] = (), script: str = "flow.py") -> Block:
     """Show everything about an approval.
 
     Parameters
@@ -105,8 +105,8 @@ def details_view(approval: Approval, *, now: datetime, trail: Sequence[Entry] = 
         In any state.
     now : datetime
         The present; aware.
-    trail : Sequence[Entry]
-        Its versions, oldest first, as the ledger returns them.
+    trail : Sequence[Version]
+        Its versions, oldest first.
     script : str
         The flow's file, for the commands.
     """
@@ -128,10 +128,7 @@ def details_view(approval: Approval, *, now: datetime, trail: Sequence[Entry] = 
         if after := sentences.aftermath(approval) or sentences.trouble(approval):
             blocks.append(section(plain(after)))
     if trail:
-        lines = [
-            f"{entry.number}. {date(entry.version.at)} {escape(entry.version.event, 40)} {code(entry.digest[:12])}"
-            for entry in trail[-_VERSIONS:]
-        ]
+        lines = [f"{version.number}. {date(version.at)} {escape(version.event, 40)}" for version in trail[-_VERSIONS:]]
         blocks.append(section(mrkdwn("*Trail*\n" + "\n".join(lines))))
     return _notice(f"Details of {approval.pathspec.step}", [*blocks, _foot(approval)])
 

@@ -1,0 +1,87 @@
+"""What Slack's error codes mean for an operator.
+
+Source of the codes: docs.slack.dev/reference/methods/chat.postMessage and .../chat.update, section "Errors".
+"""
+
+from __future__ import annotations
+
+_PASSING = frozenset(
+    {
+        "accesslimited",
+        "fatal_error",  # may have done its work nevertheless, so the message is looked for before it is posted again
+        "internal_error",
+        "rate_limited",
+        "ratelimited",
+        "request_timeout",
+        "service_unavailable",
+        "team_added_to_org",
+    }
+)
+
+_ELSEWHERE = 'or ask in another channel: @hitl(channel="#approvals") in the step, METAFLOW_HITL_SLACK_CHANNEL for all'
+_REINSTALL = (
+    "Install the app again, put its bot token (xoxb-…) into METAFLOW_HITL_SLACK_BOT_TOKEN, and run `hitl-bot doctor`."
+)
+_DEFECT = (
+    "This is a defect of metaflow-hitl: report it with this line. The question can be answered on the command line."
+)
+
+_ADVICE = {
+    "channel_not_found": (
+        "There is no channel {channel} that the bot can see. If it is private, invite the bot there: /invite with the "
+        f"bot's name; correct the name, {_ELSEWHERE}."
+    ),
+    "not_in_channel": (
+        "The bot is not in {channel}. Invite the bot to {channel}: type /invite and the bot's name there, "
+        f"{_ELSEWHERE}."
+    ),
+    "is_archived": f"{{channel}} is archived. Unarchive it, {_ELSEWHERE}.",
+    "restricted_action": f"{{channel}} lets only some people post. Ask an admin to let the bot, {_ELSEWHERE}.",
+    "invalid_auth": f"Slack does not know the bot token. {_REINSTALL}",
+    "not_authed": f"There is no bot token. {_REINSTALL}",
+    "token_revoked": f"The bot token was revoked. {_REINSTALL}",
+    "token_expired": f"The bot token has expired. {_REINSTALL}",
+    "account_inactive": f"The bot was removed from the workspace. {_REINSTALL}",
+    "not_allowed_token_type": f"That is no bot token. {_REINSTALL}",
+    "missing_scope": (
+        "The bot lacks the scope {needed} for {method}. Add it under OAuth & Permissions, or paste the output of "
+        "`hitl-bot manifest` into the app's manifest; then install the app again."
+    ),
+    "org_login_required": "The workspace is moving to another organisation. Try again when it has.",
+    "ekm_access_denied": "The workspace's admins have closed it with Enterprise Key Management. Ask them.",
+    "message_not_found": "The message in {channel} is gone, so it can't show the answer. It counts all the same.",
+    "cant_update_message": (
+        "The message in {channel} was posted with another bot's token, so it can't show the answer. "
+        "It counts all the same; use one token for the flows and the bot."
+    ),
+    "edit_window_closed": (
+        "The workspace forbids to edit messages of this age, so the one in {channel} can't show the answer. "
+        "It counts all the same."
+    ),
+    "msg_too_long": f"Slack finds the message too long. {_DEFECT}",
+    "msg_blocks_too_long": f"Slack finds the message too long. {_DEFECT}",
+    "invalid_blocks": f"Slack does not accept the message's blocks. {_DEFECT}",
+    "invalid_blocks_format": f"Slack does not accept the message's blocks. {_DEFECT}",
+    "invalid_arguments": f"Slack does not accept what {{method}} was called with. {_DEFECT}",
+    "no_text": f"Slack finds the message empty. {_DEFECT}",
+}
+
+
+def is_passing(code: str, status: int) -> bool:
+    """Whether a failure may go away by itself.
+
+    Parameters
+    ----------
+    code : str
+        Slack's error code. Words with blanks come from slack_sdk: the answer was no JSON, so not Slack's.
+    status : int
+        Of HTTP.
+    """
+    return status >= 500 or code in _PASSING or not code or " " in code  # noqa: PLR2004 - a server's fault in HTTP
+
+
+def advice(code: str, *, method: str, channel: str, needed: str = "") -> str:
+    """Say what happened and what to do about it; of an unknown code at least the code."""
+    words = _ADVICE.get(code, "Slack refused {method} for {channel}. Run `hitl-bot doctor` to see what is wrong.")
+    said = words.format(channel=channel, method=method, needed=needed or "it needs")
+    return f"{said} (Slack: {code})"
