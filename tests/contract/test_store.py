@@ -254,6 +254,14 @@ def test_a_bad_key_is_refused(store: Store, key: str) -> None:
     assert list(store.list("")) == []
 
 
+@pytest.mark.parametrize("key", ["open/" + "a" * 255, "open/" + "é" * 127, "/".join(["a" * 199] * 5)])
+def test_a_long_key_will_do(store: Store, key: str) -> None:
+    """Parts of up to 255 bytes, and about a thousand in all, are taken by every store."""
+    store.create(key, b"1")
+    assert store.read(key) == b"1"
+    assert list(store.list(key[:-1])) == [key]
+
+
 @pytest.mark.parametrize("prefix", ["/", "../", "a/../b", "a//", "a/\n", ".tmp"])
 def test_a_bad_prefix_is_refused_at_once(store: Store, prefix: str) -> None:
     """A listing refuses such a prefix when it is asked for, before its first key is."""
