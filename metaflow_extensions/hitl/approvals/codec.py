@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -13,11 +15,20 @@ from functools import cache
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 from metaflow_extensions.hitl.approvals import record
-from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, NewerFormat
+from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, NewerFormat, RecordError
 from metaflow_extensions.hitl.approvals.record import Approval
 
 FORMAT = 1
-_ENVELOPE = ("format", "version", "previous", "event", "at")
+_ENVELOPE = ("format", "version", "previous", "event", "at", "sha256")
+_SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n\}')
+_SEAL_LENGTH = len(',\n "sha256": ""\n}') + 64
+
+
+class NotJson(RecordError):
+    """What should be recorded is no JSON: NaN, an infinite number, an object of Python's, or nested too deep."""
+
+    def __init__(self, approval_id: str, cause: Exception) -> None:
+        super().__init__(f"This can't be recorded about {approval_id}: {cause}. Nothing was written; use plain JSON.")
 
 
 class _Unreadable(Exception):
@@ -36,10 +47,40 @@ class Version:
 
 
 def encode(version: Version) -> bytes:
-    """Write a version as UTF-8 JSON, the same bytes for the same version."""
+    """Write a version as UTF-8 JSON, the same bytes for the same version.
+
+    Text comes back as it was, but for one thing that JSON can't tell apart: the two halves of a surrogate pair, as two
+    characters, come back as the one character that they stand for.
+
+    Raises
+    ------
+    NotJson
+        A value has no JSON. Nothing may be written.
+    """
+    try:
+        return seal(_document(version))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NotJson(version.approval.id, error) from error
+
+
+def seal(document: dict[str, Any]) -> bytes:
+    """Write a document with the SHA-256 of its own bytes behind it, which finds what a disk or a hand has changed."""
+    text = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
+    # A lone surrogate can't be UTF-8; written as the escape \\udXXX it is still the same JSON.
+    body = text.encode("utf-8", "backslashreplace")
+    return b'%b,\n "sha256": "%b"\n}' % (body.removesuffix(b"\n}"), hashlib.sha256(body).hexdigest().encode())
+
+
+def _is_sealed(body: bytes) -> bool:
+    match = _SEAL.fullmatch(body[-_SEAL_LENGTH:])
+    whole = body[:-_SEAL_LENGTH] + b"\n}"
+    return match is not None and hashlib.sha256(whole).hexdigest().encode() == match[1]
+
+
+def _document(version: Version) -> dict[str, Any]:
     body = _plain(version.approval)
     unknown = body.pop("unknown")
-    document = {
+    return {
         "format": FORMAT,
         "version": version.number,
         "previous": version.previous,
@@ -48,8 +89,6 @@ def encode(version: Version) -> bytes:
         **body,
         **unknown,
     }
-    # A lone surrogate can't be UTF-8; written as the escape \\udXXX it is still the same JSON.
-    return json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False).encode("utf-8", "backslashreplace")
 
 
 def decode(key: str, body: bytes) -> Version:
@@ -58,19 +97,25 @@ def decode(key: str, body: bytes) -> Version:
     Raises
     ------
     CorruptRecord
-        It is truncated, no JSON, or a value has another type than it should.
+        It is truncated, damaged, no JSON, or a value has another type than it should.
     NewerFormat
         A later release wrote it in a way that this one can't read.
     """
     try:
-        document = json.loads(body, parse_constant=_no_constant)
+        document = json.loads(body, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise CorruptRecord(key, f"it is not JSON ({error})") from error
-    if not isinstance(document, dict) or not isinstance(document.get("format"), int):  # pyright: ignore[reportUnknownMemberType] - JSON
-        raise CorruptRecord(key, "it says no format")
+    if not isinstance(document, dict):
+        raise CorruptRecord(key, "it is no JSON object")
     document = cast("dict[str, Any]", document)
-    if document["format"] > FORMAT:
-        raise NewerFormat(key, document["format"], FORMAT)
+    written = document.get("format")
+    if type(written) is not int or written < 1:
+        raise CorruptRecord(key, "it says no format")
+    # Before everything else: a later release may seal in another way, too.
+    if written > FORMAT:
+        raise NewerFormat(key, written, FORMAT)
+    if not _is_sealed(body):
+        raise CorruptRecord(key, "the hash at its end is not that of its bytes")
     try:
         known = {field.name for field in fields(Approval)} - {"unknown"}
         unknown = {name: value for name, value in document.items() if name not in known and name not in _ENVELOPE}
@@ -93,6 +138,13 @@ def decode(key: str, body: bytes) -> Version:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large")  # as 1e999 is; it could not be written again
+    return number
 
 
 def _plain(value: Any) -> Any:
@@ -153,11 +205,11 @@ def _read_plain(kind: Any, value: Any, where: str) -> Any:
     if kind is datetime:
         try:
             moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        except (AttributeError, ValueError) as error:
+            if moment.tzinfo is None:
+                raise _Unreadable(f"{where} has no time zone")
+            return moment.astimezone(timezone.utc)
+        except (AttributeError, ValueError, OverflowError) as error:
             raise _Unreadable(f"{where} is no time") from error
-        if moment.tzinfo is None:
-            raise _Unreadable(f"{where} has no time zone")
-        return moment
     if issubclass(kind, Enum):
         try:
             return kind(value)
@@ -167,6 +219,4 @@ def _read_plain(kind: Any, value: Any, where: str) -> Any:
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise _Unreadable(f"{where} is no {kind.__name__}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _Unreadable(f"{where} is no number")
     return value
