@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from itertools import islice, takewhile
@@ -24,11 +25,13 @@ from metaflow_extensions.hitl.approvals.codec import Version, decode, encode
 from metaflow_extensions.hitl.approvals.errors import (
     AmbiguousId,
     CorruptRecord,
+    HitlError,
     KeyMissing,
     KeyTaken,
     NoSuchApproval,
     OtherPathspec,
     RecordError,
+    StoreUnavailable,
     TooManyWriters,
 )
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec, checked_id, is_id
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 20  # of a writer that keeps losing the race for the next version
 _READERS = 16  # reads at once; S3 answers each in some 20 ms, and boto3 keeps 10 connections or more
+_NAMED = 5  # of the approvals that begin alike, in the error
 _VERSION = re.compile(r"(\d{5,})\.json")
 _CHANGE = re.compile(r"changes/(\d{8}T\d{12}Z)-([a-z0-9-]+)-(\d+)")
 _LATEST = 10**15  # microseconds; counting down from the year 33658 sorts the newest first
@@ -113,6 +117,8 @@ class Ledger:
         except KeyTaken:
             entry = self.read(approval.id)
             belongs_to(entry.approval, approval.pathspec)
+            if entry.approval.settlement is not None:
+                self.finish(entry.approval)  # the marker above is one too many
             return entry
 
     def update(
@@ -135,8 +141,8 @@ class Ledger:
         at : datetime
             When; the writer's clock.
         change : Callable[[Approval], Approval]
-            From the approval as it stands to the one that shall stand. What it raises leaves the record as it is;
-            what it returns unchanged is not written again.
+            From the approval as it stands to the one that shall stand. What it raises about the newest version leaves
+            the record as it is; what it returns unchanged is not written again.
         seen : Entry, optional
             What the caller holds of this approval: spares reading it when it is still the newest.
 
@@ -147,11 +153,16 @@ class Ledger:
         """
         entry = seen or self.read(approval_id)
         for _ in range(_ATTEMPTS):
-            approval = change(entry.approval)
+            try:
+                approval = change(entry.approval)
+            except HitlError:
+                if entry is not seen:
+                    raise
+                approval = entry.approval
             if approval == entry.approval:
                 if entry is not seen:
                     return entry
-                # What was seen may be old: only the newest version may say that there is nothing to do.
+                # What was seen may be old: only the newest version may refuse, or say that there is nothing to do.
                 entry, seen = self.read(approval_id), None
                 continue
             version = Version(number=entry.number + 1, previous=entry.digest, event=event, at=at, approval=approval)
@@ -169,8 +180,10 @@ class Ledger:
         body = encode(version)
         approval_id = version.approval.id
         self.store.create(_key(approval_id, version.number), body)
-        # After the record, so that who follows the tail finds what it names; `open/` covers a crash in between.
-        self.store.mark(f"changes/{_stamp(version.at)}-{approval_id}-{version.number}")
+        # After the record, so that who follows the tail finds what it names; `open/` covers a crash in between. Without
+        # the marker the record stands all the same: an error here would tell a person that it does not.
+        with suppress(StoreUnavailable):
+            self.store.mark(f"changes/{_stamp(version.at)}-{approval_id}-{version.number}")
         return Entry(version=version, digest=hashlib.sha256(body).hexdigest())
 
     def _entry(self, approval_id: str, number: int) -> Entry:
@@ -199,9 +212,12 @@ class Ledger:
         if "/" in text:
             return Pathspec.parse(text).approval_id
         beginning = checked_id(text)
-        found = list(islice(self._ids(f"approvals/{beginning}"), 5))
-        if beginning in found or len(found) == 1:
-            return beginning if beginning in found else found[0]
+        # A whole id means itself, even if others begin with it.
+        if next(iter(self.store.list(_folder(beginning), limit=1)), None) is not None:
+            return beginning
+        found = list(islice(self._ids(f"approvals/{beginning}"), _NAMED))
+        if len(found) == 1:
+            return found[0]
         if not found:
             raise NoSuchApproval(text, self.store.url)
         raise AmbiguousId(text, found)
@@ -297,6 +313,11 @@ class Ledger:
         ------
         CorruptRecord
             The first thing that is wrong.
+
+        Notes
+        -----
+        A hash speaks for the version before it. That the newest versions were removed, or the newest one replaced
+        whole, no hash can tell; a store with Object Lock prevents it.
         """
         trail = self.trail(approval_id)
         for position, entry in enumerate(trail, start=1):
@@ -306,9 +327,13 @@ class Ledger:
             before = trail[position - 2] if position > 1 else None
             if entry.version.previous != (before.digest if before else None):
                 raise CorruptRecord(key, f"the hash in it is not that of version {position - 1}")
-            if before and not _follows(before.approval, entry.approval):
+            if not (_follows(before.approval, entry.approval) if before else _asks_only(entry.approval)):
                 raise CorruptRecord(key, "it changes what an earlier version had settled")
         return trail
+
+
+def _asks_only(first: Approval) -> bool:
+    return first == replace(first, posts=(), decision=None, closing=None, settlement=None)
 
 
 def _follows(before: Approval, after: Approval) -> bool:
