@@ -7,7 +7,8 @@ import re
 from metaflow_extensions.hitl.approvals.errors import HitlError
 
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_WRITTEN = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_COUNT = r"[0-9]{1,9}"  # ASCII; nine digits are 31 years in seconds
+_WRITTEN = re.compile(" *".join(rf"(?:({_COUNT}) *{unit})?" for unit in _UNITS))
 _LONGEST = 366 * 86_400  # a gate that waits for longer than a year is a mistake in the unit
 
 
@@ -43,11 +44,10 @@ def parse_duration(name: str, value: object) -> int:
     """
     seconds = 0
     if isinstance(value, str):
-        text = value.strip().lower().replace(" ", "")
-        match = _WRITTEN.fullmatch(text) if text else None
-        if match:
+        text = value.strip().lower()
+        if match := _WRITTEN.fullmatch(text):
             seconds = sum(int(number or 0) * unit for number, unit in zip(match.groups(), _UNITS.values(), strict=True))
-        elif text.isdecimal() and text.isascii():
+        elif re.fullmatch(_COUNT, text):
             seconds = int(text)
     elif isinstance(value, int) and not isinstance(value, bool):
         seconds = value

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
 
-_PART = re.compile(r"[A-Za-z0-9_.@-]{1,200}")
-_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+_PART = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9_.@-]{0,199}")  # it becomes part of a key: no dot first
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _STEP_LENGTH = 40  # what an id keeps of a step's name; the hash tells apart what is cut
 _HASH_LENGTH = 10
 
@@ -37,7 +37,7 @@ class Pathspec:
 
     def __post_init__(self) -> None:
         for part in (self.flow, self.run, self.step, self.task):
-            if not _PART.fullmatch(part) or part in {".", ".."}:
+            if not _PART.fullmatch(part):
                 raise BadId(str(self))
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class Pathspec:
 
 def checked_id(text: str) -> str:
     """Return an id, or a beginning of one, that is safe as part of a key; raise BadId otherwise."""
-    if not _ID.fullmatch(text.rstrip("-")) or not _ID.fullmatch(text.rstrip("-") + "a"):
+    if not _ID.fullmatch(text):
         raise BadId(text)
     return text
 
