@@ -9,7 +9,6 @@ only, because pods build messages too.
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from metaflow_extensions.hitl.approvals.schema import (
@@ -21,6 +20,7 @@ from metaflow_extensions.hitl.approvals.schema import (
     choice_text,
     fits,
     limits,
+    plain_digits,
     read_text,
     storable,
 )
@@ -166,8 +166,7 @@ def _number_input(field: Field, shown: object) -> dict[str, Any]:
 
 
 def _digits(number: object) -> str | None:
-    """Write a number without an exponent."""
-    return format(Decimal(repr(number)), "f") if isinstance(number, (int, float)) else None
+    return plain_digits(number) if isinstance(number, (int, float)) else None
 
 
 def _yes_no(field: Field, shown: object) -> dict[str, Any]:

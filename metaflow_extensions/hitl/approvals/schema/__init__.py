@@ -9,7 +9,7 @@ from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError, I
 from metaflow_extensions.hitl.approvals.schema.fields import Field, Kind, fields
 from metaflow_extensions.hitl.approvals.schema.normalise import normalise
 from metaflow_extensions.hitl.approvals.schema.values import canonical, fits, read_text, storable, typed
-from metaflow_extensions.hitl.approvals.schema.words import accepted, choice_text, close_match
+from metaflow_extensions.hitl.approvals.schema.words import accepted, choice_text, close_match, plain_digits
 
 __all__ = [
     "Field",
@@ -24,6 +24,7 @@ __all__ = [
     "fields",
     "fits",
     "normalise",
+    "plain_digits",
     "read_text",
     "storable",
     "typed",

@@ -10,14 +10,15 @@ from metaflow_extensions.hitl.approvals.schema import limits
 from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError
 from metaflow_extensions.hitl.approvals.schema.fields import TEXTUAL, Field, Kind
 from metaflow_extensions.hitl.approvals.schema.formats import read_datetime
+from metaflow_extensions.hitl.approvals.schema.shapes import as_number
 from metaflow_extensions.hitl.approvals.schema.values import fits, storable
-from metaflow_extensions.hitl.approvals.schema.words import accepted, choice_text
+from metaflow_extensions.hitl.approvals.schema.words import accepted, choice_text, plain_digits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 # The most that one input block and one option take in JSON beside their words; a test holds the form to it.
-_BLOCK_BYTES = 900
+_BLOCK_BYTES = 500
 _OPTION_BYTES = 100
 
 
@@ -50,7 +51,7 @@ def _words(field: Field) -> Iterator[str]:
 
 def _limits(field: Field) -> Iterator[str]:
     if not all(storable(number) for number in (field.min, field.max, field.above, field.below)):
-        yield "a limit has more than 3,000 digits"
+        yield "a limit is infinite, not a number, or has more than 999 digits"
     if _is_void(field):
         yield f"nothing can be {accepted(field)}"
     least, most = field.min_length or 0, field.max_length
@@ -110,5 +111,7 @@ def _bytes(field: Field) -> int:
     """Return no less than the field's input block takes in JSON, every character outside ASCII written as an escape."""
     options = sum(_OPTION_BYTES + 2 * len(json.dumps(choice_text(choice))) for choice in field.choices)
     chosen = options if field.default is not None else 0
-    words = sum(len(json.dumps(words)) for words in (field.label, field.help, field.default, accepted(field)))
-    return _BLOCK_BYTES + options + chosen + words
+    words = (field.label, field.help, field.default, accepted(field)[: limits.PLACEHOLDER])
+    numbers = (as_number(field.default), field.min, field.max)
+    digits = sum(len(plain_digits(number)) for number in numbers if number is not None)
+    return _BLOCK_BYTES + options + chosen + sum(len(json.dumps(text)) for text in words) + digits

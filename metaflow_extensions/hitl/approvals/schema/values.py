@@ -17,7 +17,7 @@ from metaflow_extensions.hitl.approvals.schema.words import accepted, choice_tex
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_WHOLE = re.compile(r"([+-]?[0-9]{1,3000})(?:\.0*)?")
+_WHOLE = re.compile(r"([+-]?[0-9]{1,1000})(?:\.0*)?")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _BOOLS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _QUOTES = ("“”", "„“", "‘’", "‚‘", "«»", '""', "''")
@@ -25,7 +25,7 @@ _TYPOGRAPHIC = _QUOTES[:5]
 # Slack can send what people type after a slash command with users and links marked up:
 # https://docs.slack.dev/interactivity/implementing-slash-commands ("escape channels, users, and links")
 _MARKUP = re.compile(r"<(?:@|mailto:)?([^|<>]+)(?:\|[^<>]*)?>")
-_MOST_BITS = 10_000  # about 3,010 digits; Python refuses to print or to read more than 4,300
+_MOST_BITS = 3_321  # 999 digits and some of 1,000; Python itself refuses to print or to read more than 4,300
 
 
 def storable(value: object) -> bool:

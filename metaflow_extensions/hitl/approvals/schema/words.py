@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -65,9 +66,9 @@ def _between(least: int | None, most: int | None) -> str:
 
 def _range(field: Field) -> str:
     if field.min is not None and field.max is not None and field.above is None and field.below is None:
-        return f"from {field.min} to {field.max}"
+        return f"from {plain_digits(field.min)} to {plain_digits(field.max)}"
     limits = {"at least": field.min, "at most": field.max, "above": field.above, "below": field.below}
-    return " and ".join(f"{word} {limit}" for word, limit in limits.items() if limit is not None)
+    return " and ".join(f"{word} {plain_digits(limit)}" for word, limit in limits.items() if limit is not None)
 
 
 def _shown(pattern: str) -> str:
@@ -87,6 +88,11 @@ def _listed(choices: tuple[str | int | float, ...]) -> str:
 def choice_text(choice: str | float) -> str:
     """Return what a choice looks like in a form and on a command line."""
     return choice if isinstance(choice, str) else repr(choice)
+
+
+def plain_digits(number: float) -> str:
+    """Write a number without an exponent, so that it can be typed: ``0.0000001``, not ``1e-07``."""
+    return format(Decimal(repr(number)), "f")
 
 
 def close_match(name: str, known: Iterable[str]) -> str | None:
