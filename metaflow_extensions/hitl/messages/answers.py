@@ -166,7 +166,7 @@ def broken(reference: str) -> Reply:
 def said(*sentences_: str) -> Reply:
     """Say sentences, shown letter by letter."""
     text = " ".join(sentences_)
-    return _reply(escape(text, 1_500), [section(plain(text, 2_900))])
+    return _reply(escape(text, 1_500).strip() or "–", [section(plain(text, 2_900))])
 
 
 def _reply(text: str, blocks: list[Block]) -> Reply:

@@ -1,0 +1,156 @@
+"""Approvals to show: one plain example in every state, and strategies that stop at nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from hypothesis import strategies as st
+
+from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec
+from metaflow_extensions.hitl.approvals.record import (
+    Approval,
+    Decision,
+    EngineKind,
+    Gate,
+    OnReject,
+    OnTimeout,
+    Origin,
+    Person,
+    Post,
+    Question,
+    Verdict,
+    Where,
+)
+from metaflow_extensions.hitl.approvals.schema import normalise
+
+NOW = datetime(2026, 11, 23, 16, 0, tzinfo=timezone.utc)
+LATER = NOW + timedelta(minutes=3)
+ALICE = Person(id="alice", name="alice", origin=Origin.LOCAL)
+BOB = Person(id="U0BOB", name="bob", origin=Origin.SLACK, email="bob@example.com")
+SCHEMA = normalise({"deploy_target": "str", "notes": {"type": "text", "optional": True}})
+
+
+def pending(**question: Any) -> Approval:
+    """Ask "Deploy fraud v7?" for a day; ``question`` holds what shall be otherwise."""
+    asked = Question(**{"message": "Deploy fraud v7?  Accuracy 94.0%", "timeout": 86_400, **question})
+    pathspec = Pathspec(flow="TrainAndDeploy", run="1732", step="gate", task="4")
+    return rules.request(pathspec, asked, Gate(engine=EngineKind.LOCAL), ALICE, NOW)
+
+
+def decided(approval: Approval, verdict: Verdict = Verdict.APPROVE, **decision: Any) -> Approval:
+    """Let bob decide after three minutes."""
+    known: dict[str, Any] = {"verdict": verdict, "by": BOB, "at": LATER, "where": Where.BUTTON}
+    if verdict is Verdict.REJECT:
+        known["reason"] = "drift too high"
+    return rules.decide(approval, Decision(**{**known, **decision}))
+
+
+def settled(approval: Approval, problem: str = "") -> Approval:
+    return rules.settle(approval, LATER, problem)
+
+
+def expired(approval: Approval) -> Approval:
+    return rules.expire(approval, NOW + timedelta(days=2))
+
+
+def every_state() -> dict[str, Approval]:
+    """One approval in each state that a person can see."""
+    asked = pending()
+    return {
+        "pending": asked,
+        "with a schema": pending(schema=SCHEMA),
+        "approved": decided(asked),
+        "settled": settled(decided(asked)),
+        "troubled": settled(decided(asked), "the workflow is gone. Start a new run."),
+        "rejected": settled(decided(asked, Verdict.REJECT)),
+        "rejected, continues": settled(decided(pending(on_reject=OnReject.CONTINUE), Verdict.REJECT)),
+        "expired": settled(expired(asked)),
+        "approved by timeout": settled(expired(pending(on_timeout=OnTimeout.APPROVE))),
+        "superseded": settled(rules.close(asked, "the run was stopped", LATER)),
+    }
+
+
+# Whatever a flow can compute and a person can type.
+
+NASTY = (
+    "<!channel>", "<!here|x>", "<@U0BOB>", "<!subteam^S0RISK>", "<https://evil.example|click>", "&amp;", "`", "```",
+    "*b*", "_i_", "~s~", "> quote", "“", "”", '"', "'", "\\", "\r\n", "\n", "\x1b[31m", "\x00", "\u202e", "\u2066",
+    "\ud800", "👩‍👩‍👧‍👦", "🇩🇪", "👍🏽", "e\u0301", "שלום", "\u200d", "@channel", "|", "{", "}", "%", "#general",
+    ":tada:",
+)  # fmt: skip
+SNIPPETS = st.one_of(
+    st.sampled_from(NASTY),
+    st.text(st.characters(), max_size=20),  # half pairs included
+)
+# Long texts are a snippet many times over: hypothesis itself makes none of that size.
+TEXTS = st.one_of(
+    st.lists(SNIPPETS, max_size=8).map("".join),
+    st.builds(lambda snippet, count: snippet * count, SNIPPETS, st.sampled_from([100, 1_000, 5_000])),
+)
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,30}", fullmatch=True) | st.just("x" * 200)
+VALUES = st.one_of(
+    TEXTS,
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.none(),
+    st.lists(TEXTS, max_size=3),
+    st.dictionaries(TEXTS, TEXTS, max_size=2),
+)
+PEOPLE = st.builds(
+    Person,
+    id=st.sampled_from(["U0BOB", "bob", "<!channel>"]),
+    name=TEXTS,
+    origin=st.sampled_from([Origin.SLACK, Origin.LOCAL]),
+)
+URLS = st.one_of(st.none(), st.just("https://ui.example/run/1?a=1&b=2"), st.just("https://x/" + "&" * 2_500), TEXTS)
+SCHEMAS = st.one_of(
+    st.none(),
+    st.just(SCHEMA),
+    st.integers(1, 95).map(lambda count: normalise({f"field_{number}": "str" for number in range(count)})),
+    st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=2_000)
+    .filter(str.strip)
+    .map(lambda label: normalise({"a": {"type": "text", "label": label, "help": label}})),
+)
+QUESTIONS = st.builds(
+    Question,
+    message=TEXTS,
+    schema=SCHEMAS,
+    approvers=st.lists(st.one_of(st.sampled_from(["@ml-leads", "U0BOB", "S0RISK", "a@b.c"]), TEXTS), max_size=40).map(
+        tuple
+    ),
+    channel=st.none() | TEXTS,
+    timeout=st.none() | st.integers(1, 366 * 86_400),
+    on_timeout=st.sampled_from(OnTimeout),
+    on_reject=st.sampled_from(OnReject),
+    run_url=URLS,
+)
+
+
+@st.composite
+def approvals(draw: st.DrawFn) -> Approval:
+    """Any approval, in any state."""
+    pathspec = Pathspec(flow=draw(NAMES), run=draw(NAMES), step=draw(NAMES), task=draw(NAMES))
+    approval = rules.request(pathspec, draw(QUESTIONS), Gate(engine=EngineKind.ARGO), draw(PEOPLE), NOW)
+    if draw(st.booleans()):
+        approval = rules.posted(approval, Post(notifier="slack", at=NOW, channel="C0A", ts="1.2", url=draw(URLS)))
+    way = draw(st.sampled_from(["pending", "decided", "expired", "closed"]))
+    if way == "decided":
+        verdict = draw(st.sampled_from(Verdict))
+        decision = Decision(
+            verdict=verdict,
+            by=draw(PEOPLE),
+            at=NOW,
+            where=draw(st.sampled_from([Where.BUTTON, Where.FORM, Where.FLOW_CLI])),
+            input=draw(st.dictionaries(TEXTS, VALUES, max_size=30)) if verdict is Verdict.APPROVE else {},
+            reason=draw(TEXTS),
+        )
+        approval = replace(approval, decision=decision)
+    elif way == "expired":
+        approval = rules.expire(approval, NOW + timedelta(days=400))
+    elif way == "closed":
+        approval = rules.close(approval, draw(TEXTS), LATER)
+    return rules.settle(approval, LATER, draw(TEXTS)) if draw(st.booleans()) else approval

@@ -1,0 +1,126 @@
+"""What one person alone sees: views and answers."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
+from metaflow_extensions.hitl.approvals.record import Post, Verdict
+from metaflow_extensions.hitl.approvals.refusals import TooLate
+from metaflow_extensions.hitl.approvals.rules import posted
+from metaflow_extensions.hitl.approvals.use_cases import Outcome
+from metaflow_extensions.hitl.messages import action_ids, answers, views
+from tests.unit.messages.examples import LATER, NOW, SCHEMA, decided, pending, settled
+from tests.unit.messages.limits import visible
+
+
+def test_form_repeats_the_question():
+    """The form shows the question again, one input for each field, and carries the approval's id."""
+    approval = pending(schema=SCHEMA)
+    view = views.approve_view(approval, now=LATER)
+    assert view["title"]["text"] == "Approve gate"
+    assert "Deploy fraud v7?  Accuracy 94.0%" in visible(view["blocks"])
+    labels = [block["label"]["text"] for block in view["blocks"] if block["type"] == "input"]
+    assert labels == ["Deploy target", "Notes"]
+    assert view["callback_id"] == action_ids.APPROVE_VIEW
+    assert views.approval_of(view) == approval.id
+
+
+@pytest.mark.parametrize("held", ["", "{", "[]", "null", '{"approval": 1}', "{}"])
+def test_foreign_metadata_is_no_approval(held):
+    """A view whose metadata is anything else yields no id, and no error."""
+    assert views.approval_of({"private_metadata": held}) == ""
+
+
+def test_reason_is_asked_and_read():
+    """Rejecting asks for a reason that can't be left out, and the reader of it finds what was typed."""
+    view = views.reject_view(pending(), now=LATER)
+    asked = next(block for block in view["blocks"] if block["type"] == "input")
+    assert asked.get("optional", False) is False
+    assert asked["element"]["max_length"] == 1_000
+    typed = {asked["block_id"]: {asked["element"]["action_id"]: {"type": "plain_text_input", "value": " drift \n"}}}
+    assert views.reason_of(typed) == "drift"
+    assert views.reason_of({}) == ""
+
+
+def test_closed_view_names_who_was_faster():
+    """Whose form was still open reads who decided, how long ago and why, and can only close it."""
+    view = views.closed_view(decided(pending(), Verdict.REJECT), now=LATER + timedelta(minutes=1))
+    assert "*Rejected* by <@U0BOB> after 3 min · 1 min ago" in visible(view["blocks"])
+    assert "“drift too high”" in visible(view["blocks"])
+    assert "submit" not in view
+    assert view["close"]["text"] == "Close"
+
+
+def test_details_give_the_commands():
+    """The details of a pending approval hold the exact commands, with a gap for each input that is required."""
+    approval = pending(schema=SCHEMA)
+    text = visible(views.details_view(approval, now=LATER)["blocks"])
+    assert f"python flow.py hitl approve {approval.id} --set deploy_target=...\n" in text
+    assert f"python flow.py hitl reject {approval.id} --reason ..." in text
+
+
+def test_list_groups_by_who_is_asked():
+    """What waits for the reader comes first; within a group the nearest deadline does."""
+    soon = pending(message="Soon?", approvers=("U0BOB",), timeout=60)
+    later = pending(message="Later?", approvers=("@ml-leads",))
+    other = pending(message="Other?", approvers=("U0CAROL",), timeout=30)
+    reply = answers.listing([other, later, soon], now=NOW, user_id="U0BOB", groups=["@ml-leads"])
+    text = visible(reply["blocks"])
+    assert reply["text"] == "3 approvals wait (2 for you)"
+    order = [text.index(words) for words in ("Waiting for you", "Soon?", "Later?", "Waiting for others", "Other?")]
+    assert order == sorted(order)
+
+
+def test_list_links_to_the_message():
+    """A row opens the message where it was posted."""
+    approval = posted(pending(), Post(notifier="slack", at=NOW, channel="C0A", ts="1.2", url="https://s.example/p1"))
+    row = answers.listing([approval], now=NOW, user_id="U0BOB")["blocks"][-1]
+    assert row["elements"][0]["url"] == "https://s.example/p1"
+    assert row["elements"][0]["action_id"] == action_ids.OPEN
+
+
+def test_nothing_waits_and_when_the_last_was_decided():
+    """An empty list says so, and when something was decided last."""
+    assert answers.listing([], now=LATER, user_id="U0BOB")["text"] == "Nothing waits for an answer."
+    reply = answers.nothing_waits(decided(pending()), now=LATER + timedelta(hours=2))
+    assert reply["text"].startswith("Nothing waits for an answer. The last one was approved 2 h ago")
+
+
+def test_done_says_what_is_still_to_come():
+    """After a decision the person reads what becomes of the run, and what will be tried again."""
+    approval = settled(decided(pending()))
+    assert "The run goes on." in visible(answers.done(Outcome(approval=approval))["blocks"])
+    late = Outcome(approval=decided(pending()), pending=(EngineUnavailable("The cluster did not answer."),))
+    text = visible(answers.done(late)["blocks"])
+    assert "The run is being resumed." in text
+    assert "tried again: The cluster did not answer." in text
+
+
+def test_unknown_word_gets_help():
+    """/hitl with a word that it does not know names the word and lists those that it knows."""
+    text = visible(answers.help_text("aprove <!here>")["blocks"])
+    assert "/hitl does not know `aprove &lt;!here&gt;`" in text
+    assert "`/hitl approve ID`" in text
+
+
+def test_answers_go_to_the_asker_alone():
+    """Every answer is ephemeral and leaves the message with the buttons as it is."""
+    reply = answers.refusal(TooLate(pending()))
+    assert (reply["response_type"], reply["replace_original"]) == ("ephemeral", False)
+    assert reply["text"] == str(TooLate(pending()))
+
+
+def test_commands_are_ready_to_copy():
+    """Copy command shows both commands letter by letter."""
+    approval = pending()
+    assert f"python flow.py hitl approve {approval.id}\n" in visible(answers.command(approval)["blocks"])
+
+
+def test_views_are_json():
+    """A view is plain JSON: it survives the way to Slack and back."""
+    view = views.approve_view(pending(schema=SCHEMA), now=LATER)
+    assert json.loads(json.dumps(view)) == view
