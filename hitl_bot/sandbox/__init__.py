@@ -1,0 +1,12 @@
+"""A Slack of one's own, on loopback: for the demo, and for tests that run the real Bolt app over real sockets.
+
+It speaks the part of Slack that the bot uses and enforces Slack's documented limits with Slack's own error codes.
+What it does not implement answers ``unknown_method``.
+"""
+
+from __future__ import annotations
+
+from hitl_bot.sandbox.clock import Clock
+from hitl_bot.sandbox.server import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Sandbox
+
+__all__ = ["APP_TOKEN", "BOT_TOKEN", "SIGNING_SECRET", "Clock", "Sandbox"]

@@ -1,0 +1,264 @@
+"""The sandbox's switches and records, from any thread or process.
+
+Plain urllib without a proxy: the sandbox is on loopback, whatever the environment says.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Json = dict[str, Any]
+ANSWER_TIMEOUT = 90.0  # longer than anything the sandbox lets a caller wait for
+
+
+class SandboxRefused(Exception):
+    """The sandbox could not do that; the text says why."""
+
+
+class NothingHappened(Exception):
+    """What was waited for did not come in time; the text says what there was instead."""
+
+
+class Control:
+    """The control API of one sandbox.
+
+    Parameters
+    ----------
+    url : str
+        The sandbox's address, such as ``http://127.0.0.1:8765``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    # Weather
+
+    def fault(
+        self,
+        method: str,
+        *,
+        error: str = "",
+        status: int = 0,
+        delay: float = 0,
+        times: int = 1,
+        where: Json | None = None,
+    ) -> None:
+        """Let the next calls of a method go wrong.
+
+        Parameters
+        ----------
+        method : str
+            Its name, or a pattern such as ``chat.*``.
+        error : str
+            Answer this error code.
+        status : int
+            Answer this HTTP status, without JSON.
+        delay : float
+            Let the call wait for so many seconds of the sandbox's clock, then go on.
+        times : int
+            How many calls.
+        where : dict, optional
+            Only calls with these arguments, e.g. ``{"channel": "C0APPROVALS"}``.
+        """
+        outcome = "error" if error else "status" if status else "delay"
+        fault = {"error": error, "seconds": delay, **({"status": status} if status else {})}
+        self._fault(method, outcome, times, where, **fault)
+
+    def ratelimit(self, method: str, *, retry_after: int, times: int = 1, where: Json | None = None) -> None:
+        """Answer the next calls with 429 and Retry-After in seconds."""
+        self._fault(method, "ratelimited", times, where, seconds=retry_after)
+
+    def refuse(self, method: str, *, times: int = 1, where: Json | None = None) -> None:
+        """Break the connection of the next calls before anything was done."""
+        self._fault(method, "refused", times, where)
+
+    def lose_answer(self, method: str, *, times: int = 1, where: Json | None = None) -> None:
+        """Do what the next calls ask for and break the connection before the answer."""
+        self._fault(method, "lost", times, where)
+
+    def _fault(self, method: str, outcome: str, times: int, where: Json | None, **more: Any) -> None:
+        self.post("faults", {"method": method, "outcome": outcome, "times": times, "where": where or {}, **more})
+
+    def deliver_twice(self, times: int = 1) -> None:
+        """Deliver the next envelopes two times each."""
+        self.post("faults/deliveries", {"trouble": "twice", "times": times})
+
+    def ignore_acks(self, times: int = 1) -> None:
+        """Do not hear the acks of the next envelopes."""
+        self.post("faults/deliveries", {"trouble": "unheard", "times": times})
+
+    def clear_faults(self) -> None:
+        self.post("faults/clear", {})
+
+    def drop_connections(self) -> int:
+        """Cut the app's Socket Mode connections without a word; return how many there were."""
+        return int(self.post("connections/drop", {"manner": "abrupt"})["dropped"])
+
+    def refresh_connections(self) -> int:
+        """Ask the app to connect again, as Slack does every few hours, and close; return how many there were."""
+        return int(self.post("connections/drop", {"manner": "polite"})["dropped"])
+
+    def enforce_rates(self) -> None:
+        """Answer 429 over Slack's rate limits from now on; they are counted always."""
+        self.post("rates", {"enforcement": "enforced"})
+
+    def count_rates_only(self) -> None:
+        self.post("rates", {"enforcement": "counted"})
+
+    # Time
+
+    def advance(self, seconds: float) -> None:
+        """Move the sandbox's clock forward."""
+        self.post("clock", {"advance": seconds})
+
+    def set_clock(self, instant: float) -> None:
+        """Let it be that instant, in seconds since 1970."""
+        self.post("clock", {"set": instant})
+
+    def now(self) -> float:
+        return float(self.get("weather")["now"])
+
+    # People and places
+
+    def put_person(self, **fields: Any) -> None:
+        """Add somebody (all fields of `people.Person`), or change those named by ``id`` or ``name``."""
+        self.post("people", fields)
+
+    def put_group(self, **fields: Any) -> None:
+        """Add a user group (``id``, ``handle``, ``name``, ``members``), or change: ``id="S0RISK", disabled=True``."""
+        self.post("groups", fields)
+
+    def put_channel(self, **fields: Any) -> None:
+        """Add a channel (``id``, ``name``, ``members``, ``kind``), or change one: ``id="C0OLD", archived=False``."""
+        self.post("channels", fields)
+
+    # Delivery
+
+    def deliver_to(self, request_url: str) -> str:
+        """Post signed HTTP to an address from now on ("": Socket Mode again); return the signing secret."""
+        return str(self.post("delivery", {"request_url": request_url})["signing_secret"])
+
+    def deliver(self, kind: str, payload: Json) -> Json:
+        """Deliver any payload: ``kind`` is ``interactive``, ``slash_commands`` or ``events_api``.
+
+        Returns
+        -------
+        dict
+            ``act`` (the envelope's id), ``error`` ("" if acknowledged), ``answer`` (what came with the ack).
+        """
+        return self.post("deliver", {"kind": kind, "payload": payload})
+
+    def redeliver(self, envelope_id: str) -> Json:
+        """Deliver an envelope once more, as a retry."""
+        return self.post("redeliver", {"envelope_id": envelope_id})
+
+    # Records
+
+    def state(self) -> Json:
+        """Return everything: people, channels with messages, views, homes, the number of connections."""
+        return dict(self.get("state"))
+
+    def calls(self, method: str = "") -> list[Json]:
+        """Return the Web API calls: ``seq``, ``at``, ``method``, ``args``, ``outcome``."""
+        return list(self.get("calls", method=method))
+
+    def rates(self) -> list[Json]:
+        """Return by method and channel: ``calls``, ``exceeded``, ``peak_second``, ``peak_minute``, ``tier``."""
+        return list(self.get("rates"))
+
+    def exceeded_rates(self) -> list[Json]:
+        """Return those of `rates` where Slack would have answered 429."""
+        return [count for count in self.rates() if count["exceeded"]]
+
+    def envelopes(self) -> list[Json]:
+        """Return what was delivered: ``envelope_id``, ``type``, ``attempts``, ``acknowledged``, ``answer``, payload."""
+        return list(self.get("envelopes"))
+
+    def messages(self, channel: str, user: str = "") -> list[Json]:
+        """Return a channel's messages, as one person sees them or all, with ``plain`` and ``mentions``."""
+        return list(self.get("messages", channel=channel, user=user)["messages"])
+
+    # Waiting
+
+    def wait_until(self, look: Callable[[], Any], timeout: float = 10.0, what: str = "") -> Any:
+        """Look now and after every change, and return the first truthy thing seen.
+
+        Raises
+        ------
+        NothingHappened
+            There was none within so many real seconds.
+        """
+        deadline = time.monotonic() + timeout
+        seq = self.seq
+        while not (found := look()):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise NothingHappened(f"waited {timeout:g} s for {what or 'a change'}")
+            seq = int(self.get("changes", after=seq, timeout=round(left, 3))["seq"])
+        return found
+
+    def wait_for_change(self, wanted: Callable[[Json], bool], after: int, timeout: float) -> Json | None:
+        """Return the first change after a number that is wanted, None if none came within so many real seconds."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            news = self.get("changes", after=after, timeout=round(left, 3))
+            for change in news["changes"]:
+                if wanted(change):
+                    return dict(change)
+            if left == 0:
+                return None
+            after = news["seq"]
+
+    def wait_for_connection(self, count: int = 1, timeout: float = 10.0) -> None:
+        """Return when the app has so many Socket Mode connections."""
+        self.wait_until(lambda: self.get("weather")["connections"] >= count, timeout, f"{count} connection(s)")
+
+    def wait_for_calls(self, method: str, count: int = 1, timeout: float = 10.0) -> list[Json]:
+        """Return the calls of a method when there are so many."""
+        found: list[Json] = self.wait_until(
+            lambda: calls if len(calls := self.calls(method)) >= count else None, timeout, f"{count} x {method}"
+        )
+        return found
+
+    @property
+    def seq(self) -> int:
+        """The number of the latest change."""
+        return int(self.get("weather")["seq"])
+
+    # Transport
+
+    def get(self, path: str, **query: Any) -> Any:
+        given = urllib.parse.urlencode({name: value for name, value in query.items() if value != ""})
+        return self._request(urllib.request.Request(f"{self.url}/sandbox/{path}?{given}"))  # noqa: S310 - http to loopback
+
+    def post(self, path: str, body: Json) -> Json:
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/sandbox/{path}", data=data)  # noqa: S310
+        request.add_header("Content-Type", "application/json")
+        return dict(self._request(request))
+
+    def _request(self, request: urllib.request.Request) -> Any:
+        try:
+            with self._opener.open(request, timeout=ANSWER_TIMEOUT) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                text = error.read().decode()
+            raise SandboxRefused(_reason(text)) from None
+
+
+def _reason(text: str) -> str:
+    try:
+        return str(json.loads(text)["error"])
+    except (ValueError, KeyError, TypeError):
+        return text

@@ -1,0 +1,541 @@
+"""Plays people: reads what they would see, and clicks, types and submits what they would.
+
+    people = Driver("http://127.0.0.1:8765")
+    bob = people.as_("bob")
+    message = bob.wait_for_message("#ml-approvals", lambda one: "Deploy" in one.text)
+    view = bob.open(message, "Approve…")
+    view.fill({"Deploy target": "staging"})
+    view.submit()
+
+Everything waits on the sandbox's changes, with a timeout in real seconds; nothing sleeps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hitl_bot.sandbox.blocks import elements_of
+from hitl_bot.sandbox.control import Control, NothingHappened
+from hitl_bot.sandbox.mentions import visible_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Json = dict[str, Any]
+TIMEOUT = 10.0
+EFFECT_TIMEOUT = 3.0  # a trigger_id lives no longer, so no view opens after it
+
+
+class NotThere(Exception):
+    """The person looks for something that the message or view does not show; the text says what it shows."""
+
+
+class NotConfirmed(Exception):
+    """The button asks first; pass ``confirm`` with the label of the button to press in its dialog."""
+
+
+class NotAcknowledged(Exception):
+    """The app did not acknowledge in time: the person sees Slack's warning sign."""
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The form was taken, and the view closed."""
+
+
+@dataclass(frozen=True)
+class Errors:
+    """The form was refused.
+
+    Attributes
+    ----------
+    by_label : dict
+        {label of the field: text under it}.
+    from_app : bool
+        Whether the app said so; the client itself refuses what is empty or of the wrong form.
+    """
+
+    by_label: dict[str, str]
+    from_app: bool
+
+
+@dataclass(frozen=True)
+class Updated:
+    """The view shows something else now, or another view lies on top of it."""
+
+    view: View
+
+
+class Driver:
+    """All people of one sandbox, and (as ``control``) its switches."""
+
+    def __init__(self, url: str) -> None:
+        self.control = Control(url)
+
+    def as_(self, name: str) -> Person:
+        """Return somebody by name or id."""
+        for person in self.control.state()["people"]:
+            if name in (person["name"], person["id"]):
+                return Person(self.control, person["id"], person["name"])
+        raise NotThere(f"nobody is called {name!r}")
+
+
+@dataclass(frozen=True)
+class Element:
+    """An interactive element as it stands in a block."""
+
+    block_id: str
+    shape: Json
+
+    @property
+    def action_id(self) -> str:
+        return str(self.shape["action_id"])
+
+    @property
+    def label(self) -> str:
+        text = self.shape.get("text") or self.shape.get("placeholder") or {}
+        return str(text.get("text", ""))
+
+
+class Surface:
+    """Blocks that a person looks at: a message, a modal, the Home tab."""
+
+    def __init__(self, person: Person, blocks: list[Json]) -> None:
+        self.person = person
+        self.blocks = blocks
+
+    @property
+    def elements(self) -> list[Element]:
+        return [Element(block["block_id"], one) for block in self.blocks for one in elements_of(block)]
+
+    @property
+    def buttons(self) -> list[str]:
+        """Labels of the buttons, in their order."""
+        return [one.label for one in self.elements if one.shape["type"] == "button"]
+
+    @property
+    def menu(self) -> list[str]:
+        """Labels of the overflow menus' entries."""
+        menus = (one.shape for one in self.elements if one.shape["type"] == "overflow")
+        return [option["text"]["text"] for shape in menus for option in shape["options"]]
+
+    def element(self, wanted: str) -> tuple[Element, Any]:
+        """Find a button by label, anything by action_id, a menu's entry by label; return it and the entry chosen."""
+        for one in self.elements:
+            if wanted in (one.label, one.action_id) and one.shape["type"] != "overflow":
+                return one, None
+            for option in one.shape.get("options") or []:
+                if wanted in (option["text"]["text"], option["value"]):
+                    return one, option["value"]
+        raise NotThere(f"no {wanted!r} among {[*self.buttons, *self.menu]}; it shows: {self.shown}")
+
+    @property
+    def shown(self) -> str:
+        return visible_text("", self.blocks)
+
+    @property
+    def where(self) -> Json:
+        raise NotImplementedError
+
+
+class Message(Surface):
+    """A message as a person sees it."""
+
+    def __init__(self, person: Person, shape: Json) -> None:
+        super().__init__(person, shape["blocks"])
+        self.shape = shape
+        self.channel: str = shape["channel"]
+        self.ts: str = shape["ts"]
+        self.text: str = shape["text"]  # what the notification says
+        self.plain: str = shape["plain"]  # all text that is seen
+        self.mentions: list[str] = shape["mentions"]
+        self.metadata: Json | None = shape["metadata"]
+        self.versions: int = shape["versions"]
+        self.is_ephemeral: bool = bool(shape["visible_to"])
+        self.thread_ts: str = shape["thread_ts"]
+
+    def __repr__(self) -> str:
+        return f"<Message {self.ts} {self.plain!r}>"
+
+    @property
+    def where(self) -> Json:
+        return {"channel": self.channel, "ts": self.ts}
+
+    @property
+    def thread(self) -> list[Message]:
+        """The replies to it, the oldest first."""
+        everything = self.person.messages(self.channel)
+        return [one for one in everything if one.thread_ts == self.ts and one.ts != self.ts]
+
+    def refresh(self) -> Message:
+        """Return it as it is now; NotThere if it was deleted."""
+        for one in self.person.messages(self.channel):
+            if one.ts == self.ts:
+                return one
+        raise NotThere(f"message {self.ts} is gone")
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a form."""
+
+    block_id: str
+    label: str
+    hint: str
+    optional: bool
+    element: Json = field(repr=False)
+
+
+class View(Surface):
+    """A modal, or the Home tab, as a person sees it; what is filled in is kept until it is submitted."""
+
+    def __init__(self, person: Person, shape: Json) -> None:
+        super().__init__(person, shape["blocks"])
+        self.shape = shape
+        self.id: str = shape["id"]
+        self.callback_id: str = shape["callback_id"]
+        self.values: Json = shape["state"]["values"]
+        self.entries: Json = {}
+
+    def __repr__(self) -> str:
+        return f"<View {self.title!r} {self.shown!r}>"
+
+    @property
+    def title(self) -> str:
+        return self._text("title")
+
+    @property
+    def submit_label(self) -> str:
+        return self._text("submit")
+
+    @property
+    def close_label(self) -> str:
+        return self._text("close")
+
+    def _text(self, name: str) -> str:
+        return str((self.shape.get(name) or {}).get("text", ""))
+
+    @property
+    def plain(self) -> str:
+        """All text that is seen, the title included."""
+        return f"{self.title}\n{self.shown}"
+
+    @property
+    def where(self) -> Json:
+        return {"view": self.id, "entries": self.entries}
+
+    @property
+    def fields(self) -> list[Field]:
+        return [
+            Field(
+                block_id=block["block_id"],
+                label=block["label"]["text"],
+                hint=(block.get("hint") or {}).get("text", ""),
+                optional=bool(block.get("optional")),
+                element=block["element"],
+            )
+            for block in self.blocks
+            if block["type"] == "input"
+        ]
+
+    def field(self, wanted: str) -> Field:
+        """Find a field by its label or block_id."""
+        for one in self.fields:
+            if wanted in (one.label, one.block_id):
+                return one
+        raise NotThere(f"no field {wanted!r} among {[one.label for one in self.fields]}")
+
+    def fill(self, entries: Json) -> View:
+        """Enter values, {label or block_id: entry}: text, an option's label or value, an id, a date, a list, None."""
+        for wanted, entry in entries.items():
+            one = self.field(wanted)
+            value = str(entry) if isinstance(entry, int | float) and not isinstance(entry, bool) else entry
+            self.entries.setdefault(one.block_id, {})[one.element["action_id"]] = value
+        return self
+
+    def submit(self) -> Closed | Errors | Updated:
+        """Press the submit button, and return what the person sees then.
+
+        Raises
+        ------
+        NotAcknowledged
+            The app did not answer in time, or answered what can't be shown.
+        """
+        control = self.person.control
+        answer = control.post("acts/submit", {"user": self.person.id, "view": self.id, "entries": self.entries})
+        if answer.get("error"):
+            raise NotAcknowledged(f"{answer['error']} {answer.get('details', '')}".strip())
+        if answer["errors"]:
+            labels = {one.block_id: one.label for one in self.fields}
+            by_label = {labels[block_id]: text for block_id, text in answer["errors"].items()}
+            return Errors(by_label, from_app=answer["sent"])
+        top = self.person.view()
+        # A view that lay below and is seen again is no answer to this one.
+        return Updated(top) if top is not None and self.id in (top.id, top.shape["previous_view_id"]) else Closed()
+
+    def close(self) -> None:
+        """Press the close button."""
+        self.person.control.post("acts/close", {"user": self.person.id, "view": self.id})
+
+    def refresh(self) -> View | None:
+        """Return it as it is now; None once it is closed."""
+        return next((one for one in self.person.views() if one.id == self.id), None)
+
+    def wait_for_update(self, wanted: Callable[[View], bool] = bool, timeout: float = TIMEOUT) -> View:
+        """Wait until the app has rewritten it so."""
+
+        def look() -> View | None:
+            now = self.refresh()
+            return now if now is not None and now.shape["hash"] != self.shape["hash"] and wanted(now) else None
+
+        found: View = self.person.control.wait_until(look, timeout, f"an update of {self!r}")
+        return found
+
+    def wait_until_closed(self, timeout: float = TIMEOUT) -> None:
+        self.person.control.wait_until(lambda: self.refresh() is None, timeout, f"the end of {self!r}")
+
+
+class Person:
+    """One person at their client."""
+
+    def __init__(self, control: Control, user_id: str, name: str) -> None:
+        self.control = control
+        self.id = user_id
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    # What they see
+
+    def messages(self, channel: str) -> list[Message]:
+        """Return what they see in a channel (``#name`` or id; ``@app`` is the app's direct messages), oldest first."""
+        return [Message(self, shape) for shape in self.control.messages(channel, self.id)]
+
+    def ephemerals(self, channel: str) -> list[Message]:
+        """Return what is visible to them alone."""
+        return [one for one in self.messages(channel) if one.is_ephemeral]
+
+    def views(self) -> list[View]:
+        """Return the modals they have open, the top one last."""
+        return [View(self, shape) for shape in self._screen()["views"]]
+
+    def view(self) -> View | None:
+        """Return the modal on top."""
+        views = self.views()
+        return views[-1] if views else None
+
+    def home(self, timeout: float = TIMEOUT) -> View:
+        """Open the app's Home tab and return it once the app has published it in answer."""
+        seq = self.control.seq
+        self.control.post("acts/home", {"user": self.id})
+        wanted = {"kind": "home_published", "user": self.id}
+        if self._change(wanted, seq, timeout) is None and self._screen()["home"] is None:
+            raise NothingHappened(f"the app published no Home tab within {timeout:g} s")
+        return View(self, self._screen()["home"])
+
+    def home_now(self) -> View | None:
+        """Return the Home tab as it stands, without opening it."""
+        home = self._screen()["home"]
+        return View(self, home) if home else None
+
+    # Waiting
+
+    def wait_for_message(
+        self,
+        channel: str,
+        wanted: Callable[[Message], bool] = bool,
+        timeout: float = TIMEOUT,
+        after: Message | None = None,
+    ) -> Message:
+        """Return the newest message of a channel that is wanted, as soon as there is one.
+
+        Parameters
+        ----------
+        channel : str
+            As in `messages`.
+        wanted : callable
+            Tells whether a message is the one.
+        timeout : float
+            Real seconds.
+        after : Message, optional
+            Only messages later than this one.
+        """
+
+        def look() -> Message | None:
+            seen = [one for one in self.messages(channel) if after is None or one.ts > after.ts]
+            return next((one for one in reversed(seen) if wanted(one)), None)
+
+        try:
+            found: Message = self.control.wait_until(look, timeout)
+        except NothingHappened:
+            there = [one.plain for one in self.messages(channel)]
+            raise NothingHappened(f"no such message in {channel} within {timeout:g} s; there is: {there}") from None
+        return found
+
+    def wait_for_update(
+        self, message: Message, wanted: Callable[[Message], bool] = bool, timeout: float = TIMEOUT
+    ) -> Message:
+        """Return a message once it was rewritten since it was looked at, and is as wanted."""
+
+        def look() -> Message | None:
+            now = message.refresh()
+            return now if now.versions > message.versions and wanted(now) else None
+
+        try:
+            found: Message = self.control.wait_until(look, timeout)
+        except NothingHappened:
+            raise NothingHappened(f"no such update within {timeout:g} s; it shows: {message.refresh().plain}") from None
+        return found
+
+    def wait_for_ephemeral(
+        self, channel: str, wanted: Callable[[Message], bool] = bool, timeout: float = TIMEOUT
+    ) -> Message:
+        """Return a message visible to them alone, as soon as there is one that is wanted."""
+        return self.wait_for_message(channel, lambda one: one.is_ephemeral and wanted(one), timeout)
+
+    def wait_for_view(self, wanted: Callable[[View], bool] = bool, timeout: float = TIMEOUT) -> View:
+        """Return the modal on top, as soon as it is wanted."""
+
+        def look() -> View | None:
+            top = self.view()
+            return top if top is not None and wanted(top) else None
+
+        found: View = self.control.wait_until(look, timeout, "a view")
+        return found
+
+    # What they do
+
+    def click(
+        self, surface: Message | View, wanted: str, *, confirm: str = "", timeout: float = EFFECT_TIMEOUT
+    ) -> View | None:
+        """Use a button or a menu's entry, and return the view that opens, None where something else happens.
+
+        It returns with the first effect that can be told to be this click's: a view opened with its trigger_id, its
+        response_url used, the message or view rewritten, something shown to this person alone; or after `timeout`.
+
+        Parameters
+        ----------
+        surface : Message or View
+            Where it is.
+        wanted : str
+            The label of a button or menu's entry, or an action_id.
+        confirm : str
+            Where the button asks first: the label of the button to press in its dialog.
+        timeout : float
+            Real seconds to wait for an effect after the ack.
+
+        Raises
+        ------
+        NotThere
+            There is no such button.
+        NotConfirmed
+            The button asks first, and `confirm` is neither of its dialog's labels; or does not ask, and it was given.
+        NotAcknowledged
+            The app did not acknowledge in time.
+        """
+        element, entry = surface.element(wanted)
+        if not _confirmed(element.shape, confirm):
+            return None
+        return self.choose(surface, element, entry, timeout=timeout)
+
+    def open(self, surface: Message | View, wanted: str, *, confirm: str = "", timeout: float = TIMEOUT) -> View:
+        """Click, and return the view that opens, NothingHappened if none does; effects besides are not waited for."""
+        element, entry = surface.element(wanted)
+        if not _confirmed(element.shape, confirm):
+            raise NotConfirmed(f"{confirm!r} declines")
+        seq = self.control.seq
+        act = self._click(surface, element, entry)
+        change = self.control.wait_for_change(
+            lambda one: one["kind"] == "view_opened" and one["act"] == act, seq, timeout
+        )
+        if change is None:
+            raise NothingHappened(f"{wanted!r} opened no view within {timeout:g} s")
+        return self.wait_for_view(lambda one: one.id == change["view"])
+
+    def choose(
+        self, surface: Message | View, element: Element, entry: Any, *, timeout: float = EFFECT_TIMEOUT
+    ) -> View | None:
+        """Choose or type something in an element that acts at once; otherwise like `click`."""
+        seq = self.control.seq
+        act = self._click(surface, element, entry)
+        return self._effect(act, surface.where, seq, timeout)
+
+    def _click(self, surface: Message | View, element: Element, entry: Any) -> str:
+        body = {"user": self.id, "where": surface.where, "block_id": element.block_id, "action_id": element.action_id}
+        return self._acknowledged(self.control.post("acts/click", {**body, "entry": entry}))
+
+    def command(self, line: str, channel: str = "#ml-approvals", timeout: float = TIMEOUT) -> list[Message]:
+        """Type a slash command, and return its answers so far once there is one; [] if it opened a view instead."""
+        seq = self.control.seq
+        body = {"user": self.id, "channel": channel, "line": line}
+        act = self._acknowledged(self.control.post("acts/command", body))
+
+        def answers(change: Json) -> bool:
+            to_me = change["kind"] == "message_posted" and change["user"] == self.id
+            return change["kind"] in {"message_posted", "view_opened"} and (change["act"] == act or to_me)
+
+        if self.control.wait_for_change(answers, seq, timeout) is None:
+            raise NothingHappened(f"no answer to {line!r} within {timeout:g} s")
+        posted = {one["ts"] for one in self._changes_after(seq) if answers(one) and one["ts"]}
+        return [one for one in self.messages(channel) if one.ts in posted]
+
+    def shortcut(self, message: Message, callback_id: str, timeout: float = EFFECT_TIMEOUT) -> View | None:
+        """Choose a shortcut from a message's menu; returns like `click`."""
+        seq = self.control.seq
+        body = {"user": self.id, "channel": message.channel, "ts": message.ts, "callback_id": callback_id}
+        act = self._acknowledged(self.control.post("acts/shortcut", body))
+        return self._effect(act, message.where, seq, timeout)
+
+    def say(self, channel: str, text: str, thread: Message | None = None) -> Message:
+        """Write a message into a channel."""
+        body = {"user": self.id, "channel": channel, "text": text, "thread_ts": thread.ts if thread else ""}
+        return Message(self, self.control.post("acts/say", body))
+
+    # Behind them
+
+    def _effect(self, act: str, where: Json, seq: int, timeout: float) -> View | None:
+        def is_effect(change: Json) -> bool:
+            kind = change["kind"]
+            mine = change["act"] == act and kind.startswith(("message", "view"))
+            same_message = kind in {"message_changed", "message_deleted"} and change["ts"] == where.get("ts")
+            same_view = kind in {"view_changed", "view_closed"} and change["view"] == where.get("view")
+            to_me = kind in {"message_posted", "home_published"} and change["user"] == self.id
+            return mine or same_message or same_view or to_me
+
+        change = self.control.wait_for_change(is_effect, seq, timeout)
+        if change is None or change["kind"] != "view_opened":
+            return None
+        return next((one for one in self.views() if one.id == change["view"]), None)
+
+    def _acknowledged(self, answer: Json) -> str:
+        if answer["error"]:
+            raise NotAcknowledged(f"{answer['error']} {answer.get('details', '')}".strip())
+        return str(answer["act"])
+
+    def _change(self, wanted: Json, seq: int, timeout: float) -> Json | None:
+        def matches(change: Json) -> bool:
+            return all(change[name] == value for name, value in wanted.items())
+
+        return self.control.wait_for_change(matches, seq, timeout)
+
+    def _changes_after(self, seq: int) -> list[Json]:
+        return list(self.control.get("changes", after=seq)["changes"])
+
+    def _screen(self) -> Json:
+        return dict(self.control.get("screen", user=self.id))
+
+
+def _confirmed(shape: Json, confirm: str) -> bool:
+    """Return whether the person goes on; raise where the dialog and the given label do not fit."""
+    dialog = shape.get("confirm")
+    if dialog is None:
+        if confirm:
+            raise NotConfirmed("the button does not ask first")
+        return True
+    yes = (dialog.get("confirm") or {}).get("text", "Yes")
+    no = (dialog.get("deny") or {}).get("text", "No")
+    if confirm not in (yes, no):
+        raise NotConfirmed(f"it asks {dialog['title']['text']!r}: {yes!r} or {no!r}?")
+    return bool(confirm == yes)

@@ -1,0 +1,135 @@
+"""chat.postMessage, chat.postEphemeral, chat.update, chat.delete, chat.getPermalink."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from hitl_bot.sandbox import limits
+from hitl_bot.sandbox.mentions import mentions
+from hitl_bot.sandbox.people import BOT_USER_ID
+from hitl_bot.sandbox.rates import Tier
+from hitl_bot.sandbox.web_api.method import Arguments, Json, Method, SlackError
+from hitl_bot.sandbox.web_api.posting import content, readable_channel, writable_channel
+from hitl_bot.sandbox.workspace import Message
+
+if TYPE_CHECKING:
+    from hitl_bot.sandbox.workspace import Workspace
+
+
+def post_message(workspace: Workspace, args: Arguments) -> Json:
+    channel = writable_channel(workspace, args.required("channel", "channel_not_found"))
+    text, blocks = content(workspace, args)
+    message = Message(
+        channel=channel.id,
+        ts=workspace.next_ts(),
+        author=BOT_USER_ID,
+        text=text,
+        blocks=blocks,
+        thread_ts=_thread(workspace, channel.id, args),
+        metadata=_metadata(args),
+        mentions=mentions(text, blocks),
+    )
+    workspace.post(message)
+    return {"channel": channel.id, "ts": message.ts, "message": message.shape()}
+
+
+def post_ephemeral(workspace: Workspace, args: Arguments) -> Json:
+    channel = writable_channel(workspace, args.required("channel", "channel_not_found"))
+    user = args.required("user")
+    text, blocks = content(workspace, args)
+    if user not in channel.members:
+        raise SlackError("user_not_in_channel")
+    message = Message(
+        channel=channel.id,
+        ts=workspace.next_ts(),
+        author=BOT_USER_ID,
+        text=text,
+        blocks=blocks,
+        thread_ts=_thread(workspace, channel.id, args),
+        visible_to=user,
+        mentions=mentions(text, blocks),
+    )
+    workspace.post(message)
+    return {"message_ts": message.ts}
+
+
+def update(workspace: Workspace, args: Arguments) -> Json:
+    """Rewrite a message of the bot's.
+
+    Text without blocks removes the blocks; blocks without text keep the text; metadata stays unless it is given.
+    """
+    message = _own_message(workspace, args, "cant_update_message")
+    given_blocks = args.decoded("blocks", "invalid_blocks_format") is not None
+    if len(args.text("text")) > limits.UPDATE_TEXT:
+        raise SlackError("msg_too_long")
+    text, blocks = content(workspace, args)
+    message.text = text if args.has("text") else message.text
+    message.blocks = blocks if given_blocks or args.has("text") else message.blocks
+    message.metadata = _metadata(args) or message.metadata
+    message.mentions = list(dict.fromkeys([*message.mentions, *mentions(message.text, message.blocks)]))
+    if not blocks:
+        message.edited_ts = workspace.next_ts()
+    workspace.changed(message)
+    return {"channel": message.channel, "ts": message.ts, "text": message.text, "message": message.shape()}
+
+
+def delete(workspace: Workspace, args: Arguments) -> Json:
+    message = _own_message(workspace, args, "cant_delete_message")
+    workspace.delete(message)
+    return {"channel": message.channel, "ts": message.ts}
+
+
+def get_permalink(workspace: Workspace, args: Arguments) -> Json:
+    channel = readable_channel(workspace, args.required("channel", "channel_not_found"))
+    ts = args.required("message_ts", "message_not_found")
+    message = workspace.message(channel.id, ts)
+    if message is None or message.visible_to:
+        raise SlackError("message_not_found")
+    return {"channel": channel.id, "permalink": f"{workspace.url}/archives/{channel.id}/p{ts.replace('.', '')}"}
+
+
+def _own_message(workspace: Workspace, args: Arguments, not_mine: str) -> Message:
+    channel = readable_channel(workspace, args.required("channel", "channel_not_found"))
+    message = workspace.message(channel.id, args.required("ts", "message_not_found"))
+    # An ephemeral message can't be found by its ts: only a response_url reaches it.
+    if message is None or message.visible_to:
+        raise SlackError("message_not_found")
+    if channel.archived:
+        raise SlackError("is_archived")
+    if message.author != BOT_USER_ID:
+        raise SlackError(not_mine)
+    return message
+
+
+def _thread(workspace: Workspace, channel: str, args: Arguments) -> str:
+    thread_ts = args.text("thread_ts")
+    if not thread_ts:
+        return ""
+    parent = workspace.messages.get(channel, {}).get(thread_ts)
+    if parent is None or parent.visible_to:
+        raise SlackError("thread_not_found")
+    return parent.thread_ts or thread_ts
+
+
+def _metadata(args: Arguments) -> Json | None:
+    metadata = args.decoded("metadata", "invalid_metadata_format")
+    if metadata is None:
+        return None
+    if not isinstance(metadata, dict) or set(metadata) - {"event_type", "event_payload", "entities"}:
+        raise SlackError("invalid_metadata_format")
+    event_type, payload = metadata.get("event_type"), metadata.get("event_payload")
+    if not (isinstance(event_type, str) and event_type and isinstance(payload, dict)):
+        raise SlackError("invalid_metadata_schema")
+    if len(json.dumps(metadata).encode()) > limits.METADATA_BYTES:
+        raise SlackError("metadata_too_large")
+    return metadata
+
+
+METHODS = (
+    Method(name="chat.postMessage", run=post_message, tier=Tier.POSTING, scope="chat:write"),
+    Method(name="chat.postEphemeral", run=post_ephemeral, tier=Tier.FOUR, scope="chat:write"),
+    Method(name="chat.update", run=update, tier=Tier.THREE, scope="chat:write"),
+    Method(name="chat.delete", run=delete, tier=Tier.THREE, scope="chat:write"),
+    Method(name="chat.getPermalink", run=get_permalink, tier=Tier.NONE),
+)
