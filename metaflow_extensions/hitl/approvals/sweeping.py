@@ -41,6 +41,7 @@ CARRY_OUT_AFTER = timedelta(seconds=3)  # whoever decides carries it out as well
 READ_ALL_EVERY = timedelta(minutes=10)
 LOOK_BACK = timedelta(minutes=5)  # the tail carries the writers' clocks, which may be behind this one
 RETRY_FIRST, RETRY_LAST = timedelta(seconds=3), timedelta(minutes=1)
+_PACE = timedelta(seconds=1)
 CLAIM_FOR = timedelta(minutes=1)  # longer than any attempt to post takes
 _SLICE = 256  # approvals of a full read at once, so that a deadline never waits for all of them
 _REMEMBERED = 100_000  # markers of the tail; one that was forgotten is read again, which costs a request and no more
@@ -294,7 +295,8 @@ class Sweeper:
             return
         self._pauses.pop(tended.approval_id, None)
         if tended.coming is not None:
-            self._schedule(tended.approval_id, tended.coming)
+            # What is due although it was just done (a notifier that leaves nothing to update) must not spin.
+            self._schedule(tended.approval_id, max(tended.coming, self._clock() + _PACE))
 
     # One approval. These run in the threads of `each`, and keep their hands off the agenda.
 

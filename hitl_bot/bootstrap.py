@@ -1,0 +1,178 @@
+"""The bot's composition root: the one place that turns settings into parts."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from slack_bolt import App
+
+from hitl_bot import listeners
+from hitl_bot.connection import THREADS, Connection
+from hitl_bot.listeners.context import Parts
+from hitl_bot.people import SlackPeople
+from hitl_bot.settings import Settings, needed
+from hitl_bot.slack_client import slack_client
+from hitl_bot.sweeper import LogWitness, SweeperThread
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.record import EngineKind
+from metaflow_extensions.hitl.approvals.sweeping import Sweeper
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.engines.local import LocalEngine
+from metaflow_extensions.hitl.inputs import validate
+from metaflow_extensions.hitl.notifiers.slack import NAME as SLACK
+from metaflow_extensions.hitl.notifiers.slack import SlackNotifier
+from metaflow_extensions.hitl.stores import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from threading import Event
+
+    from slack_sdk import WebClient
+
+    from metaflow_extensions.hitl.approvals.ports import Clock, Engine, Store
+
+_SWEEPERS = 8  # approvals that the sweeper works on at once
+# Bolt reads these by itself. The first two turn a bot with one token into an OAuth app that refuses every request
+# (slack_bolt 1.30, ``app/app.py``); the others are said by the settings.
+_NOT_FOR_BOLT = ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET", "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bot:
+    """Every part of a running bot.
+
+    Attributes
+    ----------
+    app : App
+        Bolt's, with all listeners.
+    cases : UseCases
+        What can be done with an approval.
+    sweeper : Sweeper
+        Finishes what is open; ``sweeping`` is the thread it works in.
+    connection : Connection
+        To Slack.
+    """
+
+    app: App
+    cases: UseCases
+    people: SlackPeople
+    sweeper: Sweeper
+    sweeping: SweeperThread
+    connection: Connection
+    executors: tuple[ThreadPoolExecutor, ...]
+
+    def start(self, stopping: Event) -> None:
+        """Prove that the store is fit, start to sweep, and connect, unless it is time to stop before Slack answers.
+
+        Raises
+        ------
+        StoreUnfit, StoreUnavailable
+            Nothing was started.
+        CantConnect
+            Slack refuses; the sweeper works. Call ``stop``.
+        """
+        self.cases.ledger.store.check()
+        self.sweeping.start()
+        self.connection.open(stopping)
+
+    def stop(self, seconds: float) -> bool:
+        """Take nothing more, finish what is in flight, and say whether all of it ended in time.
+
+        What is left is safe: every effect can be the last before a crash, and a sweeper finishes it.
+        """
+        end = time.monotonic() + seconds
+        self.connection.give_up()
+        self.sweeping.stop()
+        draining = Thread(target=self._drain, name="drain", daemon=True)
+        draining.start()
+        draining.join(max(0.0, end - time.monotonic()))
+        swept = self.sweeping.join(max(0.0, end - time.monotonic()))
+        return swept and not draining.is_alive()
+
+    def _drain(self) -> None:
+        self.connection.drain()
+        for executor in self.executors:
+            executor.shutdown(wait=True)
+        self.connection.close()
+
+
+def bootstrap(
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    engines: Mapping[EngineKind, Engine] | None = None,
+    clock: Clock | None = None,
+    client: WebClient | None = None,
+) -> Bot:
+    """Build every part once; a test hands in those that it wants to be others.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``root`` is needed without a store, the two tokens always.
+    store, engines, clock, client
+        In place of those that the settings describe.
+
+    Raises
+    ------
+    SettingsError, BadRoot
+        A setting is missing, or names no place.
+    """
+    bot_token, app_token = needed(settings, "slack_bot_token"), needed(settings, "slack_app_token")
+    store = store or open_store(needed(settings, "root"))
+    clock = clock or utc_now
+    client = client or slack_client(bot_token, settings.slack_api_url)
+    people = SlackPeople(client, clock)
+    cases = UseCases(
+        Ledger(store),
+        engines=engines if engines is not None else {EngineKind.LOCAL: LocalEngine()},
+        notifiers={SLACK: SlackNotifier(client, default_channel=settings.slack_channel, clock=clock)},
+        people=people,
+        check_input=validate,
+        clock=clock,
+    )
+    callbacks = ThreadPoolExecutor(THREADS, thread_name_prefix="listener")
+    workers = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
+    sweepers = ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="sweep")
+    with _environment_without(_NOT_FOR_BOLT):
+        app = App(
+            name="hitl-bot",
+            client=client,
+            token_verification_enabled=False,  # the first request does it; Slack may be away when the bot starts
+            raise_error_for_unhandled_request=True,  # so that the error listener can acknowledge it
+            listener_executor=callbacks,
+        )
+    listeners.register(app, Parts(cases=cases, people=people, workers=workers))
+    sweeper = Sweeper(cases, LogWitness(), name=f"{socket.gethostname()}-{secrets.token_hex(4)}", each=sweepers.map)
+    return Bot(
+        app=app,
+        cases=cases,
+        people=people,
+        sweeper=sweeper,
+        sweeping=SweeperThread(sweeper, clock),
+        connection=Connection(app, app_token, settings.slack_api_url),
+        executors=(callbacks, workers, sweepers),
+    )
+
+
+def utc_now() -> datetime:
+    """Return the present."""
+    return datetime.now(timezone.utc)
+
+
+@contextmanager
+def _environment_without(names: tuple[str, ...]) -> Iterator[None]:
+    hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)

@@ -1,0 +1,57 @@
+"""``hitl-bot``: serve, manifest, doctor, demo."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+
+from metaflow_extensions.hitl.approvals.errors import HitlError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Where the click command called `command` of each is. They are imported when they are asked for: the manifest must not
+# wait for boto3, and the demo may miss what only it needs.
+COMMANDS: Mapping[str, str] = {
+    "serve": "hitl_bot.serve",
+    "manifest": "hitl_bot.manifest",
+    "doctor": "hitl_bot.doctor",
+    "demo": "hitl_bot.demo",
+}
+
+
+class LateGroup(click.Group):
+    """A group whose commands are imported when they are called, or listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import a command; None if there is none of this name."""
+        module = COMMANDS.get(cmd_name)
+        return None if module is None else _command(module)
+
+
+def _command(module: str) -> click.Command:
+    found = import_module(module).command
+    if not isinstance(found, click.Command):
+        raise TypeError(f"{module}.command is no click command")
+    return found
+
+
+@click.group(cls=LateGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Answer Metaflow's questions in Slack."""
+
+
+def main() -> None:
+    """Run the command line; say what is wrong in one line, without a traceback, where a person can mend it."""
+    try:
+        cli()
+    except HitlError as error:
+        click.echo(f"hitl-bot: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,24 @@
+"""What people do in Slack. One callback a file: ack, translate, one use case, answer.
+
+Bolt hands a callback what it asks for by argument name; ``context.py`` adds the bot's own parts to what Bolt knows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hitl_bot.listeners import actions, commands, context, errors, views
+
+if TYPE_CHECKING:
+    from slack_bolt import App
+
+    from hitl_bot.listeners.context import Parts
+
+
+def register(app: App, parts: Parts) -> None:
+    """Tie every callback to what it listens to. Whatever none of them handles is acknowledged in ``errors``."""
+    context.register(app, parts)
+    actions.register(app)
+    views.register(app)
+    commands.register(app)
+    errors.register(app)

@@ -1,0 +1,22 @@
+"""Clicks on buttons and menus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hitl_bot.listeners.actions.approve import approve
+from hitl_bot.listeners.actions.details import details
+from hitl_bot.listeners.actions.follow_link import follow_link
+from hitl_bot.listeners.actions.reject import reject
+from metaflow_extensions.hitl.messages import action_ids
+
+if TYPE_CHECKING:
+    from slack_bolt import App
+
+
+def register(app: App) -> None:
+    """Tie the callbacks to their action ids."""
+    app.action(action_ids.APPROVE)(approve)
+    app.action(action_ids.REJECT)(reject)
+    app.action(action_ids.DETAILS)(details)
+    app.action(action_ids.OPEN)(follow_link)

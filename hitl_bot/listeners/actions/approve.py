@@ -1,0 +1,67 @@
+"""The Approve button."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hitl_bot.listeners.asked import asked, refresh_if_stale
+from hitl_bot.listeners.forms import approve_form
+from hitl_bot.listeners.opening import Opening
+from hitl_bot.listeners.payloads import user_of
+from metaflow_extensions.hitl.approvals.record import Verdict, Where
+from metaflow_extensions.hitl.approvals.refusals import ApprovalError
+from metaflow_extensions.hitl.approvals.use_cases import Answer
+from metaflow_extensions.hitl.messages import answers, views
+from metaflow_extensions.hitl.messages.sentences import asks_for_input
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from slack_bolt import Ack, Respond
+    from slack_sdk import WebClient
+
+    from hitl_bot.listeners.payloads import Json
+    from hitl_bot.people import SlackPeople
+    from metaflow_extensions.hitl.approvals.ledger import Entry
+    from metaflow_extensions.hitl.approvals.use_cases import UseCases
+
+APPROVED = Answer(verdict=Verdict.APPROVE)
+
+
+def approve(
+    ack: Ack,
+    action: Json,
+    body: Json,
+    client: WebClient,
+    respond: Respond,
+    cases: UseCases,
+    people: SlackPeople,
+    workers: Executor,
+) -> None:
+    """Open the form where the step asks for input; decide otherwise, since Slack has asked "are you sure" before."""
+    ack()
+
+    def look() -> tuple[Entry, Json | None]:
+        entry = asked(cases, action.get("value"), body)
+        with_form = asks_for_input(entry.approval)
+        return entry, approve_form(cases, entry.approval, people, user_of(body)) if with_form else None
+
+    with Opening(client, body, "Approve", workers) as opening:
+        entry, form = opening.wait(look)
+        if form is not None:
+            opening.show(form)
+            refresh_if_stale(cases, entry.approval, body)
+            return
+        known_before = entry.approval.decision
+        try:
+            who = people.person(user_of(body))
+            outcome = cases.decide(entry.approval.id, APPROVED, who=who, where=Where.BUTTON, seen=entry)
+        except ApprovalError as error:
+            refresh_if_stale(cases, error.approval, body)
+            raise
+        if opening.is_open:
+            opening.show(views.closed_view(outcome.approval, now=cases.clock()))
+        elif known_before is not None or outcome.pending:
+            respond(**answers.done(outcome))  # what just went well is said by the message itself
+        if known_before is not None:
+            refresh_if_stale(cases, outcome.approval, body)

@@ -1,0 +1,72 @@
+"""The approval that a click is about, and the message it came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hitl_bot.listeners.payloads import place_of
+from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierRefused, NotifierUnavailable
+from metaflow_extensions.hitl.approvals.pathspec import checked_id
+from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.notifiers.slack import NAME as SLACK
+
+if TYPE_CHECKING:
+    from hitl_bot.listeners.payloads import Json
+    from metaflow_extensions.hitl.approvals.ledger import Entry
+    from metaflow_extensions.hitl.approvals.record import Approval, Post
+    from metaflow_extensions.hitl.approvals.use_cases import UseCases
+
+log = structlog.get_logger("hitl_bot.listeners")
+
+
+class NotItsMessage(HitlError):
+    """The button stands on a message that is not this approval's: a copy, or a forgery. Nothing was decided."""
+
+    def __init__(self, approval: Approval, known: Post) -> None:
+        where = f" ({known.url})" if known.url else ""
+        super().__init__(
+            f"This button is not on the message that asks about {approval.id}, so it decides nothing. Use the buttons "
+            f"on that message{where}, or /hitl show {approval.id}."
+        )
+
+
+def asked(cases: UseCases, approval_id: object, body: Json) -> Entry:
+    """Read the approval that a button names, if the button can be trusted to name it.
+
+    Raises
+    ------
+    BadId, NoSuchApproval, NotItsMessage
+        It can't.
+    StoreError, RecordError
+        As the ledger says.
+    """
+    entry = cases.ledger.read(checked_id(str(approval_id)))
+    place = place_of(body)
+    posts = [post for post in entry.approval.posts if post.notifier == SLACK]
+    # What a foreign message shows may be another question than the one that the record asks. A place in the record is
+    # missing for the moment between posting and noting it: then there is nothing to hold the message against.
+    if place is not None and posts and not any(_stands_at(post, body) for post in posts):
+        raise NotItsMessage(entry.approval, posts[0])
+    return entry
+
+
+def refresh_if_stale(cases: UseCases, approval: Approval, body: Json) -> None:
+    """Bring the message that was clicked up to date if the approval takes no answer any more.
+
+    A message that can't be changed is left as it is: whoever clicked has been told.
+    """
+    notifier = cases.notifiers.get(SLACK)
+    post = next((post for post in approval.posts if _stands_at(post, body)), None)
+    if approval.state is State.PENDING or notifier is None or post is None:
+        return
+    try:
+        notifier.update(approval, post)
+    except (NotifierUnavailable, NotifierRefused) as error:
+        log.warning("stale message left", approval_id=approval.id, why=str(error))
+
+
+def _stands_at(post: Post, body: Json) -> bool:
+    place = place_of(body)
+    return place is not None and post.notifier == SLACK and (post.channel, post.ts) == (place.channel, place.ts)

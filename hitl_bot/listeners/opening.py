@@ -1,0 +1,81 @@
+"""Opening a view before its trigger expires."""
+
+from __future__ import annotations
+
+from concurrent.futures import TimeoutError as NotYet
+from typing import TYPE_CHECKING, TypeVar
+
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.messages import views
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+    from types import TracebackType
+
+    from slack_sdk import WebClient
+    from typing_extensions import Self
+
+    from hitl_bot.listeners.payloads import Json
+
+PATIENCE = 1.0  # seconds of the three that a trigger lives; opening the view takes some of the rest
+
+_Found = TypeVar("_Found")
+
+
+class Opening:
+    """A view that is about to open. If what it shows takes too long to find out, one that says so opens meanwhile.
+
+    Usually a record is read within a few hundredths of a second, and the view opens whole. A loading view every time
+    would cost each person a flicker and a second call.
+
+    A refusal inside the ``with`` is shown in the view if one is open, and raised if none is.
+
+    Parameters
+    ----------
+    client : WebClient
+        Slack.
+    body : dict
+        What came from Slack, with a ``trigger_id``: good for three seconds and for one view.
+    title : str
+        Of the view that says to wait; at most 24 characters.
+    workers : Executor
+        Where the finding out goes on.
+    """
+
+    def __init__(self, client: WebClient, body: Json, title: str, workers: Executor) -> None:
+        self._client = client
+        self._trigger_id = str(body["trigger_id"])
+        self._title = title
+        self._workers = workers
+        self._view_id: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the person looks at a view."""
+        return self._view_id is not None
+
+    def wait(self, find_out: Callable[[], _Found]) -> _Found:
+        """Return what is found out, or raise what is raised."""
+        finding = self._workers.submit(find_out)
+        try:
+            return finding.result(PATIENCE)
+        except NotYet:
+            self.show(views.loading_view(self._title))
+            return finding.result()
+
+    def show(self, view: Json) -> None:
+        """Open the view, or replace the one that is open."""
+        if self._view_id is None:
+            self._view_id = str(self._client.views_open(trigger_id=self._trigger_id, view=view)["view"]["id"])
+        else:
+            self._client.views_update(view_id=self._view_id, view=view)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        if self.is_open and isinstance(error, HitlError):
+            self.show(views.refused_view(error))
+            return True
+        return False

@@ -1,0 +1,93 @@
+"""Answering a submitted form within the three seconds that Slack waits."""
+
+from __future__ import annotations
+
+from concurrent.futures import TimeoutError as NotYet
+from typing import TYPE_CHECKING
+
+import structlog
+
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.refusals import ApprovalError, NotAllowed, ReasonMissing
+from metaflow_extensions.hitl.messages import views
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from slack_bolt import Ack
+    from slack_sdk import WebClient
+
+    from hitl_bot.listeners.payloads import Json
+    from metaflow_extensions.hitl.approvals.ledger import Entry
+    from metaflow_extensions.hitl.approvals.use_cases import UseCases
+
+PATIENCE = 2.0  # seconds of the three; the way to Slack takes some of the rest
+
+log = structlog.get_logger("hitl_bot.listeners")
+
+
+class FormErrors(HitlError):
+    """What is wrong, by the ``block_id`` of the input it is wrong at. Nothing was decided."""
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        super().__init__(" ".join(errors.values()))
+        self.errors = errors
+
+
+def submit(
+    ack: Ack, view: Json, client: WebClient, cases: UseCases, workers: Executor, take: Callable[[], Entry]
+) -> None:
+    """Take an answer into the record, close the form or say in it what is wrong, and then carry the answer out.
+
+    The record is written before the ack, because only it knows whether the form may close: somebody else may have
+    decided meanwhile. If that takes longer than Slack waits, the form says "Saving" and later how it ended.
+
+    Parameters
+    ----------
+    take : Callable
+        Checks and records the answer.
+    """
+    taking = workers.submit(take)
+    try:
+        entry = taking.result(PATIENCE)
+    except NotYet:
+        ack(response_action="update", view=views.saving_view(views.approval_of(view)))
+        _end_later(view, client, cases, taking.result)
+        return
+    except HitlError as error:
+        log.info("refused", approval_id=views.approval_of(view), kind=type(error).__name__)
+        ack(**_refusal(error, view, cases))
+        return
+    ack(response_action="clear")
+    cases.carry_out(entry)
+
+
+def _end_later(view: Json, client: WebClient, cases: UseCases, result: Callable[[], Entry]) -> None:
+    try:
+        entry = result()
+    except HitlError as error:
+        client.views_update(view_id=view["id"], view=_ending(error, cases) or views.refused_view(error))
+        return
+    client.views_update(view_id=view["id"], view=views.closed_view(entry.approval, now=cases.clock()))
+    cases.carry_out(entry)
+
+
+def _refusal(error: HitlError, view: Json, cases: UseCases) -> Json:
+    """Answer in place: at an input if trying again may help, so that nothing that was entered is lost."""
+    if isinstance(error, FormErrors):
+        return {"response_action": "errors", "errors": error.errors}
+    ending = _ending(error, cases)
+    if ending is not None:
+        return {"response_action": "update", "view": ending}
+    inputs = [block["block_id"] for block in view.get("blocks", ()) if block.get("type") == "input"]
+    if isinstance(error, NotAllowed) or not inputs:
+        return {"response_action": "update", "view": views.refused_view(error)}
+    return {"response_action": "errors", "errors": {inputs[0]: str(error)}}
+
+
+def _ending(error: HitlError, cases: UseCases) -> Json | None:
+    """Return the view for an approval that takes no answer any more; None for any other refusal."""
+    if not isinstance(error, ApprovalError) or isinstance(error, (NotAllowed, ReasonMissing)):
+        return None
+    return views.closed_view(error.approval, now=cases.clock())

@@ -1,0 +1,18 @@
+"""Submitted forms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hitl_bot.listeners.views.approve import approve
+from hitl_bot.listeners.views.reject import reject
+from metaflow_extensions.hitl.messages import action_ids
+
+if TYPE_CHECKING:
+    from slack_bolt import App
+
+
+def register(app: App) -> None:
+    """Tie the callbacks to their callback ids."""
+    app.view(action_ids.APPROVE_VIEW)(approve)
+    app.view(action_ids.REJECT_VIEW)(reject)

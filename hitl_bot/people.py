@@ -1,0 +1,132 @@
+"""Who somebody is in Slack: names, kinds and groups, as fresh as a few minutes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from slack_sdk.errors import SlackApiError
+
+from hitl_bot.cache import BoundedCache
+from hitl_bot.slack_client import SLACK_FAILED
+from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
+from metaflow_extensions.hitl.approvals.record import Origin, Person
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from slack_sdk import WebClient
+
+    from metaflow_extensions.hitl.approvals.ports import Clock
+
+_PROFILES_KEPT = timedelta(minutes=5)
+_GROUPS_KEPT = timedelta(minutes=2)  # usergroups.* takes 20 calls a minute
+_PROFILES = 10_000
+_SLACKBOT = "USLACKBOT"  # the one bot whose is_bot is false
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Profile:
+    person: Person
+    bar: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    id: str
+    handle: str
+    members: frozenset[str]
+
+
+class SlackPeople:
+    """The people of one workspace. When Slack can't be asked, nobody is anybody: PeopleUnavailable.
+
+    Parameters
+    ----------
+    client : WebClient
+        With the scopes users:read, users:read.email and usergroups:read.
+    clock : Clock
+        Ages what is cached.
+    """
+
+    def __init__(self, client: WebClient, clock: Clock) -> None:
+        self._client = client
+        self._profiles = BoundedCache[_Profile](clock, keep=_PROFILES_KEPT, size=_PROFILES)
+        self._groups = BoundedCache[tuple[_Group, ...]](clock, keep=_GROUPS_KEPT, size=1)
+        self._team: str | None = None
+
+    def person(self, user_id: str) -> Person:
+        """Return the user behind an id that Slack sent.
+
+        Raises
+        ------
+        PeopleUnavailable
+            Slack does not know the user, or did not answer.
+        """
+        return self._profile(user_id).person
+
+    def barred(self, person: Person) -> str | None:
+        """Say why this person never decides anything, or None."""
+        return self._profile(person.id).bar
+
+    def groups_of(self, person: Person, among: Collection[str]) -> frozenset[str]:
+        """Return which of these groups (``@handle`` or ``S…`` id) this person is in. One that is gone has nobody."""
+        groups = self._groups.get("groups", self._all_groups)
+        mine = {name for group in groups if person.id in group.members for name in (group.id, f"@{group.handle}")}
+        return frozenset(name for name in among if name in mine)
+
+    def _profile(self, user_id: str) -> _Profile:
+        return self._profiles.get(user_id, lambda: self._look_up(user_id))
+
+    def _look_up(self, user_id: str) -> _Profile:
+        try:
+            user: dict[str, Any] = self._client.users_info(user=user_id)["user"]
+        except SLACK_FAILED as error:
+            raise _unavailable(f"who {user_id} is", error) from error
+        profile = user.get("profile") or {}
+        name = profile.get("display_name") or profile.get("real_name") or user.get("name") or user_id
+        person = Person(id=user["id"], name=name, origin=Origin.SLACK, email=profile.get("email") or None)
+        return _Profile(person=person, bar=self._bar(user))
+
+    def _bar(self, user: dict[str, Any]) -> str | None:
+        if user.get("deleted"):
+            return "the account is deactivated."
+        if user.get("is_bot") or user.get("id") == _SLACKBOT:
+            return "an app never decides."
+        if user.get("is_restricted") or user.get("is_ultra_restricted"):
+            return "guests of the workspace never decide. Ask one of its members."
+        # On Enterprise Grid a member's own team_id may be another workspace of the same organisation.
+        teams = {user.get("team_id"), *((user.get("enterprise_user") or {}).get("teams") or ())}
+        if user.get("is_stranger") or self._own_team() not in teams:
+            return "people of another workspace never decide. Ask a member of this one."
+        return None
+
+    def _own_team(self) -> str:
+        if self._team is None:
+            try:
+                self._team = str(self._client.auth_test()["team_id"])
+            except SLACK_FAILED as error:
+                raise _unavailable("which workspace this is", error) from error
+        return self._team
+
+    def _all_groups(self) -> tuple[_Group, ...]:
+        try:
+            found: list[dict[str, Any]] = self._client.usergroups_list(include_users=True)["usergroups"]
+        except SLACK_FAILED as error:
+            raise _unavailable("who is in which user group", error) from error
+        return tuple(
+            _Group(id=one["id"], handle=one["handle"], members=frozenset(one.get("users") or ())) for one in found
+        )
+
+
+def _unavailable(what: str, error: Exception) -> PeopleUnavailable:
+    if isinstance(error, SlackApiError):
+        code = str(error.response.get("error") or error.response.status_code)
+        if code in {"missing_scope", "no_permission"}:
+            return PeopleUnavailable(
+                f"Slack may not tell the bot {what} ({code}), so nothing was decided. "
+                "An operator can mend this: `hitl-bot doctor` says how."
+            )
+        return PeopleUnavailable(f"Slack can't say {what} ({code}), so nothing was decided. Try again in a minute.")
+    return PeopleUnavailable(f"Slack did not say {what}, so nothing was decided. Try again in a minute.")

@@ -1,0 +1,210 @@
+"""The bot's settings: from the environment, and below that from Metaflow's configuration file."""
+
+from __future__ import annotations
+
+import json
+import os
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo  # noqa: TC002 - pydantic-settings reads the signature
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from metaflow_extensions.hitl.approvals.errors import HitlError
+
+PREFIX = "METAFLOW_HITL_"
+_BOT_TOKEN, _APP_TOKEN = "xoxb-", "xapp-"
+
+
+class SettingsError(HitlError):
+    """A setting is missing or can't be used. The message names the variable and how to set it."""
+
+
+class LogFormat(str, Enum):
+    """How a line of the log is written."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(str, Enum):
+    """The least that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Settings(BaseSettings):
+    """What the operator says. Nothing is required here: each command asks for what it needs.
+
+    Attributes
+    ----------
+    root : str, optional
+        Where the records are, as the flows write them: ``s3://bucket/prefix`` or a path.
+    slack_bot_token : SecretStr, optional
+        ``xoxb-…``; without METAFLOW_HITL_SLACK_BOT_TOKEN, Slack's own name SLACK_BOT_TOKEN is read.
+    slack_app_token : SecretStr, optional
+        ``xapp-…``, for Socket Mode; likewise SLACK_APP_TOKEN.
+    slack_channel : str, optional
+        Where the bot posts a question that names no channel and could not be posted by the run: ``#name`` or an id.
+    slack_api_url : str
+        Slack's Web API, with or without a slash at the end.
+    log_format : LogFormat
+        For a person or for a machine.
+    log_level : LogLevel
+        Of the bot's own log and of Slack's libraries.
+    """
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # an error must never show a token
+        populate_by_name=True,
+    )
+
+    root: str | None = Field(default=None, validation_alias=f"{PREFIX}ROOT")
+    slack_bot_token: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}SLACK_BOT_TOKEN")
+    slack_app_token: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}SLACK_APP_TOKEN")
+    slack_channel: str | None = Field(default=None, validation_alias=f"{PREFIX}SLACK_CHANNEL")
+    slack_api_url: str = Field(default="https://slack.com/api/", validation_alias=f"{PREFIX}SLACK_API_URL")
+    log_format: LogFormat = Field(default=LogFormat.CONSOLE, validation_alias=f"{PREFIX}LOG_FORMAT")
+    log_level: LogLevel = Field(default=LogLevel.INFO, validation_alias=f"{PREFIX}LOG_LEVEL")
+
+    @field_validator("slack_bot_token")
+    @classmethod
+    def _is_bot_token(cls, token: SecretStr | None) -> SecretStr | None:
+        return _beginning(token, _BOT_TOKEN, "the bot token", "OAuth & Permissions")
+
+    @field_validator("slack_app_token")
+    @classmethod
+    def _is_app_token(cls, token: SecretStr | None) -> SecretStr | None:
+        return _beginning(token, _APP_TOKEN, "the app-level token", "Basic Information")
+
+    @field_validator("slack_api_url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        if not url.startswith(("https://", "http://")):
+            raise ValueError("it takes an address such as https://slack.com/api/")
+        return url.rstrip("/") + "/"
+
+    @field_validator("log_format", "log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library passes it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, MetaflowConfig(settings_cls), SlackNames(settings_cls)
+
+
+class MetaflowConfig(PydanticBaseSettingsSource):
+    """Metaflow's configuration file, so that one file serves the flows and the bot.
+
+    ``$METAFLOW_HOME/config.json``, or ``config_<profile>.json`` with METAFLOW_PROFILE; METAFLOW_HOME is
+    ``~/.metaflowconfig`` by default (metaflow 2.19, ``metaflow/metaflow_config_funcs.py``).
+    """
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - the base's
+        """Fulfil the base class; ``__call__`` reads the file as a whole."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        path = _metaflow_config()
+        try:
+            config = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"Metaflow's configuration {path} can't be read: {error}. Mend it or move it."
+            ) from error
+        if not isinstance(config, dict):
+            raise SettingsError(f"Metaflow's configuration {path} holds no JSON object. Mend it.")
+        found = {name: value for name, value in config.items() if name.startswith(PREFIX) and value not in (None, "")}
+        if f"{PREFIX}ROOT" not in found and (datastore := config.get("METAFLOW_DATASTORE_SYSROOT_S3")):
+            found[f"{PREFIX}ROOT"] = f"{str(datastore).rstrip('/')}/hitl"  # where flows put it by default
+        return found
+
+
+class SlackNames(PydanticBaseSettingsSource):
+    """The names that Slack's own tools know, for who has set those already."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - the base's
+        """Fulfil the base class; ``__call__`` reads both."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        names = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN")
+        return {f"{PREFIX}{name}": os.environ[name] for name in names if os.environ.get(name)}
+
+
+def read_settings() -> Settings:
+    """Read all settings.
+
+    Raises
+    ------
+    SettingsError
+        One can't be used. No value is shown, because it might be a token.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"{_variable(str(one['loc'][0]))}: {_reason(one)}" for one in error.errors(include_url=False)]
+        raise SettingsError("\n".join(lines)) from None
+
+
+def needed(settings: Settings, field: str) -> str:
+    """Return a setting that a command can't do without.
+
+    Raises
+    ------
+    SettingsError
+        It is not set. The message says how to set it.
+    """
+    value = getattr(settings, field)
+    if value is None:
+        raise SettingsError(f"{PREFIX}{field.upper()} is not set. {_HOW[field]}")
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+_HOW = {
+    "root": "Set it to where the flows keep their records: s3://bucket/prefix or a path.",
+    "slack_bot_token": "Set it to the bot token (xoxb-…) that Slack shows under OAuth & Permissions of the app; "
+    "`hitl-bot manifest` prints what to create the app from.",
+    "slack_app_token": "Set it to an app-level token (xapp-…) with the scope connections:write; "
+    "Slack makes one under Basic Information of the app.",
+    "slack_channel": "Set it to the channel for questions that name none: #name or an id.",
+}
+
+
+def _beginning(token: SecretStr | None, beginning: str, what: str, place: str) -> SecretStr | None:
+    if token is not None and not token.get_secret_value().startswith(beginning):
+        raise ValueError(f"it takes {what}, which begins with {beginning}; Slack shows it under {place} of the app")
+    return token
+
+
+def _variable(location: str) -> str:
+    return location if location.isupper() else f"{PREFIX}{location.upper()}"
+
+
+def _reason(error: Any) -> str:
+    """Say what is wrong. pydantic's own words for our ValueErrors begin with its name for them."""
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _metaflow_config() -> Path:
+    home = Path(os.environ.get("METAFLOW_HOME", "~/.metaflowconfig")).expanduser()
+    profile = os.environ.get("METAFLOW_PROFILE")
+    return home / (f"config_{profile}.json" if profile else "config.json")

@@ -1,0 +1,50 @@
+"""Clients of Slack's Web API that never wait for long, and that honour NO_PROXY."""
+
+from __future__ import annotations
+
+from http.client import HTTPException
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
+
+from slack_bolt import Respond
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackClientError
+from slack_sdk.webhook import WebhookClient, WebhookResponse
+
+TIMEOUT = 8  # seconds for one call: within the 10 in which a stopping bot has to be gone
+SLACK_FAILED = (SlackClientError, OSError, HTTPException)
+"""What a call to Slack may raise: an answer that is an error, no answer, or half of one."""
+
+
+class _HasProxy(Protocol):
+    proxy: str | None
+
+
+def slack_client(token: str, api_url: str) -> WebClient:
+    """Build a client without retries of its own: a message that is posted again after a lost answer is there twice."""
+    client = WebClient(token=token, base_url=api_url, timeout=TIMEOUT, retry_handlers=[])
+    honour_no_proxy(client, api_url)
+    return client
+
+
+def honour_no_proxy(client: _HasProxy, url: str) -> None:
+    """Take the proxy from a client that may not use it for this address.
+
+    slack_sdk (3.47, ``proxy_env_variable_loader.py``) reads HTTPS_PROXY and HTTP_PROXY and passes over NO_PROXY.
+    """
+    host = urlsplit(url).hostname or ""
+    if host in {"localhost", "127.0.0.1", "::1"} or proxy_bypass(host):
+        client.proxy = None
+
+
+class DirectRespond(Respond):
+    """Bolt's ``respond``, which honours NO_PROXY."""
+
+    def __call__(self, text: Any = "", **message: Any) -> WebhookResponse:  # type: ignore[override]
+        """Answer through the ``response_url``, with a whole message or with its parts by name."""
+        if self.response_url is None:
+            raise ValueError("There is no response_url to answer through.")
+        client = WebhookClient(self.response_url, timeout=TIMEOUT, retry_handlers=[])
+        honour_no_proxy(client, self.response_url)
+        return client.send_dict({"text": text, **message})

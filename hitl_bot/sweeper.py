@@ -1,0 +1,79 @@
+"""The thread in which the sweeper works, and what it writes to the log."""
+
+from __future__ import annotations
+
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+import structlog
+
+from metaflow_extensions.hitl.approvals.errors import StoreError
+
+if TYPE_CHECKING:
+    from metaflow_extensions.hitl.approvals.errors import HitlError
+    from metaflow_extensions.hitl.approvals.ports import Clock
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.sweeping import Act, Sweeper
+
+TAIL_EVERY = 1.0  # seconds; deadlines are promised to two
+_AFTER_TROUBLE = 5.0  # seconds
+
+log = structlog.get_logger("hitl_bot.sweeper")
+
+
+class LogWitness:
+    """Writes to the log what the sweeper does."""
+
+    def did(self, act: Act, approval: Approval) -> None:
+        """Log what was done."""
+        log.info("swept", act=act.value, approval_id=approval.id, state=approval.state.value)
+
+    def failed(self, approval_id: str, error: HitlError) -> None:
+        """Log what could not be done, in the words a person would get."""
+        log.warning("not swept", approval_id=approval_id, kind=type(error).__name__, why=str(error))
+
+    def broke(self, approval_id: str, error: Exception) -> None:
+        """Log a defect with its traceback."""
+        log.error("sweeping broke", approval_id=approval_id, exc_info=error)
+
+
+class SweeperThread:
+    """Lets a sweeper work until it is stopped. What it is at when it is told to stop is brought to an end."""
+
+    def __init__(self, sweeper: Sweeper, clock: Clock) -> None:
+        self._sweeper = sweeper
+        self._clock = clock
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end; ``join`` waits for it."""
+        self._stop.set()
+
+    def join(self, seconds: float) -> bool:
+        """Wait for the end, at most so long, and say whether it came."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._stop.wait(self._work())
+
+    def _work(self) -> float:
+        """Work once, and return the seconds until the next time."""
+        try:
+            next_at = self._sweeper.tick()
+        except StoreError as error:
+            log.warning("the store can't be swept", why=str(error))
+            return _AFTER_TROUBLE
+        except Exception:  # a thread that died of one defect would leave every deadline to chance
+            log.exception("the sweep broke")
+            return _AFTER_TROUBLE
+        if next_at is None:
+            return TAIL_EVERY
+        return max(0.0, min(TAIL_EVERY, (next_at - self._clock()).total_seconds()))
