@@ -1,0 +1,51 @@
+"""``hitl-bot demo``."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import webbrowser
+from pathlib import Path
+from threading import Event
+
+import click
+
+_FLOW = Path(__file__).parents[2] / "examples" / "train_and_deploy.py"
+
+
+@click.command(help="Start a local Slack, the bot and a gated run, and print the address to open.")
+@click.option("--auto", is_flag=True, help="Play the clicks too, and exit with 0 only if the run ends as it should.")
+@click.option("--port", default=0, show_default="a free one", help="Where the page listens, on 127.0.0.1.")
+@click.option(
+    "--flow", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=_FLOW, help="The flow to run."
+)
+def demo(auto: bool, port: int, flow: Path) -> None:  # noqa: FBT001 - click hands flags over like this
+    """Run the demo until it ends, or until Ctrl-C."""
+    # Metaflow and the sandbox take a second to import, and `hitl-bot --help` should not.
+    from hitl_bot.demo.script import WentWrong, play  # noqa: PLC0415
+    from hitl_bot.demo.stage import set_stage  # noqa: PLC0415
+
+    def say(line: str) -> None:
+        click.echo(click.style("demo ", fg="green") + line)
+
+    with (
+        tempfile.TemporaryDirectory(prefix="hitl-demo-") as folder,
+        set_stage(flow.resolve(), Path(folder), port, click.echo) as stage,
+    ):
+        say(f"Open {stage.url} in a browser: the question appears there in a moment, in #ml-approvals.")
+        if auto:
+            try:
+                play(stage, say)
+            except WentWrong as error:
+                raise click.ClickException(str(error)) from error
+            say("All went as it should.")
+            return
+        if os.environ.get("BROWSER") != "none":
+            webbrowser.open(stage.url)
+        try:
+            code = stage.run.wait()
+            say("The run ended well." if code == 0 else f"The run ended with exit code {code}, as a rejected one does.")
+            say("The page stays up until you press Ctrl-C.")
+            Event().wait()
+        except KeyboardInterrupt:
+            say("Bye.")

@@ -1,0 +1,127 @@
+"""Sets the scene: the sandbox, the bot and the run, each the real thing, in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from hitl_bot.bootstrap import bootstrap
+from hitl_bot.sandbox import Sandbox
+from hitl_bot.settings import LogLevel, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+CHANNEL = "#ml-approvals"
+REQUESTER = "alice"
+_STOP = 5.0  # seconds for the bot to finish what is in flight
+
+
+class Run:
+    """A Metaflow run as a process of its own; its output is handed on line by line."""
+
+    def __init__(
+        self, command: list[str], folder: Path, environment: dict[str, str], say: Callable[[str], None]
+    ) -> None:
+        self.lines: list[str] = []
+        self._say = say
+        self._process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._reader = Thread(target=self._read, name="run", daemon=True)
+        self._reader.start()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code; raise subprocess.TimeoutExpired after so many seconds."""
+        code = self._process.wait(timeout)
+        self._reader.join()
+        return code
+
+    def stop(self) -> None:
+        """End the run if it still goes on, as Ctrl-C would."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(_STOP)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def _read(self) -> None:
+        stdout = self._process.stdout
+        if stdout is not None:
+            for line in stdout:
+                self.lines.append(line.rstrip("\n"))
+                self._say(self.lines[-1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What runs, and where to look at it."""
+
+    url: str
+    run: Run
+
+
+@contextmanager
+def set_stage(flow: Path, folder: Path, port: int, say: Callable[[str], None]) -> Iterator[Stage]:
+    """Start the sandbox, the bot and a run, and end them again.
+
+    Parameters
+    ----------
+    flow : Path
+        The flow's file.
+    folder : Path
+        Where the run and the records live.
+    port : int
+        Of the sandbox's page on loopback; 0 picks a free one.
+    say : Callable[[str], None]
+        Told each line of the run.
+    """
+    records = folder / "hitl"
+    with Sandbox(port=port) as sandbox:
+        bot = bootstrap(
+            Settings(
+                root=str(records),
+                slack_bot_token=SecretStr(sandbox.bot_token),
+                slack_app_token=SecretStr(sandbox.app_token),
+                slack_channel=CHANNEL,
+                slack_api_url=sandbox.api_url,
+                log_level=LogLevel.WARNING,
+            )
+        )
+        try:
+            bot.start(Event())
+            run = Run([sys.executable, str(flow), "run"], folder, _environment(sandbox, records, folder), say)
+            try:
+                yield Stage(url=sandbox.url, run=run)
+            finally:
+                run.stop()
+        finally:
+            bot.stop(_STOP)
+
+
+def _environment(sandbox: Sandbox, records: Path, folder: Path) -> dict[str, str]:
+    # What the shell says about other Metaflow and Slack set-ups must not lead the demo anywhere else.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("METAFLOW_", "SLACK_"))}
+    return {
+        **kept,
+        "METAFLOW_HOME": str(folder / "no-configuration"),
+        "METAFLOW_DEFAULT_DATASTORE": "local",
+        "METAFLOW_DEFAULT_METADATA": "local",
+        "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(folder),
+        "METAFLOW_USER": REQUESTER,
+        "METAFLOW_HITL_ROOT": str(records),
+        "METAFLOW_HITL_SLACK_BOT_TOKEN": sandbox.bot_token,
+        "METAFLOW_HITL_SLACK_API_URL": sandbox.api_url,
+        "METAFLOW_HITL_SLACK_CHANNEL": CHANNEL,
+        "PYTHONUNBUFFERED": "1",
+    }
