@@ -13,13 +13,13 @@ from metaflow_extensions.hitl.approvals.errors import HitlError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Where the click command called `command` of each is. They are imported when they are asked for: the manifest must not
+# Where the click command of each is. They are imported when they are asked for: the manifest must not
 # wait for boto3, and the demo may miss what only it needs.
 COMMANDS: Mapping[str, str] = {
-    "serve": "hitl_bot.serve",
-    "manifest": "hitl_bot.manifest",
-    "doctor": "hitl_bot.doctor",
-    "demo": "hitl_bot.demo",
+    "serve": "hitl_bot.serve:command",
+    "manifest": "hitl_bot.manifest:command",
+    "doctor": "hitl_bot.doctor:command",
+    "demo": "hitl_bot.demo.command:demo",
 }
 
 
@@ -32,14 +32,15 @@ class LateGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """Import a command; None if there is none of this name."""
-        module = COMMANDS.get(cmd_name)
-        return None if module is None else _command(module)
+        place = COMMANDS.get(cmd_name)
+        return None if place is None else _command(place)
 
 
-def _command(module: str) -> click.Command:
-    found = import_module(module).command
+def _command(place: str) -> click.Command:
+    module, _, name = place.partition(":")
+    found = getattr(import_module(module), name)
     if not isinstance(found, click.Command):
-        raise TypeError(f"{module}.command is no click command")
+        raise TypeError(f"{place} is no click command")
     return found
 
 

@@ -1,0 +1,54 @@
+"""``hitl-bot doctor``: what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from hitl_bot.doctor.finding import Finding, Health
+from hitl_bot.doctor.slack import check_slack
+from hitl_bot.doctor.store import check_store
+from hitl_bot.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SIGNS = {Health.GOOD: "✓", Health.BAD: "✗", Health.UNKNOWN: "–"}
+_WORDS = {Health.GOOD: "ok", Health.BAD: "BAD", Health.UNKNOWN: "--"}  # for a terminal that can't show the signs
+_COLOURS = {Health.GOOD: "green", Health.BAD: "red", Health.UNKNOWN: "yellow"}
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON: a list of {check, health, detail, fix}.")
+def command(*, as_json: bool) -> None:
+    """Check tokens, scopes, channel and store, and say what to mend. Ends with 1 if anything is bad."""
+    findings = []
+    for finding in examine(read_settings()):
+        findings.append(finding)
+        if not as_json:
+            _show(finding)
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
+    if any(finding.health is Health.BAD for finding in findings):
+        sys.exit(1)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at everything, one after the other; a bad finding stops none of the others."""
+    yield from check_slack(settings)
+    yield check_store(settings)
+
+
+def _show(finding: Finding) -> None:
+    sign = _SIGNS[finding.health]
+    try:
+        sign.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        sign = _WORDS[finding.health]
+    click.echo(f"{click.style(sign, fg=_COLOURS[finding.health])} {finding.check:10} {finding.detail}")
+    if finding.fix:
+        click.echo(f"  {'':10} {finding.fix}")

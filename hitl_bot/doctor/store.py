@@ -1,0 +1,28 @@
+"""Whether records can be kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hitl_bot.doctor.finding import Finding, bad, good
+from hitl_bot.settings import PREFIX, SettingsError, needed
+from metaflow_extensions.hitl.approvals.errors import StoreError
+from metaflow_extensions.hitl.stores import open_store
+
+if TYPE_CHECKING:
+    from hitl_bot.settings import Settings
+
+
+def check_store(settings: Settings) -> Finding:
+    """Write a probe, and prove that the store refuses to overwrite it."""
+    try:
+        root = needed(settings, "root")
+    except SettingsError as error:
+        what, _, fix = str(error).partition(". ")
+        return bad("store", what, fix)
+    try:
+        store = open_store(root)
+        store.check()
+    except StoreError as error:
+        return bad("store", str(error), f"Mend it, or set {PREFIX}ROOT to another place, here and for the flows.")
+    return good("store", f"{store.url} takes every key once")

@@ -1,0 +1,118 @@
+"""The Slack app's manifest: everything that an operator would otherwise click together.
+
+Source: docs.slack.dev/reference/app-manifest
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import yaml
+
+from hitl_bot.listeners.commands import COMMAND
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """A permission of the bot token, and what needs it: methods of the Web API, or a feature in words."""
+
+    name: str
+    methods: tuple[str, ...] = ()
+    why: str
+
+
+# As docs.slack.dev/reference/scopes lists them for each method.
+SCOPES = (
+    Scope(
+        name="chat:write",
+        methods=("chat.postMessage", "chat.update"),
+        why="asks, and shows the answer in the same message",
+    ),
+    Scope(name="commands", why=COMMAND),
+    Scope(name="users:read", methods=("users.info",), why="who clicked: name, guest, deactivated, other workspace"),
+    Scope(name="users:read.email", why="approvers that are named by email address (users.info then shows it)"),
+    Scope(name="usergroups:read", methods=("usergroups.list",), why="approvers that are named by user group"),
+    Scope(
+        name="channels:read",
+        methods=("conversations.list", "conversations.info"),
+        why="finds a channel that is named instead of given by its id",
+    ),
+    Scope(name="groups:read", methods=("conversations.list", "conversations.info"), why="likewise, private channels"),
+    Scope(
+        name="channels:history",
+        methods=("conversations.history",),
+        why="looks for a question that was posted before a connection broke, so that it is not asked twice",
+    ),
+    Scope(name="groups:history", methods=("conversations.history",), why="likewise, in private channels"),
+    Scope(name="im:write", methods=("conversations.open",), why="questions and answers as direct messages"),
+    Scope(name="im:history", methods=("conversations.history",), why="as channels:history, in direct messages"),
+)
+# These take any bot token, or need no more than the interaction that they answer.
+WITHOUT_SCOPE = ("auth.test", "chat.getPermalink", "views.open", "views.update")
+# The app-level token's own scope; it is chosen when that token is made, not in the manifest.
+APP_TOKEN_SCOPE = "connections:write"  # noqa: S105 - a scope, no token
+
+
+def app_manifest(request_url: str | None = None) -> dict[str, Any]:
+    """Build the manifest.
+
+    Parameters
+    ----------
+    request_url : str, optional
+        Where Slack sends interactions and commands over HTTP, such as ``https://hitl.example.com/slack/events``.
+        Without one the app uses Socket Mode, and the bot needs no address.
+    """
+    command: dict[str, Any] = {
+        "command": COMMAND,
+        "description": "Approvals that wait for an answer",
+        "usage_hint": "list | show ID | approve ID | reject ID REASON | help",
+        "should_escape": False,
+    }
+    interactivity: dict[str, Any] = {"is_enabled": True}
+    if request_url is not None:
+        command["url"] = interactivity["request_url"] = request_url
+    return {
+        "display_information": {
+            "name": "HITL",
+            "description": "A step of a flow waits until a person has said yes",
+            "background_color": "#2c3e50",
+        },
+        "features": {
+            "app_home": {
+                "home_tab_enabled": False,
+                "messages_tab_enabled": True,
+                "messages_tab_read_only_enabled": True,
+            },
+            "bot_user": {"display_name": "hitl", "always_online": True},
+            "slash_commands": [command],
+        },
+        "oauth_config": {"scopes": {"bot": [scope.name for scope in SCOPES]}},
+        "settings": {
+            "interactivity": interactivity,
+            "org_deploy_enabled": False,
+            "socket_mode_enabled": request_url is None,
+            "token_rotation_enabled": False,
+        },
+    }
+
+
+def as_yaml(manifest: dict[str, Any]) -> str:
+    """Write a manifest as YAML, with the reason beside each scope."""
+    text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120)
+    for scope in SCOPES:
+        text = text.replace(f"- {scope.name}\n", f"- {scope.name} # {scope.why}\n")
+    return text
+
+
+@click.command("manifest")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON instead of YAML.")
+@click.option("--request-url", metavar="URL", help="Let Slack call this address (https://…) instead of Socket Mode.")
+def command(*, as_json: bool, request_url: str | None) -> None:
+    """Print the manifest to paste at api.slack.com/apps, under "Create New App", "From a manifest"."""
+    if request_url is not None and not request_url.startswith("https://"):
+        raise click.BadParameter("Slack calls https:// addresses only.", param_hint="--request-url")
+    manifest = app_manifest(request_url)
+    click.echo(json.dumps(manifest, indent=2, ensure_ascii=False) if as_json else as_yaml(manifest), nl=as_json)
