@@ -86,6 +86,24 @@ def test_values_that_fit_pass_unchanged(data: st.DataObject, given_schema: dict[
     assert Draft202012Validator(schema).is_valid(complete)
 
 
+@pytest.mark.parametrize(
+    ("prop", "values"),
+    [
+        ({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}, {0: False, 0.5: True, 1: False}),
+        ({"type": "number", "minimum": 0, "maximum": 1}, {-0.1: False, 0: True, 1: True, 1.1: False}),
+        ({"enum": [0, 1.5, "a"]}, {False: False, 1.5: True, "a": True, "A": False}),
+        ({"enum": [0, 1.5, "a"]}, {0.0: True, True: False}),
+    ],
+)
+def test_limits_and_choices_are_exact(prop: Any, values: dict[Any, bool]) -> None:
+    """At each limit, and where Python holds false to be 0, both checks come to the verdict that JSON demands."""
+    schema: Any = normalise({"type": "object", "properties": {"it": prop}, "required": ["it"]})
+    (field,) = fields(schema)
+    library = Draft202012Validator(schema["properties"]["it"])
+    for value, verdict in values.items():
+        assert fits(field, value) == library.is_valid(value) == verdict
+
+
 def _typing(field: Field, value: Any) -> str:
     """What a person types for a value."""
     if field.kind is Kind.MULTICHOICE:
@@ -236,6 +254,7 @@ def test_all_problems_come_at_once() -> None:
         ("datetime", "2026-11-24T17:00+01:00", "2026-11-24T17:00:00+01:00"),
         ("str", "“canary first”", "canary first"),
         ("str", '"quoted"', '"quoted"'),
+        ("str", "“a” and “b”", "“a” and “b”"),
         ("str", "a=b, c", "a=b, c"),
         ("text", "two\nlines", "two\nlines"),
         ("email", "<mailto:a@b.org|a@b.org>", "a@b.org"),
@@ -243,7 +262,10 @@ def test_all_problems_come_at_once() -> None:
         ("url", "s3://bucket/key", "s3://bucket/key"),
         ("user", "<@U0123ABCD|alice>", "U0123ABCD"),
         ({"type": "choice", "choices": ["a,b", 3]}, "3", 3),
+        ({"type": "choice", "choices": ["''", "a"]}, "''", "''"),
+        ({"type": "choice", "choices": ["''", "a"]}, "'a'", "a"),
         ({"type": "multichoice", "choices": ["a,b", "c"]}, "a,b", ["a,b"]),
+        ({"type": "multichoice", "choices": ["a", '"b"']}, '"a", "b"', ["a", '"b"']),
         ({"type": "multichoice", "choices": ["a,b", "c"]}, '["c", "a,b"]', ["a,b", "c"]),
         ({"type": "multichoice", "choices": ["a", "b"]}, " b , “a”, ", ["a", "b"]),
     ],

@@ -166,6 +166,9 @@ def read_text(field: Field, text: str) -> object:
     object
         A value in canonical form; the text itself if it can't be read, so that it is refused with what is accepted.
     """
+    exact = _exact_choice(field, text.strip())
+    if exact is not None:  # before anything else: a choice may have quotation marks, commas or brackets of its own
+        return [exact] if field.kind is Kind.MULTICHOICE else exact
     prose = field.kind in {Kind.STR, Kind.TEXT}
     plain = _unquoted(text.strip(), _TYPOGRAPHIC if prose else _QUOTES)
     if not plain.strip():
@@ -176,7 +179,11 @@ def read_text(field: Field, text: str) -> object:
 
 
 def _unquoted(text: str, pairs: Sequence[str]) -> str:
-    return text[1:-1] if len(text) > 1 and text[0] + text[-1] in pairs else text
+    if len(text) < 2 or text[0] + text[-1] not in pairs:  # noqa: PLR2004 - a pair is two
+        return text
+    inner = text[1:-1]
+    # “a” and “b” begins and ends with a quotation mark, and is not quoted.
+    return text if text[0] in inner or text[-1] in inner else inner
 
 
 def _read_plain(_field: Field, text: str) -> object:
@@ -201,20 +208,25 @@ def _read_bool(_field: Field, text: str) -> object:
     return _BOOLS.get(text.casefold(), text)
 
 
+def _exact_choice(field: Field, text: str) -> str | int | float | None:
+    return next((choice for choice in field.choices if choice_text(choice) == text), None)
+
+
 def _read_choice(field: Field, text: str) -> object:
-    return next((choice for choice in field.choices if choice_text(choice) == text), text)
+    for spelling in (text, _unquoted(text, _QUOTES)):
+        exact = _exact_choice(field, spelling)
+        if exact is not None:
+            return exact
+    return text
 
 
 def _read_choices(field: Field, text: str) -> object:
-    if any(choice_text(choice) == text for choice in field.choices):
-        return [_read_choice(field, text)]
     if text.startswith("["):
         try:
             return as_list(json.loads(text)) or []
         except (ValueError, RecursionError):
             return text
-    parts = (_unquoted(part.strip(), _QUOTES) for part in text.split(","))
-    return [_read_choice(field, part) for part in parts if part]
+    return [_read_choice(field, part.strip()) for part in text.split(",") if part.strip()]
 
 
 _READERS = {
