@@ -101,6 +101,15 @@ def test_three_megabytes_are_cut():
         assert "…" in str(message.blocks)
 
 
+def test_long_values_share_the_room():
+    """Many long inputs are each cut to what fits: all are there, none whole, and the message is accepted."""
+    approval = decided(pending(), input={f"name_{number}": "long & " * 500 for number in range(20)})
+    message = question.render(approval, now=LATER)
+    check_message(message.text, message.blocks)
+    assert not are_blocks_too_long(message.blocks)
+    assert all(f"name_{number}*" in str(message.blocks) for number in range(20))
+
+
 @pytest.mark.parametrize("count", [20, 21, 95])
 def test_many_inputs_are_counted(count):
     """Up to 20 inputs are shown; of more the message says how many are left out."""
