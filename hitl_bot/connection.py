@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from socket import SHUT_RDWR
 from typing import TYPE_CHECKING
 
 import structlog
@@ -93,6 +95,7 @@ class Connection:
         client = self._handler.client
         client.auto_reconnect_enabled = client.default_auto_reconnect_enabled = False
         client.closed = True  # ends the loop that takes envelopes; Slack sends those left to another connection
+        client.message_queue.put(None)  # which it may be waiting for
 
     def drain(self) -> None:
         """Wait until everything that was taken is acknowledged."""
@@ -100,4 +103,9 @@ class Connection:
 
     def close(self) -> None:
         """Close it."""
+        session = self._handler.client.current_session
+        if session is not None and session.sock is not None:
+            # slack_sdk waits for up to 3 s until the thread that reads has a lock to spare (3.47, ``connection.py``).
+            with suppress(OSError):
+                session.sock.shutdown(SHUT_RDWR)
         self._handler.close()  # type: ignore[no-untyped-call] # Bolt's

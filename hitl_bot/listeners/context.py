@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from slack_bolt import Ack
+
 from hitl_bot.slack_client import DirectRespond
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
-    from slack_bolt import App, BoltContext
+    from slack_bolt import App, BoltContext, BoltResponse
 
     from hitl_bot.people import SlackPeople
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
@@ -36,12 +38,32 @@ class Parts:
     workers: Executor
 
 
+class StandingAck(Ack):
+    """An ack that stands once it is given.
+
+    Bolt looks for the response every 10 ms, and takes it back if the listener fails before it looked
+    (slack_bolt 1.30, ``listener/thread_runner.py``: ``ack.response = response``, which is None by then). Slack would
+    show a warning triangle beside the refusal.
+    """
+
+    @property
+    def response(self) -> BoltResponse | None:
+        """What goes to Slack; None until there is anything."""
+        return self._response
+
+    @response.setter
+    def response(self, response: BoltResponse | None) -> None:
+        if response is not None or not hasattr(self, "_response"):
+            self._response = response
+
+
 def register(app: App, parts: Parts) -> None:
     """Add the parts to the context of every request."""
     named = {field.name: getattr(parts, field.name) for field in fields(parts)}
 
     def add_parts(context: BoltContext, next: Callable[[], None]) -> None:  # noqa: A002 - Bolt's name for it
         context.update(named)
+        context["ack"] = StandingAck()  # type: ignore[no-untyped-call] # Bolt's
         context["respond"] = DirectRespond(response_url=context.response_url)
         next()
 

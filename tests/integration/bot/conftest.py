@@ -1,0 +1,104 @@
+"""The real bot at the sandbox: Bolt, Socket Mode over real sockets, and a clock that the test moves."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from hitl_bot.bootstrap import Bot, bootstrap
+from hitl_bot.settings import Settings
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.schema import normalise
+from metaflow_extensions.hitl.stores import MemoryStore
+from tests.fixtures.approvals import NOW, REQUESTER, HandClock, WatchedStore, gate, pathspec, question
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hitl_bot.sandbox import Sandbox
+    from hitl_bot.sandbox.control import Control
+    from hitl_bot.sandbox.driver import Driver, Person
+    from metaflow_extensions.hitl.approvals.ports import Store
+    from metaflow_extensions.hitl.approvals.record import Approval
+
+CHANNEL = "#ml-approvals"
+SCHEMA = normalise({"deploy_target": "str", "replicas": {"type": "int", "min": 1, "max": 9}})
+
+
+class Ask(Protocol):
+    """Asks a question; ``task`` tells approvals apart, the rest are parts of the question."""
+
+    def __call__(self, task: str = "42", **parts: Any) -> Approval: ...
+
+
+@pytest.fixture
+def clock(control: Control) -> HandClock:
+    """The bot's clock; the sandbox's starts at the same instant."""
+    control.set_clock(NOW.timestamp())
+    return HandClock()
+
+
+@pytest.fixture
+def settings(sandbox: Sandbox) -> Settings:
+    return Settings(
+        root="memory",
+        slack_bot_token=sandbox.bot_token,
+        slack_app_token=sandbox.app_token,
+        slack_api_url=sandbox.api_url,
+        slack_channel=CHANNEL,
+    )
+
+
+@pytest.fixture
+def interventions() -> list[Callable[[str, str], None]]:
+    """Functions that the store calls before each request, with its name and key; a test adds what it needs."""
+    return []
+
+
+@pytest.fixture
+def store(interventions: list[Callable[[str, str], None]]) -> Store:
+    def intervene(request: str, key: str) -> None:
+        for intervention in interventions:
+            intervention(request, key)
+
+    return WatchedStore(MemoryStore(), intervene)
+
+
+@pytest.fixture
+def ledger(store: Store) -> Ledger:
+    return Ledger(store)
+
+
+@pytest.fixture
+def bot(settings: Settings, store: Store, clock: HandClock) -> Iterator[Bot]:
+    """A connected bot. Its sweeper stands still until the test lets it tick."""
+    running = bootstrap(settings, store=store, clock=clock)
+    running.connection.open(Event())
+    yield running
+    assert running.stop(5), "something of the bot did not end"
+
+
+@pytest.fixture
+def ask(bot: Bot) -> Ask:
+    def ask_by_slack(task: str = "42", **parts: Any) -> Approval:
+        asked = question(**{"notifiers": ("slack",), **parts})
+        return bot.cases.ask(pathspec(task=task), asked, gate(), REQUESTER).approval
+
+    return ask_by_slack
+
+
+@pytest.fixture
+def alice(people: Driver) -> Person:
+    return people.as_("alice")
+
+
+@pytest.fixture
+def bob(people: Driver) -> Person:
+    return people.as_("bob")
+
+
+@pytest.fixture
+def carol(people: Driver) -> Person:
+    return people.as_("carol")
