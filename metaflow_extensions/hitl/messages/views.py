@@ -92,7 +92,7 @@ def closed_view(approval: Approval, *, now: datetime) -> Block:
         blocks += question.input_fields(approval.decision.input, _MESSAGE)
     if trouble := sentences.trouble(approval):
         blocks.append(section(plain(trouble)))
-    title = "Not answered" if approval.state is State.PENDING else "Already answered"
+    title = "Not answered" if approval.state is State.PENDING else "Answered"
     return _notice(title, [*blocks, *question.message_blocks(approval, _MESSAGE), _foot(approval)])
 
 

@@ -53,9 +53,10 @@ class SlackNotifier:
 
     Notes
     -----
-    Scopes: ``chat:write``; to find a message again ``channels:history``, ``groups:history``, and for a channel that is
-    named instead of given by its id ``channels:read``, ``groups:read``. Without these four it still posts, and could
-    post twice where a connection broke or a process died in the middle.
+    Scopes: ``chat:write``; to find a message again ``channels:history`` and ``groups:history``, for a channel that is
+    named instead of given by its id ``channels:read`` and ``groups:read``, for direct messages ``im:write`` and
+    ``im:history``. Without these six it still posts, and could post twice where a connection broke or a process died
+    in the middle. Source: docs.slack.dev/reference/methods, "Required scopes" of each method called here.
     """
 
     def __init__(
