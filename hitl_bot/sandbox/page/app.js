@@ -111,7 +111,7 @@ class Page {
     const key = options.map((one) => `${one.name}${one.kind}`).join();
     if (select.dataset.key !== key) {
       select.dataset.key = key;
-      select.replaceChildren(...options.map((one) => h("option", { value: one.name }, `${one.name} · ${one.kind === "member" ? one.title.toLowerCase() || "member" : one.kind}`)));
+      select.replaceChildren(...options.map((one) => h("option", { value: one.name }, `${one.name} · ${one.kind === "member" ? one.title || "member" : one.kind}`)));
     }
     select.value = this.world.me.name;
     $("#me-avatar").replaceChildren(avatar(this.world.me));
@@ -213,7 +213,7 @@ class Page {
     return h("article", { class: `message${message.visible_to ? " ephemeral" : ""}`, id: inThread ? null : `m-${message.ts}`, tabindex: "-1", "aria-label": `${isApp ? this.world.app.name : author?.name}: ${message.text}` },
       avatar(author, this.world.app),
       h("div", { class: "message-main" },
-        message.visible_to ? h("p", { class: "only-you" }, "👁 Only visible to you") : null,
+        message.visible_to ? h("p", { class: "only-you" }, "Only visible to you") : null,
         h("p", { class: "byline" },
           h("strong", {}, isApp ? this.world.app.name : author?.real_name ?? message.user),
           isApp ? h("span", { class: "app-badge" }, "APP") : null,
