@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.record import Origin
@@ -10,6 +11,8 @@ from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.ports import People
     from metaflow_extensions.hitl.approvals.record import Approval, Person
+
+_GROUP = re.compile(r"@[^@]+|S[A-Z0-9]+")  # a handle, or the id that usergroups.list gives (S0614TZR7)
 
 
 def check_may_decide(approval: Approval, person: Person, people: People) -> None:
@@ -29,7 +32,7 @@ def check_may_decide(approval: Approval, person: Person, people: People) -> None
     approvers = approval.question.approvers
     if not approvers or _named(person, approvers):
         return
-    groups = frozenset(name for name in approvers if name.startswith(("@", "S")) and "@" not in name[1:])
+    groups = frozenset(name for name in approvers if _GROUP.fullmatch(name))
     if person.origin is Origin.SLACK and groups and people.groups_of(person, groups):
         return
     if person.origin is Origin.LOCAL and groups:
