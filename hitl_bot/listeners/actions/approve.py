@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hitl_bot.listeners.asked import asked, refresh_if_stale
 from hitl_bot.listeners.forms import approve_form
 from hitl_bot.listeners.opening import Opening
-from hitl_bot.listeners.payloads import user_of
+from hitl_bot.listeners.payloads import place_of, user_of
 from metaflow_extensions.hitl.approvals.record import Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError
 from metaflow_extensions.hitl.approvals.use_cases import Answer
@@ -61,7 +61,8 @@ def approve(
             raise
         if opening.is_open:
             opening.show(views.closed_view(outcome.approval, now=cases.clock()))
-        elif known_before is not None or outcome.pending:
-            respond(**answers.done(outcome))  # what just went well is said by the message itself
+        elif known_before is not None or outcome.pending or place_of(body) is None:
+            # What just went well is said by the question's own message, unless the button stood on a list.
+            respond(**answers.done(outcome))
         if known_before is not None:
             refresh_if_stale(cases, outcome.approval, body)

@@ -227,7 +227,7 @@ def test_a_value_of_another_approval_is_refused(ask: Ask, bob: Person, control: 
 @pytest.mark.parametrize(
     ("user", "why"), [("U0DAVE", "guests"), ("U0ERIN", "another workspace"), ("U0FRANK", "deactivated")]
 )
-def test_who_is_no_member_never_decides(  # noqa: PLR0917 - fixtures and parameters come by name
+def test_who_is_no_member_never_decides(
     ask: Ask, bob: Person, control: Control, ledger: Ledger, user: str, why: str
 ) -> None:
     """A guest, a stranger and a deactivated person are told why not, and nothing is decided."""

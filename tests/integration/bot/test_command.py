@@ -1,0 +1,219 @@
+"""/hitl and its words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from hitl_bot.sandbox.driver import Closed
+from metaflow_extensions.hitl.approvals.record import State, Where
+from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
+
+if TYPE_CHECKING:
+    from hitl_bot.bootstrap import Bot
+    from hitl_bot.sandbox.control import Control
+    from hitl_bot.sandbox.driver import Person
+    from metaflow_extensions.hitl.approvals.ledger import Ledger
+    from metaflow_extensions.hitl.approvals.ports import Store
+    from tests.fixtures.approvals import HandClock
+
+
+def said(person: Person, line: str) -> str:
+    """Type a command and return the one answer, which nobody else sees."""
+    (answer,) = person.command(line)
+    assert answer.is_ephemeral
+    return answer.plain
+
+
+def test_list_shows_what_waits(ask: Ask, bob: Person, alice: Person) -> None:
+    """Each open approval is in the list, with whom it asks; to the asker alone."""
+    first, second = ask("1"), ask("2", approvers=("@ml-leads",))
+    mine = said(bob, "/hitl list")
+    assert "2 approvals wait (2 for you)" in mine
+    assert first.id in mine
+    assert second.id in mine
+    assert "2 approvals wait (1 for you)" in said(alice, "/hitl list")
+
+
+def test_list_when_nothing_waits(bot: Bot, bob: Person) -> None:
+    """An empty list says so in words."""
+    assert "Nothing waits for an answer." in said(bob, "/hitl list")
+
+
+def test_list_survives_a_record_that_cant_be_read(ask: Ask, bob: Person, store: Store) -> None:
+    """One corrupt record is reported, and the others are listed all the same."""
+    good, bad = ask("1"), ask("2")
+    store.create(f"approvals/{bad.id}/00003.json", b"{")
+    answer = said(bob, "/hitl list")
+    assert good.id in answer
+    assert "1 could not be read" in answer
+
+
+def test_list_without_slacks_groups(ask: Ask, bob: Person, control: Control) -> None:
+    """If Slack can't say who is in which group, the list comes all the same."""
+    approval = ask(approvers=("@ml-leads",))
+    control.fault("usergroups.list", error="fatal_error")
+    assert approval.id in said(bob, "/hitl list")
+
+
+@pytest.mark.parametrize("line", ["/hitl", "/hitl help", "/hitl HELP", "/hitl  help me"])
+def test_help_lists_the_words(bot: Bot, bob: Person, line: str) -> None:
+    """No word, or help, gets the words."""
+    assert "/hitl approve ID" in said(bob, line)
+
+
+def test_an_unknown_word_gets_help(bot: Bot, bob: Person) -> None:
+    """What /hitl does not know is named, with what it does know; a mention in it rings nobody."""
+    answer = said(bob, "/hitl aprove <!channel>")
+    assert "aprove" in answer
+    assert "/hitl approve ID" in answer
+    (shown,) = bob.command("/hitl <!channel>")
+    assert shown.mentions == []
+
+
+@pytest.mark.parametrize("word", ["show", "approve", "reject"])
+def test_a_word_without_its_id(bot: Bot, bob: Person, word: str) -> None:
+    """A word that needs an id says where ids are found."""
+    assert f"/hitl {word} needs an approval id" in said(bob, f"/hitl {word}")
+
+
+@pytest.mark.parametrize(
+    ("identifier", "words"),
+    [
+        ("../../x", "is no approval id"),
+        ("a/b/c", "is no approval id"),
+        ("gate\u200b", "is no approval id"),
+        ("nobody-aaaaaaaaaa", "No approval nobody-aaaaaaaaaa"),
+        ("deploy", "is the beginning of several"),
+    ],
+)
+def test_an_id_that_names_nothing(ask: Ask, bob: Person, identifier: str, words: str) -> None:
+    """An id that is malformed, unknown or ambiguous gets a clear line."""
+    ask("1"), ask("2")
+    assert words in said(bob, f"/hitl show {identifier}")
+
+
+@pytest.mark.parametrize(
+    "form", ["{id}", "`{id}`", "“{id}”", "‘{id}’", '"{id}"', "{beginning}", "{pathspec}", "  {id}  "]
+)
+def test_show_takes_an_id_as_people_paste_it(ask: Ask, bob: Person, form: str) -> None:
+    """The id, a unique beginning of it, or the pathspec; in backticks, straight or typographic quotes."""
+    approval = ask()
+    written = form.format(id=approval.id, beginning=approval.id[:9], pathspec=approval.pathspec)
+    answer = said(bob, f"/hitl show {written}")
+    assert approval.question.message in answer
+    assert approval.id in answer
+
+
+def test_approve_decides(ask: Ask, bob: Person, ledger: Ledger) -> None:
+    """Without a schema the command decides at once, and says what it decided."""
+    approval = ask()
+    assert "Approved" in said(bob, f"/hitl approve {approval.id}")
+    decision = ledger.read(approval.id).approval.decision
+    assert decision is not None
+    assert (decision.by.id, decision.where) == ("U0BOB", Where.SLASH_COMMAND)
+
+
+def test_approve_opens_the_form(ask: Ask, bob: Person, ledger: Ledger) -> None:
+    """With a schema the form opens, and takes the input as from the button."""
+    approval = ask(schema=SCHEMA)
+    assert bob.command(f"/hitl approve {approval.id}") == []
+    view = bob.wait_for_view()
+    assert isinstance(view.fill({"Deploy target": "staging", "Replicas": 2}).submit(), Closed)
+    decision = ledger.read(approval.id).approval.decision
+    assert decision is not None
+    assert decision.input == {"deploy_target": "staging", "replicas": 2}
+
+
+def test_approve_with_values(ask: Ask, bob: Person, ledger: Ledger) -> None:
+    """Values can be typed behind the id, quoted with what a phone's keyboard makes of quotes."""
+    approval = ask(schema=SCHEMA)
+    assert "Approved" in said(bob, f"/hitl approve {approval.id} deploy_target=“eu west” replicas=2")
+    decision = ledger.read(approval.id).approval.decision
+    assert decision is not None
+    assert decision.input == {"deploy_target": "eu west", "replicas": 2}
+
+
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        ("deploy_target=x replicas=many", "replicas must be a whole number"),
+        ("deploy_target=x replica=1", "replica is not a field"),
+        ("staging", "is no name=value"),
+        ('deploy_target="x', "A quotation mark is left open"),
+    ],
+)
+def test_approve_with_values_that_do_not_fit(ask: Ask, bob: Person, ledger: Ledger, rest: str, words: str) -> None:
+    """A value that is wrong, unknown or no pair at all is refused by name, and nothing is decided."""
+    approval = ask(schema=SCHEMA)
+    assert words in said(bob, f"/hitl approve {approval.id} {rest}")
+    assert ledger.read(approval.id).approval.state is State.PENDING
+
+
+def test_values_where_none_are_asked(ask: Ask, bob: Person, ledger: Ledger) -> None:
+    """Words behind the id of an approval without a schema decide nothing, since they would get lost."""
+    approval = ask()
+    assert "asks for no input" in said(bob, f"/hitl approve {approval.id} please")
+    assert ledger.read(approval.id).approval.state is State.PENDING
+
+
+@pytest.mark.parametrize("written", ["too much drift", '"too much drift"', "“too much drift”"])
+def test_reject_takes_the_rest_as_the_reason(ask: Ask, bob: Person, ledger: Ledger, written: str) -> None:
+    """Everything behind the id is the reason, without quotes around it."""
+    approval = ask()
+    assert "Rejected" in said(bob, f"/hitl reject {approval.id} {written}")
+    decision = ledger.read(approval.id).approval.decision
+    assert decision is not None
+    assert decision.reason == "too much drift"
+
+
+def test_a_reason_is_kept_as_it_was_typed(ask: Ask, bob: Person, ledger: Ledger) -> None:
+    """Slack escapes &, < and > in a command; the record has what the person typed."""
+    approval = ask()
+    said(bob, f"/hitl reject {approval.id} p<0.05 & “odd” tails")
+    decision = ledger.read(approval.id).approval.decision
+    assert decision is not None
+    assert decision.reason == "p<0.05 & “odd” tails"
+
+
+def test_reject_needs_a_reason(ask: Ask, bob: Person, ledger: Ledger) -> None:
+    """Without a reason nothing is rejected."""
+    approval = ask()
+    assert "needs a reason" in said(bob, f"/hitl reject {approval.id}")
+    assert ledger.read(approval.id).approval.state is State.PENDING
+
+
+def test_a_conflict_names_the_winner(ask: Ask, bob: Person, carol: Person, clock: HandClock) -> None:
+    """Who comes second with another answer is told who was first."""
+    approval = ask()
+    said(bob, f"/hitl approve {approval.id}")
+    clock.forward(61)
+    assert "was approved by bob 1 min ago" in said(carol, f"/hitl reject {approval.id} no")
+
+
+def test_a_listed_approval_can_be_decided_from_the_list(ask: Ask, bob: Person, ledger: Ledger) -> None:
+    """The buttons of a list, which one person alone sees, decide like those of the message."""
+    approval = ask()
+    (listed,) = bob.command("/hitl list")
+    bob.click(listed, "Approve", confirm="Approve")
+    assert "Approved" in bob.wait_for_ephemeral(CHANNEL, lambda one: one.ts > listed.ts).plain
+    assert ledger.read(approval.id).approval.state is State.APPROVED
+
+
+def test_a_defect_is_told_with_a_reference(ask: Ask, bob: Person, interventions: list[object]) -> None:
+    """What nobody foresaw is answered with a reference that is in the log beside the traceback."""
+    ask()
+
+    def broken(request: str, key: str) -> None:
+        raise ZeroDivisionError("a defect")
+
+    interventions.append(broken)
+    with capture_logs() as logs:
+        answer = said(bob, "/hitl list")
+    assert "Something broke, and nothing was decided." in answer
+    reference = answer.rsplit(" ", 1)[1].strip(".")
+    (line,) = [one for one in logs if one["event"] == "broke"]
+    assert line["reference"] == reference
+    assert isinstance(line["exc_info"], ZeroDivisionError)
