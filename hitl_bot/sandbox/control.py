@@ -148,7 +148,9 @@ class Control:
         return str(self.post("delivery", {"request_url": request_url})["signing_secret"])
 
     def deliver(self, kind: str, payload: Json) -> Json:
-        """Deliver any payload: ``kind`` is ``interactive``, ``slash_commands`` or ``events_api``.
+        """Deliver any payload, forged ones too: ``kind`` is ``interactive``, ``slash_commands`` or ``events_api``.
+
+        A payload to start from stands in `envelopes`, a live trigger_id comes from `new_trigger`.
 
         Returns
         -------
@@ -156,6 +158,10 @@ class Control:
             ``act`` (the envelope's id), ``error`` ("" if acknowledged), ``answer`` (what came with the ack).
         """
         return self.post("deliver", {"kind": kind, "payload": payload})
+
+    def new_trigger(self, user: str) -> str:
+        """Return a trigger_id as an act of that person would bring it."""
+        return str(self.post("triggers", {"user": user})["trigger_id"])
 
     def redeliver(self, envelope_id: str) -> Json:
         """Deliver an envelope once more, as a retry."""

@@ -57,6 +57,7 @@ class ControlApi:
             "rates": self._rates,
             "connections/drop": self._drop,
             "delivery": self._choose_delivery,
+            "triggers": self._new_trigger,
             "deliver": self._deliver,
             "redeliver": self._redeliver,
             "people": self._put_person,
@@ -152,12 +153,11 @@ class ControlApi:
         self._delivery.request_url = str(body["request_url"])
         return self._switched({"signing_secret": self._delivery.signing_secret})
 
+    async def _new_trigger(self, body: Json) -> Json:
+        return {"trigger_id": self._workspace.new_trigger(self._acts.person(body["user"]).id, "")}
+
     async def _deliver(self, body: Json) -> Json:
-        """Deliver any payload, forged ones too; a payload may ask for real tickets with ``"trigger_id": "new"``."""
         envelope = Envelope(kind=EnvelopeKind(body["kind"]), payload=body["payload"], accepts_response_payload=True)
-        user = (envelope.payload.get("user") or {}).get("id") or envelope.payload.get("user_id") or ""
-        if envelope.payload.get("trigger_id") == "new":
-            envelope.payload["trigger_id"] = self._workspace.new_trigger(user, envelope.id)
         return _acknowledged(envelope.id, await self._delivery.deliver(envelope))
 
     async def _redeliver(self, body: Json) -> Json:

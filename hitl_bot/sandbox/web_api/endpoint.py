@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +106,9 @@ class Endpoint:
 
     def _answer(self, name: str, args: Json, body: Json, *, status: int = 200, retry_after: int = 0) -> web.Response:
         self._log(name, args, "ok" if body["ok"] else body["error"])
-        headers = {"X-OAuth-Scopes": ",".join(sorted(self._workspace.app.scopes)), "X-Slack-Req-Id": f"{id(body):x}"}
+        headers = {"x-oauth-scopes": ",".join(sorted(self._workspace.app.scopes)), "x-slack-req-id": uuid.uuid4().hex}
         if (method := METHODS.get(name)) is not None and method.scope:
-            headers["X-Accepted-OAuth-Scopes"] = method.scope
+            headers["x-accepted-oauth-scopes"] = method.scope
         if retry_after:
             headers["Retry-After"] = str(retry_after)
         return web.json_response(body, status=status, headers=headers)
