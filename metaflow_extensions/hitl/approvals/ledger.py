@@ -48,7 +48,8 @@ _READERS = 16  # reads at once; S3 answers each in some 20 ms, and boto3 keeps 1
 _NAMED = 5  # of the approvals that begin alike, in the error
 _VERSION = re.compile(r"(\d{5,})\.json")
 _CHANGE = re.compile(r"changes/(\d{8}T\d{12}Z)-([a-z0-9-]+)-(\d+)")
-_LATEST = 10**15  # microseconds; counting down from the year 33658 sorts the newest first
+_STAMP = "%Y%m%dT%H%M%S%fZ"
+_LATEST = 10**16  # microseconds; counting down from the year 2286 sorts the newest first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +258,7 @@ class Ledger:
         if approval.decision is not None:
             newest_first = _LATEST - int(approval.decision.at.timestamp() * 1_000_000)
             pathspec = approval.pathspec
-            self.store.mark(f"decided/{pathspec.flow}/{pathspec.step}/{newest_first:015d}-{approval.id}")
+            self.store.mark(f"decided/{pathspec.flow}/{pathspec.step}/{newest_first:016d}-{approval.id}")
 
     def decided_ids(self, flow: str, step: str, *, limit: int) -> list[str]:
         """Return the ids decided last in one step, newest first."""
@@ -265,11 +266,11 @@ class Ledger:
         return [key.rsplit("/", 1)[1].split("-", 1)[1] for key in keys]
 
     def changes(self, since: datetime) -> Iterator[Change]:
-        """Yield what was written since then by the writers' clocks, oldest first."""
+        """Yield what was written since then by the writers' clocks, oldest first; other keys are passed over."""
         for key in self.store.list("changes/", after=change_key(since)):
             match = _CHANGE.fullmatch(key)
-            if match:
-                at = datetime.strptime(match[1], "%Y%m%dT%H%M%S%fZ").replace(tzinfo=timezone.utc)
+            at = _unstamped(match[1]) if match else None
+            if match and at and is_id(match[2]):
                 yield Change(key=key, at=at, approval_id=match[2], number=int(match[3]))
 
     def forget_changes(self, before: datetime) -> int:
@@ -373,4 +374,11 @@ def _number(key: str) -> int:
 
 
 def _stamp(at: datetime) -> str:
-    return at.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
+    return at.astimezone(timezone.utc).strftime(_STAMP)
+
+
+def _unstamped(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, _STAMP).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None  # a day that no calendar has

@@ -3,9 +3,9 @@
 Metaflow reads this module at every start, so it imports nothing of its own.
 """
 
-# Metaflow imports the plugins while it loads itself. Whoever imports one of them first must let it, or the module
-# would be half made when Metaflow asks for it.
-import metaflow  # noqa: F401
-
 STEP_DECORATORS_DESC = [("hitl", ".hitl_decorator.HitlDecorator")]
 CLIS_DESC = [("hitl", ".hitl_cli.cli")]
+
+# Metaflow imports the plugins while it loads itself. Whoever imports one of them first must let it load all of itself,
+# or the plugin would be half made when Metaflow asks for it. Last, because Metaflow reads the lists above meanwhile.
+import metaflow  # noqa: E402, F401

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, Question
 from metaflow_extensions.hitl.approvals.schema import typed
@@ -23,6 +21,8 @@ from metaflow_extensions.hitl.plugins.message import write_message
 from metaflow_extensions.hitl.plugins.settings import read_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
     from metaflow_extensions.hitl.approvals.ledger import Entry
     from metaflow_extensions.hitl.approvals.record import Approval
@@ -53,7 +53,7 @@ class GatedTask:
 def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval:
     """Return the approval that lets the task start; raise a HitlError if it may not."""
     store = root.build_store(*task.datastore)
-    cases = root.build_use_cases(store, _say, Path(sys.argv[0]).name)
+    cases = root.build_use_cases(store, _say)
     if any(environ.get(name) for name in _CONTAINERS):
         return cases.open_gate(task.pathspec)
     outcome = cases.ask(task.pathspec, question(task, ask), Gate(engine=EngineKind.LOCAL), root.local_person())
@@ -69,6 +69,21 @@ def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval
         )
     _say(terminal.decided(approval))
     return approval
+
+
+def close_unanswered(flow: str, tasks: list[tuple[str, str, str]], datastore: tuple[str, str | None]) -> None:
+    """Close what a failed run leaves open: nobody should answer what nobody waits for."""
+    cases = root.build_use_cases(root.build_store(*datastore), _say)
+    for run, step, task in tasks:
+        pathspec = Pathspec(flow=flow, run=run, step=step, task=task)
+        try:
+            entry = cases.ledger.read(pathspec.approval_id)
+            if entry.approval.decision is None:
+                cases.close(entry, "the run ended before anybody answered")
+        except NoSuchApproval:
+            continue  # the task ended before it asked
+        except HitlError as error:
+            _say(f"{pathspec.approval_id} stays open until its deadline: {error}")
 
 
 def question(task: GatedTask, ask: Ask) -> Question:
@@ -140,7 +155,7 @@ def _say_trouble(error: StoreUnavailable) -> None:
 def _closing_when_stopped(cases: UseCases, entry: Entry) -> Iterator[None]:
     """Close the question when the run is stopped: nobody should answer what nobody waits for."""
 
-    def stop(signum: int, frame: object) -> None:
+    def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     in_main = threading.current_thread() is threading.main_thread()

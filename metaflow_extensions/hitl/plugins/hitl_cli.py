@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,7 @@ def hitl(ctx: click.Context) -> None:
     datastore = ctx.obj.flow_datastore
     with _in_words():
         store = root.build_store(datastore.TYPE, datastore.datastore_root)
-        ctx.obj.hitl = root.build_use_cases(store, click.echo, Path(sys.argv[0]).name)
+        ctx.obj.hitl = root.build_use_cases(store, click.echo)
 
 
 @hitl.command(name="list", help="Show what waits for an answer.")
@@ -49,6 +48,7 @@ def hitl(ctx: click.Context) -> None:
 def list_(obj: Any, everything: bool, as_json: bool) -> None:  # noqa: FBT001 - click hands flags over like this
     from metaflow_extensions.hitl.approvals.errors import RecordError  # noqa: PLC0415
     from metaflow_extensions.hitl.messages import terminal  # noqa: PLC0415
+    from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
 
     cases: UseCases = obj.hitl
     approvals: list[Approval] = []
@@ -69,7 +69,7 @@ def list_(obj: Any, everything: bool, as_json: bool) -> None:  # noqa: FBT001 - 
     if as_json:
         click.echo(json.dumps([_summary(approval) for approval in approvals], indent=2, ensure_ascii=False))
     else:
-        click.echo(terminal.table(approvals, now=cases.clock()))
+        click.echo(terminal.table(approvals, now=cases.clock(), zone=root.local_zone()))
 
 
 @hitl.command(help="Show one approval, and all that happened to it.")
@@ -77,16 +77,24 @@ def list_(obj: Any, everything: bool, as_json: bool) -> None:  # noqa: FBT001 - 
 @click.pass_obj
 def show(obj: Any, approval: str) -> None:
     from metaflow_extensions.hitl.messages import terminal  # noqa: PLC0415
+    from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
 
     cases: UseCases = obj.hitl
     with _in_words():
         trail = cases.ledger.trail(cases.ledger.resolve(approval))
-        click.echo(terminal.shown(trail[-1].approval, [entry.version for entry in trail], now=cases.clock()))
+        versions = [entry.version for entry in trail]
+        click.echo(
+            terminal.shown(
+                trail[-1].approval, versions, now=cases.clock(), script=root.script(), zone=root.local_zone()
+            )
+        )
 
 
 @hitl.command(help="Approve, with the input that the step asks for.")
 @click.argument("approval", metavar="ID")
-@click.option("--input", "document", metavar="JSON|@FILE", help="The whole input as a JSON object, or the file it is in.")
+@click.option(
+    "--input", "document", metavar="JSON|@FILE", help="The whole input as a JSON object, or the file it is in."
+)
 @click.option("--set", "values", metavar="NAME=VALUE", multiple=True, help="One value of the input; may be repeated.")
 @click.pass_obj
 def approve(obj: Any, approval: str, document: str | None, values: tuple[str, ...]) -> None:
@@ -98,7 +106,9 @@ def approve(obj: Any, approval: str, document: str | None, values: tuple[str, ..
     with _in_words():
         approval_id = cases.ledger.resolve(approval)
         schema = cases.ledger.read(approval_id).approval.question.schema
-        entered = {**_document(document), **_values(schema, values)}
+        if document is not None and values:
+            raise NotDone("Give the whole input with --input, or single values with --set, not both.")
+        entered = _values(schema, values) if values else _document(document)
         answer = Answer(verdict=Verdict.APPROVE, input=entered)
         _report(cases.decide(approval_id, answer, who=root.local_person(), where=Where.FLOW_CLI))
 
@@ -124,11 +134,12 @@ def reject(obj: Any, approval: str, reason: str) -> None:
 @click.pass_obj
 def verify(obj: Any, approval: str) -> None:
     from metaflow_extensions.hitl.messages import terminal  # noqa: PLC0415
+    from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
 
     cases: UseCases = obj.hitl
     with _in_words():
         trail = cases.ledger.verify(cases.ledger.resolve(approval))
-        click.echo(terminal.verified([entry.version for entry in trail], trail[-1].digest))
+        click.echo(terminal.verified([entry.version for entry in trail], trail[-1].digest, zone=root.local_zone()))
 
 
 def _summary(approval: Approval) -> dict[str, str | None]:
@@ -154,9 +165,11 @@ def _document(document: str | None) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise NotDone(f"--input is no JSON: {error}. Quote it for the shell: --input '{{\"name\": \"value\"}}'") from error
+        raise NotDone(
+            f'--input is no JSON: {error}. Quote it for the shell: --input \'{{"name": "value"}}\''
+        ) from error
     if not isinstance(value, dict):
-        raise NotDone("--input is JSON, and no object. Write it as '{\"name\": \"value\"}'.")
+        raise NotDone('--input is JSON, and no object. Write it as \'{"name": "value"}\'.')
     return value
 
 
@@ -169,8 +182,6 @@ def _values(schema: dict[str, Any] | None, values: tuple[str, ...]) -> dict[str,
         if not equals or not name.strip():
             raise NotDone(f"--set {value!r} names no value. Write --set NAME=VALUE.")
         pairs[name.strip()] = text
-    if not pairs:
-        return {}
     return pairs if schema is None else parse(schema, pairs)
 
 

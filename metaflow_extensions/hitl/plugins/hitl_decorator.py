@@ -7,6 +7,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from metaflow import flowspec
 from metaflow.decorators import StepDecorator, _base_step_decorator
 from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY, MetaflowException, MetaflowExceptionWrapper
 
@@ -32,23 +33,25 @@ class GateClosed(MetaflowException):
 class HitlDecorator(StepDecorator):
     """Do not start this step until a person has said yes.
 
-    The question is asked in Slack, the answer is a record in object storage, and nothing runs while everybody waits. In the
-    step, ``self.hitl_input`` is what the person entered, and ``current.hitl`` says who decided what, when and why. Both
-    stay as artifacts: ``hitl_input`` and ``hitl_decision``.
+    The question is asked in Slack, the answer is a record in object storage, and nothing runs while everybody waits.
+    In the step, ``self.hitl_input`` is what the person entered, and ``current.hitl`` says who decided what, when and
+    why. Both stay as artifacts: ``hitl_input`` and ``hitl_decision``.
 
-    Waiting counts for nothing in ``@timeout``. A retry finds the answer that was given before. A rejected step is not retried,
-    its code does not run, and ``@catch`` does not catch the rejection: the run fails, unless ``on_reject="continue"``.
+    Waiting counts for nothing in ``@timeout``. A retry finds the answer that was given before. A rejected step is not
+    retried, its code does not run, and ``@catch`` does not catch the rejection: the run fails, unless
+    ``on_reject="continue"``.
 
     Parameters
     ----------
     message : str, optional
-        The question, as for ``str.format``, with ``self`` (the artifacts that come in; ``inputs`` in a join), ``flow``, ``step``
-        and ``run_id``. Default: names flow, step and run.
+        The question, as for ``str.format``, with ``self`` (the artifacts that come in; ``inputs`` in a join),
+        ``flow``, ``step`` and ``run_id``. Default: names flow, step and run.
     input_schema : dict or pydantic model class, optional
         What the form asks for: names with types, names with settings, a JSON Schema object, or a pydantic model.
         Default: nothing, approving is one click.
     approvers : list of str, optional
-        Who may decide: Slack user ids, user groups (``@ml-leads``) or e-mail addresses. Default: everybody in the channel.
+        Who may decide: Slack user ids, user groups (``@ml-leads``) or e-mail addresses. Default: everybody in the
+        channel.
     channel : str, optional
         Where to ask. Default: ``METAFLOW_HITL_SLACK_CHANNEL``.
     notifier : str or list of str, optional
@@ -89,19 +92,34 @@ class HitlDecorator(StepDecorator):
         # A pydantic model could not travel in a decorator specification; what it means can.
         self.attributes["input_schema"] = self.ask.schema
 
-    def step_init(  # noqa: D102
+    def step_init(
         self, flow: Any, graph: Any, step_name: str, decorators: Any, environment: Any, flow_datastore: Any, logger: Any
     ) -> None:
         from metaflow_extensions.hitl.plugins.message import check_template  # noqa: PLC0415
 
-        self.flow_datastore = flow_datastore
-        self.logger = logger
+        self.flow_name = flow.name
+        self._datastore = (flow_datastore.TYPE, flow_datastore.datastore_root)
+        self.created: list[tuple[str, str, str]] = []  # run, step and task of what this process launched
         check_template(step_name, self.ask.message)
+        # Every gate of a branch or a shard has an answer of its own, which merge_artifacts would call a conflict.
+        flowspec.INTERNAL_ARTIFACTS_SET.update(("hitl_input", "hitl_decision"))
         # First, so that waiting comes before a @timeout's alarm, a @secrets' token and a @card's clock.
         decorators.remove(self)
         decorators.insert(0, self)
 
-    def task_pre_step(  # noqa: D102
+    def runtime_task_created(
+        self, task_datastore: Any, task_id: str, split_index: Any, input_paths: Any, is_cloned: Any, ubf_context: Any
+    ) -> None:
+        if not is_cloned:
+            self.created.append((str(task_datastore.run_id), task_datastore.step_name, str(task_id)))
+
+    def runtime_finished(self, exception: Any) -> None:
+        if exception is not None:
+            from metaflow_extensions.hitl.plugins import gate  # noqa: PLC0415
+
+            gate.close_unanswered(self.flow_name, self.created, self._datastore)
+
+    def task_pre_step(
         self,
         step_name: str,
         task_datastore: Any,
@@ -125,16 +143,29 @@ class HitlDecorator(StepDecorator):
             task_id=str(task_id),
             inputs=tuple(inputs or ()),
             is_join=graph[step_name].type == "join",
-            datastore=(self.flow_datastore.TYPE, self.flow_datastore.datastore_root),
+            datastore=self._datastore,
         )
         try:
             approval = gate.pass_gate(task, self.ask, os.environ)
         except HitlError as error:
-            self._refuse(flow, graph[step_name], GateClosed(str(error)), getattr(error, "approval", None), retry_count, max_user_code_retries)
+            self._refuse(
+                flow,
+                graph[step_name],
+                GateClosed(str(error)),
+                getattr(error, "approval", None),
+                retry_count,
+                max_user_code_retries,
+            )
         gate.hand_over(flow, approval)
 
     def _refuse(
-        self, flow: Any, node: Any, error: Exception, approval: Approval | None, retry_count: int, max_user_code_retries: int
+        self,
+        flow: Any,
+        node: Any,
+        error: GateClosed,
+        approval: Approval | None,
+        retry_count: int,
+        max_user_code_retries: int,
     ) -> None:
         from metaflow_extensions.hitl.plugins import gate  # noqa: PLC0415
 

@@ -24,16 +24,15 @@ class _Template(string.Formatter):
         text = str(super().format_field(value, format_spec))
         return text if len(text) <= _VALUE_LENGTH else text[: _VALUE_LENGTH - 1] + "…"
 
-    def convert_field(self, value: Any, conversion: str | None) -> Any:
-        return super().convert_field(value, conversion)  # type: ignore[arg-type] - typeshed leaves None out
-
 
 def check_template(step: str, template: str) -> None:
     """Refuse what ``str.format`` can't read, when the flow is loaded."""
     try:
         list(string.Formatter().parse(template))
     except ValueError as error:
-        raise BadMessage(f"Step {step}: {template!r} is no template ({error}). Write braces that are meant as {{{{ or }}}}.") from error
+        raise BadMessage(
+            f"Step {step}: {template!r} is no template ({error}). Write braces that are meant as {{{{ or }}}}."
+        ) from error
 
 
 def write_message(step: str, template: str, names: dict[str, Any]) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.schema import normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _DEFAULT_MESSAGE = "{flow} / {step}: may run {run_id} go on?"
 _Choice = TypeVar("_Choice", bound=Enum)
@@ -67,7 +69,11 @@ def _names(name: str, value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
     parts = [value] if isinstance(value, str) else value
-    if not isinstance(parts, (list, tuple)) or not parts or not all(isinstance(part, str) and part.strip() for part in parts):
+    if (
+        not isinstance(parts, (list, tuple))
+        or not parts
+        or not all(isinstance(part, str) and part.strip() for part in parts)
+    ):
         raise BadArgument(f"{name}={value!r} is no name and no list of names.")
     return tuple(part.strip() for part in parts)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import sys
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
@@ -16,6 +18,7 @@ from metaflow_extensions.hitl.stores import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from datetime import tzinfo
 
     from metaflow_extensions.hitl.approvals.ports import Notifier, Store
 
@@ -24,7 +27,12 @@ class SlackKnows:
     """The people of a machine without Slack: nobody here can say who is in a group."""
 
     def groups_of(self, person: Person, among: Collection[str]) -> frozenset[str]:
-        raise PeopleUnavailable(f"Only Slack knows whether {person.name} is in {', '.join(sorted(among))}. Answer there.")
+        raise PeopleUnavailable(
+            f"Only Slack knows whether {person.name} is in {', '.join(sorted(among))}. Answer there."
+        )
+
+    def barred(self, person: Person) -> str | None:
+        return None
 
 
 def utc_now() -> datetime:
@@ -36,7 +44,7 @@ def root_of(datastore_type: str, datastore_root: str | None) -> str:
     configured = read_settings().root
     if configured:
         return configured
-    if datastore_type == "s3" or datastore_type == "local":
+    if datastore_type in {"s3", "local"}:
         return f"{(datastore_root or '').rstrip('/')}/hitl"
     from metaflow.exception import MetaflowException  # noqa: PLC0415 - only to fail
 
@@ -57,31 +65,29 @@ def build_store(datastore_type: str, datastore_root: str | None) -> Store:
     return open_store(root, s3_client=client)
 
 
-def build_use_cases(store: Store, write: Callable[[str], None], flow_file: str) -> UseCases:
+def build_use_cases(store: Store, write: Callable[[str], None]) -> UseCases:
     """Build everything that asks, waits and decides on this machine."""
-    settings = read_settings()
     return UseCases(
         Ledger(store),
         engines={EngineKind.LOCAL: LocalEngine()},
-        notifiers=_notifiers(write, flow_file),
+        notifiers=_notifiers(write),
         people=SlackKnows(),
         check_input=_check_input,
         clock=utc_now,
     )
 
 
-def _notifiers(write: Callable[[str], None], flow_file: str) -> dict[str, Notifier]:
+def _notifiers(write: Callable[[str], None]) -> dict[str, Notifier]:
     settings = read_settings()
     from metaflow_extensions.hitl.notifiers.terminal import TerminalNotifier  # noqa: PLC0415 - not on import
 
-    notifiers: dict[str, Notifier] = {"terminal": TerminalNotifier(write)}
+    notifiers: dict[str, Notifier] = {"terminal": TerminalNotifier(write, script=script(), zone=local_zone())}
     if settings.slack_bot_token:
         from slack_sdk import WebClient  # noqa: PLC0415 - 60 ms, and only with a token
 
         from metaflow_extensions.hitl.notifiers.slack import SlackNotifier  # noqa: PLC0415 - needs slack_sdk
 
-        url = {"base_url": settings.slack_api_url} if settings.slack_api_url else {}
-        client = WebClient(token=settings.slack_bot_token, **url)
+        client = WebClient(token=settings.slack_bot_token, base_url=settings.slack_api_url or WebClient.BASE_URL)
         notifiers["slack"] = SlackNotifier(client, default_channel=settings.slack_channel, clock=utc_now)
     return notifiers
 
@@ -90,6 +96,16 @@ def _check_input(schema: dict[str, Any], values: dict[str, Any]) -> dict[str, An
     from metaflow_extensions.hitl.inputs import validate  # noqa: PLC0415 - jsonschema takes 100 ms, and pods have none
 
     return validate(schema, values)
+
+
+def script() -> str:
+    """Return the flow's file as the person here would type it."""
+    return Path(sys.argv[0]).name
+
+
+def local_zone() -> tzinfo:
+    """Return the time zone of this machine."""
+    return datetime.now(timezone.utc).astimezone().tzinfo or timezone.utc
 
 
 def local_person() -> Person:
