@@ -231,12 +231,21 @@ def test_given_values_win_over_defaults() -> None:
         ("int", "many"),
         ("date", "soon"),
         ("datetime", "1970-01-01T00:00:00+00:00"),
-        ("str", ""),
+        ({"type": "str", "optional": True}, ""),
+        ({"type": "multichoice", "choices": ["a"], "optional": True}, []),
     ],
 )
 def test_a_value_that_slack_would_refuse_is_left_out(settings: Any, value: Any) -> None:
     """One bad value beforehand would cost the whole view, so the input stays empty instead."""
     assert not [key for key in element(settings, it=value) if key.startswith("initial")]
+
+
+@pytest.mark.parametrize("typed", ["", "  ", None])
+def test_a_blank_input_is_empty(typed: str | None) -> None:
+    """An input of nothing but space was left empty."""
+    form = fields(normalise({"notes": "str", "n": "int"}))
+    state = {block_id(index): {"value": {"type": "plain_text_input", "value": typed}} for index in (0, 1)}
+    assert form_values(form, state) == {"notes": None, "n": None}
 
 
 def test_what_cannot_be_read_stays_for_validation() -> None:

@@ -129,19 +129,24 @@ def test_a_json_schema_is_taken_as_it_is_meant() -> None:
                 "env": {"$ref": "#/$defs/odd~1name", "title": "Where to"},
                 "maybe": {"anyOf": [{"$ref": "#/$defs/Env"}, {"type": "null"}], "default": None},
                 "count": {"type": ["integer", "null"], "exclusiveMinimum": 0.5, "exclusiveMaximum": 5},
+                "whole": {"type": "integer", "minimum": 0.5, "maximum": 4.5},
+                "never": {"type": "string", "enum": ["a", None]},
                 "rate": {"type": "number", "exclusiveMinimum": 0},
                 "only": {"const": 3},
                 "tags": {"type": "array", "items": {"$ref": "#/$defs/Env"}},
                 "free": {"type": "string"},
                 "kept": {"type": "string", "default": "x"},
             },
-            "required": ["env", "rate", "only", "tags"],
+            "required": ["env", "whole", "never", "rate", "only", "tags"],
         }
     )
-    env, maybe, count, rate, only, tags, free, kept = fields(schema)
+    env, maybe, count, whole, never, rate, only, tags, free, kept = fields(schema)
     assert (env.label, env.choices, env.required) == ("Where to", ("a", "b"), True)
     assert (maybe.choices, maybe.required, maybe.default) == (("a", "b"), False, None)
     assert (count.kind, count.required, count.min, count.max) == (Kind.INT, False, 1, 4)
+    assert (whole.min, whole.max) == (1, 4)
+    # Its type excludes the null among its choices.
+    assert (never.choices, never.required) == (("a",), True)
     assert (rate.above, rate.min) == (0, None)
     assert (only.choices, only.required) == ((3,), True)
     assert (tags.kind, tags.choices, tags.required) == (Kind.MULTICHOICE, ("a", "b"), False)
@@ -234,6 +239,9 @@ def test_a_bad_field_is_refused_with_its_name(given_settings: Any, words: str) -
         ({"type": "string", "not": {"const": "x"}}, "can't follow 'not'"),
         ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, "can't tell which"),
         ({"type": ["string", "integer"]}, "can't tell which"),
+        ({"allOf": [{"type": "integer"}, {"type": "null"}]}, "can't tell which"),
+        ({"type": "number", "exclusiveMinimum": 1, "maximum": 1}, "at most 1 and above 1"),
+        ({"type": "number", "minimum": 1, "exclusiveMaximum": 1}, "at least 1 and below 1"),
         ({"$ref": "#/$defs/missing"}, "leads nowhere"),
         ({"$ref": "#/$defs/circle"}, "leads back to itself"),
         ({"$ref": "https://example.com/schema"}, "leads out of the schema"),

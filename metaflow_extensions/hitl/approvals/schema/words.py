@@ -42,8 +42,8 @@ def accepted(field: Field) -> str:
         count = _between(least, most) if least or most is not None else "any"
         return f"{count} of {_listed(field.choices)}, each once"
     parts = [_NOUNS[field.kind]]
-    if field.kind in TEXTUAL and _tells(field):
-        parts.append(f"of {_between(field.min_length, field.max_length)} characters")
+    if field.kind in TEXTUAL:
+        parts.append(_characters(field))
     if field.kind in {Kind.INT, Kind.FLOAT}:
         parts.append(_range(field))
     if field.pattern is not None:
@@ -51,9 +51,12 @@ def accepted(field: Field) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _tells(field: Field) -> bool:
+def _characters(field: Field) -> str:
     """A least length of 1 means filled in, and a greatest that the author did not choose is of no interest."""
-    return (field.min_length or 0) > 1 or (field.max_length or TEXT) != TEXT
+    most = None if field.max_length == TEXT else field.max_length
+    if most is None and (field.min_length or 0) <= 1:
+        return ""
+    return f"of {_between(field.min_length, most)} characters"
 
 
 def _between(least: int | None, most: int | None) -> str:
