@@ -267,11 +267,12 @@ class Sweeper:
     # The agenda.
 
     def _learn(self, approval: Approval) -> None:
+        if approval.id in self._pauses:
+            return  # one that failed keeps its own pace; it may even be settled, and not off the list
         coming = self._plan(approval)
         if coming is None or coming.act is Act.FINISH:
             self._next.pop(approval.id, None)
-            self._pauses.pop(approval.id, None)
-        elif approval.id not in self._pauses:  # one that failed keeps its own pace
+        else:
             self._schedule(approval.id, coming.at)
 
     def _plan(self, approval: Approval) -> Plan | None:
