@@ -180,22 +180,20 @@ class Population:
     channels: tuple[Channel, ...] = field(default=())
 
 
-NEW_YORK = {"tz": "America/New_York", "tz_label": "Eastern Standard Time", "tz_offset": -18_000}
-TOKYO = {"tz": "Asia/Tokyo", "tz_label": "Japan Standard Time", "tz_offset": 32_400}
-
-
 def default_population() -> Population:
     """Everybody the demo and most tests need: each kind of person once, and channels the bot can and can't post to."""
+    carol = Person(id="U0CAROL", name="carol", real_name="Carol Chen", email="carol@example.com", title="Risk")
+    grace = Person(id="U0GRACE", name="grace", real_name="Grace Gupta", title="Keeps her address hidden")
     people = (
         Person(id="U0ALICE", name="alice", real_name="Alice Adams", email="alice@example.com", title="Data scientist"),
         Person(id="U0BOB", name="bob", real_name="Bob Brown", email="bob@example.com", title="ML lead"),
-        Person(id="U0CAROL", name="carol", real_name="Carol Chen", email="carol@example.com", title="Risk", **NEW_YORK),  # type: ignore[arg-type]
+        replace(carol, tz="America/New_York", tz_label="Eastern Standard Time", tz_offset=-18_000),
         Person(id="U0DAVE", name="dave", real_name="Dave Diaz", email="dave@agency.example", kind=PersonKind.GUEST),
         Person(id="U0ERIN", name="erin", real_name="Erin Eke", email="erin@other.example", kind=PersonKind.STRANGER),
         Person(
             id="U0FRANK", name="frank", real_name="Frank Fuchs", email="frank@example.com", kind=PersonKind.DEACTIVATED
         ),
-        Person(id="U0GRACE", name="grace", real_name="Grace Gupta", title="Keeps her address hidden", **TOKYO),  # type: ignore[arg-type]
+        replace(grace, tz="Asia/Tokyo", tz_label="Japan Standard Time", tz_offset=32_400),
         Person(id=BOT_USER_ID, name="hitl", real_name="HITL", kind=PersonKind.BOT),
     )
     groups = (
