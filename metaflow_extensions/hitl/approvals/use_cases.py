@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError, NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.permission import check_may_decide
-from metaflow_extensions.hitl.approvals.record import Decision, Verdict
+from metaflow_extensions.hitl.approvals.record import Decision, State, Verdict
 from metaflow_extensions.hitl.approvals.refusals import Rejected, StillPending, Superseded
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
     from metaflow_extensions.hitl.approvals.pathspec import Pathspec
     from metaflow_extensions.hitl.approvals.ports import CheckInput, Clock, Engine, Notifier, People
-    from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Person, Question, Where
+    from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Person, Post, Question, Where
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +108,9 @@ class UseCases:
             if post is not None:
                 change = partial(rules.posted, post=post)
                 entry = self.ledger.update(entry.approval.id, "posted", self.clock(), change, seen=entry)
+                if entry.approval.state is not State.PENDING:
+                    # Answered while the question was on its way: whoever settles it may not know this message.
+                    failed += self._show(entry.approval, (post,))
         return Outcome(approval=entry.approval, pending=tuple(failed))
 
     # Deciding.
@@ -146,7 +149,12 @@ class UseCases:
         )
         if seen.approval.decision is None and seen.approval.closing is None:
             check_may_decide(seen.approval, who, self.people)
-        decision = replace(decision, input=self.checked(seen.approval, decision))
+        try:
+            decision = replace(decision, input=self.checked(seen.approval, decision))
+        except HitlError:
+            # Where no answer counts any more, that is what the person needs to know, not what was wrong with the input.
+            rules.decide(seen.approval, decision)
+            raise
         return self.ledger.update(
             approval_id, "decided", decision.at, lambda approval: rules.decide(approval, decision), seen=seen
         )
@@ -181,6 +189,7 @@ class UseCases:
         approval = entry.approval
         if approval.settlement is not None:
             self.ledger.finish(approval)
+        if approval.settlement is not None or approval.state is State.PENDING:
             return Outcome(approval=approval)
         pending: list[HitlError] = []
         problem = ""
@@ -196,18 +205,19 @@ class UseCases:
             self.ledger.note_decided(approval)
         now = self.clock()
         shown = approval if pending else rules.settle(approval, now, problem)
-        pending += self._show(shown)
+        pending += self._show(shown, shown.posts)
         if pending:
             return Outcome(approval=approval, pending=tuple(pending))
-        settled = self.ledger.update(
-            approval.id, "settled", now, lambda newest: rules.settle(newest, now, problem), seen=entry
-        )
-        self.ledger.finish(approval)
-        return Outcome(approval=settled.approval)
 
-    def _show(self, approval: Approval) -> list[HitlError]:
+        def settle(newest: Approval) -> Approval:
+            # Not while there is a message that was posted meanwhile and does not show the decision.
+            return rules.settle(newest, now, problem) if newest.posts == approval.posts else newest
+
+        return self.carry_out(self.ledger.update(approval.id, "settled", now, settle, seen=entry))
+
+    def _show(self, approval: Approval, posts: tuple[Post, ...]) -> list[HitlError]:
         failed: list[HitlError] = []
-        for post in approval.posts:
+        for post in posts:
             notifier = self.notifiers.get(post.notifier)
             if notifier is None:
                 failed.append(NotifierUnavailable(f"The bot updates the message of {approval.id}."))
