@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
+from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.use_cases import passed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
+    from metaflow_extensions.hitl.approvals.ledger import Entry
     from metaflow_extensions.hitl.approvals.record import Approval
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
-_PATIENCE = 3_600  # seconds that a store may be away behind the deadline before the wait gives up
+_PATIENCE = timedelta(hours=1)  # that a store may be away behind the deadline before the wait gives up
 
 
 def wait(
@@ -46,26 +50,41 @@ def wait(
     Rejected, Superseded
         The task may not start.
     StoreUnavailable
-        The store stayed away for an hour after the deadline.
+        The deadline has come, and the store stayed away for an hour since.
     """
-    entry = cases.ledger.read(approval_id)
-    while entry.approval.decision is None and entry.approval.closing is None:
-        approval = entry.approval
+    entry: Entry | None = None
+    away_since: datetime | None = None
+    while True:
         now = cases.clock()
         try:
-            if approval.is_due(now):
-                return passed(cases.expire(entry).approval)
-            newer = cases.ledger.read_version(approval_id, entry.number + 1)
+            newer = _look(cases, approval_id, entry, now)
+            away_since = None
         except StoreUnavailable as error:
-            if approval.deadline is not None and (now - approval.deadline).total_seconds() > _PATIENCE:
+            away_since = away_since or now
+            if entry is not None and entry.approval.is_due(now - _PATIENCE) and now - away_since >= _PATIENCE:
                 raise
             on_trouble(error)
             newer = None
         if newer is not None:
             entry = newer
+            if entry.approval.state is not State.PENDING:
+                return passed(entry.approval)
             continue
-        pause = poll_interval
-        if approval.deadline is not None and not approval.is_due(now):
-            pause = max(0.01, min(pause, (approval.deadline - now).total_seconds()))
-        sleep(pause)
-    return passed(entry.approval)
+        sleep(_pause(entry, now, poll_interval))
+
+
+def _look(cases: UseCases, approval_id: str, entry: Entry | None, now: datetime) -> Entry | None:
+    """Return a version that is newer than the one known, or None."""
+    if entry is None:
+        return cases.ledger.read(approval_id)
+    if entry.approval.is_due(now):
+        cases.expire(entry)
+    return cases.ledger.read_version(approval_id, entry.number + 1)
+
+
+def _pause(entry: Entry | None, now: datetime, poll_interval: float) -> float:
+    """Return the seconds to the next look: the poll interval, or less if the deadline comes before."""
+    if entry is None or entry.approval.deadline is None:
+        return poll_interval
+    left = (entry.approval.deadline - now).total_seconds()
+    return min(poll_interval, left) if left > 0 else poll_interval
