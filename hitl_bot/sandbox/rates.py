@@ -9,6 +9,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import takewhile
 from typing import Any
 
 POST_BURST = 4  # "short bursts" pass, says the documentation without a number; this is the sandbox's
@@ -55,16 +56,21 @@ class Count:
         else:
             self.tokens = min(self.capacity, self.tokens + max(0.0, now - self.seen) * self.refill)
         self.seen = now
+        self._measure(now)
         if self.tier is not Tier.NONE and self.tokens < 1 - 1e-9:
             self.exceeded += 1
             return max(1, math.ceil((1 - self.tokens) / self.refill))
         self.tokens -= 1
-        self.times.append(now)
-        while self.times and self.times[0] <= now - 60:
-            self.times.popleft()
-        self.peak_minute = max(self.peak_minute, len(self.times))
-        self.peak_second = max(self.peak_second, sum(1 for at in self.times if at > now - 1))
         return 0
+
+    def _measure(self, now: float) -> None:
+        """Note the busiest second and minute, with every call that came."""
+        self.times.append(now)
+        while self.times[0] <= now - 60:
+            self.times.popleft()
+        in_this_second = takewhile(lambda at: at > now - 1, reversed(self.times))
+        self.peak_minute = max(self.peak_minute, len(self.times))
+        self.peak_second = max(self.peak_second, sum(1 for _ in in_this_second))
 
 
 class Enforcement(str, Enum):

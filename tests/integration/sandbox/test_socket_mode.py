@@ -7,11 +7,13 @@ from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from slack_bolt import App
 
 from hitl_bot.sandbox.driver import Closed, Errors, NotAcknowledged, NotConfirmed, Updated
+from tests.fixtures.slack import listening
 
 if TYPE_CHECKING:
-    from slack_bolt import Ack, App, Respond
+    from slack_bolt import Ack, Respond
     from slack_sdk import WebClient
 
     from hitl_bot.sandbox.control import Control
@@ -227,3 +229,24 @@ def test_an_event_that_nobody_acknowledges_comes_three_times_more(
 
 def _unheard(control: Control) -> int:
     return sum(change["kind"] == "not_acknowledged" for change in control.get("changes", after=0)["changes"])
+
+
+def test_connections_take_turns(bolt: App, connected: App, slack: WebClient, people: Driver, control: Control) -> None:
+    """With two apps connected, each envelope goes to exactly one of them."""
+    heard: list[str] = []
+    other = App(client=slack, signing_secret="x")
+
+    @bolt.command("/hitl")
+    def first(ack: Ack) -> None:
+        heard.append("first")
+        ack("yes?")
+
+    @other.command("/hitl")
+    def second(ack: Ack) -> None:
+        heard.append("second")
+        ack("yes?")
+
+    with listening(other, control, connections=2):
+        for _ in range(4):
+            people.as_("bob").command("/hitl list")
+    assert sorted(heard) == ["first", "first", "second", "second"]

@@ -69,6 +69,7 @@ def test_rates_are_counted_and_only_enforced_when_told(slack: WebClient, control
         slack.chat_postMessage(channel=CHANNEL, text=str(number))
     [count] = control.exceeded_rates()
     assert (count["method"], count["channel"], count["calls"]) == ("chat.postMessage", CHANNEL, 6)
+    assert count["peak_minute"] == 6
     control.enforce_rates()
     with pytest.raises(SlackApiError, match="ratelimited") as caught:
         slack.chat_postMessage(channel=CHANNEL, text="x")
