@@ -17,7 +17,7 @@ from slack_bolt import App
 
 from hitl_bot import listeners
 from hitl_bot.connection import THREADS, Connection
-from hitl_bot.listeners.context import Parts
+from hitl_bot.listeners.context import Parts, parts_adder
 from hitl_bot.people import SlackPeople
 from hitl_bot.settings import Settings, needed
 from hitl_bot.slack_client import slack_client
@@ -147,11 +147,12 @@ def bootstrap(
         app = App(
             name="hitl-bot",
             client=client,
+            before_authorize=parts_adder(Parts(cases=cases, people=people, workers=workers), client),
             token_verification_enabled=False,  # the first request does it; Slack may be away when the bot starts
             raise_error_for_unhandled_request=True,  # so that the error listener can acknowledge it
             listener_executor=callbacks,
         )
-    listeners.register(app, Parts(cases=cases, people=people, workers=workers))
+    listeners.register(app)
     sweeper = Sweeper(cases, LogWitness(), name=f"{socket.gethostname()}-{secrets.token_hex(4)}", each=sweepers.map)
     return Bot(
         app=app,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 from contextlib import suppress
 from socket import SHUT_RDWR
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,13 +16,15 @@ from hitl_bot.slack_client import SLACK_FAILED, honour_no_proxy
 from metaflow_extensions.hitl.approvals.errors import HitlError
 
 if TYPE_CHECKING:
-    from threading import Event
-
     from slack_bolt import App
+    from slack_sdk.socket_mode.builtin.connection import Connection as Session
 
 THREADS = 32  # envelopes at once; each is held until its listener has acknowledged
-_PING_EVERY = 5.0  # seconds; a dead connection is noticed after a few of them
+_PING_EVERY = 2.0  # seconds; a connection that died without a word is given up after five of them
 _AGAIN_AFTER = 5.0  # seconds
+_WATCHED_FOR = 500  # milliseconds, until a new socket is watched
+_BUFFER = 65_536  # bytes; slack_sdk takes a level of recursion for each buffer of a message
+_HANGS_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)  # the last is Linux's own
 _NEEDS_AN_OPERATOR = frozenset(
     {
         "account_inactive",
@@ -54,9 +58,13 @@ class Connection:
     """
 
     def __init__(self, app: App, app_token: str, api_url: str) -> None:
-        handler = SocketModeHandler(app, app_token, ping_interval=_PING_EVERY, concurrency=THREADS)
+        handler = SocketModeHandler(
+            app, app_token, ping_interval=_PING_EVERY, concurrency=THREADS, receive_buffer_size=_BUFFER
+        )
         honour_no_proxy(handler.client, api_url)
         self._handler = handler
+        self._closing = Event()
+        self._watch = Thread(target=self._watch_socket, name="socket watch", daemon=True)
 
     def open(self, stopping: Event) -> None:
         """Connect, however long Slack is away; return when it is done, or when it is time to stop.
@@ -88,10 +96,41 @@ class Connection:
             log.warning("slack is away", why=repr(error))
             return False
         log.info("connected")
+        self._watch.start()
         return True
+
+    def _watch_socket(self) -> None:
+        """Connect again as soon as the other side hangs up.
+
+        slack_sdk takes the end of the stream for silence (3.47, ``builtin/internals.py``): it reads nothing, again and
+        again, until five pings have failed.
+        """
+        client = self._handler.client
+        while not self._closing.is_set():
+            session = client.current_session
+            if not self._hangs_up(session) or session is None or self._closing.is_set():
+                continue
+            log.warning("the connection broke")
+            session.disconnect()
+            try:
+                client.connect_to_new_endpoint()
+            except SLACK_FAILED as error:
+                log.warning("slack is away", why=repr(error))  # slack_sdk's own monitor tries again
+                self._closing.wait(_AGAIN_AFTER)
+
+    def _hangs_up(self, session: Session | None) -> bool:
+        """Wait a moment for the other side to hang up."""
+        sock = None if session is None else session.sock
+        if sock is None or sock.fileno() < 0:
+            self._closing.wait(_WATCHED_FOR / 1000)  # nothing to watch until there is a new one
+            return False
+        poll = select.poll()
+        poll.register(sock, _HANGS_UP)
+        return bool(poll.poll(_WATCHED_FOR))
 
     def give_up(self) -> None:
         """Take nothing more from the connection. What came before can still be acknowledged on it."""
+        self._closing.set()
         client = self._handler.client
         client.auto_reconnect_enabled = client.default_auto_reconnect_enabled = False
         client.closed = True  # ends the loop that takes envelopes; Slack sends those left to another connection

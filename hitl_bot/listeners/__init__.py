@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hitl_bot.listeners import actions, commands, context, errors, views
+from hitl_bot.listeners import actions, commands, errors, views
 
 if TYPE_CHECKING:
     from slack_bolt import App
 
-    from hitl_bot.listeners.context import Parts
 
-
-def register(app: App, parts: Parts) -> None:
+def register(app: App) -> None:
     """Tie every callback to what it listens to. Whatever none of them handles is acknowledged in ``errors``."""
-    context.register(app, parts)
     actions.register(app)
     views.register(app)
     commands.register(app)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
-    from slack_bolt import App, BoltContext, BoltResponse
+    from slack_bolt import BoltContext, BoltResponse
+    from slack_sdk import WebClient
 
     from hitl_bot.people import SlackPeople
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
@@ -57,14 +58,15 @@ class StandingAck(Ack):
             self._response = response
 
 
-def register(app: App, parts: Parts) -> None:
-    """Add the parts to the context of every request."""
+def parts_adder(parts: Parts, client: WebClient) -> Callable[..., None]:
+    """Build the middleware that adds the parts to the context of every request. It has to be the first."""
     named = {field.name: getattr(parts, field.name) for field in fields(parts)}
 
     def add_parts(context: BoltContext, next: Callable[[], None]) -> None:  # noqa: A002 - Bolt's name for it
         context.update(named)
+        context["client"] = client  # Bolt makes one for each request, which knows nothing of NO_PROXY
         context["ack"] = StandingAck()  # type: ignore[no-untyped-call] # Bolt's
         context["respond"] = DirectRespond(response_url=context.response_url)
         next()
 
-    app.middleware(add_parts)
+    return add_parts

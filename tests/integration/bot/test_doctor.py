@@ -1,0 +1,193 @@
+"""``hitl-bot doctor`` at the sandbox."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from hitl_bot.cli import cli
+from hitl_bot.doctor import examine
+from hitl_bot.doctor.finding import Finding, Health
+from hitl_bot.manifest import app_manifest
+from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.driver import Driver
+from hitl_bot.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hitl_bot.sandbox.control import Control
+
+
+@pytest.fixture
+def settings(sandbox: Sandbox, tmp_path: Path) -> Settings:
+    return settings_for(sandbox, tmp_path)
+
+
+def settings_for(sandbox: Sandbox, tmp_path: Path) -> Settings:
+    return Settings(
+        root=str(tmp_path / "records"),
+        slack_bot_token=sandbox.bot_token,
+        slack_app_token=sandbox.app_token,
+        slack_api_url=sandbox.api_url,
+        slack_channel="#ml-approvals",
+    )
+
+
+def but(settings: Settings, **changes: str | None) -> Settings:
+    return settings.model_copy(update=changes)
+
+
+def found(settings: Settings, check: str) -> Finding:
+    (finding,) = [one for one in examine(settings) if one.check == check]
+    return finding
+
+
+@pytest.fixture
+def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
+    """The same settings as variables, for the command."""
+    monkeypatch.setenv("METAFLOW_HOME", str(tmp_path))
+    for name, value in settings.model_dump(mode="python").items():
+        text = value.get_secret_value() if hasattr(value, "get_secret_value") else getattr(value, "value", value)
+        monkeypatch.setenv(f"METAFLOW_HITL_{name.upper()}", str(text))
+    return monkeypatch
+
+
+def test_all_is_well(settings: Settings) -> None:
+    """With everything in place every check is good, and none needs mending."""
+    findings = list(examine(settings))
+    assert [finding.check for finding in findings] == ["bot token", "scopes", "app token", "channel", "store"]
+    assert {finding.health for finding in findings} == {Health.GOOD}
+    assert {finding.fix for finding in findings} == {""}
+
+
+def test_the_command_ends_with_0_or_1(environment: pytest.MonkeyPatch) -> None:
+    """A line for each check; 0 if all is well, 1 if anything is bad, with what to do below it."""
+    good = CliRunner().invoke(cli, ["doctor"])
+    assert good.exit_code == 0, good.output
+    assert good.output.count("✓") == 5
+    environment.setenv("METAFLOW_HITL_SLACK_CHANNEL", "#nowhere")
+    bad = CliRunner().invoke(cli, ["doctor"])
+    assert bad.exit_code == 1
+    assert "✗ channel" in bad.output
+    assert "\x1b[" not in bad.output  # no colours where nobody sees them
+
+
+def test_the_command_speaks_json(environment: pytest.MonkeyPatch) -> None:
+    """The JSON has the same findings, for a machine to read."""
+    environment.setenv("METAFLOW_HITL_SLACK_CHANNEL", "#old")
+    result = CliRunner().invoke(cli, ["doctor", "--json"])
+    findings = {one["check"]: one for one in json.loads(result.output)}
+    assert result.exit_code == 1
+    assert findings["channel"]["health"] == "bad"
+    assert findings["store"]["health"] == "good"
+
+
+def test_a_terminal_without_the_signs_gets_words(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the output can't carry a tick, the line says ok."""
+    output = CliRunner(charset="ascii").invoke(cli, ["doctor"]).output
+    assert output.count("ok ") == 5
+
+
+def test_nothing_is_set() -> None:
+    """Without settings each check says what to set; nothing is tried."""
+    findings = {one.check: one for one in examine(Settings(slack_api_url="http://127.0.0.1:9/api/"))}
+    assert {name for name, one in findings.items() if one.health is Health.BAD} == {"bot token", "app token", "store"}
+    assert "METAFLOW_HITL_SLACK_BOT_TOKEN is not set" in findings["bot token"].detail
+    assert findings["scopes"].health is Health.UNKNOWN
+
+
+def test_a_wrong_bot_token(settings: Settings, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A token that Slack does not know is bad, and what depends on it is not guessed at."""
+    wrong = Settings(**{**settings_for(sandbox, tmp_path).model_dump(), "slack_bot_token": "xoxb-wrong"})
+    findings = {one.check: one for one in examine(wrong)}
+    assert findings["bot token"].health is Health.BAD
+    assert "invalid_auth" in findings["bot token"].detail
+    assert "METAFLOW_HITL_SLACK_BOT_TOKEN" in findings["bot token"].fix
+    assert findings["scopes"].health is findings["channel"].health is Health.UNKNOWN
+    assert findings["app token"].health is Health.GOOD
+
+
+def test_a_wrong_app_token(settings: Settings, sandbox: Sandbox, tmp_path: Path) -> None:
+    """An app-level token that opens no connection is bad; the fix names its scope."""
+    wrong = Settings(**{**settings_for(sandbox, tmp_path).model_dump(), "slack_app_token": "xapp-wrong"})
+    finding = found(wrong, "app token")
+    assert finding.health is Health.BAD
+    assert "connections:write" in finding.fix
+
+
+def test_slack_is_out_of_reach(settings: Settings) -> None:
+    """If nothing answers, the fix is on the way there, not in the token."""
+    finding = found(but(settings, slack_api_url="http://127.0.0.1:9/api/"), "bot token")
+    assert finding.health is Health.BAD
+    assert "METAFLOW_HITL_SLACK_API_URL" in finding.fix
+
+
+def test_a_missing_scope_is_named_with_its_reason(tmp_path: Path) -> None:
+    """Each scope that the token lacks is named, with what the bot wants it for."""
+    manifest = app_manifest()
+    manifest["oauth_config"]["scopes"]["bot"].remove("usergroups:read")
+    with Sandbox(manifest=manifest) as sandbox:
+        finding = found(settings_for(sandbox, tmp_path), "scopes")
+    assert finding.health is Health.BAD
+    assert "usergroups:read (approvers that are named by user group)" in finding.detail
+    assert "hitl-bot manifest" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("channel", "words"),
+    [
+        ("#nowhere", "sees no channel #nowhere"),
+        ("C0NOWHERE", "sees no channel C0NOWHERE"),
+        ("#random", "is not in #random"),
+        ("C0RANDOM", "is not in #random"),
+        ("#old", "#old is archived"),
+    ],
+)
+def test_a_channel_where_the_bot_cant_ask(settings: Settings, channel: str, words: str) -> None:
+    """A channel that is missing, archived or without the bot is bad, and the fix says what to do there."""
+    finding = found(but(settings, slack_channel=channel), "channel")
+    assert finding.health is Health.BAD
+    assert words in finding.detail
+    assert "METAFLOW_HITL_SLACK_CHANNEL" in finding.fix
+
+
+@pytest.mark.parametrize("channel", ["#ml-approvals", "ml-approvals", "C0APPROVALS"])
+def test_a_channel_by_name_or_id(settings: Settings, channel: str) -> None:
+    """The channel may be written as people and as Slack write it."""
+    assert found(but(settings, slack_channel=channel), "channel").health is Health.GOOD
+
+
+def test_no_channel_is_no_fault(settings: Settings) -> None:
+    """Without a default channel every step has to name its own; that is said and is not bad."""
+    assert found(but(settings, slack_channel=None), "channel").health is Health.UNKNOWN
+
+
+def test_a_channel_that_slack_does_not_show(settings: Settings, sandbox: Sandbox) -> None:
+    """If Slack fails at the channel, that is reported and the other checks go on."""
+    control: Control = Driver(sandbox.url).control
+    control.fault("conversations.list", error="fatal_error")
+    findings = {one.check: one for one in examine(settings)}
+    assert findings["channel"].health is Health.BAD
+    assert findings["store"].health is Health.GOOD
+
+
+def test_a_store_that_cant_be_written(settings: Settings, tmp_path: Path) -> None:
+    """A root below a file can't hold records."""
+    (tmp_path / "file").write_text("")
+    finding = found(but(settings, root=str(tmp_path / "file" / "records")), "store")
+    assert finding.health is Health.BAD
+    assert "METAFLOW_HITL_ROOT" in finding.fix
+
+
+def test_a_root_that_names_no_store(settings: Settings) -> None:
+    """A scheme that no store has is refused with those that there are."""
+    finding = found(but(settings, root="gs://bucket"), "store")
+    assert finding.health is Health.BAD
+    assert "s3://bucket/prefix" in finding.detail

@@ -1,0 +1,86 @@
+"""The Slack app's manifest."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import yaml
+from click.testing import CliRunner
+
+import hitl_bot
+from hitl_bot.cli import cli
+from hitl_bot.manifest import SCOPES, WITHOUT_SCOPE, app_manifest, as_yaml
+from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.manifest import AppManifest
+from metaflow_extensions.hitl import notifiers
+
+BOT = Path(hitl_bot.__file__).parent
+METHOD = re.compile(r'"((?:chat|conversations|views|users|usergroups|files|auth)\.[a-zA-Z.]+)"')
+CALL = re.compile(r"client\.((?:chat|conversations|views|users|usergroups|files|auth)_[a-zA-Z_]+)\(")
+
+
+def used_methods() -> set[str]:
+    """Return the Web API methods that the bot's and the notifiers' code calls."""
+    own = [path for path in BOT.rglob("*.py") if "sandbox" not in path.parts and path.name != "manifest.py"]
+    own += Path(notifiers.__path__[0]).rglob("slack*.py")
+    text = "\n".join(path.read_text("utf-8") for path in own)
+    return set(METHOD.findall(text)) | {snake_to_method(name) for name in CALL.findall(text)}
+
+
+def snake_to_method(name: str) -> str:
+    """Turn slack_sdk's name of a method into Slack's: chat_postMessage, views_open."""
+    return name.replace("_", ".")
+
+
+def test_every_method_in_use_has_its_scope() -> None:
+    """No call in the code lacks a scope in the manifest, and no scope is asked for without a use."""
+    granted = {method for scope in SCOPES for method in scope.methods}
+    used = used_methods()
+    assert {"chat.postMessage", "views.open", "users.info", "usergroups.list"} <= used
+    assert used - granted - set(WITHOUT_SCOPE) == set()
+    assert granted - used == set()
+
+
+def test_yaml_and_json_say_the_same() -> None:
+    """Both forms that Slack takes carry the same manifest; the YAML also says why each scope is needed."""
+    text = as_yaml(app_manifest())
+    assert yaml.safe_load(text) == app_manifest()
+    assert json.loads(CliRunner().invoke(cli, ["manifest", "--json"]).output) == app_manifest()
+    assert all(f"{scope.name} # {scope.why}" in text for scope in SCOPES)
+
+
+def test_it_asks_for_socket_mode_or_for_an_address() -> None:
+    """Without an address the app uses Socket Mode; with one, commands and interactions go there."""
+    assert app_manifest()["settings"]["socket_mode_enabled"] is True
+    over_http = app_manifest("https://hitl.example.com/slack/events")
+    assert over_http["settings"]["socket_mode_enabled"] is False
+    assert over_http["settings"]["interactivity"]["request_url"] == "https://hitl.example.com/slack/events"
+    assert over_http["features"]["slash_commands"][0]["url"] == "https://hitl.example.com/slack/events"
+
+
+def test_an_address_that_slack_cant_call_is_refused() -> None:
+    """Slack calls https addresses only."""
+    result = CliRunner().invoke(cli, ["manifest", "--request-url", "http://hitl.example.com"])
+    assert result.exit_code == 2
+    assert "https://" in result.output
+
+
+def test_the_limits_of_a_manifest_are_kept() -> None:
+    """Names and descriptions fit into what Slack takes (docs.slack.dev/reference/app-manifest)."""
+    manifest = app_manifest()
+    assert len(manifest["display_information"]["name"]) <= 35
+    assert len(manifest["display_information"]["description"]) <= 140
+    assert len(manifest["features"]["bot_user"]["display_name"]) <= 80
+    (command,) = manifest["features"]["slash_commands"]
+    assert len(command["description"]) <= 2000
+    assert len(command["usage_hint"]) <= 1000
+
+
+def test_the_scopes_suffice_for_the_bots_work() -> None:
+    """The local Slack, which enforces scopes, takes the manifest as it is."""
+    manifest = AppManifest.parse(app_manifest())
+    assert manifest.scopes == {scope.name for scope in SCOPES}
+    with Sandbox(manifest=app_manifest()) as sandbox:
+        assert sandbox.url
