@@ -1,6 +1,6 @@
 """Train a model, and deploy it once a person has said yes.
 
-    python examples/train_and_deploy.py run
+python examples/train_and_deploy.py run
 """
 
 import random
@@ -25,8 +25,8 @@ class TrainAndDeploy(FlowSpec):
     @hitl(
         message="Deploy {self.model} v{self.version}?  Accuracy {self.accuracy:.1%}",
         input_schema={
-            "deploy_target": {"type": "choice", "choices": ["staging", "production"], "help": "Where the model goes."},
-            "traffic": {"type": "int", "min": 1, "max": 100, "default": 10, "help": "Per cent of the requests, 1 to 100."},
+            "deploy_target": {"type": "choice", "choices": ["staging", "production"], "help": "Where it goes."},
+            "traffic": {"type": "int", "min": 1, "max": 100, "default": 10, "help": "Per cent of requests, 1 to 100."},
             "notes": {"type": "text", "optional": True},
         },
         timeout="24h",
