@@ -128,7 +128,7 @@ def bootstrap(
         A setting is missing, or names no place.
     """
     bot_token, app_token = needed(settings, "slack_bot_token"), needed(settings, "slack_app_token")
-    store = store or open_store(needed(settings, "root"))
+    store = store or _store(needed(settings, "root"))
     clock = clock or utc_now
     client = client or slack_client(bot_token, settings.slack_api_url)
     people = SlackPeople(client, clock)
@@ -163,6 +163,16 @@ def bootstrap(
         connection=Connection(app, app_token, settings.slack_api_url),
         executors=(callbacks, workers, sweepers),
     )
+
+
+def _store(root: str) -> Store:
+    """Open the store with a connection for every thread that may use it, and short of patience."""
+    if not root.startswith("s3://"):
+        return open_store(root)
+    from metaflow_extensions.hitl.stores.s3 import s3_client  # noqa: PLC0415 - boto3 takes a second, and a directory none
+
+    client = s3_client(connections=2 * THREADS + _SWEEPERS, attempts=3, connect_timeout=2, read_timeout=5)
+    return open_store(root, s3_client=client)
 
 
 def utc_now() -> datetime:

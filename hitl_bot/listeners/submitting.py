@@ -60,7 +60,7 @@ def submit(
         ack(**_refusal(error, view, cases))
         return
     ack(response_action="clear")
-    cases.carry_out(entry)
+    _carry_out(cases, entry)
 
 
 def _end_later(view: Json, client: WebClient, cases: UseCases, result: Callable[[], Entry]) -> None:
@@ -70,7 +70,13 @@ def _end_later(view: Json, client: WebClient, cases: UseCases, result: Callable[
         client.views_update(view_id=view["id"], view=_ending(error, cases) or views.refused_view(error))
         return
     client.views_update(view_id=view["id"], view=views.closed_view(entry.approval, now=cases.clock()))
-    cases.carry_out(entry)
+    _carry_out(cases, entry)
+
+
+def _carry_out(cases: UseCases, entry: Entry) -> None:
+    """Do what can be done now. The person sees it on the message; what is missing is left to the sweeper."""
+    for error in cases.try_to_carry_out(entry).pending:
+        log.warning("left to the sweeper", approval_id=entry.approval.id, why=str(error))
 
 
 def _refusal(error: HitlError, view: Json, cases: UseCases) -> Json:

@@ -119,7 +119,7 @@ class UseCases:
         self, approval_id: str, answer: Answer, *, who: Person, where: Where, seen: Entry | None = None
     ) -> Outcome:
         """Take an answer, and carry it out. What it raises is what ``take`` raises."""
-        return self.carry_out(self.take(approval_id, answer, who=who, where=where, seen=seen))
+        return self.try_to_carry_out(self.take(approval_id, answer, who=who, where=where, seen=seen))
 
     def take(self, approval_id: str, answer: Answer, *, who: Person, where: Where, seen: Entry | None = None) -> Entry:
         """Take an answer into the record, and leave carrying it out to the caller, who may owe a reply before.
@@ -183,6 +183,16 @@ class UseCases:
         return self.carry_out(closed)
 
     # Settling.
+
+    def try_to_carry_out(self, entry: Entry) -> Outcome:
+        """Do as much of ``carry_out`` as can be done now.
+
+        The decision stands by now, so whatever fails is no refusal: it is in the outcome, and left to the sweeper.
+        """
+        try:
+            return self.carry_out(entry)
+        except HitlError as error:
+            return Outcome(approval=entry.approval, pending=(error,))
 
     def carry_out(self, entry: Entry) -> Outcome:
         """Do what a decision, or a closing, asks for: the workflow, the messages, settled. Again is fine."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
+from hitl_bot.manifest import app_manifest
+from hitl_bot.sandbox import Sandbox
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.schema import normalise
@@ -17,7 +19,6 @@ from tests.fixtures.approvals import NOW, REQUESTER, HandClock, WatchedStore, ga
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hitl_bot.sandbox import Sandbox
     from hitl_bot.sandbox.control import Control
     from hitl_bot.sandbox.driver import Driver, Person
     from metaflow_extensions.hitl.approvals.ports import Store
@@ -31,6 +32,13 @@ class Ask(Protocol):
     """Asks a question; ``task`` tells approvals apart, the rest are parts of the question."""
 
     def __call__(self, task: str = "42", **parts: Any) -> Approval: ...
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A workspace in which the app has the scopes and the command of its own manifest, and no more."""
+    with Sandbox(manifest=app_manifest()) as running:
+        yield running
 
 
 @pytest.fixture

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hitl_bot.listeners import opening
 from hitl_bot.sandbox.driver import Closed, NotConfirmed
 from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.record import Origin, State, Where
 from metaflow_extensions.hitl.messages import action_ids
 from tests.fixtures.approvals import BOB, HandClock, approving, rejecting
@@ -291,6 +293,44 @@ def test_the_record_stands_when_the_message_cant_be_updated(
     assert "tried again" in told.plain
     assert ledger.read(approval.id).approval.state is State.APPROVED
     assert list(ledger.open_ids()) == [approval.id]
+
+
+def test_the_decision_stands_when_the_store_fails_behind_it(
+    ask: Ask, bob: Person, ledger: Ledger, interventions: list[Callable[[str, str], None]]
+) -> None:
+    """A store that fails after the decision is no refusal: the person is told that it stands."""
+    approval = ask()
+    message = bob.wait_for_message(CHANNEL, asks)
+
+    def fail_behind_it(request: str, key: str) -> None:
+        if request == "create" and key.endswith("00004.json"):
+            raise StoreUnavailable("The bucket does not answer.")
+
+    interventions.append(fail_behind_it)
+    bob.click(message, "Approve", confirm="Approve")
+    told = bob.wait_for_ephemeral(CHANNEL).plain
+    assert "Approved" in told
+    assert "tried again: The bucket does not answer." in told
+    assert ledger.read(approval.id).approval.state is State.APPROVED
+
+
+def test_a_slow_record_of_a_plain_button(
+    ask: Ask, bob: Person, interventions: list[Callable[[str, str], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the record tells whether a form is needed: a slow one shows a view meanwhile, and there how it ended."""
+    monkeypatch.setattr(opening, "PATIENCE", 0.05)
+    ask()
+    message = bob.wait_for_message(CHANNEL, asks)
+    read = Event()
+
+    def slow(request: str, key: str) -> None:
+        if request == "read":
+            read.wait(10)
+
+    interventions.append(slow)
+    view = bob.open(message, "Approve", confirm="Approve")
+    read.set()
+    assert "Approved" in view.wait_for_update().plain
 
 
 @pytest.mark.parametrize("kind", ["interactive", "slash_commands", "events_api"])

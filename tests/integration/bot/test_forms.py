@@ -185,6 +185,24 @@ def test_a_slow_refusal_is_shown_in_the_view(
     assert "The bucket does not answer." in view.wait_for_update().plain
 
 
+def test_a_defect_behind_a_form_is_shown_in_it(
+    ask: Ask, bob: Person, ledger: Ledger, interventions: list[Callable[[str, str], None]]
+) -> None:
+    """What nobody foresaw turns the form into a reference for the operator; Slack's own error would say nothing."""
+    approval = ask(schema=SCHEMA)
+    view = bob.open(bob.wait_for_message(CHANNEL, asks), "Approve…")
+
+    def broken(request: str, key: str) -> None:
+        raise ZeroDivisionError
+
+    interventions.append(broken)
+    told = view.fill(FILLED).submit()
+    assert isinstance(told, Updated)
+    assert "Something broke, and nothing was decided." in told.view.plain
+    interventions.clear()
+    assert ledger.read(approval.id).approval.state is State.PENDING
+
+
 @pytest.mark.parametrize("ending", ["saved", "refused"])
 def test_a_slow_decision_says_saving_and_then_how_it_ended(
     ask: Ask,

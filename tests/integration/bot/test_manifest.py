@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 from click.testing import CliRunner
+from slack_sdk.errors import SlackApiError
 
 import hitl_bot
 from hitl_bot.cli import cli
 from hitl_bot.manifest import SCOPES, WITHOUT_SCOPE, app_manifest, as_yaml
-from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.manifest import AppManifest
+from hitl_bot.slack_client import slack_client
+
+if TYPE_CHECKING:
+    from hitl_bot.sandbox import Sandbox
 from metaflow_extensions.hitl import notifiers
 
 BOT = Path(hitl_bot.__file__).parent
@@ -78,9 +84,11 @@ def test_the_limits_of_a_manifest_are_kept() -> None:
     assert len(command["usage_hint"]) <= 1000
 
 
-def test_the_scopes_suffice_for_the_bots_work() -> None:
-    """The local Slack, which enforces scopes, takes the manifest as it is."""
+def test_every_test_of_the_bot_runs_with_these_scopes(sandbox: Sandbox) -> None:
+    """The local Slack enforces the scopes of its manifest, and the bot's tests get this one."""
     manifest = AppManifest.parse(app_manifest())
     assert manifest.scopes == {scope.name for scope in SCOPES}
-    with Sandbox(manifest=app_manifest()) as sandbox:
-        assert sandbox.url
+    client = slack_client(sandbox.bot_token, sandbox.api_url)
+    assert set(client.auth_test().headers["x-oauth-scopes"].split(",")) == manifest.scopes
+    with pytest.raises(SlackApiError, match="missing_scope"):
+        client.files_getUploadURLExternal(filename="x", length=1)
