@@ -274,9 +274,11 @@ def test_a_value_of_another_type_deep_inside_is_refused(part, name, value):
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
 def test_a_number_beyond_all_bounds_is_refused(number):
     """Python would read 1e999 as infinity, which is no JSON and could not be written again."""
-    body = encode(full()).replace(b'"share": 0.5', f'"share": {number}'.encode())
+    sealed = encode(full())
+    whole = sealed[: sealed.rindex(b',\n "sha256"')].replace(b'"share": 0.5', f'"share": {number}'.encode())
+    digest = hashlib.sha256(whole + b"\n}").hexdigest()
     with pytest.raises(CorruptRecord, match="not JSON"):
-        decode(KEY, body)
+        decode(KEY, whole + f',\n "sha256": "{digest}"\n}}'.encode())
 
 
 def test_an_id_must_follow_from_the_pathspec():

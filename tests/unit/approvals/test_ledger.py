@@ -555,6 +555,8 @@ FORGERIES = {
     "another question": lambda decided: replace(decided, question=replace(decided.question, message="Delete it?")),
     "another deadline": lambda decided: replace(decided, deadline=after(1)),
     "another requester": lambda decided: replace(decided, requester=BOB),
+    "another problem": lambda decided: rules.settle(replace(decided, settlement=None), NOW, "The workflow is gone."),
+    "no settlement": lambda decided: replace(decided, settlement=None),
     "a lost message": lambda decided: replace(decided, posts=()),
 }
 
@@ -566,6 +568,17 @@ def test_a_later_version_that_changes_what_was_settled_is_found(whole, forge):
     forged = Version(number=5, previous=last.digest, event="settled", at=NOW, approval=forge(last.approval))
     with pytest.raises(CorruptRecord, match=r"00005\.json.*changes what an earlier version had settled"):
         of([*bodies(whole), encode(forged)]).verify(ID)
+
+
+def test_an_answer_to_a_closed_question_is_found(ledger):
+    """With every hash right, a version that forgets a closing, to answer after all, is refused."""
+    ledger.begin(approval())
+    closed = ledger.update(ID, "closed", NOW, partial(rules.close, reason="gone", now=NOW))
+    answered = rules.decide(approval(), approving())
+    forged = Version(number=3, previous=closed.digest, event="decided", at=NOW, approval=answered)
+    ledger.store.create(f"approvals/{ID}/00003.json", encode(forged))
+    with pytest.raises(CorruptRecord, match="changes what an earlier version had settled"):
+        ledger.verify(ID)
 
 
 def test_a_question_that_begins_decided_is_found(whole):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from metaflow_extensions.hitl.approvals import pathspec as pathspecs
 from metaflow_extensions.hitl.approvals.codec import NotJson
 from metaflow_extensions.hitl.approvals.errors import (
     EngineUnavailable,
@@ -621,6 +622,22 @@ def test_the_gate_of_another_task_takes_no_answer_of_this_one(bench):
         copied.create(key.replace(ID, other.approval_id), bench.store.read(key))
     with pytest.raises(OtherPathspec):
         Bench(store=copied).cases.open_gate(other)
+
+
+def test_a_task_that_happens_to_share_an_id_takes_no_answer(bench, monkeypatch):
+    """The record names its task in full: were two ids ever the same, the second task would stay closed."""
+    monkeypatch.setattr(pathspecs, "_HASH_LENGTH", 1)
+    first = pathspec(run="0")
+    second = next(
+        other for run in range(1, 10_000) if (other := pathspec(run=str(run))).approval_id == first.approval_id
+    )
+    bench.ask(first)
+    bench.cases.decide(first.approval_id, APPROVE, who=ALICE, where=Where.BUTTON)
+    with pytest.raises(OtherPathspec, match=f"is about {first}, not about {second}"):
+        bench.cases.open_gate(second)
+    with pytest.raises(OtherPathspec):
+        bench.ask(second)
+    assert bench.cases.open_gate(first).lets_run
 
 
 def test_only_a_decision_passes():
