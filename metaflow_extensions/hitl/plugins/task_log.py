@@ -1,0 +1,37 @@
+"""A task's log, as whoever started the run reads it while it goes on."""
+
+from __future__ import annotations
+
+import array
+import sys
+import time
+
+_PATIENCE = 0.5  # seconds a line waits for its reader; a log that nobody reads must not hold the gate
+_LOOK = 0.002  # seconds between two looks
+
+
+def say(text: str) -> None:
+    """Print a text so that each line of it is seen now.
+
+    Metaflow's scheduler reads one line at each sign of output, and keeps what came with it until the next sign
+    (metaflow 2.19, ``runtime.py``, ``Worker.read_logline``). Of lines written at once, a task that then waits would
+    show the first, and the rest when the wait is over: so each is written when the one before has been read.
+    """
+    for line in text.splitlines():
+        print(line, flush=True)  # noqa: T201 - a task's log is its standard output
+        end = time.monotonic() + _PATIENCE
+        while _unread() and time.monotonic() < end:
+            time.sleep(_LOOK)
+
+
+def _unread() -> int:
+    """Count the bytes in the pipe that nobody has read yet; 0 where the log is no pipe."""
+    count = array.array("i", [0])
+    try:
+        import fcntl  # noqa: PLC0415 - not on Windows
+        import termios  # noqa: PLC0415
+
+        fcntl.ioctl(sys.stdout.fileno(), termios.FIONREAD, count)
+    except (ImportError, OSError, ValueError, AttributeError):
+        return 0
+    return count[0]
