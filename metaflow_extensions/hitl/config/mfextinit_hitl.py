@@ -17,3 +17,20 @@ HITL_SLACK_CHANNEL = from_conf("HITL_SLACK_CHANNEL")
 HITL_SLACK_API_URL = from_conf("HITL_SLACK_API_URL")
 # Links the message to the run: {flow}, {run}, {step} and {task} are filled in.
 HITL_UI_URL = from_conf("HITL_UI_URL")
+
+# Argo Workflows.
+
+# The namespace of the workflows. Default: Metaflow's KUBERNETES_NAMESPACE.
+HITL_ARGO_NAMESPACE = from_conf("HITL_ARGO_NAMESPACE")
+# Where Argo's pages are: links the message to the workflow, unless HITL_UI_URL links it to the run.
+# Default: Metaflow's ARGO_WORKFLOWS_UI_URL.
+HITL_ARGO_UI_URL = from_conf("HITL_ARGO_UI_URL")
+# Argo's server and a bearer token for it, to resume workflows through it. Default: through the Kubernetes API.
+HITL_ARGO_SERVER_URL = from_conf("HITL_ARGO_SERVER_URL")
+HITL_ARGO_SERVER_TOKEN = from_conf("HITL_ARGO_SERVER_TOKEN")
+# The Kubernetes secret with the bot token for the pod that asks: name or name/key. The key is slack-bot-token if none
+# is named. Default: that pod gets no token, and the bot posts the question.
+HITL_SLACK_SECRET = from_conf("HITL_SLACK_SECRET")
+# What the pod that asks requests: Kubernetes quantities; a bare number of memory means MiB.
+HITL_NOTIFY_CPU = from_conf("HITL_NOTIFY_CPU", "0.25")
+HITL_NOTIFY_MEMORY = from_conf("HITL_NOTIFY_MEMORY", "512Mi")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from metaflow._vendor import click
 from metaflow.exception import MetaflowException
 
+from metaflow_extensions.hitl.plugins.task_commands import notify, wait
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -39,6 +41,10 @@ def hitl(ctx: click.Context) -> None:
     with _in_words():
         store = root.build_store(datastore.TYPE, datastore.datastore_root)
         ctx.obj.hitl = root.build_use_cases(store, click.echo)
+
+
+hitl.add_command(notify)
+hitl.add_command(wait)
 
 
 @hitl.command(name="list", help="Show what waits for an answer.")

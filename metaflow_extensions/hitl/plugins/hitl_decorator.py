@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaflow import flowspec
@@ -12,7 +13,7 @@ from metaflow.decorators import StepDecorator, _base_step_decorator
 from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY, MetaflowException, MetaflowExceptionWrapper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from metaflow_extensions.hitl.approvals.record import Approval
     from metaflow_extensions.hitl.plugins.question import Ask
@@ -106,6 +107,21 @@ class HitlDecorator(StepDecorator):
         # First, so that waiting comes before a @timeout's alarm, a @secrets' token and a @card's clock.
         decorators.remove(self)
         decorators.insert(0, self)
+
+    def package_init(self, flow: Any, step_name: str, environment: Any) -> None:
+        # Metaflow loads a command's own modules after step_init, and packages before it compiles.
+        from metaflow_extensions.hitl.plugins.argo.compiling import put_gates_in  # noqa: PLC0415
+
+        put_gates_in()
+
+    def add_to_package(self) -> Iterator[tuple[str, str]]:
+        # Metaflow installs nothing of ours in a pod. What asks in Slack is pure Python, so it can travel.
+        from importlib.util import find_spec  # noqa: PLC0415 - only when packaging
+
+        spec = find_spec("slack_sdk")
+        for folder in (spec and spec.submodule_search_locations) or []:
+            for file in sorted(Path(folder).rglob("*.py")):
+                yield str(file), f"slack_sdk/{file.relative_to(folder).as_posix()}"
 
     def runtime_task_created(
         self, task_datastore: Any, task_id: str, split_index: Any, input_paths: Any, is_cloned: Any, ubf_context: Any

@@ -11,11 +11,23 @@ class Settings:
     """What ``METAFLOW_HITL_*`` says, after the defaults that need no flow."""
 
     root: str | None
-    notifiers: tuple[str, ...]
+    named_notifiers: tuple[str, ...]  # in the configuration; empty without
     slack_bot_token: str | None
     slack_channel: str | None
     slack_api_url: str | None
     ui_url: str | None
+    argo_namespace: str
+    argo_ui_url: str | None
+    argo_server_url: str | None
+    argo_server_token: str | None
+    slack_secret: str | None
+    notify_cpu: str
+    notify_memory: str
+
+    @property
+    def notifiers(self) -> tuple[str, ...]:
+        """How this machine asks."""
+        return self.named_notifiers or (("slack", "terminal") if self.slack_bot_token else ("terminal",))
 
 
 def read_settings() -> Settings:
@@ -23,12 +35,20 @@ def read_settings() -> Settings:
     from metaflow import metaflow_config as conf  # noqa: PLC0415 - heavy, and not for who only imports the decorator
 
     token = conf.HITL_SLACK_BOT_TOKEN or os.environ.get("SLACK_BOT_TOKEN") or None
-    named = tuple(name.strip() for name in (conf.HITL_NOTIFIER or "").split(",") if name.strip())
+    named = (conf.HITL_NOTIFIER or "").split(",")
     return Settings(
         root=conf.HITL_ROOT or None,
-        notifiers=named or (("slack", "terminal") if token else ("terminal",)),
+        named_notifiers=tuple(name.strip() for name in named if name.strip()),
         slack_bot_token=token,
         slack_channel=conf.HITL_SLACK_CHANNEL or None,
         slack_api_url=conf.HITL_SLACK_API_URL or None,
         ui_url=conf.HITL_UI_URL or None,
+        # In a pod Metaflow's Kubernetes namespace is the pod's own.
+        argo_namespace=conf.HITL_ARGO_NAMESPACE or conf.KUBERNETES_NAMESPACE or "argo",
+        argo_ui_url=conf.HITL_ARGO_UI_URL or conf.ARGO_WORKFLOWS_UI_URL or None,
+        argo_server_url=conf.HITL_ARGO_SERVER_URL or None,
+        argo_server_token=conf.HITL_ARGO_SERVER_TOKEN or None,
+        slack_secret=conf.HITL_SLACK_SECRET or None,
+        notify_cpu=str(conf.HITL_NOTIFY_CPU),
+        notify_memory=str(conf.HITL_NOTIFY_MEMORY),
     )

@@ -1,0 +1,1 @@
+"""What a gate becomes on Argo Workflows."""

@@ -1,0 +1,68 @@
+"""Asking from within an Argo workflow, for a task that it starts after the answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
+from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, Origin, Person
+from metaflow_extensions.hitl.messages import terminal
+from metaflow_extensions.hitl.plugins import root
+from metaflow_extensions.hitl.plugins.gate import question
+from metaflow_extensions.hitl.plugins.settings import read_settings
+from metaflow_extensions.hitl.plugins.task_log import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
+    from metaflow_extensions.hitl.plugins.gate import GatedTask
+    from metaflow_extensions.hitl.plugins.question import Ask
+
+_PAUSES = (1, 2, 4, 8, 16)  # seconds between two tries to record a question; Argo then starts another container
+
+
+def ask_and_leave(
+    task: GatedTask, ask: Ask, cases: UseCases, environ: Mapping[str, str], sleep: Callable[[float], object]
+) -> Approval:
+    """Ask for a task that an Argo workflow starts after the answer, and don't wait.
+
+    Parameters
+    ----------
+    environ : Mapping[str, str]
+        With what Metaflow tells its containers about their workflow (metaflow, ``plugins/argo/argo_workflows.py``).
+    sleep : Callable[[float], object]
+        Called with seconds, while the store is away.
+
+    Raises
+    ------
+    StoreUnavailable
+        It stayed away for half a minute. Nothing was asked.
+    """
+    settings = read_settings()
+    workflow = environ["ARGO_WORKFLOW_NAME"]
+    asked = question(task, ask)
+    if asked.run_url is None and settings.argo_ui_url:
+        link = f"{settings.argo_ui_url.rstrip('/')}/workflows/{settings.argo_namespace}/{workflow}"
+        asked = replace(asked, run_url=link)
+    place = Gate(engine=EngineKind.ARGO, namespace=settings.argo_namespace, workflow=workflow)
+    owner = environ.get("METAFLOW_OWNER")  # who deployed the flow; the login of a pod is nobody's
+    requester = Person(id=owner, name=owner, origin=Origin.LOCAL) if owner else root.local_person()
+    outcome = _insist(lambda: cases.ask(task.pathspec, asked, place, requester), sleep)
+    for problem in outcome.pending:
+        say(f"The question is recorded, and the bot posts it, because this pod could not: {problem}")
+    if outcome.approval.decision is not None:
+        say(terminal.decided(outcome.approval))
+    return outcome.approval
+
+
+def _insist(ask: Callable[[], Outcome], sleep: Callable[[float], object]) -> Outcome:
+    for pause in _PAUSES:
+        try:
+            return ask()
+        except StoreUnavailable as error:  # noqa: PERF203 - the pause costs more than the try
+            say(f"The question can't be recorded right now, the next try is in {pause} s: {error}")
+            sleep(pause)
+    return ask()

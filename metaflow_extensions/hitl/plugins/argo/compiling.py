@@ -1,0 +1,99 @@
+"""Where Metaflow compiles a flow for Argo Workflows, and where the gates come in."""
+
+from __future__ import annotations
+
+import sys
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from metaflow.exception import MetaflowException
+
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.plugins import root
+from metaflow_extensions.hitl.plugins.argo.notify_container import SecretKey, Small
+from metaflow_extensions.hitl.plugins.argo.wrapper import MOST_TEMPLATES, GateSpec, NotCompiled, Pods, wrap
+from metaflow_extensions.hitl.plugins.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_COMPILER = "metaflow.plugins.argo.argo_workflows"
+_MARK = "_puts_gates_in"
+
+
+class NotDeployed(MetaflowException):
+    """The flow can't go to Argo Workflows with its gates."""
+
+    headline = "The gates can't be compiled"
+
+
+def put_gates_in() -> None:
+    """Let Metaflow's Argo compiler put gates into what it compiles, if this process has that compiler loaded."""
+    compiler = sys.modules.get(_COMPILER)
+    if compiler is None:
+        return  # every other command: its import takes a second
+    workflows = compiler.ArgoWorkflows
+    compile_template = workflows._compile_workflow_template
+    if hasattr(compile_template, _MARK):
+        return
+
+    @wraps(compile_template)
+    def with_gates(self: Any) -> Any:
+        return _with_gates(self, compile_template)
+
+    setattr(with_gates, _MARK, True)
+    workflows._compile_workflow_template = with_gates
+
+
+def _with_gates(workflows: Any, compile_template: Callable[[Any], Any]) -> Any:
+    template = compile_template(workflows)
+    asks = {node.name: deco.ask for node in workflows.graph for deco in node.decorators if deco.name == "hitl"}
+    if not asks:
+        return template
+    gates = {step: GateSpec(timeout=ask.timeout, on_timeout=ask.on_timeout) for step, ask in asks.items()}
+    datastore = workflows.flow_datastore
+    try:
+        pods = _pods(read_settings(), datastore.TYPE, datastore.datastore_root)
+        template.payload = wrap(template.payload, gates, pods)
+    except HitlError as error:
+        raise NotDeployed(str(error)) from error
+    count = len(template.payload["spec"]["templates"])
+    if count > MOST_TEMPLATES:
+        print(  # noqa: T201 - not a refusal: a cluster with the minimal definitions takes them
+            f"{len(gates)} gates make {count} templates. Argo's full resource definitions, the default since 4.0, take "
+            f"{MOST_TEMPLATES}; on such a cluster, split the flow, or install Argo's minimal definitions.",
+            file=sys.stderr,
+        )
+    return template
+
+
+def _pods(settings: Settings, datastore_type: str, datastore_root: str | None) -> Pods:
+    from metaflow.metaflow_version import get_version  # noqa: PLC0415 - only when compiling
+
+    records = root.root_of(datastore_type, datastore_root)
+    if not records.startswith("s3://"):
+        raise NotCompiled(
+            f"The records would be at {records}, where neither a pod nor the bot finds them. "
+            "Set METAFLOW_HITL_ROOT to s3://bucket/prefix."
+        )
+    place = {"METAFLOW_HITL_ROOT": records}
+    environment = {
+        **place,
+        # A pod has a token only if a secret is named; without one the bot posts what the record asks for.
+        "METAFLOW_HITL_NOTIFIER": ",".join(settings.named_notifiers or ("slack", "terminal")),
+        "METAFLOW_HITL_SLACK_CHANNEL": settings.slack_channel,
+        "METAFLOW_HITL_SLACK_API_URL": settings.slack_api_url,
+        "METAFLOW_HITL_UI_URL": settings.ui_url,
+        "METAFLOW_HITL_ARGO_NAMESPACE": settings.argo_namespace,
+        "METAFLOW_HITL_ARGO_UI_URL": settings.argo_ui_url,
+    }
+    return Pods(
+        notify=Small(
+            environment={name: value for name, value in environment.items() if value},
+            cpu=settings.notify_cpu,
+            memory=settings.notify_memory,
+            slack_secret=SecretKey.parse(settings.slack_secret) if settings.slack_secret else None,
+        ),
+        gated_environment=place,
+        metaflow_version=get_version(),
+    )

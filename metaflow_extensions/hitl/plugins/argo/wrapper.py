@@ -1,0 +1,269 @@
+"""A gate in a WorkflowTemplate: three templates around the one that Metaflow made of the step.
+
+    deploy                      was the container; now a DAG of the same name, inputs and outputs
+      hitl-notify-deploy        the container again, small: asks, and says the approval's id
+      hitl-suspend-deploy       waits, without a pod
+      deploy-task               the container as Metaflow made it; runs once the suspend node Succeeded
+
+The rest of the workflow refers to ``deploy`` by name and stays as it is, so every shape of flow works alike. Nothing
+here reads a clock, a setting or a file: dictionaries in, a dictionary out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.record import OnTimeout
+from metaflow_extensions.hitl.plugins.argo.notify_container import notify_template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from metaflow_extensions.hitl.plugins.argo.notify_container import Small
+
+Template = dict[str, Any]
+
+STEP_ANNOTATION = "metaflow/step_name"
+ID_PARAMETER = "approval-id"
+ID_FILE = "/mnt/out/approval_id"  # on the volume that Metaflow mounts for output parameters
+GRACE = 600  # seconds behind the deadline that the sweeper has before the suspend node ends by itself
+NO_MORE_ATTEMPTS = 202  # metaflow.exception.METAFLOW_EXIT_DISALLOW_RETRY
+# argo-workflows, docs/retries.md: both the policy and the expression must want another attempt.
+RETRY = f"asInt(lastRetry.exitCode) != {NO_MORE_ATTEMPTS}"
+LONGEST_NAME = 128  # argo-workflows 4.1.2, workflow/validate/validate.go, workflowFieldMaxLength
+MOST_TEMPLATES = 200  # argo-workflows 4.1.2, workflow_types.go, MaxItems of WorkflowSpec.templates in the full CRDs
+_NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")  # the same file, workflowFieldNameFmt
+_SECRETS = re.compile(r"METAFLOW_HITL_\w*TOKEN")  # settings that hold a secret
+
+
+class NotCompiled(HitlError):
+    """The gate can't become part of this workflow. Nothing was deployed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSpec:
+    """What the workflow must know of a step's gate."""
+
+    timeout: int | None  # seconds
+    on_timeout: OnTimeout
+
+    @property
+    def duration(self) -> str | None:
+        """The suspend node's own limit in seconds, at which Argo calls it Succeeded, or None for no limit.
+
+        What an approval is worth is in the record: where the deadline rejects, this only starts the gated container,
+        which sees the deadline passed and refuses, should nobody have failed the node before.
+        """
+        if self.timeout is None or self.on_timeout is OnTimeout.NOTIFY:
+            return None
+        return str(self.timeout if self.on_timeout is OnTimeout.APPROVE else self.timeout + GRACE)
+
+    @property
+    def longest_wait(self) -> int | None:
+        """Seconds, or None where it may wait for ever."""
+        return None if self.on_timeout is OnTimeout.NOTIFY else self.timeout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pods:
+    """What goes into the containers around a gate."""
+
+    notify: Small
+    gated_environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    metaflow_version: str = "unknown"  # for errors
+
+
+def wrap(workflow_template: Template, gates: Mapping[str, GateSpec], pods: Pods) -> Template:
+    """Put gates into a WorkflowTemplate.
+
+    Parameters
+    ----------
+    workflow_template : dict
+        As Metaflow compiles it; it is not changed.
+    gates : Mapping[str, GateSpec]
+        By step.
+    pods : Pods
+        Settings of the containers.
+
+    Returns
+    -------
+    dict
+        Another WorkflowTemplate. Whatever has nothing to do with a gate is the same object as before.
+
+    Raises
+    ------
+    NotCompiled
+        A gate does not fit: Metaflow's output is of another shape, a name is taken or too long, or the gate may wait
+        for longer than the workflow may run. It names the step, and what to do.
+    """
+    if not gates:
+        return workflow_template
+    spec = workflow_template["spec"]
+    for step, gate in gates.items():
+        _check_wait(step, gate, spec.get("activeDeadlineSeconds"))
+    templates = spec["templates"]
+    found = {step: _template_of(step, templates, pods) for step in gates}
+    taken = {template["name"] for template in templates}
+    wrapped: list[Template] = []
+    for template in templates:
+        step = _step_of(template)
+        if step in gates and template is found[step]:
+            around = list(_around(step, template, gates[step], pods, taken))
+            taken.update(one["name"] for one in around)
+            wrapped += around
+        else:
+            wrapped.append(template)
+    return {**workflow_template, "spec": {**spec, "templates": wrapped}}
+
+
+def _step_of(template: Template) -> str:
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    return str(annotations.get(STEP_ANNOTATION, ""))
+
+
+def _template_of(step: str, templates: list[Template], pods: Pods) -> Template:
+    """Return the one container template of a step, of the shape that the wrapper knows."""
+
+    def unexpected(what: str) -> NotCompiled:
+        return NotCompiled(
+            f"Step {step}: @hitl can't be put into what Metaflow {pods.metaflow_version} made of it: expected {what}. "
+            "Use a version of Metaflow that this release of metaflow-hitl names, or report this."
+        )
+
+    of_step = [template for template in templates if _step_of(template) == step]
+    if not of_step:
+        raise unexpected(
+            f"a template with the annotation {STEP_ANNOTATION}: {step}, and there is none "
+            "(a step with @parallel becomes a JobSet, which can't be gated; gate the step before it)"
+        )
+    if len(of_step) > 1:
+        raise unexpected(f"one template with the annotation {STEP_ANNOTATION}: {step}, and there are {len(of_step)}")
+    container = of_step[0].get("container") or {}
+    command = container.get("command")
+    if not isinstance(command, list) or len(command) != 3 or command[:2] != ["bash", "-c"]:  # noqa: PLR2004 - bash -c TEXT
+        raise unexpected("a container with the command bash -c")
+    calls = command[2].count(_step_call(step))
+    if calls != 1:
+        raise unexpected(f"the text {_step_call(step)!r} once in its command, and it is there {calls} times")
+    if "/mnt/out" not in {mount.get("mountPath") for mount in container.get("volumeMounts") or []}:
+        raise unexpected("a volume at /mnt/out for output parameters")
+    return of_step[0]
+
+
+def _step_call(step: str) -> str:
+    return f" step {step} --run-id"
+
+
+def _around(step: str, original: Template, gate: GateSpec, pods: Pods, taken: set[str]) -> Iterator[Template]:
+    name = original["name"]
+    plain = step.replace("_", "-")  # as Metaflow does it: a step's name holds no hyphen, so no two become one
+    notify, suspend = (_own_name(step, f"hitl-{part}-{plain}", taken) for part in ("notify", "suspend"))
+    # "deploy" and "deploy_task" are both good names of steps.
+    task = _own_name(step, f"{name}-task" if f"{name}-task" not in taken else f"hitl-task-{plain}", taken)
+    inputs = [one["name"] for one in (original.get("inputs") or {}).get("parameters", [])]
+    outputs = [one["name"] for one in (original.get("outputs") or {}).get("parameters", [])]
+    passed_on = [{"name": one, "value": f"{{{{inputs.parameters.{one}}}}}"} for one in inputs]
+    approval_id = {"name": ID_PARAMETER, "value": f"{{{{tasks.{notify}.outputs.parameters.{ID_PARAMETER}}}}}"}
+    yield {
+        "name": name,
+        "inputs": {"parameters": [{"name": one} for one in inputs]},
+        "outputs": {
+            "parameters": [
+                {"name": one, "valueFrom": {"parameter": f"{{{{tasks.{task}.outputs.parameters.{one}}}}}"}}
+                for one in outputs
+            ]
+        },
+        "dag": {
+            "failFast": True,
+            "tasks": [
+                {"name": notify, "template": notify, "arguments": {"parameters": passed_on}},
+                {
+                    "name": suspend,
+                    "template": suspend,
+                    "depends": f"{notify}.Succeeded",
+                    "arguments": {"parameters": [approval_id]},
+                },
+                {
+                    "name": task,
+                    "template": task,
+                    "depends": f"{suspend}.Succeeded",
+                    "arguments": {"parameters": passed_on},
+                },
+            ],
+        },
+    }
+    bare = _without_secrets(original)
+    yield notify_template(
+        bare,
+        name=notify,
+        command=(_step_call(step), f" hitl notify {step} --run-id"),
+        output=(ID_PARAMETER, ID_FILE),
+        retry=RETRY,
+        small=pods.notify,
+    )
+    # No retryStrategy: a Retry node above would hide who rejected behind "No more retries left".
+    yield {
+        "name": suspend,
+        "inputs": {"parameters": [{"name": ID_PARAMETER}]},
+        "suspend": {} if gate.duration is None else {"duration": gate.duration},
+    }
+    yield _gated(bare, task, pods.gated_environment)
+
+
+def _gated(original: Template, name: str, environment: Mapping[str, str]) -> Template:
+    """Return the step's own template. A refused gate is not tried again, whatever ``@retry`` says."""
+    gated = {**original, "name": name, "container": _with_environment(original["container"], environment)}
+    if strategy := original.get("retryStrategy"):
+        gated["retryStrategy"] = {**strategy, "expression": _also(strategy.get("expression"))}
+    return gated
+
+
+def _also(expression: str | None) -> str:
+    return f"({expression}) && {RETRY}" if expression else RETRY
+
+
+def _with_environment(container: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the container with these variables set, and no second entry of any of them."""
+    kept = [entry for entry in container.get("env") or [] if entry["name"] not in environment]
+    return {**container, "env": kept + [{"name": name, "value": value} for name, value in environment.items()]}
+
+
+def _without_secrets(template: Template) -> Template:
+    """Leave out what a careless ``@environment`` may hold: a token has no business in a template."""
+    container = template["container"]
+    kept = [entry for entry in container.get("env") or [] if not _SECRETS.fullmatch(entry["name"])]
+    return {**template, "container": {**container, "env": kept}}
+
+
+def _own_name(step: str, name: str, taken: set[str]) -> str:
+    if name in taken:
+        raise NotCompiled(
+            f"Step {step}: its gate needs the name {name} in the workflow, and the step {name.replace('-', '_')} has "
+            "it. Rename that step."
+        )
+    if len(name) > LONGEST_NAME:
+        raise NotCompiled(
+            f"Step {step}: its gate would be called {name}, which has {len(name)} characters, and Argo Workflows "
+            f"takes {LONGEST_NAME}. Give the step a shorter name."
+        )
+    if not _NAME.fullmatch(name):
+        raise NotCompiled(
+            f"Step {step}: its gate would be called {name!r}, and Argo Workflows takes only ASCII letters, digits and "
+            "hyphens. Rename the step."
+        )
+    return name
+
+
+def _check_wait(step: str, gate: GateSpec, most: int | None) -> None:
+    if most is None:
+        return
+    if gate.longest_wait is None or gate.longest_wait >= most:
+        wait = "for ever" if gate.longest_wait is None else f"for {in_words(gate.longest_wait)} ({gate.longest_wait} s)"
+        raise NotCompiled(
+            f"Step {step}: its gate may wait {wait}, and the workflow ends after {in_words(most)} ({most} s), which "
+            "counts while it waits. Shorten the timeout of @hitl, or lengthen --workflow-timeout."
+        )
