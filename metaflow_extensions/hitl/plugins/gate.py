@@ -19,6 +19,7 @@ from metaflow_extensions.hitl.messages import terminal
 from metaflow_extensions.hitl.plugins import root
 from metaflow_extensions.hitl.plugins.message import write_message
 from metaflow_extensions.hitl.plugins.settings import read_settings
+from metaflow_extensions.hitl.plugins.task_log import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,12 +54,12 @@ class GatedTask:
 def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval:
     """Return the approval that lets the task start; raise a HitlError if it may not."""
     store = root.build_store(*task.datastore)
-    cases = root.build_use_cases(store, _say)
+    cases = root.build_use_cases(store, say)
     if any(environ.get(name) for name in _CONTAINERS):
         return cases.open_gate(task.pathspec)
     outcome = cases.ask(task.pathspec, question(task, ask), Gate(engine=EngineKind.LOCAL), root.local_person())
     for problem in outcome.pending:
-        _say(f"The question is recorded, and could not be posted: {problem}")
+        say(f"The question is recorded, and could not be posted: {problem}")
     with _closing_when_stopped(cases, cases.ledger.read(outcome.approval.id)):
         approval = wait(
             cases,
@@ -67,13 +68,13 @@ def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval
             sleep=time.sleep,
             on_trouble=_say_trouble,
         )
-    _say(terminal.decided(approval))
+    say(terminal.decided(approval))
     return approval
 
 
 def close_unanswered(flow: str, tasks: list[tuple[str, str, str]], datastore: tuple[str, str | None]) -> None:
     """Close what a failed run leaves open: nobody should answer what nobody waits for."""
-    cases = root.build_use_cases(root.build_store(*datastore), _say)
+    cases = root.build_use_cases(root.build_store(*datastore), say)
     for run, step, task in tasks:
         pathspec = Pathspec(flow=flow, run=run, step=step, task=task)
         try:
@@ -83,7 +84,7 @@ def close_unanswered(flow: str, tasks: list[tuple[str, str, str]], datastore: tu
         except NoSuchApproval:
             continue  # the task ended before it asked
         except HitlError as error:
-            _say(f"{pathspec.approval_id} stays open until its deadline: {error}")
+            say(f"{pathspec.approval_id} stays open until its deadline: {error}")
 
 
 def question(task: GatedTask, ask: Ask) -> Question:
@@ -143,12 +144,8 @@ def _incoming(task: GatedTask) -> Any:
     return Inputs(as_flow(datastore) for datastore in task.inputs)
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - a task's log is its standard output
-
-
 def _say_trouble(error: StoreUnavailable) -> None:
-    _say(f"Still waiting, although the answer can't be looked up right now: {error}")
+    say(f"Still waiting, although the answer can't be looked up right now: {error}")
 
 
 @contextmanager
