@@ -1,0 +1,144 @@
+"""Argo Workflows, whichever way its workflows are reached."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
+from metaflow_extensions.hitl.engines import gates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from metaflow_extensions.hitl.approvals.ports import Clock
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.engines.nodes import Ending, Workflow
+
+ATTEMPTS = 6
+PATIENCE = timedelta(seconds=8)  # of one call in all; the sweeper has the longer breath
+PAUSE = 0.2  # seconds before the second attempt, doubled before each further one
+CONNECT_TIMEOUT, READ_TIMEOUT = 2.0, 4.0  # seconds
+PASSING = frozenset({429, 500, 502, 503, 504})  # HTTP: too busy, or broken in the middle of it
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # Kubernetes: DNS subdomain names (RFC 1123)
+_NO_WORKFLOW = "the record does not name its workflow"
+
+_T = TypeVar("_T")
+
+
+class Passing(EngineUnavailable):
+    """It may work in a moment.
+
+    Parameters
+    ----------
+    words : str
+        What happened.
+    wait : float, optional
+        Seconds that the other side asks to wait; none of them is less than that.
+    """
+
+    def __init__(self, words: str, *, wait: float = 0.0) -> None:
+        super().__init__(words)
+        self.wait = wait
+
+
+class Changed(Passing):
+    """Somebody changed the workflow after it was read. It is read again at once."""
+
+
+class ArgoEngine(ABC):
+    """Ends exactly one gate of a workflow: reads the workflow, judges it, and ends the gate if it still waits.
+
+    Parameters
+    ----------
+    namespace : str
+        Where a workflow is whose record does not say so.
+    clock : Clock
+        The present.
+    sleep : Callable[[float], None]
+        Waits for some seconds.
+    """
+
+    def __init__(self, *, namespace: str, clock: Clock, sleep: Callable[[float], None]) -> None:
+        self.namespace = namespace
+        self._clock = clock
+        self._sleep = sleep
+
+    @abstractmethod
+    def _read(self, namespace: str, name: str) -> Workflow | None:
+        """Return a workflow, or None if there is none; raise EngineUnavailable if that can't be known."""
+
+    @abstractmethod
+    def _end(self, workflow: Workflow, waiting: gates.Waiting, ending: Ending, approval: Approval) -> None:
+        """End what waits, as far as it waits still; raise Changed if it may not, EngineUnavailable if it can't be."""
+
+    # The port.
+
+    def carry_out(self, approval: Approval) -> str:
+        """End the gate of a decided approval. Two requests, unless something comes between."""
+        ending = gates.ending(approval)
+        return self._patiently(partial(self._carry_out, approval, ending))
+
+    def gone(self, approval: Approval) -> str | None:
+        """Say why nothing waits for an answer any more. One request."""
+        return self._patiently(partial(self._gone, approval))
+
+    # One attempt.
+
+    def _carry_out(self, approval: Approval, ending: Ending) -> str:
+        namespace, name = self._place(approval)
+        if not name:
+            return _NO_WORKFLOW
+        workflow = self._read(namespace, name)
+        if workflow is None:
+            return gates.missing(name, namespace) + (". Start a new run" if approval.lets_run else "")
+        found = gates.assess(workflow, approval)
+        if isinstance(found, gates.Over):
+            return found.problem
+        self._end(workflow, found, ending, approval)
+        return ""
+
+    def _gone(self, approval: Approval) -> str | None:
+        namespace, name = self._place(approval)
+        if not name:
+            return _NO_WORKFLOW
+        workflow = self._read(namespace, name)
+        return gates.missing(name, namespace) if workflow is None else gates.why_gone(workflow, approval)
+
+    def _place(self, approval: Approval) -> tuple[str, str]:
+        """Return namespace and name; no name if the record holds what no workflow can be called.
+
+        Whoever writes records must not choose another resource of the server by a name with dots and slashes.
+        """
+        namespace, name = approval.gate.namespace or self.namespace, approval.gate.workflow or ""
+        return (namespace, name) if _NAME.fullmatch(namespace) and _NAME.fullmatch(name) else (namespace, "")
+
+    def _patiently(self, attempt: Callable[[], _T]) -> _T:
+        """Attempt something until it works, fails for good, or patience runs out. Each attempt reads anew.
+
+        An answer that was lost may have been a success: the next attempt sees what came of it.
+        """
+        give_up_at = self._clock() + PATIENCE
+        pause = PAUSE
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return attempt()
+            except Changed:  # noqa: PERF203 - an attempt takes a network's time
+                continue
+            except Passing as error:
+                wait = max(pause, error.wait)
+                if self._clock() + timedelta(seconds=wait) >= give_up_at:
+                    raise
+                self._sleep(wait)
+                pause *= 2
+        return attempt()
+
+
+def seconds_to_wait(headers: Mapping[str, str]) -> float:
+    """Read ``Retry-After``, which both servers give in seconds (RFC 9110, section 10.2.3); 0 without."""
+    value = headers.get("Retry-After") or ""
+    return float(value) if value.isdecimal() else 0.0

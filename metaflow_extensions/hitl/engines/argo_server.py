@@ -1,0 +1,178 @@
+"""Argo Workflows through argo-server: for workflows whose nodes are in its database, or where only it can be reached.
+
+The requests and what they answer: argo-workflows 4.1.2, ``server/workflow/workflow_server.go`` and ``SetWorkflow`` in
+``workflow/util/util.go``; tried on 3.7.3 and 4.1.2. The token's account needs ``get`` and ``update`` on workflows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
+from metaflow_extensions.hitl.approvals.pathspec import checked_id
+from metaflow_extensions.hitl.engines import nodes
+from metaflow_extensions.hitl.engines.argo import (
+    CONNECT_TIMEOUT,
+    PASSING,
+    READ_TIMEOUT,
+    ArgoEngine,
+    Changed,
+    Passing,
+    seconds_to_wait,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from metaflow_extensions.hitl.approvals.ports import Clock
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.engines.gates import Waiting
+    from metaflow_extensions.hitl.engines.nodes import Ending, Workflow
+
+_NO_MATCH = "no suspend nodes matching"  # in the message of a 500
+_OK, _UNAUTHENTICATED, _FORBIDDEN, _MISSING = 200, 401, 403, 404
+_WORDS_LENGTH = 300  # of what the server says
+
+
+class ArgoServerEngine(ArgoEngine):
+    """Asks Argo's own server to set one suspend node. Threads may share it.
+
+    Parameters
+    ----------
+    url : str
+        Of the server, with its base path if it has one.
+    token : str, optional
+        As ``argo auth token`` prints it, with or without ``Bearer`` before it. None for a server that asks for none.
+    ca_file : str, optional
+        A PEM file to check the server's certificate against, in place of the ones that ``requests`` trusts.
+    connections : int
+        How many are kept open: one for each thread that uses it.
+    namespace, clock, sleep
+        As for ArgoEngine.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        ca_file: str | None = None,
+        connections: int = 10,
+        namespace: str,
+        clock: Clock,
+        sleep: Callable[[float], None],
+    ) -> None:
+        super().__init__(namespace=namespace, clock=clock, sleep=sleep)
+        self.url = url.rstrip("/")
+        self._session = requests.Session()
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=connections))
+        self._session.auth = _Bearer(token)
+        self._verify: bool | str = ca_file or True
+
+    def version(self) -> str:
+        """Return the version that the server says it has.
+
+        Raises
+        ------
+        EngineUnavailable
+            It does not answer, or does not know the token.
+        """
+        status, answer = self._request("GET", "/api/v1/version")
+        if status != _OK:
+            raise self._refusal("tell its version", status, answer)
+        return str(answer.get("version") or "of no version")
+
+    def _read(self, namespace: str, name: str) -> Workflow | None:
+        status, answer = self._request("GET", self._path(namespace, name))
+        if status == _OK:
+            return answer
+        if status == _MISSING:
+            return None
+        raise self._refusal("get", status, answer)
+
+    def _end(self, workflow: Workflow, waiting: Waiting, ending: Ending, approval: Approval) -> None:  # noqa: ARG002 - the base's signature
+        namespace, name = str(workflow["metadata"]["namespace"]), nodes.name_of(workflow)
+        # Without a selector every gate of the workflow would be set. An id of an approval is never empty, nor does it
+        # hold a character that means something in a selector.
+        selector = f"inputs.parameters.{nodes.PARAMETER}.value={checked_id(approval.id)}"
+        body = {
+            "namespace": namespace,
+            "name": name,
+            "nodeFieldSelector": selector,
+            "phase": ending.phase.value,
+            "message": ending.message,
+        }
+        status, answer = self._request("PUT", f"{self._path(namespace, name)}/set", body)
+        if status == _MISSING:
+            raise Changed(f"Workflow {name} was deleted meanwhile.")
+        if status != _OK:
+            raise self._refusal("update", status, answer)
+
+    def _path(self, namespace: str, name: str) -> str:
+        return f"/api/v1/workflows/{namespace}/{name}"  # names that Kubernetes would give need no quoting
+
+    def _request(self, method: str, path: str, body: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
+        """Return the HTTP status and the answer as JSON."""
+        try:
+            answer = self._session.request(
+                method,
+                f"{self.url}{path}",
+                json=body,
+                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                verify=self._verify,
+                allow_redirects=False,  # to a page to sign in at, or away from https
+            )
+            content = answer.json()
+        except requests.exceptions.JSONDecodeError:
+            content = {}
+        except requests.RequestException as error:
+            raise Passing(f"argo-server at {self.url} does not answer: {error}") from error
+        if not isinstance(content, dict):
+            content = {}
+        status = answer.status_code
+        if _NO_MATCH in _said(content):
+            raise Changed(f"argo-server found no gate that waits: {_said(content)}")
+        if status in PASSING:
+            raise Passing(
+                f"argo-server at {self.url} is not able to now: {_said(content)} (HTTP {status})",
+                wait=seconds_to_wait(answer.headers),
+            )
+        if status == _OK and not content:
+            raise EngineUnavailable(
+                f"What answers at {self.url} is not argo-server. Correct METAFLOW_HITL_ARGO_SERVER_URL."
+            )
+        return status, content
+
+    def _refusal(self, verb: str, status: int, answer: dict[str, Any]) -> EngineUnavailable:
+        said = f"{_said(answer)} (HTTP {status})".strip()
+        if status == _UNAUTHENTICATED:
+            return EngineUnavailable(
+                f"argo-server at {self.url} does not accept the token: set METAFLOW_HITL_ARGO_SERVER_TOKEN. {said}"
+            )
+        if status == _FORBIDDEN:
+            return EngineUnavailable(
+                f"The account of METAFLOW_HITL_ARGO_SERVER_TOKEN may not {verb} workflows: it needs get and update on "
+                f"workflows.argoproj.io. {said}"
+            )
+        return EngineUnavailable(f"argo-server at {self.url} refuses to {verb}: {said}")
+
+
+class _Bearer(AuthBase):
+    """Sends the token, and keeps ``requests`` from sending what ``~/.netrc`` says instead."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = (token or "").removeprefix("Bearer ").strip()
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def _said(answer: dict[str, Any]) -> str:
+    return str(answer.get("message") or "")[:_WORDS_LENGTH]

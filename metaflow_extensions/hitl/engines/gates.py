@@ -1,0 +1,260 @@
+"""Where a gate stands in an Argo Workflow, and what a decision makes of it. No I/O.
+
+A gate is a node of type Suspend whose input parameter ``approval-id`` is the id of the approval. It waits while its
+phase is Running (argo-workflows 4.1.2, ``IsActiveSuspendNode`` in ``pkg/apis/workflow/v1alpha1/workflow_types.go``).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
+from metaflow_extensions.hitl.approvals.record import OnReject, Verdict, Where
+from metaflow_extensions.hitl.engines.nodes import (
+    Ending,
+    Node,
+    Nodes,
+    NodesElsewhere,
+    Phase,
+    Workflow,
+    name_of,
+    read_nodes,
+    suspend_nodes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from metaflow_extensions.hitl.approvals.record import Approval, Decision
+
+MESSAGE_LENGTH = 1_000  # of a node's message; what does not fit is in the record
+CLOCKS_APART = timedelta(minutes=5)  # the record carries the asking pod's clock, the workflow the API server's
+
+_ENDED = frozenset({"Succeeded", "Failed", "Error"})  # phases of a workflow
+_FAILED = frozenset({"Failed", "Error", "Skipped", "Omitted"})  # phases of a node after which nothing of it starts
+_ANSWERED = {
+    Where.BUTTON: "Slack button",
+    Where.FORM: "Slack form",
+    Where.SLASH_COMMAND: "Slack command",
+    Where.FLOW_CLI: "command line",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """The gate can be ended: the ids of the suspend nodes that wait for it, at least one."""
+
+    node_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Over:
+    """There is nothing to end any more. ``problem`` is empty if it ended as the decision says, else it says what is."""
+
+    problem: str = ""
+
+
+class NotThere(EngineUnavailable):
+    """The workflow has not come to the gate yet; it goes on as was decided as soon as it does."""
+
+    def __init__(self, workflow: str, approval_id: str) -> None:
+        super().__init__(
+            f"Workflow {workflow} has not come to the gate of {approval_id} yet; "
+            "it goes on as was decided as soon as it does."
+        )
+
+
+# What a decision asks for.
+
+
+def ending(approval: Approval) -> Ending:
+    """Say how the gate of a decided approval ends.
+
+    Raises
+    ------
+    ValueError
+        It is not decided.
+    """
+    if approval.decision is None:
+        raise ValueError(f"{approval.id} is not decided, so there is nothing to carry out")
+    phase = Phase.SUCCEEDED if approval.lets_run else Phase.FAILED
+    return Ending(phase=phase, message=_plain(_said(approval, approval.decision)))
+
+
+def _said(approval: Approval, decision: Decision) -> str:
+    if decision.where is Where.TIMEOUT:
+        asked_for = approval.question.timeout or approval.seconds_to_decide or 0
+        return f"{decision.verdict.value} by timeout: nobody answered in {in_words(asked_for)}"
+    said = f"{decision.verdict.value} by {decision.by.name} via {_ANSWERED[decision.where]}"
+    if decision.reason:
+        said += f": {decision.reason}"
+    if decision.verdict is Verdict.REJECT and approval.question.on_reject is OnReject.CONTINUE:
+        said += " (the step runs and is told)"
+    return said
+
+
+def _plain(text: str) -> str:
+    """Make one line of it that Argo shows as it stands.
+
+    Argo puts the messages of failed nodes into templates of exit handlers (``{{workflow.failures}}``), where another
+    pair of braces, typed by a person, would be a template of its own.
+    """
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
+    line = "".join(character for character in line if character.isprintable())
+    line = re.sub(r"\{(?=\{)", "{ ", line)
+    return line if len(line) <= MESSAGE_LENGTH else line[: MESSAGE_LENGTH - 1] + "…"
+
+
+# Where a gate stands.
+
+
+def assess(workflow: Workflow, approval: Approval) -> Waiting | Over:
+    """Say what there is to do about a decided approval.
+
+    Raises
+    ------
+    NotThere
+        The workflow runs and has no such gate yet.
+    NodesElsewhere
+        The object does not hold its nodes in a form that can be read here.
+    """
+    stopped = why_stopped(workflow)
+    if stopped is not None and approval.lets_run:
+        stopped += ". Start a new run"
+    try:
+        nodes = read_nodes(workflow)
+    except NodesElsewhere:
+        if stopped is None:
+            raise
+        nodes = {}
+    gates = suspend_nodes(nodes, approval.id)
+    waiting = tuple(node_id for node_id, node in gates.items() if node.get("phase") == "Running")
+    if waiting:
+        return Waiting(node_ids=waiting) if stopped is None else Over(problem=stopped)
+    ended = _last_ended(gates)
+    if ended is not None:
+        return Over(problem=_against(ended, nodes, approval))
+    if stopped is not None:
+        return Over(problem=stopped)
+    if _is_another(workflow, approval):
+        return Over(problem=_other_gate(workflow))
+    raise NotThere(name_of(workflow), approval.id)
+
+
+def why_gone(workflow: Workflow, approval: Approval) -> str | None:
+    """Say why nobody waits for an answer to a pending approval any more, or None while somebody may.
+
+    Raises
+    ------
+    NodesElsewhere
+        As for ``assess``.
+    """
+    stopped = why_stopped(workflow)
+    if stopped is not None:
+        return stopped
+    nodes = read_nodes(workflow)
+    gates = suspend_nodes(nodes, approval.id)
+    if not gates:
+        # The question is asked before the workflow comes to the gate, so no gate is no reason.
+        return _other_gate(workflow) if _is_another(workflow, approval) else None
+    last = _last_ended(gates)
+    if last is None or any(not _has_ended(node) for node in gates.values()):
+        return None
+    if last["phase"] in _FAILED:
+        return f"the gate was stopped in Argo{_quoted(last)}"
+    # Resumed by hand, or by its own clock: the step starts, and looks for the answer itself. Until it has, an answer
+    # still counts, and a deadline still decides.
+    if _has_failed(_wrapper(last, nodes)):
+        return "the gate was resumed in Argo without an answer, so the step refused to start"
+    return None
+
+
+def why_stopped(workflow: Workflow) -> str | None:
+    """Say why no gate of this workflow goes on, or None while one may."""
+    name, status = name_of(workflow), workflow.get("status") or {}
+    phase = status.get("phase")
+    if phase in _ENDED:
+        return f"the workflow {name} has ended ({phase}){_quoted(status)}"
+    if workflow["metadata"].get("deletionTimestamp"):
+        return f"the workflow {name} is being deleted"
+    # Terminate or Stop: the controller fails every gate in its next turn (``workflow/controller/operator.go``,
+    # ``failNodesWithoutCreatedPodsAfterDeadlineOrShutdown``).
+    if (workflow.get("spec") or {}).get("shutdown"):
+        return f"the workflow {name} was stopped in Argo"
+    return None
+
+
+def missing(name: str, namespace: str) -> str:
+    """Say that there is no such workflow."""
+    return f"there is no workflow {name} in namespace {namespace} any more: it was deleted, or its time was up"
+
+
+def _against(node: Node, nodes: Nodes, approval: Approval) -> str:
+    """Say what is wrong about how a gate had ended before a decision came to it; empty if nothing is."""
+    decision = approval.decision
+    if decision is None:
+        return ""
+    if node["phase"] in _FAILED:
+        if not approval.lets_run:
+            return ""
+        return f"the gate had been stopped in Argo before{_quoted(node)}. Start a new run"
+    wrapper = _wrapper(node, nodes)
+    if approval.lets_run and _has_failed(wrapper) and _is_before(wrapper, decision.at):
+        return (
+            "somebody had resumed the gate in Argo before there was an answer, so the step refused to start. "
+            "Start a new run"
+        )
+    if not approval.lets_run and decision.where is not Where.TIMEOUT:
+        return (
+            "somebody had resumed the gate in Argo before. The step looks for the answer itself, and does not run its "
+            "code"
+        )
+    # After a deadline the gate may open by its own clock, and the step refuses: that is how it works without a bot.
+    return ""
+
+
+def _last_ended(gates: Nodes) -> Node | None:
+    ended = [node for node in gates.values() if _has_ended(node)]
+    return max(ended, key=lambda node: str(node.get("finishedAt")), default=None)
+
+
+def _has_ended(node: Node) -> bool:
+    return _has_failed(node) or node.get("phase") == "Succeeded"
+
+
+def _wrapper(node: Node, nodes: Nodes) -> Node:
+    """Return the DAG that the gate and its task are in."""
+    return nodes.get(str(node.get("boundaryID")), {})
+
+
+def _has_failed(node: Node) -> bool:
+    return node.get("phase") in _FAILED
+
+
+def _is_before(node: Node, moment: datetime) -> bool:
+    finished_at = node.get("finishedAt")
+    return bool(finished_at) and _moment(str(finished_at)) < moment
+
+
+def _is_another(workflow: Workflow, approval: Approval) -> bool:
+    """Whether the workflow was created after the question was asked, under the name of one that is gone."""
+    created = workflow["metadata"].get("creationTimestamp")
+    return bool(created) and _moment(str(created)) > approval.requested_at + CLOCKS_APART
+
+
+def _other_gate(workflow: Workflow) -> str:
+    return f"another workflow was created under the name {name_of(workflow)}, and asks its own questions"
+
+
+def _quoted(thing: Mapping[str, Any]) -> str:
+    message = _plain(str(thing.get("message") or ""))
+    return f': "{message}"' if message else ""
+
+
+def _moment(text: str) -> datetime:
+    """Read a time as Kubernetes writes it: RFC 3339 in UTC, in whole seconds."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

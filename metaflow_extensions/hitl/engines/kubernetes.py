@@ -1,0 +1,187 @@
+"""Argo Workflows through the Kubernetes API: the bot needs ``get`` and ``patch`` on workflows and nothing more.
+
+Of the Kubernetes client this takes the configuration, the credentials and the connections, and makes the two requests
+itself: the client's own methods differ between its releases, send a JSON Patch as a merge patch unless told (37.0), and
+repeat a request by their own rules.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError
+from metaflow_extensions.hitl.engines import nodes
+from metaflow_extensions.hitl.engines.argo import (
+    CONNECT_TIMEOUT,
+    PASSING,
+    READ_TIMEOUT,
+    ArgoEngine,
+    Changed,
+    Passing,
+    seconds_to_wait,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from metaflow_extensions.hitl.approvals.ports import Clock
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.engines.gates import Waiting
+    from metaflow_extensions.hitl.engines.nodes import Ending, Operation, Workflow
+
+JSON_PATCH = "application/json-patch+json"
+_FORBIDDEN, _MISSING, _CONFLICT, _UNPROCESSABLE = 403, 404, 409, 422
+_OK = 200
+_WORDS_LENGTH = 300  # of what the API server says
+
+
+class NoCluster(HitlError):
+    """No Kubernetes cluster is configured here, or its configuration can't be used. The message says which."""
+
+
+def load_api_client(kubeconfig: str | None = None, *, connections: int = 10) -> Any:
+    """Return a ``kubernetes.client.ApiClient`` as the pod that this runs in, or else by a kubeconfig file.
+
+    Parameters
+    ----------
+    kubeconfig : str, optional
+        A path in place of both. Without, the pod's service account, then KUBECONFIG, then ``~/.kube/config``.
+    connections : int
+        How many are kept open: one for each thread that uses it.
+
+    Raises
+    ------
+    NoCluster
+        There is none of them, or it can't be used, or the package ``kubernetes`` is not installed.
+    """
+    try:
+        import yaml  # noqa: PLC0415 - the client's own way to read a kubeconfig
+
+        kubernetes = _kubernetes()
+    except ImportError as error:
+        raise NoCluster("The Python package kubernetes is not installed.") from error
+    configuration = kubernetes.client.Configuration()
+    try:
+        if kubeconfig is not None or not _is_pod(kubernetes, configuration):
+            kubernetes.config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+    except (kubernetes.config.ConfigException, OSError, TypeError, KeyError, ValueError, yaml.YAMLError) as error:
+        # Half a file raises what the dictionaries that it is read into raise.
+        raise NoCluster(f"No Kubernetes cluster is configured here: {error}") from error
+    configuration.connection_pool_maxsize = connections
+    return kubernetes.client.ApiClient(configuration)
+
+
+def _kubernetes() -> Any:
+    import kubernetes  # noqa: PLC0415 - 300 ms, and not where there is no cluster
+
+    return kubernetes
+
+
+def _is_pod(kubernetes: Any, configuration: Any) -> bool:
+    try:
+        kubernetes.config.load_incluster_config(client_configuration=configuration)
+    except kubernetes.config.ConfigException:
+        return False
+    return True
+
+
+class KubernetesEngine(ArgoEngine):
+    """Reads the Workflow object and patches one node of it. Threads may share it.
+
+    Parameters
+    ----------
+    api : kubernetes.client.ApiClient
+        As ``load_api_client`` returns it.
+    namespace, clock, sleep
+        As for ArgoEngine.
+    """
+
+    def __init__(self, api: Any, *, namespace: str, clock: Clock, sleep: Callable[[float], None]) -> None:
+        super().__init__(namespace=namespace, clock=clock, sleep=sleep)
+        self._api = api
+
+    def _read(self, namespace: str, name: str) -> Workflow | None:
+        status, answer = self._request("GET", namespace, name)
+        if status == _OK:
+            return answer
+        # Where Argo is not installed, 404 comes without the name of anything missing.
+        if status == _MISSING and (answer.get("details") or {}).get("name") == name:
+            return None
+        raise _refusal("get", namespace, status, answer)
+
+    def _end(self, workflow: Workflow, waiting: Waiting, ending: Ending, approval: Approval) -> None:  # noqa: ARG002 - the base's signature
+        namespace, name = str(workflow["metadata"]["namespace"]), nodes.name_of(workflow)
+        operations = nodes.patch(workflow, waiting.node_ids, ending, self._clock())
+        status, answer = self._request("PATCH", namespace, name, operations)
+        if status in {_MISSING, _CONFLICT, _UNPROCESSABLE}:
+            # 422: a `test` of the patch failed, so the gate does not wait as it did. 409: many writers at once.
+            raise Changed(f"Others kept changing workflow {name}: {_said(answer, status)}")
+        if status != _OK:
+            raise _refusal("patch", namespace, status, answer)
+
+    def _request(
+        self, method: str, namespace: str, name: str, operations: list[Operation] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """Return the HTTP status and the answer as JSON, which is empty if it is none."""
+        import urllib3  # noqa: PLC0415 - as the Kubernetes client does
+
+        host, headers, body = self._api.configuration.host, self._headers(), None
+        if operations is not None:
+            headers["Content-Type"] = JSON_PATCH
+            body = json.dumps(operations)
+        # Both names are ones that Kubernetes would give, so they need no quoting.
+        url = f"{host}/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows/{name}"
+        try:
+            answer = self._api.rest_client.pool_manager.request(
+                method,
+                url,
+                body=body,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
+                retries=False,
+                redirect=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise Passing(f"The Kubernetes API at {host} does not answer: {error}") from error
+        content = _content(answer.data)
+        if answer.status in PASSING:
+            raise Passing(
+                f"The Kubernetes API is not able to now: {_said(content, answer.status)}",
+                wait=seconds_to_wait(answer.headers),
+            )
+        return answer.status, content
+
+    def _headers(self) -> dict[str, str]:
+        headers = {**self._api.default_headers, "Accept": "application/json"}
+        try:
+            # Asked for at every request: the client renews a token that expires.
+            settings = self._api.configuration.auth_settings().values()
+        except (_kubernetes().config.ConfigException, OSError) as error:
+            raise Passing(f"There is no token for the Kubernetes API: {error}") from error
+        return headers | {setting["key"]: setting["value"] for setting in settings if setting["value"]}
+
+
+def _content(data: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(data)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _said(answer: dict[str, Any], status: int) -> str:
+    return f"{str(answer.get('message') or '')[:_WORDS_LENGTH]} (HTTP {status})".strip()
+
+
+def _refusal(verb: str, namespace: str, status: int, answer: dict[str, Any]) -> EngineUnavailable:
+    """Say what an operator has to mend; the sweeper tries again until it is."""
+    said = _said(answer, status)
+    if status == _FORBIDDEN:
+        return EngineUnavailable(
+            f"The bot may not {verb} workflows in namespace {namespace}: give it the role with get, list, watch and "
+            f"patch on workflows.argoproj.io there. Kubernetes says: {said}"
+        )
+    if status == _MISSING:
+        return EngineUnavailable(f"Argo Workflows is not installed in this cluster: it has no workflows. {said}")
+    return EngineUnavailable(f"The Kubernetes API refuses to {verb} a workflow in namespace {namespace}: {said}")
