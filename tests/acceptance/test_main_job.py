@@ -74,7 +74,7 @@ def test_a_click_in_slack_lets_the_run_go_on(gated, bot, sandbox, s3_versitygw):
     assert isinstance(bob.open(question, "Approve…").fill({"Target": "staging"}).submit(), Closed)
     assert run.wait() == 0, run.output
     assert run.wait_for_line("RUNS").endswith("RUNS {'target': 'staging'} bob")
-    answered = bob.wait_for_update(question, lambda message: "Approved by" in message.plain and not message.buttons)
+    answered = bob.wait_for_update(question, lambda message: "Approved" in message.plain and not message.buttons)
     assert "staging" in answered.plain
     ledger = Ledger(s3_versitygw.store())
     approval_id = next(iter(key.split("/")[1] for key in ledger.store.list("approvals/")))
