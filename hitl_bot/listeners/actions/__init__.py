@@ -8,6 +8,7 @@ from hitl_bot.listeners.actions.approve import approve
 from hitl_bot.listeners.actions.details import details
 from hitl_bot.listeners.actions.follow_link import follow_link
 from hitl_bot.listeners.actions.reject import reject
+from hitl_bot.listeners.actions.turn_page import turn_page
 from metaflow_extensions.hitl.messages import action_ids
 
 if TYPE_CHECKING:
@@ -20,3 +21,5 @@ def register(app: App) -> None:
     app.action(action_ids.REJECT)(reject)
     app.action(action_ids.DETAILS)(details)
     app.action(action_ids.OPEN)(follow_link)
+    app.action(action_ids.PREVIOUS_PAGE)(turn_page)
+    app.action(action_ids.NEXT_PAGE)(turn_page)

@@ -1,10 +1,11 @@
-"""/hitl list | show ID | approve ID | reject ID REASON | help, answered to the asker alone."""
+"""/hitl and its words, answered to the asker alone."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from hitl_bot.listeners.commands.approve import approve
+from hitl_bot.listeners.commands.history import history, stats
 from hitl_bot.listeners.commands.listing import listing
 from hitl_bot.listeners.commands.reject import reject
 from hitl_bot.listeners.commands.show import show
@@ -38,7 +39,11 @@ def hitl(
     if words.verb in {"", "help"}:
         respond(**answers.help_text())
     elif words.verb == "list":
-        respond(**listing(cases, people, command["user_id"]))
+        respond(**listing(cases, people, command["user_id"], words))
+    elif words.verb == "history":
+        respond(**history(cases, words))
+    elif words.verb == "stats":
+        respond(**stats(cases, words))
     elif words.verb not in {"show", "approve", "reject"}:
         respond(**answers.help_text(unknown=words.verb))
     elif not words.approval_id:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
 
+from metaflow_extensions.hitl.approvals.duration import BadDuration, in_words, parse_duration
 from metaflow_extensions.hitl.approvals.errors import HitlError
 
 _TYPOGRAPHIC = str.maketrans(
@@ -13,6 +16,7 @@ _TYPOGRAPHIC = str.maketrans(
 )
 _ESCAPED = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
 _AROUND_ID = "\"'`*_~ "
+_NAME = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9_.@-]*")  # of a flow or step: what a pathspec takes
 
 
 class BadWords(HitlError):
@@ -26,6 +30,48 @@ class Words:
     verb: str
     approval_id: str
     rest: str
+
+    @property
+    def behind(self) -> list[str]:
+        """The words behind the first one, each without quotes around it."""
+        return [bare for word in (self.approval_id, *self.rest.split()) if (bare := _bare(word))]
+
+    @property
+    def text(self) -> str:
+        """All words, as they can be typed again."""
+        return " ".join([self.verb, *self.behind])
+
+
+class Only(str, Enum):
+    """Which of the open approvals a list shows."""
+
+    ALL = ""
+    MINE = "mine"
+    FLOW = "flow"
+    STEP = "step"
+    OVERDUE = "overdue"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """What a list shows; ``name`` is that of a flow or step."""
+
+    only: Only
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A time before now, and perhaps one flow."""
+
+    length: timedelta
+    flow: str | None = None
+
+    @property
+    def text(self) -> str:
+        """In words: "in 7 d, TrainFlow"."""
+        flow = f", {self.flow}" if self.flow else ""
+        return f"in {in_words(self.length.total_seconds())}{flow}"
 
 
 def read_words(text: str) -> Words:
@@ -66,6 +112,47 @@ def read_pairs(rest: str) -> dict[str, str]:
             )
         pairs[name] = value
     return pairs
+
+
+def read_filter(words: Words) -> Filter:
+    """Read what stands behind ``list``: nothing, ``mine``, ``overdue``, ``flow NAME`` or ``step NAME``.
+
+    Raises
+    ------
+    BadWords
+        It is something else.
+    """
+    behind = words.behind
+    first = behind[0].lower() if behind else ""
+    if first in {Only.ALL.value, Only.MINE.value, Only.OVERDUE.value} and len(behind) <= 1:
+        return Filter(only=Only(first))
+    if first in {Only.FLOW.value, Only.STEP.value} and len(behind) == 2 and _NAME.fullmatch(behind[1]):  # noqa: PLR2004 - the word and the name
+        return Filter(only=Only(first), name=behind[1])
+    raise BadWords("Write /hitl list, or /hitl list with one of: mine, flow NAME, step NAME, overdue.")
+
+
+def read_span(words: Words, default: timedelta) -> Span:
+    """Read what stands behind ``history`` and ``stats``: ``flow NAME``, a time such as ``7d``, or both.
+
+    Raises
+    ------
+    BadWords
+        It is something else.
+    """
+    behind, flow = words.behind, None
+    if behind and behind[0].lower() == Only.FLOW.value:
+        if len(behind) == 1 or not _NAME.fullmatch(behind[1]):
+            raise BadWords(f"/hitl {words.verb} flow needs the name of a flow: /hitl {words.verb} flow TrainFlow 7d.")
+        flow, behind = behind[1], behind[2:]
+    if not behind:
+        return Span(length=default, flow=flow)
+    try:
+        return Span(length=timedelta(seconds=parse_duration("The time", " ".join(behind))), flow=flow)
+    except BadDuration:
+        raise BadWords(
+            f"{' '.join(behind)!r} is no time. Write /hitl {words.verb} 7d, or /hitl {words.verb} flow NAME 12h; "
+            "366 days at most."
+        ) from None
 
 
 def unquoted(text: str) -> str:

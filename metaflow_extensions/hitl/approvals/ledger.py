@@ -48,6 +48,7 @@ _READERS = 16  # reads at once; S3 answers each in some 20 ms, and boto3 keeps 1
 _NAMED = 5  # of the approvals that begin alike, in the error
 _VERSION = re.compile(r"(\d{5,})\.json")
 _CHANGE = re.compile(r"changes/(\d{8}T\d{12}Z)-([a-z0-9-]+)-(\d+)")
+_DECIDED = re.compile(r"(\d{16})-([a-z0-9-]+)")
 _STAMP = "%Y%m%dT%H%M%S%fZ"
 _LATEST = 10**16  # microseconds; counting down from the year 2286 sorts the newest first
 
@@ -264,6 +265,25 @@ class Ledger:
         """Return the ids decided last in one step, newest first."""
         keys = self.store.list(f"decided/{flow}/{step}/", limit=limit)
         return [key.rsplit("/", 1)[1].split("-", 1)[1] for key in keys]
+
+    def decided_since(self, since: datetime, *, flow: str | None = None) -> Iterator[tuple[datetime, str]]:
+        """Yield when and what was decided since then, in one flow or in all: step by step, each newest first.
+
+        One LIST for each step that was ever gated, and one more for each 1,000 decisions in the span.
+        """
+        root = "decided/" if flow is None else f"decided/{flow}/"
+        after = ""
+        while (key := next(iter(self.store.list(root, after=after, limit=1)), None)) is not None:
+            step = key.rsplit("/", 1)[0]
+            for marker in self.store.list(f"{step}/"):
+                match = _DECIDED.fullmatch(marker.rsplit("/", 1)[1])
+                if match is None:
+                    continue
+                at = datetime.fromtimestamp((_LATEST - int(match[1])) / 1_000_000, timezone.utc)
+                if at < since:
+                    break
+                yield at, match[2]
+            after = f"{step}/~"  # behind every decision of this step
 
     def changes(self, since: datetime) -> Iterator[Change]:
         """Yield what was written since then by the writers' clocks, oldest first; other keys are passed over."""

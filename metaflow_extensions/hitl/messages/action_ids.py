@@ -7,6 +7,11 @@ APPROVE = "hitl_approve"  # decides at once without a schema; opens the form wit
 REJECT = "hitl_reject"  # opens the view that asks for the reason
 OPEN = "hitl_open"  # a link to the message: Slack follows it, and the click still wants its ack
 DETAILS = "hitl_details"  # the overflow menu; the value of an option is `<choice>:<approval id>`
+PREVIOUS_PAGE = "hitl_previous_page"  # of a list; the value is `<page>:<words behind /hitl>`
+NEXT_PAGE = "hitl_next_page"
+
+# The entry of a message's own menu (callback_id of the shortcut in the app's manifest)
+WHY = "hitl_why"
 
 # The choices of the overflow menu
 SHOW_DETAILS = "details"

@@ -8,7 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from hitl_bot.sandbox.driver import Closed
-from metaflow_extensions.hitl.approvals.record import State, Where
+from metaflow_extensions.hitl.approvals.record import OnTimeout, State, Where
+from tests.fixtures.approvals import REQUESTER, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
 
 if TYPE_CHECKING:
@@ -56,6 +57,105 @@ def test_list_without_slacks_groups(ask: Ask, bob: Person, control: Control) -> 
     approval = ask(approvers=("@ml-leads",))
     control.fault("usergroups.list", error="fatal_error")
     assert approval.id in said(bob, "/hitl list")
+
+
+@pytest.mark.parametrize(
+    ("rest", "listed"),
+    [
+        ("", {"1", "2", "3"}),
+        ("mine", {"1", "3"}),
+        ("flow TrainFlow", {"1", "2"}),
+        ("flow “OtherFlow”", {"3"}),
+        ("step deploy", {"1", "2"}),
+        ("step gate", {"3"}),
+        ("overdue", {"2"}),
+    ],
+)
+def test_list_can_be_narrowed(bot: Bot, alice: Person, clock: HandClock, rest: str, listed: set[str]) -> None:
+    """The list shows what waits for the asker alone, or one flow, one step, or what is behind its deadline."""
+    asked = {
+        "1": bot.cases.ask(pathspec(task="1"), question(), gate(), REQUESTER),
+        "2": bot.cases.ask(
+            pathspec(task="2"),
+            question(approvers=("@ml-leads",), timeout=60, on_timeout=OnTimeout.NOTIFY),
+            gate(),
+            REQUESTER,
+        ),
+        "3": bot.cases.ask(pathspec(flow="OtherFlow", step="gate"), question(timeout=600), gate(), REQUESTER),
+    }
+    clock.forward(61)
+    answer = said(alice, f"/hitl list {rest}")
+    assert {name for name, outcome in asked.items() if outcome.approval.id in answer} == listed
+
+
+@pytest.mark.parametrize("rest", ["yours", "flow", "step", "flow ../x", "mine too", "flow a b"])
+def test_a_list_of_what_it_does_not_know(ask: Ask, bob: Person, rest: str) -> None:
+    """A word that narrows nothing is answered with those that do."""
+    ask()
+    assert "mine, flow NAME, step NAME, overdue" in said(bob, f"/hitl list {rest}")
+
+
+def test_a_long_list_is_turned_page_by_page(bot: Bot, bob: Person, clock: HandClock) -> None:
+    """Next and Previous show every open approval once, in the place of the page before."""
+    asked = set()
+    for task in range(20):
+        asked.add(bot.cases.ask(pathspec(task=f"{task}"), question(), gate(), REQUESTER).approval.id)
+    (shown,) = bob.command("/hitl list flow TrainFlow")
+    assert "Previous" not in shown.buttons
+    seen: list[str] = []
+    while True:
+        seen += [one for one in asked if one in shown.plain]
+        if "Next" not in shown.buttons:
+            break
+        bob.click(shown, "Next")
+        shown = bob.wait_for_update(shown)
+    assert sorted(seen) == sorted(asked)
+    bob.click(shown, "Previous")
+    assert "Next" in bob.wait_for_update(shown).buttons
+
+
+def test_history_lists_what_was_decided(ask: Ask, bob: Person, clock: HandClock) -> None:
+    """The last seven days, newest first: who decided what, when, and why; a flow or a time narrows it."""
+    old, first, second = ask("1"), ask("2"), ask("3")
+    said(bob, f"/hitl approve {old.id}")
+    clock.forward(8 * 86_400)
+    said(bob, f"/hitl approve {first.id}")
+    clock.forward(7_200)
+    said(bob, f"/hitl reject {second.id} too much drift")
+    clock.forward(3_600)
+    answer = said(bob, "/hitl history")
+    assert "2 decided in 7 d" in answer
+    assert answer.index(second.id) < answer.index(first.id)
+    assert "Rejected by bob" in answer.replace("*", "")
+    assert "“too much drift”" in answer
+    assert old.id in said(bob, "/hitl history 30d")
+    assert first.id not in said(bob, "/hitl history flow TrainFlow 2h")
+    assert "Nothing was decided in 7 d, OtherFlow" in said(bob, "/hitl history flow OtherFlow")
+
+
+@pytest.mark.parametrize("rest", ["soon", "flow", "7 weeks", "flow ../../x", "0d"])
+def test_a_history_of_no_time(ask: Ask, bob: Person, rest: str) -> None:
+    """What is neither a flow nor a time is answered with what is."""
+    ask()
+    assert "/hitl history" in said(bob, f"/hitl history {rest}")
+
+
+def test_stats_count_and_time(ask: Ask, bob: Person, clock: HandClock) -> None:
+    """Asked, approved, rejected, expired; half and 95 % of the answers; and what has been open for the longest time."""
+    approved, rejected, expired, waiting = ask("1"), ask("2"), ask("3", timeout=86_400), ask("4")
+    clock.forward(60)
+    said(bob, f"/hitl approve {approved.id}")
+    clock.forward(3_540)
+    said(bob, f"/hitl reject {rejected.id} no")
+    clock.forward(86_400)
+    assert "closed at" in said(bob, f"/hitl approve {expired.id}")
+    answer = said(bob, "/hitl stats").replace("*", "").replace("\n", " ")
+    for words in ("Asked 4", "Approved 1", "Rejected 1", "Expired 0", "Half decided within 1 min"):
+        assert words in answer
+    assert "95 % decided within 1 h" in answer
+    assert "Open for the longest time: 1 d 1 h" in answer
+    assert waiting.id in answer or expired.id in answer
+    assert "Asked 0" in said(bob, "/hitl stats flow OtherFlow 7d").replace("*", "").replace("\n", " ")
 
 
 @pytest.mark.parametrize("line", ["/hitl", "/hitl help", "/hitl HELP", "/hitl  help me"])

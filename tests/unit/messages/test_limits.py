@@ -20,7 +20,7 @@ from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
-from metaflow_extensions.hitl.messages import answers, question, views
+from metaflow_extensions.hitl.messages import answers, lists, question, views
 from tests.unit.messages.examples import LATER, NOW, TEXTS, approvals, decided, pending
 from tests.unit.messages.limits import check_message, check_view
 
@@ -79,7 +79,7 @@ def test_answers_are_within_every_limit(some, times, text):
     """/hitl answers within the limits however many approvals are open and whatever went wrong."""
     error = ApprovalError(pending(), text)
     replies = [
-        answers.listing(some * times, now=LATER, user_id="U0BOB", groups=["@ml-leads"], problems=[error] * 9),
+        lists.listing(some * times, now=LATER, user_id="U0BOB", groups=["@ml-leads"], problems=[error] * 9),
         answers.help_text(text),
         answers.refusal(error),
         answers.broken("a1b2"),
@@ -120,10 +120,10 @@ def test_many_inputs_are_counted(count):
     assert (f"and {count - 20} more" in text) is (count > 20)
 
 
-def test_list_says_how_many_it_leaves_out():
-    """Of 500 open approvals the list shows as many as one message carries, and the rest is a number."""
-    reply = answers.listing([pending()] * 500, now=NOW + timedelta(minutes=1), user_id="U0BOB")
-    rows = sum(block["type"] == "actions" for block in reply["blocks"])
-    assert rows >= 10
+def test_list_is_turned_page_by_page():
+    """Of 500 open approvals each page shows as many as one message carries, and says which of how many they are."""
+    reply = lists.listing([pending()] * 500, now=NOW + timedelta(minutes=1), user_id="U0BOB")
+    rows = sum(block["type"] == "actions" for block in reply["blocks"]) - 1  # the last one turns the page
+    assert rows >= 8
     assert reply["text"] == "500 approvals wait (500 for you)"
-    assert f"and {500 - rows} more" in str(reply["blocks"])
+    assert f"1 to {rows} of 500" in str(reply["blocks"])

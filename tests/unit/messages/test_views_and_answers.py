@@ -12,7 +12,7 @@ from metaflow_extensions.hitl.approvals.record import Post, Verdict
 from metaflow_extensions.hitl.approvals.refusals import TooLate
 from metaflow_extensions.hitl.approvals.rules import posted
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
-from metaflow_extensions.hitl.messages import action_ids, answers, views
+from metaflow_extensions.hitl.messages import action_ids, answers, lists, views
 from tests.unit.messages.examples import LATER, NOW, SCHEMA, decided, pending, settled
 from tests.unit.messages.limits import visible
 
@@ -68,7 +68,7 @@ def test_list_groups_by_who_is_asked():
     soon = pending(message="Soon?", approvers=("U0BOB",), timeout=60)
     later = pending(message="Later?", approvers=("@ml-leads",))
     other = pending(message="Other?", approvers=("U0CAROL",), timeout=30)
-    reply = answers.listing([other, later, soon], now=NOW, user_id="U0BOB", groups=["@ml-leads"])
+    reply = lists.listing([other, later, soon], now=NOW, user_id="U0BOB", groups=["@ml-leads"])
     text = visible(reply["blocks"])
     assert reply["text"] == "3 approvals wait (2 for you)"
     order = [text.index(words) for words in ("Waiting for you", "Soon?", "Later?", "Waiting for others", "Other?")]
@@ -78,14 +78,14 @@ def test_list_groups_by_who_is_asked():
 def test_list_links_to_the_message():
     """A row opens the message where it was posted."""
     approval = posted(pending(), Post(notifier="slack", at=NOW, channel="C0A", ts="1.2", url="https://s.example/p1"))
-    row = answers.listing([approval], now=NOW, user_id="U0BOB")["blocks"][-1]
+    row = lists.listing([approval], now=NOW, user_id="U0BOB")["blocks"][-1]
     assert row["elements"][0]["url"] == "https://s.example/p1"
     assert row["elements"][0]["action_id"] == action_ids.OPEN
 
 
 def test_nothing_waits_and_when_the_last_was_decided():
     """An empty list says so, and when something was decided last."""
-    assert answers.listing([], now=LATER, user_id="U0BOB")["text"] == "Nothing waits for an answer."
+    assert lists.listing([], now=LATER, user_id="U0BOB")["text"] == "Nothing waits for an answer."
     reply = answers.nothing_waits(decided(pending()), now=LATER + timedelta(hours=2))
     assert reply["text"].startswith("Nothing waits for an answer. The last one was approved 2 h ago")
 

@@ -1,0 +1,192 @@
+"""What waits, what was decided, and how long it took: the lists that one person alone sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.messages import action_ids, question, sentences
+from metaflow_extensions.hitl.messages.answers import Reply, nothing_waits, reply, said
+from metaflow_extensions.hitl.messages.blocks import (
+    Block,
+    actions,
+    context,
+    field_sections,
+    link_button,
+    mrkdwn,
+    plain,
+    section,
+)
+from metaflow_extensions.hitl.messages.mrkdwn import code, cut, date, escape, is_web_address, name, one_line, quoted
+from metaflow_extensions.hitl.messages.pages import paged
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from datetime import datetime
+
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.statistics import Statistics
+
+_MESSAGE = 150  # characters of a question in a list
+_PROBLEMS = 3
+
+
+def listing(
+    approvals: Sequence[Approval],
+    *,
+    now: datetime,
+    user_id: str,
+    groups: Collection[str] = (),
+    problems: Sequence[Exception] = (),
+    page: int = 1,
+    words: str = "list",
+) -> Reply:
+    """List what waits, what waits for this person first, then by deadline.
+
+    Parameters
+    ----------
+    approvals : Sequence[Approval]
+        The open ones. Those that are answered and not yet carried out are counted, not listed.
+    now : datetime
+        The present; aware.
+    user_id : str
+        Slack's id of the person who asks.
+    groups : Collection[str]
+        The groups, as approvers name them, that the person is in.
+    problems : Sequence[Exception]
+        Why other approvals could not be read.
+    page : int
+        From 1.
+    words : str
+        What was typed behind ``/hitl``, for the buttons that turn the page.
+    """
+    waiting = sorted((one for one in approvals if one.state is State.PENDING), key=urgency)
+    if not waiting and not problems:
+        return nothing_waits(None, now=now) if words == "list" else said(f"Nothing that /hitl {words} names waits.")
+    mine = [one for one in waiting if is_asked(one, user_id, groups)]
+    others = [one for one in waiting if not is_asked(one, user_id, groups)]
+    verb = "approval waits" if len(waiting) == 1 else "approvals wait"
+    title = f"{len(waiting)} {verb} ({len(mine)} for you)"
+    foot = [
+        context(f"{len(problems)} could not be read: {escape(one_line(str(problem)), 300)}")
+        for problem in problems[:_PROBLEMS]
+    ]
+    if carried_out := len(approvals) - len(waiting):
+        foot.append(context(f"{carried_out} more: answered, and being carried out"))
+
+    def rows() -> Iterator[list[Block]]:
+        for heading, group in (("Waiting for you", mine), ("Waiting for others", others)):
+            for position, approval in enumerate(group):
+                head = [section(mrkdwn(f"*{heading}*"))] if position == 0 and mine and others else []
+                yield [*head, *row(approval, now)]
+
+    return reply(title, paged([section(mrkdwn(f"*{title}*"))], rows(), foot, page=page, words=words))
+
+
+def history(
+    approvals: Sequence[Approval], *, now: datetime, span: str, left_out: int = 0, page: int = 1, words: str = "history"
+) -> Reply:
+    """List what was decided, in the order given.
+
+    Parameters
+    ----------
+    approvals : Sequence[Approval]
+        Decided ones.
+    now : datetime
+        The present; aware.
+    span : str
+        Of which time and flow this is all, in words: "in 7 d, TrainFlow".
+    left_out : int
+        How many more there are that were not read.
+    page, words
+        As for `listing`.
+    """
+    if not approvals:
+        return said(f"Nothing was decided {span}.")
+    title = f"{len(approvals) + left_out} decided {span}"
+    foot = [context(f"and {left_out} before these: name a flow or a shorter time")] if left_out else []
+    rows = (decided_row(approval, now) for approval in approvals)
+    return reply(escape(title), paged([section(mrkdwn(f"*{escape(title)}*"))], rows, foot, page=page, words=words))
+
+
+def figures(statistics: Statistics, *, now: datetime, span: str, left_out: int = 0) -> Reply:
+    """Show counts and times.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        What was counted.
+    now : datetime
+        The present; aware.
+    span, left_out
+        As for `history`.
+    """
+    counts = (
+        ("Asked", str(statistics.asked)),
+        ("Approved", str(statistics.approved)),
+        ("Rejected", str(statistics.rejected)),
+        ("Expired", str(statistics.expired)),
+        ("Half decided within", "–" if statistics.median is None else in_words(statistics.median)),
+        ("95 % decided within", "–" if statistics.p95 is None else in_words(statistics.p95)),
+    )
+    title = f"Approvals {span}"
+    blocks = [
+        section(mrkdwn(f"*{escape(title)}*")),
+        *field_sections([f"*{label}*\n{value}" for label, value in counts]),
+    ]
+    if left_out:
+        blocks.append(context(f"Of {left_out} older decisions nothing is counted here: name a flow or a shorter time."))
+    if statistics.slowest_open is not None:
+        waited = in_words((now - statistics.slowest_open.requested_at).total_seconds())
+        blocks.append(section(mrkdwn(f"*Open for the longest time: {waited}*")))
+        blocks += row(statistics.slowest_open, now)
+    said_short = ", ".join(f"{label.lower()} {value}" for label, value in counts)
+    return reply(escape(f"{title}: {said_short}"), blocks)
+
+
+def urgency(approval: Approval) -> tuple[float, datetime]:
+    """Sort by deadline, then by age; what has no deadline comes last."""
+    return (approval.deadline.timestamp() if approval.deadline else float("inf"), approval.requested_at)
+
+
+def is_asked(approval: Approval, user_id: str, groups: Collection[str]) -> bool:
+    """Whether an answer of this person would count, as far as the approvers' names tell."""
+    written = approval.question.approvers
+    return not written or user_id in written or any(group in written for group in groups)
+
+
+def row(approval: Approval, now: datetime) -> list[Block]:
+    """Show an open approval with its buttons: three blocks."""
+    asked = f"asked {sentences.ago(approval.requested_at, now)}"
+    until = f"until {date(approval.deadline)}" if approval.deadline else "no deadline"
+    if approval.deadline is not None and approval.deadline <= now:
+        until = f"*overdue*, was {until}"
+    where = f"{escape(sentences.place(approval))} · {asked} · {until} · {code(approval.id)}"
+    buttons = [question.approve_button(approval), question.reject_button(approval)]
+    url = _url(approval)
+    if url is not None:
+        buttons.insert(0, link_button("Open", action_ids.OPEN, url))
+    return [section(plain(_title(approval))), context(where), actions(buttons)]
+
+
+def decided_row(approval: Approval, now: datetime) -> list[Block]:
+    """Show a decided approval: two blocks."""
+    ending = sentences.verdict(approval, name)
+    at = approval.decision.at if approval.decision else approval.requested_at
+    reason = approval.decision.reason if approval.decision else ""
+    why = f": {quoted(reason, 150)}" if reason.strip() else ""
+    tail = escape(ending.tail, 300) if approval.decision is None else ending.tail
+    where = f"*{ending.head}*{tail}{why} · {sentences.ago(at, now)}"
+    return [
+        section(plain(_title(approval))),
+        context(f"{where} · {escape(sentences.place(approval))} · {code(approval.id)}"),
+    ]
+
+
+def _title(approval: Approval) -> str:
+    return cut(one_line(sentences.question(approval)[: 4 * _MESSAGE]), _MESSAGE)
+
+
+def _url(approval: Approval) -> str | None:
+    return next((post.url for post in approval.posts if post.url and is_web_address(post.url)), None)
