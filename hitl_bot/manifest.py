@@ -13,6 +13,7 @@ import click
 import yaml
 
 from hitl_bot.listeners.commands import COMMAND
+from metaflow_extensions.hitl.messages import action_ids
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ def app_manifest(request_url: str | None = None) -> dict[str, Any]:
     command: dict[str, Any] = {
         "command": COMMAND,
         "description": "Approvals that wait for an answer",
-        "usage_hint": "list | show ID | approve ID | reject ID REASON | help",
+        "usage_hint": "list | show ID | approve ID | reject ID REASON | history | stats | help",
         "should_escape": False,
     }
     interactivity: dict[str, Any] = {"is_enabled": True}
@@ -88,6 +89,14 @@ def app_manifest(request_url: str | None = None) -> dict[str, Any]:
             },
             "bot_user": {"display_name": "hitl", "always_online": True},
             "slash_commands": [command],
+            "shortcuts": [
+                {
+                    "name": "Why was this decided?",
+                    "type": "message",
+                    "callback_id": action_ids.WHY,
+                    "description": "Shows who asked, who answered, and when",
+                }
+            ],
         },
         "oauth_config": {"scopes": {"bot": [scope.name for scope in SCOPES]}},
         "settings": {

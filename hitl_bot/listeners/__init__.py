@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hitl_bot.listeners import actions, commands, errors, views
+from hitl_bot.listeners import actions, commands, errors, shortcuts, views
 
 if TYPE_CHECKING:
     from slack_bolt import App
@@ -18,4 +18,5 @@ def register(app: App) -> None:
     actions.register(app)
     views.register(app)
     commands.register(app)
+    shortcuts.register(app)
     errors.register(app)

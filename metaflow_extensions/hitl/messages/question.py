@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from metaflow_extensions.hitl.approvals.pathspec import is_id
 from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.messages import action_ids, sentences
 from metaflow_extensions.hitl.messages.blocks import (
@@ -80,6 +81,20 @@ def render(approval: Approval, *, now: datetime, ids: Mapping[str, str] | None =
             "event_payload": {"approval_id": approval.id, "pathspec": str(approval.pathspec)},
         },
     )
+
+
+def asked_by_message(message: Mapping[str, Any]) -> str | None:
+    """Return the id of the approval that a message as Slack sends it asks about; None if it asks about none.
+
+    By its metadata, which Slack does not send along with every payload, or else by its last line.
+    """
+    metadata = message.get("metadata") or {}
+    if metadata.get("event_type") == action_ids.EVENT_TYPE:
+        return str((metadata.get("event_payload") or {}).get("approval_id"))
+    last = (message.get("blocks") or [{}])[-1]
+    texts = [str(element.get("text", "")) for element in last.get("elements") or () if isinstance(element, dict)]
+    shown = texts[0].strip("`") if last.get("type") == "context" and len(texts) == 1 else ""
+    return shown if is_id(shown) else None
 
 
 def notification(approval: Approval) -> str:

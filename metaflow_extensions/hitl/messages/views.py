@@ -13,7 +13,8 @@ from metaflow_extensions.hitl.approvals.record import OnReject, State
 from metaflow_extensions.hitl.messages import action_ids, question, sentences
 from metaflow_extensions.hitl.messages.blocks import Block, context, field_sections, modal, mrkdwn, plain, section
 from metaflow_extensions.hitl.messages.form import form_blocks
-from metaflow_extensions.hitl.messages.mrkdwn import code, code_block, date, escape, link, name
+from metaflow_extensions.hitl.messages.mrkdwn import code, code_block, date, link, name
+from metaflow_extensions.hitl.messages.trail import happened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,9 +129,28 @@ def details_view(approval: Approval, *, now: datetime, trail: Sequence[Version] 
         if after := sentences.aftermath(approval) or sentences.trouble(approval):
             blocks.append(section(plain(after)))
     if trail:
-        lines = [f"{version.number}. {date(version.at)} {escape(version.event, 40)}" for version in trail[-_VERSIONS:]]
-        blocks.append(section(mrkdwn("*Trail*\n" + "\n".join(lines))))
+        blocks += trail_blocks(trail)
     return _notice(f"Details of {approval.pathspec.step}", [*blocks, _foot(approval)])
+
+
+def why_view(approval: Approval, *, now: datetime, trail: Sequence[Version]) -> Block:
+    """Show how it came to the decision: the question, the ending, and every version with who wrote it."""
+    head: list[Block] = [*question.message_blocks(approval, _MESSAGE), context(question.origin(approval))]
+    if approval.state is State.PENDING:
+        head.append(
+            section(plain(f"Nobody has answered yet. It was asked {sentences.ago(approval.requested_at, now)}."))
+        )
+    else:
+        head += [section(mrkdwn(question.verdict_line(approval))), *question.reason_blocks(approval, REASON)]
+    return _notice("Why?", [*head, *trail_blocks(trail), _foot(approval)])
+
+
+def trail_blocks(trail: Sequence[Version]) -> list[Block]:
+    """List what happened, oldest first; of a long trail the newest versions."""
+    shown = trail[-_VERSIONS:]
+    earlier = [context(f"{len(trail) - len(shown)} earlier")] if len(trail) > len(shown) else []
+    lines = [f"{version.number}. {date(version.at)} {happened(version)}" for version in shown]
+    return [section(mrkdwn("*Trail*")), *earlier, *[context(line) for line in lines]]
 
 
 def loading_view(title: str) -> Block:

@@ -1,0 +1,42 @@
+"""The entry "Why was this decided?" of a message's menu."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.messages.action_ids import WHY
+from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
+
+if TYPE_CHECKING:
+    from hitl_bot.bootstrap import Bot
+    from hitl_bot.sandbox.driver import Person
+    from tests.fixtures.approvals import HandClock
+
+
+def test_it_shows_the_trail(ask: Ask, bob: Person, carol: Person, clock: HandClock) -> None:
+    """Who asked, who decided what with which values, and what became of the run, in this order."""
+    approval = ask(schema=SCHEMA)
+    message = bob.wait_for_message(CHANNEL)
+    clock.forward(120)
+    bob.command(f"/hitl approve {approval.id} deploy_target=moon replicas=2")
+    view = carol.shortcut(message, WHY)
+    assert view is not None
+    words = ["Asked by rita", "Posted with slack", "Approved by bob after 2 min (slash command)", "Settled: the run"]
+    places = [view.plain.index(one) for one in words]
+    assert places == sorted(places)
+    assert "deploy_target=moon, replicas=2" in view.plain.replace("`", "")
+
+
+def test_it_says_what_still_waits(ask: Ask, bob: Person) -> None:
+    """On a question without an answer it says so."""
+    ask()
+    view = bob.shortcut(bob.wait_for_message(CHANNEL), WHY)
+    assert view is not None
+    assert "Nobody has answered yet." in view.plain
+
+
+def test_another_message_has_no_trail(bot: Bot, bob: Person) -> None:
+    """On any other message it says what it is for."""
+    view = bob.shortcut(bob.say(CHANNEL, "lunch?"), WHY)
+    assert view is not None
+    assert "asks for no approval" in view.plain
