@@ -17,7 +17,9 @@ settings.load_profile("facts")
 
 pytest_plugins: list[str] = [
     "tests.fixtures.cluster",
+    "tests.fixtures.engines",
     "tests.fixtures.flows",
+    "tests.fixtures.outlets",
     "tests.fixtures.s3",
     "tests.fixtures.slack",
 ]

@@ -74,6 +74,10 @@ class ArgoServerEngine(ArgoEngine):
         self._session.auth = _Bearer(token)
         self._verify: bool | str = ca_file or True
 
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self._session.close()
+
     def version(self) -> str:
         """Return the version that the server says it has.
 
