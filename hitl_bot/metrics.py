@@ -1,0 +1,229 @@
+"""What the bot counts, for Prometheus.
+
+About approvals every bot that shares a store reports the same, whoever asked or answered: take the maximum over them.
+What it counts of its own calls and refusals adds up.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from metaflow_extensions.hitl.approvals.record import State
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from metaflow_extensions.hitl.approvals.errors import HitlError
+    from metaflow_extensions.hitl.approvals.ports import Clock
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.sweeping import Act, Witness
+
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+_TIMES_TO_DECIDE = (
+    *(10, 30, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE),
+    *(_HOUR, 2 * _HOUR, 4 * _HOUR, 8 * _HOUR, 16 * _HOUR),
+    *(_DAY, 2 * _DAY, 7 * _DAY),
+)
+_COUNTED = 100_000  # decisions; one is seen again within minutes or, while it can't be settled, by each full read
+
+
+class Metrics:
+    """Everything that is counted, in a registry of its own.
+
+    Parameters
+    ----------
+    clock : Clock
+        The present. Decisions from before this object was made are history, and not counted.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.registry = CollectorRegistry()
+        self._clock = clock
+        self._since = self._caught_up_at = clock()
+        self._waiting = Waiting()
+        self._counted: OrderedDict[str, None] = OrderedDict()
+        self._lock = Lock()
+        self._decisions = Counter(
+            "hitl_decisions",
+            "Approvals decided, by any bot or command line.",
+            ("verdict", "where"),
+            registry=self.registry,
+        )
+        self._seconds_to_decide = Histogram(
+            "hitl_time_to_decide_seconds",
+            "From the question to the decision.",
+            registry=self.registry,
+            buckets=_TIMES_TO_DECIDE,
+        )
+        self._slack_errors = Counter(
+            "hitl_slack_errors", "Calls to Slack that failed in this bot.", ("method", "kind"), registry=self.registry
+        )
+        self._store_errors = Counter(
+            "hitl_store_errors",
+            "Requests to the store that failed in this bot.",
+            ("request", "kind"),
+            registry=self.registry,
+        )
+        self._failures = Counter(
+            "hitl_sweeper_failures",
+            "What this bot's sweeper could not do, and tries again.",
+            ("kind",),
+            registry=self.registry,
+        )
+        self._refused = Counter(
+            "hitl_refused_requests",
+            "Requests to the request URL that this bot did not take.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self._gauges()
+        ProcessCollector(registry=self.registry)
+
+    def _gauges(self) -> None:
+        def gauge(name: str, help_text: str) -> Gauge:
+            return Gauge(name, help_text, registry=self.registry)
+
+        gauge("hitl_pending_approvals", "Approvals that wait for an answer.").set_function(self._waiting.number)
+        gauge(
+            "hitl_oldest_pending_age_seconds", "Age of the approval that has waited longest; 0 if none waits."
+        ).set_function(self._oldest_age)
+        gauge(
+            "hitl_sweeper_lag_seconds", "Since this bot's sweeper last had nothing more to do; about 1 is healthy."
+        ).set_function(lambda: self._seconds_since(self._caught_up_at))
+
+    # What is told to it.
+
+    def saw(self, approval: Approval) -> None:
+        """Count a decision when it is seen first, and keep in mind who waits."""
+        decision = approval.decision
+        self._waiting.note(approval)
+        if decision is None or decision.at < self._since:
+            return
+        with self._lock:
+            if approval.id in self._counted:
+                return
+            self._counted[approval.id] = None
+            if len(self._counted) > _COUNTED:
+                self._counted.popitem(last=False)
+        self._decisions.labels(decision.verdict.value, decision.where.value).inc()
+        self._seconds_to_decide.observe(max(0.0, (decision.at - approval.requested_at).total_seconds()))
+
+    def saw_all(self) -> None:
+        """Forget who waits and was not seen waiting since the last full read."""
+        self._waiting.forget_unseen()
+
+    def caught_up(self) -> None:
+        """Note that the sweeper had nothing more to do."""
+        self._caught_up_at = self._clock()
+
+    def not_swept(self, error: Exception) -> None:
+        """Count what the sweeper could not do."""
+        self._failures.labels(type(error).__name__).inc()
+
+    def slack_failed(self, method: str, kind: str) -> None:
+        """Count a call to Slack that failed: Slack's error code, or what was raised."""
+        self._slack_errors.labels(method, kind).inc()
+
+    def store_failed(self, request: str, kind: str) -> None:
+        """Count a request to the store that failed: the store's error code, or what was raised."""
+        self._store_errors.labels(request, kind).inc()
+
+    def refused(self, reason: str) -> None:
+        """Count a request to the request URL that was not taken."""
+        self._refused.labels(reason).inc()
+
+    # What is asked of it.
+
+    def _oldest_age(self) -> float:
+        oldest = self._waiting.oldest()
+        return 0.0 if oldest is None else self._seconds_since(oldest)
+
+    def _seconds_since(self, then: datetime) -> float:
+        return max(0.0, (self._clock() - then).total_seconds())
+
+
+class Waiting:
+    """Who waits, and since when: some 200 bytes each. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, datetime] = {}
+        self._by_age: list[tuple[datetime, str]] = []  # a heap; whoever is not in _since any more is passed over
+        self._seen: set[str] = set()  # since the last full read
+        self._lock = Lock()
+
+    def note(self, approval: Approval) -> None:
+        """Take an approval up or out, as it stands."""
+        with self._lock:
+            if approval.state is not State.PENDING:
+                self._since.pop(approval.id, None)
+                self._seen.discard(approval.id)
+                return
+            self._seen.add(approval.id)
+            if approval.id not in self._since:
+                self._since[approval.id] = approval.requested_at
+                heapq.heappush(self._by_age, (approval.requested_at, approval.id))
+
+    def forget_unseen(self) -> None:
+        """Forget whoever was not noted since the last time: the tail may have lost how it ended."""
+        with self._lock:
+            self._since = {
+                approval_id: since for approval_id, since in self._since.items() if approval_id in self._seen
+            }
+            self._by_age = sorted((since, approval_id) for approval_id, since in self._since.items())  # is a heap
+            self._seen = set()
+
+    def number(self) -> int:
+        """Return how many wait."""
+        return len(self._since)
+
+    def oldest(self) -> datetime | None:
+        """Return since when the one waits that has waited longest."""
+        with self._lock:
+            while self._by_age and self._by_age[0][1] not in self._since:
+                heapq.heappop(self._by_age)
+            return self._by_age[0][0] if self._by_age else None
+
+
+class CountedWitness:
+    """Counts what the sweeper does, and passes it on.
+
+    Parameters
+    ----------
+    witness : Witness
+        Told everything.
+    metrics : Metrics
+        What counts.
+    """
+
+    def __init__(self, witness: Witness, metrics: Metrics) -> None:
+        self._witness = witness
+        self._metrics = metrics
+
+    def saw(self, approval: Approval) -> None:
+        """Something was read."""
+        self._metrics.saw(approval)
+        self._witness.saw(approval)
+
+    def saw_all(self) -> None:
+        """All that is open was read."""
+        self._metrics.saw_all()
+        self._witness.saw_all()
+
+    def did(self, act: Act, approval: Approval) -> None:
+        """Something was done."""
+        self._witness.did(act, approval)
+
+    def failed(self, approval_id: str, error: HitlError) -> None:
+        """Something could not be done."""
+        self._metrics.not_swept(error)
+        self._witness.failed(approval_id, error)
+
+    def broke(self, approval_id: str, error: Exception) -> None:
+        """A defect showed."""
+        self._metrics.not_swept(error)
+        self._witness.broke(approval_id, error)

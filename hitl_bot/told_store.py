@@ -1,0 +1,91 @@
+"""A store whose failures are told to whoever counts them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals.errors import BadKey, KeyMissing, KeyTaken, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from metaflow_extensions.hitl.approvals.ports import Store
+
+_ANSWERS = (KeyMissing, KeyTaken, BadKey)  # these say how things are, not that the store is ill
+
+
+class ToldStore:
+    """Tells of every failure of a store, which it still raises.
+
+    Parameters
+    ----------
+    store : Store
+        What keeps the keys.
+    failed : Callable[[str, str], None]
+        Told the request (``create``, ``read``, …) and the kind: S3's error code, or what was raised.
+    """
+
+    def __init__(self, store: Store, failed: Callable[[str, str], None]) -> None:
+        self._store = store
+        self._failed = failed
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self._store.url
+
+    @property
+    def poll_interval(self) -> float:
+        """Seconds between two looks for a key that is not there yet."""
+        return self._store.poll_interval
+
+    def create(self, key: str, body: bytes) -> None:
+        """Write a new key."""
+        with self._telling("create"):
+            self._store.create(key, body)
+
+    def read(self, key: str) -> bytes:
+        """Return the body."""
+        with self._telling("read"):
+            return self._store.read(key)
+
+    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> Iterator[str]:
+        """Yield keys; a failure may come with any of them."""
+        with self._telling("list"):
+            yield from self._store.list(prefix, after=after, limit=limit)
+
+    def mark(self, key: str) -> None:
+        """Write a marker."""
+        with self._telling("mark"):
+            self._store.mark(key)
+
+    def unmark(self, key: str) -> None:
+        """Remove a marker."""
+        with self._telling("unmark"):
+            self._store.unmark(key)
+
+    def check(self) -> None:
+        """Prove that a key can be created once."""
+        with self._telling("check"):
+            self._store.check()
+
+    @contextmanager
+    def _telling(self, request: str) -> Iterator[None]:
+        try:
+            yield
+        except _ANSWERS:
+            raise
+        except StoreError as error:
+            self._failed(request, _kind(error))
+            raise
+
+
+def _kind(error: StoreError) -> str:
+    """Return S3's code (SlowDown, AccessDenied), botocore's own name for it (EndpointConnectionError), or ours."""
+    cause = error.__cause__
+    if cause is None:
+        return type(error).__name__
+    response = getattr(cause, "response", None)  # of botocore's ClientError, which takes a second to import
+    code = (response.get("Error") or {}).get("Code") if isinstance(response, dict) else None
+    return str(code or type(cause).__name__)

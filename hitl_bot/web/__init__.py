@@ -1,0 +1,1 @@
+"""The bot's own web server: Slack's requests where they come over HTTP, and health and metrics in any mode."""

@@ -1,0 +1,40 @@
+"""What has to be well for the bot to do its work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from hitl_bot.web.readiness import NotReady
+
+if TYPE_CHECKING:
+    from hitl_bot.web.readiness import Check
+    from metaflow_extensions.hitl.approvals.ports import Store
+
+
+class CanBeOpen(Protocol):
+    """How Slack reaches the bot."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can now."""
+        ...
+
+
+def slack(connection: CanBeOpen) -> Check:
+    """Look whether Slack can reach the bot: a socket is open, or signed requests are taken."""
+
+    def check() -> None:
+        if not connection.is_open:
+            raise NotReady("Slack can't reach the bot: it is connecting, or stopping")
+
+    return check
+
+
+def store(store: Store) -> Check:
+    """Look whether the store answers, with one listing of one key at most."""
+
+    def check() -> None:
+        for _ in store.list("open/", limit=1):
+            return
+
+    return check

@@ -1,0 +1,90 @@
+"""Whether the bot can do its work, and if not, why not: asked often, so answered from what was found lately."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from threading import Condition, Thread
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from metaflow_extensions.hitl.approvals.errors import HitlError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEPT = 3.0  # seconds
+WITHIN = 3.0  # seconds; the probe in the manifests waits for five
+
+log = structlog.get_logger("hitl_bot.web")
+
+
+class Check(Protocol):
+    """Returns if all is well; raises a HitlError that says why not."""
+
+    def __call__(self) -> None: ...
+
+
+class NotReady(HitlError):
+    """Something that the bot needs is not there now."""
+
+
+@dataclass
+class _Looked:
+    check: Check
+    problem: str | None = None  # "" is well, None is not known yet
+    at: float | None = None  # when that was found
+    under_way: bool = False
+
+
+class Readiness:
+    """Looks at several things at once, each at most once at a time, and never waits for long.
+
+    Parameters
+    ----------
+    checks : Mapping[str, Check]
+        By the name under which each is reported.
+    keep : float
+        Seconds for which what was found is good.
+    within : float
+        Seconds to wait for a check. One that takes longer counts as failed until it ends.
+    """
+
+    def __init__(self, checks: Mapping[str, Check], *, keep: float = KEPT, within: float = WITHIN) -> None:
+        self._looked = {name: _Looked(check=check) for name, check in checks.items()}
+        self._keep = keep
+        self._within = within
+        self._changed = Condition()
+
+    def problems(self) -> dict[str, str]:
+        """Return what is wrong with each, ``""`` for nothing."""
+        with self._changed:
+            now = time.monotonic()
+            stale = [looked for looked in self._looked.values() if looked.at is None or looked.at < now - self._keep]
+            for looked in stale:
+                if not looked.under_way:
+                    looked.under_way = True
+                    # A daemon: a check that hangs must not keep the process from ending.
+                    Thread(target=self._look, args=(looked,), name="readiness", daemon=True).start()
+            self._changed.wait_for(lambda: not any(looked.under_way for looked in stale), self._within)
+            return {name: self._problem(looked) for name, looked in self._looked.items()}
+
+    def _problem(self, looked: _Looked) -> str:
+        if looked.under_way or looked.problem is None:
+            return f"no answer within {self._within:g} s"
+        return looked.problem
+
+    def _look(self, looked: _Looked) -> None:
+        problem = "a defect; the log has its traceback"
+        try:
+            looked.check()
+            problem = ""
+        except HitlError as error:
+            problem = str(error)
+        except Exception:  # a check that can't say anything is a check that failed
+            log.exception("a check broke")
+        finally:
+            with self._changed:
+                looked.problem, looked.at, looked.under_way = problem, time.monotonic(), False
+                self._changed.notify_all()
