@@ -14,11 +14,16 @@ from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.messages import action_ids
+from metaflow_extensions.hitl.notifiers.apprise import AppriseNotifier
+from metaflow_extensions.hitl.notifiers.email import EmailNotifier
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
+from metaflow_extensions.hitl.notifiers.pace import Pace
 from metaflow_extensions.hitl.notifiers.slack import SlackNotifier
 from metaflow_extensions.hitl.notifiers.slack_errors import advice, is_passing
+from metaflow_extensions.hitl.notifiers.slack_webhook import SlackWebhookNotifier
 from metaflow_extensions.hitl.notifiers.terminal import TerminalNotifier
 from tests.fixtures.approvals import NOW, HandClock, after, approval, approving, pathspec
+from tests.fixtures.outlets import mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     from hitl_bot.sandbox import Sandbox
     from hitl_bot.sandbox.control import Control
     from metaflow_extensions.hitl.approvals.ports import Notifier
+    from tests.fixtures.outlets import MailServer, Web
 
 CHANNEL = "#ml-approvals"
 CHANNEL_ID = "C0APPROVALS"
@@ -53,7 +59,13 @@ def waits() -> list[float]:
 @pytest.fixture
 def slack_notifier(slack: WebClient, control: Control, clock: HandClock, waits: list[float]) -> SlackNotifier:
     control.set_clock(NOW.timestamp())
-    return SlackNotifier(slack, default_channel=CHANNEL, clock=clock, wait=waits.append)
+    pace = Pace(lambda: clock().timestamp())
+
+    def wait(seconds: float) -> None:
+        waits.append(round(seconds, 3))
+        clock.forward(seconds)
+
+    return SlackNotifier(slack, default_channel=CHANNEL, clock=clock, pace=pace, wait=wait)
 
 
 @pytest.fixture
@@ -76,7 +88,29 @@ def memory_medium(clock: HandClock) -> Medium:
     return Medium(notifier, lambda: [shown.question.message for shown in notifier.shown.values()])
 
 
-@pytest.fixture(params=["slack", "terminal", "memory"])
+@pytest.fixture
+def slack_webhook_medium(web: Web, clock: HandClock) -> Medium:
+    notifier = SlackWebhookNotifier(web.url, clock=clock, wait=pytest.fail)
+    return Medium(notifier, lambda: [visible_text(body["text"], body["blocks"]) for body in web.bodies])
+
+
+@pytest.fixture
+def email_medium(mail_server: MailServer, trusted: None, clock: HandClock) -> Medium:
+    notifier = EmailNotifier(mailbox(mail_server), clock=clock)
+
+    def messages() -> list[str]:
+        return [mail.message.get_body(("plain",)).get_content() for mail in mail_server.mails]
+
+    return Medium(notifier, messages)
+
+
+@pytest.fixture
+def apprise_medium(web: Web, apprise_loaded: None, clock: HandClock) -> Medium:
+    notifier = AppriseNotifier(f"json://127.0.0.1:{web.port}/", clock=clock)
+    return Medium(notifier, lambda: [body["message"] for body in web.bodies])
+
+
+@pytest.fixture(params=["slack", "slack_webhook", "email", "apprise", "terminal", "memory"])
 def medium(request: pytest.FixtureRequest) -> Medium:
     return request.getfixturevalue(f"{request.param}_medium")
 
@@ -115,6 +149,13 @@ def test_update_adds_no_message(medium: Medium) -> None:
     medium.notifier.update(decided(asked), post)
     medium.notifier.update(decided(asked), post)
     assert len(medium.messages()) == 1
+
+
+def test_what_cant_be_updated_has_no_ts(medium: Medium, request: pytest.FixtureRequest) -> None:
+    """A post has a ts if it can be changed later, so that nobody waits for a notifier that has nothing to change."""
+    post = medium.notifier.post(approval())
+    changeable = request.node.callspec.params["medium"] in {"slack", "memory"}
+    assert (post is not None and post.ts is not None) == changeable
 
 
 # Slack.

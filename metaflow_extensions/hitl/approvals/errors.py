@@ -108,9 +108,41 @@ class EngineUnavailable(HitlError):
     """The workflow could not be reached. The record stands; the sweeper tries again."""
 
 
-class NotifierUnavailable(HitlError):
+class NotifierError(HitlError):
+    """A question could not be shown, or could not be brought up to date. The record stands.
+
+    Parameters
+    ----------
+    words : str
+        What happened, and what to do.
+    cause : str
+        The same for every approval that suffers the same, so that an operator hears of it once. Default: the words.
+    """
+
+    def __init__(self, words: str, *, cause: str = "") -> None:
+        super().__init__(words)
+        self.cause = cause or words
+
+
+class NotifierUnavailable(NotifierError):
     """The question could not be shown now. The record stands; the sweeper tries again."""
 
 
-class NotifierRefused(HitlError):
+class NotifierBusy(NotifierUnavailable):
+    """Others are before this one, at the pace that the medium allows. Nothing is wrong.
+
+    Parameters
+    ----------
+    words : str
+        What it waits for.
+    seconds : float
+        After how many seconds its turn comes.
+    """
+
+    def __init__(self, words: str, *, seconds: float) -> None:
+        super().__init__(words)
+        self.seconds = seconds
+
+
+class NotifierRefused(NotifierError):
     """The question can't be shown until an operator mends what the message names. The record stands."""

@@ -14,9 +14,10 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.record import Post
-from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.messages.question import render
-from metaflow_extensions.hitl.notifiers.slack_errors import advice, is_passing
+from metaflow_extensions.hitl.notifiers.pace import PATIENCE, Lane, Pace
+from metaflow_extensions.hitl.notifiers.slack_asked import Asked
+from metaflow_extensions.hitl.notifiers.slack_errors import advice, is_passing, passing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +33,6 @@ _SURELY_FIRST = timedelta(seconds=2)  # a second attempt at a younger question c
 _SKEW = timedelta(minutes=5)  # between the clock of who asked and Slack's
 _TRIED = 4_096  # questions that are remembered as tried: far more than one process asks in two seconds
 _PAGES = 20  # of 200 messages or 1,000 channels, before a look gives up
-_LONGEST_WAIT = 10.0  # seconds in all that Slack's Retry-After may hold a caller up
 _CHANNELS = 256
 
 
@@ -48,8 +48,10 @@ class SlackNotifier:
         Where to ask if the question names no channel: ``C…``, ``#name``, or ``U…`` for a direct message.
     clock : Clock
         The present.
+    pace : Pace, optional
+        Shared with everything else that calls with the same token. Default: one of its own.
     wait : Callable[[float], object]
-        Called with seconds when Slack asks for patience; 10 at most for one call of this class's methods.
+        Called with seconds until a turn comes, or when Slack asks for patience; 10 at most for one call of Slack.
 
     Notes
     -----
@@ -65,6 +67,7 @@ class SlackNotifier:
         *,
         default_channel: str | None,
         clock: Clock,
+        pace: Pace | None = None,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
         self.client = copy.copy(client)
@@ -72,9 +75,21 @@ class SlackNotifier:
         self.default_channel = default_channel
         self.clock = clock
         self.wait = wait
+        self._pace = pace or Pace()
+        self._lane = Lane.PEOPLE
         self._tried: deque[str] = deque(maxlen=_TRIED)
         self._channel_ids: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._asked = Asked(clock)
+
+    def for_bulk(self) -> SlackNotifier:
+        """Return one that knows what this one knows, and that never waits: what is too much for now is NotifierBusy.
+
+        People come before it: it leaves room for their calls.
+        """
+        bulk = copy.copy(self)
+        bulk._lane = Lane.BULK  # noqa: SLF001 - its own class
+        return bulk
 
     def post(self, approval: Approval) -> Post:
         """Ask the question, or find the message that asks it already.
@@ -82,14 +97,17 @@ class SlackNotifier:
         Raises
         ------
         NotifierUnavailable, NotifierRefused
-            As the port says.
+            As the port says; of the first kind NotifierBusy, before anything was done.
         """
         channel = approval.question.channel or self.default_channel
         if not channel:
             raise NotifierRefused(
                 f"{approval.id} has no Slack channel to be asked in. Set METAFLOW_HITL_SLACK_CHANNEL, or "
-                'name one in the step: @hitl(channel="#approvals").'
+                'name one in the step: @hitl(channel="#approvals").',
+                cause="no channel",
             )
+        # Before looking for the message: of hundreds that wait for their turn, each would look in vain.
+        self._take_turn("chat.postMessage", self._known(channel))
         found = None if self._is_first(approval) else self._find(approval, channel)
         where, ts = found or self._send(approval, channel)
         return Post(notifier=NAME, at=self.clock(), channel=where, ts=ts, url=self._permalink(where, ts))
@@ -122,22 +140,26 @@ class SlackNotifier:
 
     def _send(self, approval: Approval, channel: str) -> tuple[str, str]:
         message = render(approval, now=self.clock())
-        sent = self._call(
-            "chat.postMessage",
-            channel,
-            {
-                "channel": channel,
-                "text": message.text,
-                "blocks": message.blocks,
-                "metadata": message.metadata,
-                "unfurl_links": False,
-                "unfurl_media": False,
-            },
-        )
-        with self._lock:
-            if len(self._channel_ids) < _CHANNELS:
-                self._channel_ids[channel] = sent["channel"]
-        return sent["channel"], sent["ts"]
+        arguments = {
+            "channel": channel,
+            "text": message.text,
+            "blocks": message.blocks,
+            "metadata": message.metadata,
+            "unfurl_links": False,
+            "unfurl_media": False,
+        }
+        known = self._known(channel)
+        try:
+            sent = self._call_in_turn("chat.postMessage", channel, arguments)
+        except NotifierUnavailable:
+            self._asked.doubt()  # it may stand all the same
+            raise
+        where, ts = str(sent["channel"]), str(sent["ts"])
+        if where != known:
+            self._pace.count("chat.postMessage", where)
+        self._remember(channel, where)
+        self._asked.note(where, approval, ts)
+        return where, ts
 
     # Finding a message again.
 
@@ -146,15 +168,26 @@ class SlackNotifier:
             where = self._channel_id(channel)
             if where is None:
                 return None
-            oldest = f"{(approval.requested_at - _SKEW).timestamp():.6f}"
-            look = {"channel": where, "oldest": oldest, "include_all_metadata": True, "limit": 200}
-            for message in self._pages("conversations.history", "messages", channel, look):
-                if _asks(message, approval):
-                    return where, message["ts"]
+
+            def read(oldest: str) -> Iterator[dict[str, Any]]:
+                look = {"channel": where, "oldest": oldest, "include_all_metadata": True, "limit": 200}
+                return self._pages("conversations.history", "messages", channel, look)
+
+            ts = self._asked.find(where, approval, read, since=approval.requested_at - _SKEW)
         except NotifierRefused:
             # The bot may not look. To ask twice is better than not at all, and posting says what else is wrong.
             return None
-        return None
+        return None if ts is None else (where, ts)
+
+    def _known(self, channel: str) -> str:
+        """Return the id of a channel if it is known, so that a channel has one pace under all its names."""
+        return self._channel_ids.get(channel, channel)
+
+    def _remember(self, channel: str, where: str) -> None:
+        with self._lock:
+            if len(self._channel_ids) >= _CHANNELS:
+                del self._channel_ids[next(iter(self._channel_ids))]
+            self._channel_ids[channel] = where
 
     def _channel_id(self, channel: str) -> str | None:
         """Return the id of a channel, or None if it can't be found; a direct message is found by its user's id."""
@@ -164,10 +197,13 @@ class SlackNotifier:
         if known is not None:
             return known
         if channel[:1] in "UW" and channel.isupper():
-            return str(self._call("conversations.open", channel, {"users": channel})["channel"]["id"])
+            where = str(self._call("conversations.open", channel, {"users": channel})["channel"]["id"])
+            self._remember(channel, where)
+            return where
         look = {"types": "public_channel,private_channel", "exclude_archived": True, "limit": 1_000}
         for found in self._pages("conversations.list", "channels", channel, look):
             if found.get("name") == channel.lstrip("#"):
+                self._remember(channel, str(found["id"]))
                 return str(found["id"])
         return None
 
@@ -189,12 +225,28 @@ class SlackNotifier:
     # Talking to Slack.
 
     def _call(self, method: str, where: str, arguments: dict[str, Any]) -> Any:
+        """Call a method when its turn comes."""
+        self._take_turn(method, where)
+        return self._call_in_turn(method, where, arguments)
+
+    def _take_turn(self, method: str, where: str) -> None:
+        if seconds := self._pace.take(method, where, self._lane):
+            self.wait(seconds)
+
+    def _call_in_turn(self, method: str, where: str, arguments: dict[str, Any]) -> Any:
         """Call a method; wait as Slack asks, for ten seconds in all; turn every failure into one of the port's two."""
         waited = 0.0
         while isinstance(answer := self._answer(method, where, arguments), float):
+            self._pace.hold(method, self._known(where), answer)
             waited += answer
-            if waited > _LONGEST_WAIT:
-                raise NotifierUnavailable(f"Slack asks to wait {answer:.0f} s before {method} again.")
+            if waited > PATIENCE or self._lane is Lane.BULK:
+                raise NotifierUnavailable(
+                    f"Slack asks to wait {answer:.0f} s before {method} again. What waits is done then, and there is "
+                    "nothing to mend. If this stays, too much is asked in one channel, or another program calls Slack "
+                    "with the same bot token: give it a token of its own, or ask in several channels. "
+                    "(Slack: ratelimited)",
+                    cause=f"ratelimited {method}",
+                )
             self.wait(answer)
         return answer
 
@@ -208,23 +260,15 @@ class SlackNotifier:
                 raise _translated(method, where, error) from error
             return pause
         except (OSError, HTTPException, SlackClientError) as error:
-            raise NotifierUnavailable(f"Slack did not answer {method}: {error}. It will be tried again.") from error
+            raise NotifierUnavailable(
+                f"Slack did not answer {method}: {error}. It will be tried again.", cause=f"no answer {method}"
+            ) from error
 
     def _request(self, method: str, arguments: dict[str, Any]) -> Any:
         if method.startswith("chat.") and method != "chat.getPermalink":
             return self.client.api_call(method, json=arguments)
         # The reading methods take no JSON: docs.slack.dev/apis/web-api/using-the-slack-web-api
         return self.client.api_call(method, params=arguments)
-
-
-def _asks(message: dict[str, Any], approval: Approval) -> bool:
-    metadata = message.get("metadata") or {}
-    payload = metadata.get("event_payload") or {}
-    return (
-        metadata.get("event_type") == action_ids.EVENT_TYPE
-        and payload.get("approval_id") == approval.id
-        and payload.get("pathspec") == str(approval.pathspec)
-    )
 
 
 def _pause(error: SlackApiError) -> float | None:
@@ -248,6 +292,6 @@ def _translated(method: str, where: str, error: SlackApiError) -> NotifierUnavai
     code = _code(error)
     status = getattr(error.response, "status_code", 200)
     if is_passing(code, status):
-        return NotifierUnavailable(f"Slack failed at {method} ({code or status}). It will be tried again.")
+        return NotifierUnavailable(passing(code or str(status), method=method), cause=f"{code or status} {method}")
     data = error.response.data
     return NotifierRefused(advice(code, method=method, channel=where, needed=str(data.get("needed", ""))))

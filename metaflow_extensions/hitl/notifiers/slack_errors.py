@@ -80,6 +80,14 @@ def is_passing(code: str, status: int) -> bool:
     return status >= 500 or code in _PASSING or not code or " " in code  # noqa: PLR2004 - a server's fault in HTTP
 
 
+def passing(code: str, *, method: str) -> str:
+    """Say of a failure that may go away by itself what to do if it does not."""
+    return (
+        f"Slack failed at {method} ({code}). It will be tried again. If this stays, see slack-status.com, and whether "
+        "a proxy between here and Slack answers in its place."
+    )
+
+
 def advice(code: str, *, method: str, channel: str, needed: str = "") -> str:
     """Say what happened and what to do about it; of an unknown code at least the code."""
     words = _ADVICE.get(code, "Slack refused {method} for {channel}. Run `hitl-bot doctor` to see what is wrong.")

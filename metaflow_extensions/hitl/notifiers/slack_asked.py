@@ -1,0 +1,117 @@
+"""Which questions stand in a channel already, without reading the channel again for each of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from metaflow_extensions.hitl.messages import action_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from metaflow_extensions.hitl.approvals.ports import Clock
+    from metaflow_extensions.hitl.approvals.record import Approval
+
+# What another process posts within this time could be missed; who may still be posting is kept apart by far more: the
+# sweeper comes ten seconds after whoever asked, and of several sweepers one posts.
+_FRESH = timedelta(seconds=3)
+_SPARE = timedelta(minutes=10)  # read further back than was asked for, so that a slightly older question needs no more
+_CHANNELS = 256
+_QUESTIONS = 10_000  # of one channel; with more it is read afresh
+
+
+@dataclass
+class _Channel:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    ts: dict[tuple[str, str], str] = field(default_factory=dict)  # by approval id and pathspec
+    since: datetime | None = None  # how far back it was read; None: not at all
+    newest: str = ""  # ts of the newest message that was read
+    looked_at: datetime | None = None
+    doubts: int = 0  # that there had been when it was looked at
+
+
+class Asked:
+    """The questions of each channel by their messages' metadata. Threads may share it.
+
+    Parameters
+    ----------
+    clock : Clock
+        The present.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._channels: OrderedDict[str, _Channel] = OrderedDict()
+        self._doubts = 0
+        self._lock = threading.Lock()
+
+    def find(
+        self,
+        channel: str,
+        approval: Approval,
+        read: Callable[[str], Iterable[dict[str, Any]]],
+        *,
+        since: datetime,
+    ) -> str | None:
+        """Return the ts of the message that asks a question, or None if there is none.
+
+        Parameters
+        ----------
+        channel : str
+            Its id.
+        approval : Approval
+            What is asked about.
+        read : Callable[[str], Iterable[dict]]
+            Reads all messages of the channel that are newer than a ts, with their metadata, newest first.
+        since : datetime
+            How far back the message may lie.
+        """
+        seen = self._of(channel)
+        with seen.lock:
+            if seen.since is None or since < seen.since or len(seen.ts) > _QUESTIONS:
+                seen.ts, seen.since, seen.newest, seen.looked_at = {}, since - _SPARE, "", None
+            now, doubts = self._clock(), self._doubts
+            if seen.looked_at is None or seen.doubts != doubts or not timedelta(0) <= now - seen.looked_at < _FRESH:
+                # By Slack's own clock, by which nothing can be posted in the past any more.
+                found = list(read(seen.newest or f"{seen.since.timestamp():.6f}"))
+                for message in found:
+                    if key := _key_of(message):
+                        seen.ts.setdefault(key, str(message["ts"]))
+                seen.newest = max([seen.newest, *(str(message["ts"]) for message in found)])
+                seen.looked_at, seen.doubts = now, doubts
+            return seen.ts.get(_key(approval))
+
+    def note(self, channel: str, approval: Approval, ts: str) -> None:
+        """Remember what was just posted from here."""
+        seen = self._of(channel)
+        with seen.lock:
+            seen.ts[_key(approval)] = ts
+
+    def doubt(self) -> None:
+        """Look again before the next answer: something may stand somewhere that nobody here knows of."""
+        with self._lock:
+            self._doubts += 1
+
+    def _of(self, channel: str) -> _Channel:
+        with self._lock:
+            seen = self._channels.setdefault(channel, _Channel())
+            self._channels.move_to_end(channel)
+            if len(self._channels) > _CHANNELS:
+                self._channels.popitem(last=False)
+            return seen
+
+
+def _key(approval: Approval) -> tuple[str, str]:
+    return approval.id, str(approval.pathspec)
+
+
+def _key_of(message: dict[str, Any]) -> tuple[str, str] | None:
+    metadata = message.get("metadata") or {}
+    payload = metadata.get("event_payload") or {}
+    if metadata.get("event_type") != action_ids.EVENT_TYPE:
+        return None
+    return str(payload.get("approval_id")), str(payload.get("pathspec"))
