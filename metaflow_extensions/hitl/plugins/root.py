@@ -13,7 +13,8 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import EngineKind, Origin, Person
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.engines.local import LocalEngine
-from metaflow_extensions.hitl.plugins.settings import read_settings
+from metaflow_extensions.hitl.plugins.argo.engine import OwnRights
+from metaflow_extensions.hitl.plugins.settings import all_settings, read_settings
 from metaflow_extensions.hitl.stores import open_store
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def build_use_cases(store: Store, write: Callable[[str], None]) -> UseCases:
     """Build everything that asks, waits and decides on this machine."""
     return UseCases(
         Ledger(store),
-        engines={EngineKind.LOCAL: LocalEngine()},
+        engines={EngineKind.LOCAL: LocalEngine(), EngineKind.ARGO: OwnRights(read_settings(), utc_now)},
         notifiers=_notifiers(write),
         people=SlackKnows(),
         check_input=_check_input,
@@ -89,7 +90,9 @@ def _notifiers(write: Callable[[str], None]) -> dict[str, Notifier]:
 
         client = WebClient(token=settings.slack_bot_token, base_url=settings.slack_api_url or WebClient.BASE_URL)
         notifiers["slack"] = SlackNotifier(client, default_channel=settings.slack_channel, clock=utc_now)
-    return notifiers
+    from metaflow_extensions.hitl.notifiers.configured import configured  # noqa: PLC0415 - not on import
+
+    return {**notifiers, **configured(all_settings(), clock=utc_now, script=script())}
 
 
 def _check_input(schema: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

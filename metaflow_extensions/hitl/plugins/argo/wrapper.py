@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.record import OnTimeout
+from metaflow_extensions.hitl.engines.nodes import PARAMETER
 from metaflow_extensions.hitl.plugins.argo.notify_container import notify_template
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 Template = dict[str, Any]
 
 STEP_ANNOTATION = "metaflow/step_name"
-ID_PARAMETER = "approval-id"
 ID_FILE = "/mnt/out/approval_id"  # on the volume that Metaflow mounts for output parameters
 GRACE = 600  # seconds behind the deadline that the sweeper has before the suspend node ends by itself
 NO_MORE_ATTEMPTS = 202  # metaflow.exception.METAFLOW_EXIT_DISALLOW_RETRY
@@ -167,7 +167,7 @@ def _around(step: str, original: Template, gate: GateSpec, pods: Pods, taken: se
     inputs = [one["name"] for one in (original.get("inputs") or {}).get("parameters", [])]
     outputs = [one["name"] for one in (original.get("outputs") or {}).get("parameters", [])]
     passed_on = [{"name": one, "value": f"{{{{inputs.parameters.{one}}}}}"} for one in inputs]
-    approval_id = {"name": ID_PARAMETER, "value": f"{{{{tasks.{notify}.outputs.parameters.{ID_PARAMETER}}}}}"}
+    approval_id = {"name": PARAMETER, "value": f"{{{{tasks.{notify}.outputs.parameters.{PARAMETER}}}}}"}
     yield {
         "name": name,
         "inputs": {"parameters": [{"name": one} for one in inputs]},
@@ -196,19 +196,19 @@ def _around(step: str, original: Template, gate: GateSpec, pods: Pods, taken: se
             ],
         },
     }
-    bare = _without_secrets(original)
+    bare = _without_nothings(_without_secrets(original))
     yield notify_template(
         bare,
         name=notify,
         command=(_step_call(step), f" hitl notify {step} --run-id"),
-        output=(ID_PARAMETER, ID_FILE),
+        output=(PARAMETER, ID_FILE),
         retry=RETRY,
         small=pods.notify,
     )
     # No retryStrategy: a Retry node above would hide who rejected behind "No more retries left".
     yield {
         "name": suspend,
-        "inputs": {"parameters": [{"name": ID_PARAMETER}]},
+        "inputs": {"parameters": [{"name": PARAMETER}]},
         "suspend": {} if gate.duration is None else {"duration": gate.duration},
     }
     yield _gated(bare, task, pods.gated_environment)
@@ -237,6 +237,13 @@ def _without_secrets(template: Template) -> Template:
     container = template["container"]
     kept = [entry for entry in container.get("env") or [] if not _SECRETS.fullmatch(entry["name"])]
     return {**template, "container": {**container, "env": kept}}
+
+
+def _without_nothings(part: Any) -> Any:
+    """Leave out fields that are null, a quarter of what Metaflow writes: what is stored may have 1.5 MiB (etcd)."""
+    if isinstance(part, dict):
+        return {key: _without_nothings(value) for key, value in part.items() if value is not None}
+    return [_without_nothings(one) for one in part] if isinstance(part, list) else part
 
 
 def _own_name(step: str, name: str, taken: set[str]) -> str:

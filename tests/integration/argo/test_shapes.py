@@ -1,0 +1,146 @@
+"""Every shape of flow, compiled: what a gate adds, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.integration.argo.conftest import environment_of, timeless
+from tests.integration.argo.shapes import SHAPES, chain
+
+# By shape: the templates that became gates, with their steps, and the input parameters that Metaflow gives them.
+GATES = {
+    "linear": {
+        "start": ("start", []),
+        "deploy-it": ("deploy_it", ["input-paths"]),
+        "watch": ("watch", ["input-paths"]),
+        "end": ("end", ["input-paths"]),
+    },
+    "decorated": {name: (name, ["input-paths"]) for name in ("retried", "caught", "timed", "heavy", "secret")},
+    "foreach": {
+        "start": ("start", []),
+        "outer": ("outer", ["input-paths", "split-index"]),
+        "inner": ("inner", ["input-paths", "split-index"]),
+        "inner-last": ("inner_last", ["input-paths", "split-index", "root-input-path"]),
+        "inner-join": ("inner_join", ["input-paths", "split-cardinality", "split-index", "root-input-path"]),
+        "outer-join": ("outer_join", ["input-paths", "split-cardinality"]),
+    },
+    "branches": {name: (name, ["input-paths"]) for name in ("left", "right", "join")},
+    "conditional": {name: (name, ["input-paths"]) for name in ("small", "large", "meet")},
+    "recursion": {"recursive-turn": ("turn", ["input-paths"])},
+    "triggered": {"deploy": ("deploy", ["input-paths"])},
+}
+ALL_GATES = [(shape, name) for shape, gates in GATES.items() for name in gates]
+
+
+@pytest.mark.parametrize(("shape", "name"), ALL_GATES)
+def test_a_gate_is_asked_then_waits_then_runs(compiled, shape, name):
+    """The step's template is a DAG of three: ask, suspend until the answer to that question, run."""
+    step, inputs = GATES[shape][name]
+    gate = compiled(shape).gate(name, step)
+    plain = step.replace("_", "-")
+    notify, suspend, task = gate.dag["dag"]["tasks"]
+    assert [notify["name"], suspend["name"], task["name"]] == [
+        f"hitl-notify-{plain}",
+        f"hitl-suspend-{plain}",
+        f"{name}-task",
+    ]
+    assert [one["template"] for one in (notify, suspend, task)] == [notify["name"], suspend["name"], task["name"]]
+    assert "depends" not in notify
+    assert suspend["depends"] == f"hitl-notify-{plain}.Succeeded"
+    assert task["depends"] == f"hitl-suspend-{plain}.Succeeded"
+    passed_on = [{"name": one, "value": f"{{{{inputs.parameters.{one}}}}}"} for one in inputs]
+    assert notify["arguments"]["parameters"] == task["arguments"]["parameters"] == passed_on
+    assert suspend["arguments"]["parameters"] == [
+        {"name": "approval-id", "value": f"{{{{tasks.hitl-notify-{plain}.outputs.parameters.approval-id}}}}"}
+    ]
+    assert [one["name"] for one in gate.task["inputs"]["parameters"]] == inputs
+    assert [one["name"] for one in gate.dag["inputs"]["parameters"]] == inputs
+    assert [one["name"] for one in gate.notify["inputs"]["parameters"]] == inputs
+    assert [one["name"] for one in gate.suspend["inputs"]["parameters"]] == ["approval-id"]
+
+
+@pytest.mark.parametrize(("shape", "name"), ALL_GATES)
+def test_a_gate_gives_out_what_its_step_gives_out(compiled, shape, name):
+    """Each output parameter of the step is one of the DAG, and comes from the step's own container."""
+    step, _ = GATES[shape][name]
+    gate = compiled(shape).gate(name, step)
+    given = {one["name"]: one["valueFrom"]["parameter"] for one in gate.dag["outputs"]["parameters"]}
+    own = [one["name"] for one in gate.task["outputs"]["parameters"]]
+    assert given == {one: f"{{{{tasks.{name}-task.outputs.parameters.{one}}}}}" for one in own}
+    assert gate.notify["outputs"]["parameters"] == [
+        {"name": "approval-id", "valueFrom": {"path": environment_of(gate.notify)["METAFLOW_HITL_ID_FILE"]}}
+    ]
+
+
+@pytest.mark.parametrize(("shape", "name"), ALL_GATES)
+def test_asking_is_the_steps_own_command_with_one_change(compiled, shape, name):
+    """The container that asks runs what the step runs, up to `hitl notify` in the place of `step`."""
+    step, _ = GATES[shape][name]
+    gate = compiled(shape).gate(name, step)
+    asking, running = (one["container"]["command"] for one in (gate.notify, gate.task))
+    assert asking[:2] == running[:2] == ["bash", "-c"]
+    assert asking[2].replace(f" hitl notify {step} --run-id ", f" step {step} --run-id ") == running[2]
+    assert asking[2].count(f" hitl notify {step} --run-id ") == 1
+    assert f" step {step} --run-id " not in asking[2]
+
+
+@pytest.mark.parametrize("shape", GATES)
+def test_the_rest_of_the_workflow_is_as_metaflow_made_it(compiled, shape):
+    """Ungated steps, DAGs, hooks, schedule and annotations do not know of the gates."""
+    gated = compiled(shape, seeded=True)
+    without = re.sub(r"@hitl(\(.*\))?\n", "\n", SHAPES[shape])
+    plain = compiled(without, seeded=True)
+    ours = {name for name in gated.templates if name not in plain.templates}
+    step_templates = set(GATES[shape])
+    assert ours == {
+        one
+        for name, (step, _) in GATES[shape].items()
+        for one in (f"{name}-task", *(f"hitl-{part}-{step.replace('_', '-')}" for part in ("notify", "suspend")))
+    }
+
+    def text(made, names):
+        rest = {**made.template, "spec": {**made.template["spec"], "templates": []}}
+        return timeless(json.dumps([rest, *(made.templates[name] for name in names)], indent=1))
+
+    others = [name for name in plain.templates if name not in step_templates]
+    assert text(gated, others) == text(plain, others)
+
+
+def test_a_recursive_steps_gate_is_inside_its_turn(compiled):
+    """The step that repeats calls the gate once a turn, so every turn has a gate of its own."""
+    made = compiled("recursion")
+    turn, again = made.templates["turn"]["steps"]
+    assert turn[0]["template"] == "recursive-turn"
+    assert again[0]["template"] == "turn"
+    assert "dag" in made.templates["recursive-turn"]
+
+
+def test_triggers_schedule_and_hooks_are_there(compiled):
+    """What starts a workflow, and what runs when it ends, are where Metaflow puts them."""
+    made = compiled("triggered")
+    annotations = made.template["metadata"]["annotations"]
+    assert json.loads(annotations["metaflow/cron"])["schedule"]
+    assert json.loads(annotations["metaflow/triggers"]) == [{"name": "data_arrived", "type": "event"}]
+    assert made.template["spec"]["hooks"]
+    assert made.template["metadata"]["name"].startswith("fraud.user.alice")
+
+
+def test_a_hundred_gates_compile(compiled):
+    """Names stay apart, and the author hears that Argo's full definitions take fewer templates."""
+    made = compiled(chain(100))
+    assert len([name for name in made.templates if name.startswith("hitl-suspend-")]) == 100
+    assert "100 gates make" in made.said
+    assert "200" in made.said
+    stored = json.dumps(made.template, separators=(",", ":"))
+    assert len(stored) < 1.5 * 2**20  # etcd's default for --max-request-bytes
+
+
+def test_a_flow_without_gates_is_the_same_as_without_the_extension(compiled, bare_python):
+    """Byte for byte, but for the code package's name and Metaflow's list of extensions, which hold this project."""
+    ours = compiled("ungated", seeded=True)
+    bare = compiled("ungated", python=bare_python, seeded=True)
+    assert "hitl" not in bare.output
+    assert timeless(ours.output) == timeless(bare.output)
