@@ -24,6 +24,12 @@ log = structlog.get_logger("hitl_bot.sweeper")
 class LogWitness:
     """Writes to the log what the sweeper does."""
 
+    def saw(self, approval: Approval) -> None:
+        """Log nothing: whoever wrote the version did."""
+
+    def saw_all(self) -> None:
+        """Log nothing."""
+
     def did(self, act: Act, approval: Approval) -> None:
         """Log what was done."""
         log.info("swept", act=act.value, approval_id=approval.id, state=approval.state.value)

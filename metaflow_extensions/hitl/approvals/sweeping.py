@@ -100,7 +100,15 @@ def plan(approval: Approval, *, notifiers: Collection[str], engines: Collection[
 
 
 class Witness(Protocol):
-    """Told what a sweeper does, for logs and metrics. Called from the threads of ``each``."""
+    """Told what a sweeper sees and does, for logs and metrics. Called from the threads of ``each``."""
+
+    def saw(self, approval: Approval) -> None:
+        """The newest version was read: it changed, or it is open and all that is open is being read."""
+        ...
+
+    def saw_all(self) -> None:
+        """All that is open was seen since the last time."""
+        ...
 
     def did(self, act: Act, approval: Approval) -> None:
         """Something was done, whole."""
@@ -227,6 +235,7 @@ class Sweeper:
         if len(found) < _SLICE:
             self._reading = None
             self._unwritten = self._found_unwritten
+            self._witness.saw_all()
 
     def follow(self) -> None:
         """Learn of what changed since the last time, by the tail."""
@@ -267,6 +276,7 @@ class Sweeper:
     # The agenda.
 
     def _learn(self, approval: Approval) -> None:
+        self._witness.saw(approval)
         if approval.id in self._pauses:
             return  # one that failed keeps its own pace; it may even be settled, and not off the list
         coming = self._plan(approval)

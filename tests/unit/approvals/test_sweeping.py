@@ -56,6 +56,13 @@ class Witness:
     done: list[tuple[Act, str]] = field(default_factory=list)
     failures: list[HitlError] = field(default_factory=list)
     defects: list[Exception] = field(default_factory=list)
+    seen: list[Approval | None] = field(default_factory=list)  # None: all that is open was seen
+
+    def saw(self, approval: Approval) -> None:
+        self.seen.append(approval)
+
+    def saw_all(self) -> None:
+        self.seen.append(None)
 
     def did(self, act: Act, approval: Approval) -> None:
         self.done.append((act, approval.id))
@@ -432,6 +439,21 @@ def test_a_sweeper_that_dies_anywhere_leaves_all_to_the_next(witness: Witness) -
         if not crash.fired:
             return
     pytest.fail("the ticks made more requests than were tried")
+
+
+# What it tells.
+
+
+def test_it_tells_what_it_sees(bench: Bench, sweeper: Sweeper, witness: Witness) -> None:
+    """The witness sees what is open, is told when that was all, and then sees each change once."""
+    asked = bench.ask()
+    bench.clock.forward(3600)
+    sweeper.tick()
+    assert witness.seen == [asked, None]
+    decide(bench, asked.id)
+    sweeper.tick()
+    sweeper.tick()
+    assert witness.seen[2:] == [bench.ledger.read(asked.id).approval]
 
 
 # What it costs.
