@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import kubernetes
 from kubernetes.client.exceptions import ApiException
 
+from metaflow_extensions.hitl.engines import nodes
 from tests.cluster import recorded
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 RESOURCE = ("argoproj.io", "v1alpha1")
 OFFLOADED: dict[str, dict[str, Any]] = {}  # nodes by the version that the workflow names
 ATTEMPTS = 5
+MAX_WORKFLOW_SIZE = 2**20  # bytes of JSON; ``workflow/packer/packer.go``
 
 
 class _Refusal(Exception):
@@ -117,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             for node in chosen:
                 node.update(phase=body["phase"], message=body["message"], finishedAt=finished_at)
             try:
-                return self.objects.replace_namespaced_custom_object(*self.place, name, workflow)
+                return self.objects.replace_namespaced_custom_object(*self.place, name, dehydrated(workflow))
             except ApiException as error:
                 if error.status != 409:
                     raise
@@ -134,6 +136,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def dehydrated(workflow: dict[str, Any]) -> dict[str, Any]:
+    """Pack the nodes if the workflow is too large otherwise."""
+    if len(json.dumps(workflow)) <= MAX_WORKFLOW_SIZE:
+        return workflow
+    status = {key: value for key, value in workflow["status"].items() if key != "nodes"}
+    return {**workflow, "status": {**status, "compressedNodes": nodes.pack(workflow["status"]["nodes"])}}
 
 
 def matches(selector: str, node: dict[str, Any]) -> bool:
