@@ -7,7 +7,8 @@ from metaflow.metaflow_config_funcs import from_conf
 
 # Where the records are: a path or s3://bucket/prefix. Default: <datastore root>/hitl.
 HITL_ROOT = from_conf("HITL_ROOT")
-# How the question is asked, comma-separated: slack, terminal. Default: both with a bot token, terminal without.
+# How the question is asked, comma-separated: slack, slack_webhook, email, apprise, terminal, or another
+# package's. Default: slack and terminal with a bot token, terminal without.
 HITL_NOTIFIER = from_conf("HITL_NOTIFIER")
 # The bot token (xoxb-…). Default: SLACK_BOT_TOKEN.
 HITL_SLACK_BOT_TOKEN = from_conf("HITL_SLACK_BOT_TOKEN")
@@ -17,6 +18,18 @@ HITL_SLACK_CHANNEL = from_conf("HITL_SLACK_CHANNEL")
 HITL_SLACK_API_URL = from_conf("HITL_SLACK_API_URL")
 # Links the message to the run: {flow}, {run}, {step} and {task} are filled in.
 HITL_UI_URL = from_conf("HITL_UI_URL")
+# A Slack incoming webhook, for who has no app.
+HITL_SLACK_WEBHOOK = from_conf("HITL_SLACK_WEBHOOK")
+# Where emails are handed in. Port 465 speaks TLS at once, any other STARTTLS. Default: 587, and no login.
+HITL_SMTP_HOST = from_conf("HITL_SMTP_HOST")
+HITL_SMTP_PORT = from_conf("HITL_SMTP_PORT")
+HITL_SMTP_USER = from_conf("HITL_SMTP_USER")
+HITL_SMTP_PASSWORD = from_conf("HITL_SMTP_PASSWORD")
+# Between whom they go: one address, and one or more with commas between them.
+HITL_SMTP_FROM = from_conf("HITL_SMTP_FROM")
+HITL_EMAIL_TO = from_conf("HITL_EMAIL_TO")
+# Addresses as Apprise takes them, with blanks or commas between them.
+HITL_APPRISE_URLS = from_conf("HITL_APPRISE_URLS")
 
 # Argo Workflows.
 

@@ -14,8 +14,10 @@ from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, Question
 from metaflow_extensions.hitl.approvals.schema import typed
+from metaflow_extensions.hitl.approvals.use_cases import unposted
 from metaflow_extensions.hitl.approvals.waiting import wait
 from metaflow_extensions.hitl.messages import terminal
+from metaflow_extensions.hitl.notifiers.configured import GROUP, NEEDED
 from metaflow_extensions.hitl.plugins import root
 from metaflow_extensions.hitl.plugins.message import write_message
 from metaflow_extensions.hitl.plugins.settings import read_settings
@@ -51,15 +53,23 @@ class GatedTask:
         return Pathspec(flow=self.flow.name, run=self.run_id, step=self.step, task=self.task_id)
 
 
+def in_container(environ: Mapping[str, str]) -> bool:
+    """Whether this is a container that Metaflow started, with no packages but those that travelled."""
+    return any(environ.get(name) for name in _CONTAINERS)
+
+
 def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval:
     """Return the approval that lets the task start; raise a HitlError if it may not."""
     store = root.build_store(*task.datastore)
     cases = root.build_use_cases(store, say)
-    if any(environ.get(name) for name in _CONTAINERS):
+    if in_container(environ):
         return cases.open_gate(task.pathspec)
     outcome = cases.ask(task.pathspec, question(task, ask), Gate(engine=EngineKind.LOCAL), root.local_person())
     for problem in outcome.pending:
         say(f"The question is recorded, and could not be posted: {problem}")
+    for name in unposted(outcome.approval):
+        if name not in cases.notifiers:
+            say(f"{name} is not set up here ({NEEDED.get(name, GROUP)}), so the question is left to the bot there.")
     with _closing_when_stopped(cases, cases.ledger.read(outcome.approval.id)):
         approval = wait(
             cases,

@@ -56,7 +56,8 @@ class HitlDecorator(StepDecorator):
     channel : str, optional
         Where to ask. Default: ``METAFLOW_HITL_SLACK_CHANNEL``.
     notifier : str or list of str, optional
-        How to ask: ``slack``, ``terminal``. Default: ``METAFLOW_HITL_NOTIFIER``, or both where there is a bot token.
+        How to ask, one way or several: ``slack``, ``slack_webhook``, ``email``, ``apprise``, ``terminal``, or another
+        package's. Default: ``METAFLOW_HITL_NOTIFIER``, or ``slack`` and ``terminal`` with a bot token.
     timeout : str or int, default "24h"
         How long to wait: ``"30m"``, ``"24h"``, ``"7d"``, ``"1h30m"`` or seconds, up to 366 days. None waits for ever.
     on_timeout : str, default "reject"
@@ -84,10 +85,15 @@ class HitlDecorator(StepDecorator):
 
     def init(self) -> None:
         from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415 - not on import of metaflow
+        from metaflow_extensions.hitl.notifiers.configured import check_names  # noqa: PLC0415
+        from metaflow_extensions.hitl.plugins import gate  # noqa: PLC0415
         from metaflow_extensions.hitl.plugins.question import read_arguments  # noqa: PLC0415
+        from metaflow_extensions.hitl.plugins.settings import read_settings  # noqa: PLC0415
 
         try:
             self.ask = read_arguments(self.attributes)
+            if not gate.in_container(os.environ):  # there another package's notifier can't be seen
+                check_names(self.ask.notifiers or read_settings().named_notifiers)
         except HitlError as error:
             raise BadHitl(str(error)) from error
         # A pydantic model could not travel in a decorator specification; what it means can.

@@ -52,3 +52,13 @@ def read_settings() -> Settings:
         notify_cpu=str(conf.HITL_NOTIFY_CPU),
         notify_memory=str(conf.HITL_NOTIFY_MEMORY),
     )
+
+
+def all_settings() -> dict[str, str]:
+    """Return all ``METAFLOW_HITL_*`` that are set, by their whole names: other packages' notifiers have their own."""
+    from metaflow import metaflow_config as conf  # noqa: PLC0415 - as above
+    from metaflow.metaflow_config_funcs import METAFLOW_CONFIG  # noqa: PLC0415
+
+    ours = {f"METAFLOW_{name}": value for name, value in vars(conf).items() if name.startswith("HITL_")}
+    found = {**(METAFLOW_CONFIG or {}), **ours, **os.environ}
+    return {name: str(value) for name, value in found.items() if name.startswith("METAFLOW_HITL_") and value}
