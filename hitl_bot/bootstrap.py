@@ -18,10 +18,17 @@ from slack_bolt import App
 from hitl_bot import listeners
 from hitl_bot.connection import THREADS, Connection
 from hitl_bot.listeners.context import Parts, parts_adder
+from hitl_bot.metrics import CountedWitness, Metrics
 from hitl_bot.people import SlackPeople
-from hitl_bot.settings import Settings, needed
+from hitl_bot.settings import Mode, Settings, mode_of, needed
 from hitl_bot.slack_client import slack_client
 from hitl_bot.sweeper import LogWitness, SweeperThread
+from hitl_bot.told_store import ToldStore
+from hitl_bot.web import checks
+from hitl_bot.web.readiness import Readiness
+from hitl_bot.web.request_url import RequestUrl
+from hitl_bot.web.server import WebServer, application
+from hitl_bot.web.signatures import Signatures
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import EngineKind
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
@@ -58,8 +65,10 @@ class Bot:
         What can be done with an approval.
     sweeper : Sweeper
         Finishes what is open; ``sweeping`` is the thread it works in.
-    connection : Connection
-        To Slack.
+    connection : Connection or RequestUrl
+        How Slack reaches the bot: Socket Mode or HTTP.
+    web : WebServer
+        Health and metrics, and in HTTP mode the request URL.
     """
 
     app: App
@@ -67,20 +76,22 @@ class Bot:
     people: SlackPeople
     sweeper: Sweeper
     sweeping: SweeperThread
-    connection: Connection
+    connection: Connection | RequestUrl
+    web: WebServer
     executors: tuple[ThreadPoolExecutor, ...]
 
     def start(self, stopping: Event) -> None:
-        """Prove that the store is fit, start to sweep, and connect, unless it is time to stop before Slack answers.
+        """Prove that the store is fit, serve, sweep, and connect, unless it is time to stop before Slack answers.
 
         Raises
         ------
-        StoreUnfit, StoreUnavailable
+        StoreUnfit, StoreUnavailable, CantListen
             Nothing was started.
         CantConnect
             Slack refuses; the sweeper works. Call ``stop``.
         """
         self.cases.ledger.store.check()
+        self.web.start()
         self.sweeping.start()
         self.connection.open(stopping)
 
@@ -96,7 +107,8 @@ class Bot:
         draining.start()
         draining.join(max(0.0, end - time.monotonic()))
         swept = self.sweeping.join(max(0.0, end - time.monotonic()))
-        return swept and not draining.is_alive()
+        served = self.web.stop(max(0.0, end - time.monotonic()))
+        return swept and served and not draining.is_alive()
 
     def _drain(self) -> None:
         self.connection.drain()
@@ -118,7 +130,8 @@ def bootstrap(
     Parameters
     ----------
     settings : Settings
-        ``root`` is needed without a store, the two tokens always.
+        ``root`` is needed without a store, the bot token always, and the app-level token or the signing secret as the
+        mode has it.
     store, engines, clock, client
         In place of those that the settings describe.
 
@@ -127,10 +140,12 @@ def bootstrap(
     SettingsError, BadRoot
         A setting is missing, or names no place.
     """
-    bot_token, app_token = needed(settings, "slack_bot_token"), needed(settings, "slack_app_token")
-    store = store or _store(needed(settings, "root"))
+    bot_token = needed(settings, "slack_bot_token")
+    key = needed(settings, "slack_signing_secret" if mode_of(settings) is Mode.HTTP else "slack_app_token")
     clock = clock or utc_now
-    client = client or slack_client(bot_token, settings.slack_api_url)
+    metrics = Metrics(clock)
+    store = ToldStore(store or _store(needed(settings, "root")), metrics.store_failed)
+    client = client or slack_client(bot_token, settings.slack_api_url, failed=metrics.slack_failed)
     people = SlackPeople(client, clock)
     cases = UseCases(
         Ledger(store),
@@ -149,18 +164,28 @@ def bootstrap(
             client=client,
             before_authorize=parts_adder(Parts(cases=cases, people=people, workers=workers), client),
             token_verification_enabled=False,  # the first request does it; Slack may be away when the bot starts
+            request_verification_enabled=False,  # RequestUrl does it before a request gets here
             raise_error_for_unhandled_request=True,  # so that the error listener can acknowledge it
             listener_executor=callbacks,
         )
     listeners.register(app)
-    sweeper = Sweeper(cases, LogWitness(), name=f"{socket.gethostname()}-{secrets.token_hex(4)}", each=sweepers.map)
+    name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    witness = CountedWitness(LogWitness(), metrics)
+    sweeper = Sweeper(cases, witness, name=name, each=sweepers.map)
+    connection: Connection | RequestUrl
+    if mode_of(settings) is Mode.HTTP:
+        connection = RequestUrl(app, Signatures(key, clock), refused=metrics.refused, threads=THREADS)
+    else:
+        connection = Connection(app, key, settings.slack_api_url)
+    readiness = Readiness({"slack": checks.slack(connection), "store": checks.store(store)})
     return Bot(
         app=app,
         cases=cases,
         people=people,
         sweeper=sweeper,
-        sweeping=SweeperThread(sweeper, clock),
-        connection=Connection(app, app_token, settings.slack_api_url),
+        sweeping=SweeperThread(sweeper, clock, metrics.caught_up),
+        connection=connection,
+        web=WebServer(application(readiness, metrics.registry, connection), settings.host, settings.port),
         executors=(callbacks, workers, sweepers),
     )
 

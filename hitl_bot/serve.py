@@ -11,7 +11,7 @@ import structlog
 
 from hitl_bot.bootstrap import bootstrap
 from hitl_bot.logs import set_up_logs
-from hitl_bot.settings import read_settings
+from hitl_bot.settings import Mode, mode_of, read_settings
 
 _IN_FLIGHT = 8.0  # seconds; Kubernetes is asked for more before it kills
 
@@ -19,9 +19,21 @@ log = structlog.get_logger("hitl_bot")
 
 
 @click.command("serve")
-def command() -> None:
-    """Connect to Slack through Socket Mode, answer people, and finish what is open."""
+@click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in Mode]),
+    help="How Slack reaches the bot: the bot connects to it, or it calls the bot. Default: METAFLOW_HITL_MODE, "
+    "else http where there is a signing secret and no app-level token.",
+)
+def command(mode: str | None) -> None:
+    """Answer people in Slack, and finish what is open.
+
+    Health (/healthz, /readyz) and metrics (/metrics) are served at METAFLOW_HITL_HOST and _PORT, 127.0.0.1:3000 by
+    default; with --mode http also Slack's requests, at /slack/events.
+    """
     settings = read_settings()
+    if mode is not None:
+        settings = settings.model_copy(update={"mode": Mode(mode)})
     set_up_logs(settings.log_format, settings.log_level)
     stopping = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -29,7 +41,13 @@ def command() -> None:
     bot = bootstrap(settings)
     try:
         bot.start(stopping)
-        log.info("serving", store=bot.cases.ledger.store.url, slack=settings.slack_api_url)
+        log.info(
+            "serving",
+            mode=mode_of(settings).value,
+            address=bot.web.url,
+            store=bot.cases.ledger.store.url,
+            slack=settings.slack_api_url,
+        )
         stopping.wait()
         log.info("stopping")
     finally:

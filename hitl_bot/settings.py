@@ -22,6 +22,13 @@ class SettingsError(HitlError):
     """A setting is missing or can't be used. The message names the variable and how to set it."""
 
 
+class Mode(str, Enum):
+    """How Slack reaches the bot."""
+
+    SOCKET = "socket"
+    HTTP = "http"
+
+
 class LogFormat(str, Enum):
     """How a line of the log is written."""
 
@@ -49,6 +56,13 @@ class Settings(BaseSettings):
         ``xoxb-…``; without METAFLOW_HITL_SLACK_BOT_TOKEN, Slack's own name SLACK_BOT_TOKEN is read.
     slack_app_token : SecretStr, optional
         ``xapp-…``, for Socket Mode; likewise SLACK_APP_TOKEN.
+    slack_signing_secret : SecretStr, optional
+        What Slack signs its HTTP requests with; likewise SLACK_SIGNING_SECRET.
+    mode : Mode, optional
+        None leaves it to what is there: see ``mode_of``.
+    host, port
+        Where health and metrics are served, and in HTTP mode Slack's requests: 127.0.0.1 unless told, so that nobody
+        else is; in a container 0.0.0.0. Port 0 picks a free one.
     slack_channel : str, optional
         Where the bot posts a question that names no channel and could not be posted by the run: ``#name`` or an id.
     slack_api_url : str
@@ -70,6 +84,10 @@ class Settings(BaseSettings):
     root: str | None = Field(default=None, validation_alias=f"{PREFIX}ROOT")
     slack_bot_token: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}SLACK_BOT_TOKEN")
     slack_app_token: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}SLACK_APP_TOKEN")
+    slack_signing_secret: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}SLACK_SIGNING_SECRET")
+    mode: Mode | None = Field(default=None, validation_alias=f"{PREFIX}MODE")
+    host: str = Field(default="127.0.0.1", validation_alias=f"{PREFIX}HOST")
+    port: int = Field(default=3000, ge=0, le=65_535, validation_alias=f"{PREFIX}PORT")
     slack_channel: str | None = Field(default=None, validation_alias=f"{PREFIX}SLACK_CHANNEL")
     slack_api_url: str = Field(default="https://slack.com/api/", validation_alias=f"{PREFIX}SLACK_API_URL")
     log_format: LogFormat = Field(default=LogFormat.CONSOLE, validation_alias=f"{PREFIX}LOG_FORMAT")
@@ -85,6 +103,13 @@ class Settings(BaseSettings):
     def _is_app_token(cls, token: SecretStr | None) -> SecretStr | None:
         return _beginning(token, _APP_TOKEN, "the app-level token", "Basic Information")
 
+    @field_validator("slack_signing_secret")
+    @classmethod
+    def _is_no_token(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and secret.get_secret_value().startswith(("xox", "xapp-")):
+            raise ValueError("it takes the signing secret, which Slack shows under Basic Information, and no token")
+        return secret
+
     @field_validator("slack_api_url")
     @classmethod
     def _is_address(cls, url: str) -> str:
@@ -92,7 +117,7 @@ class Settings(BaseSettings):
             raise ValueError("it takes an address such as https://slack.com/api/")
         return url.rstrip("/") + "/"
 
-    @field_validator("log_format", "log_level", mode="before")
+    @field_validator("log_format", "log_level", "mode", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -146,7 +171,7 @@ class SlackNames(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        names = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN")
+        names = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET")
         return {f"{PREFIX}{name}": os.environ[name] for name in names if os.environ.get(name)}
 
 
@@ -163,6 +188,14 @@ def read_settings() -> Settings:
     except ValidationError as error:
         lines = [f"{_variable(str(one['loc'][0]))}: {_reason(one)}" for one in error.errors(include_url=False)]
         raise SettingsError("\n".join(lines)) from None
+
+
+def mode_of(settings: Settings) -> Mode:
+    """Return the mode that is set; else HTTP where there is a signing secret and no app-level token."""
+    if settings.mode is not None:
+        return settings.mode
+    only_secret = settings.slack_signing_secret is not None and settings.slack_app_token is None
+    return Mode.HTTP if only_secret else Mode.SOCKET
 
 
 def needed(settings: Settings, field: str) -> str:
@@ -184,7 +217,8 @@ _HOW = {
     "slack_bot_token": "Set it to the bot token (xoxb-…) that Slack shows under OAuth & Permissions of the app; "
     "`hitl-bot manifest` prints what to create the app from.",
     "slack_app_token": "Set it to an app-level token (xapp-…) with the scope connections:write; "
-    "Slack makes one under Basic Information of the app.",
+    "Slack makes one under Basic Information of the app. (Only METAFLOW_HITL_MODE=http does without.)",
+    "slack_signing_secret": "Set it to the signing secret that Slack shows under Basic Information of the app.",
     "slack_channel": "Set it to the channel for questions that name none: #name or an id.",
 }
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from http.client import HTTPException
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
 from slack_bolt import Respond
 from slack_sdk import WebClient
-from slack_sdk.errors import SlackClientError
+from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.webhook import WebhookClient, WebhookResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slack_sdk.web import SlackResponse
 
 TIMEOUT = 8  # seconds for one call: within the 10 in which a stopping bot has to be gone
 SLACK_FAILED = (SlackClientError, OSError, HTTPException)
@@ -21,11 +26,45 @@ class _HasProxy(Protocol):
     proxy: str | None
 
 
-def slack_client(token: str, api_url: str) -> WebClient:
-    """Build a client without retries of its own: a message that is posted again after a lost answer is there twice."""
-    client = WebClient(token=token, base_url=api_url, timeout=TIMEOUT, retry_handlers=[])
+def slack_client(token: str, api_url: str, *, failed: Callable[[str, str], None] | None = None) -> WebClient:
+    """Build a client without retries of its own: a message that is posted again after a lost answer is there twice.
+
+    Parameters
+    ----------
+    token, api_url : str
+        Of the bot, and of Slack's Web API.
+    failed : Callable[[str, str], None], optional
+        Told the method and the kind of each call that failed: Slack's error code, or what was raised.
+    """
+    client = _ToldClient(failed or _tell_nobody, token=token, base_url=api_url, timeout=TIMEOUT, retry_handlers=[])
     honour_no_proxy(client, api_url)
     return client
+
+
+class _ToldClient(WebClient):
+    """A client whose failures are told. What it raises, it still raises."""
+
+    def __init__(self, failed: Callable[[str, str], None], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._failed = failed
+
+    def api_call(self, api_method: str, **arguments: Any) -> SlackResponse:
+        """Call a method; every other method of the client ends here."""
+        try:
+            return super().api_call(api_method, **arguments)
+        except SLACK_FAILED as error:
+            self._failed(api_method, _kind(error))
+            raise
+
+
+def _tell_nobody(method: str, kind: str) -> None:
+    """Whoever asked is told by the exception."""
+
+
+def _kind(error: Exception) -> str:
+    if not isinstance(error, SlackApiError):
+        return type(error).__name__
+    return str(error.response.get("error") or f"http_{error.response.status_code}")
 
 
 def honour_no_proxy(client: _HasProxy, url: str) -> None:

@@ -10,6 +10,8 @@ import structlog
 from metaflow_extensions.hitl.approvals.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from metaflow_extensions.hitl.approvals.errors import HitlError
     from metaflow_extensions.hitl.approvals.ports import Clock
     from metaflow_extensions.hitl.approvals.record import Approval
@@ -44,11 +46,22 @@ class LogWitness:
 
 
 class SweeperThread:
-    """Lets a sweeper work until it is stopped. What it is at when it is told to stop is brought to an end."""
+    """Lets a sweeper work until it is stopped. What it is at when it is told to stop is brought to an end.
 
-    def __init__(self, sweeper: Sweeper, clock: Clock) -> None:
+    Parameters
+    ----------
+    sweeper : Sweeper
+        Does the work.
+    clock : Clock
+        The present.
+    caught_up : Callable[[], None]
+        Called whenever there is nothing more to do.
+    """
+
+    def __init__(self, sweeper: Sweeper, clock: Clock, caught_up: Callable[[], None]) -> None:
         self._sweeper = sweeper
         self._clock = clock
+        self._caught_up = caught_up
         self._stop = Event()
         self._thread = Thread(target=self._run, name="sweeper", daemon=True)
 
@@ -80,6 +93,7 @@ class SweeperThread:
         except Exception:  # a thread that died of one defect would leave every deadline to chance
             log.exception("the sweep broke")
             return _AFTER_TROUBLE
-        if next_at is None:
-            return TAIL_EVERY
-        return max(0.0, min(TAIL_EVERY, (next_at - self._clock()).total_seconds()))
+        pause = TAIL_EVERY if next_at is None else min(TAIL_EVERY, (next_at - self._clock()).total_seconds())
+        if pause > 0:
+            self._caught_up()
+        return max(0.0, pause)

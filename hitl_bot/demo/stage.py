@@ -95,6 +95,7 @@ def set_stage(flow: Path, folder: Path, port: int, say: Callable[[str], None]) -
                 slack_app_token=SecretStr(sandbox.app_token),
                 slack_channel=CHANNEL,
                 slack_api_url=sandbox.api_url,
+                port=0,
                 log_level=LogLevel.WARNING,
             )
         )

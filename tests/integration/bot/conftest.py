@@ -56,6 +56,7 @@ def settings(sandbox: Sandbox) -> Settings:
         slack_app_token=sandbox.app_token,
         slack_api_url=sandbox.api_url,
         slack_channel=CHANNEL,
+        port=0,
     )
 
 

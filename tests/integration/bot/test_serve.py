@@ -50,6 +50,7 @@ def variables(sandbox: Sandbox, folder: Path, **more: str) -> dict[str, str]:
         "METAFLOW_HITL_SLACK_API_URL": sandbox.api_url,
         "METAFLOW_HITL_SLACK_CHANNEL": CHANNEL,
         "METAFLOW_HITL_LOG_FORMAT": "json",
+        "METAFLOW_HITL_PORT": "0",
         **more,
     }
 
