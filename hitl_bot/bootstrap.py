@@ -17,6 +17,7 @@ from slack_bolt import App
 
 from hitl_bot import listeners
 from hitl_bot.connection import THREADS, Connection
+from hitl_bot.home import HomeTabs
 from hitl_bot.listeners.context import Parts, parts_adder
 from hitl_bot.metrics import CountedWitness, Metrics
 from hitl_bot.people import SlackPeople
@@ -158,11 +159,12 @@ def bootstrap(
     callbacks = ThreadPoolExecutor(THREADS, thread_name_prefix="listener")
     workers = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
     sweepers = ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="sweep")
+    homes = HomeTabs(cases, people, client, workers)
     with _environment_without(_NOT_FOR_BOLT):
         app = App(
             name="hitl-bot",
             client=client,
-            before_authorize=parts_adder(Parts(cases=cases, people=people, workers=workers), client),
+            before_authorize=parts_adder(Parts(cases=cases, people=people, workers=workers, homes=homes), client),
             token_verification_enabled=False,  # the first request does it; Slack may be away when the bot starts
             request_verification_enabled=False,  # RequestUrl does it before a request gets here
             raise_error_for_unhandled_request=True,  # so that the error listener can acknowledge it
@@ -178,6 +180,7 @@ def bootstrap(
     else:
         connection = Connection(app, key, settings.slack_api_url)
     readiness = Readiness({"slack": checks.slack(connection), "store": checks.store(store)})
+    sweeper.be_followed(homes)
     return Bot(
         app=app,
         cases=cases,

@@ -13,6 +13,7 @@ import click
 import yaml
 
 from hitl_bot.listeners.commands import COMMAND
+from hitl_bot.listeners.events import EVENTS
 from metaflow_extensions.hitl.messages import action_ids
 
 
@@ -52,7 +53,7 @@ SCOPES = (
     Scope(name="im:history", methods=("conversations.history",), why="as channels:history, in direct messages"),
 )
 # These take any bot token, or need no more than the interaction that they answer.
-WITHOUT_SCOPE = ("auth.test", "chat.getPermalink", "views.open", "views.update")
+WITHOUT_SCOPE = ("auth.test", "chat.getPermalink", "views.open", "views.publish", "views.update")
 # The app-level token's own scope; it is chosen when that token is made, not in the manifest.
 APP_TOKEN_SCOPE = "connections:write"  # noqa: S105 - a scope, no token
 
@@ -73,8 +74,9 @@ def app_manifest(request_url: str | None = None) -> dict[str, Any]:
         "should_escape": False,
     }
     interactivity: dict[str, Any] = {"is_enabled": True}
+    events: dict[str, Any] = {"bot_events": list(EVENTS)}
     if request_url is not None:
-        command["url"] = interactivity["request_url"] = request_url
+        events["request_url"] = command["url"] = interactivity["request_url"] = request_url
     return {
         "display_information": {
             "name": "HITL",
@@ -83,7 +85,7 @@ def app_manifest(request_url: str | None = None) -> dict[str, Any]:
         },
         "features": {
             "app_home": {
-                "home_tab_enabled": False,
+                "home_tab_enabled": True,
                 "messages_tab_enabled": True,
                 "messages_tab_read_only_enabled": True,
             },
@@ -100,6 +102,7 @@ def app_manifest(request_url: str | None = None) -> dict[str, Any]:
         },
         "oauth_config": {"scopes": {"bot": [scope.name for scope in SCOPES]}},
         "settings": {
+            "event_subscriptions": events,
             "interactivity": interactivity,
             "org_deploy_enabled": False,
             "socket_mode_enabled": request_url is None,

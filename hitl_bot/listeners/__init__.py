@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hitl_bot.listeners import actions, commands, errors, shortcuts, views
+from hitl_bot.listeners import actions, commands, errors, events, shortcuts, views
 
 if TYPE_CHECKING:
     from slack_bolt import App
@@ -19,4 +19,5 @@ def register(app: App) -> None:
     views.register(app)
     commands.register(app)
     shortcuts.register(app)
+    events.register(app)
     errors.register(app)

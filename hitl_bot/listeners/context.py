@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from slack_bolt import BoltContext, BoltResponse
     from slack_sdk import WebClient
 
+    from hitl_bot.home import HomeTabs
     from hitl_bot.people import SlackPeople
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
@@ -32,11 +33,14 @@ class Parts:
         Who a Slack user is.
     workers : Executor
         Where work goes that may take longer than Slack waits.
+    homes : HomeTabs
+        Everybody's Home tab.
     """
 
     cases: UseCases
     people: SlackPeople
     workers: Executor
+    homes: HomeTabs
 
 
 class StandingAck(Ack):

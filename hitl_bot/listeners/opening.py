@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import TimeoutError as NotYet
 from typing import TYPE_CHECKING, TypeVar
 
+from hitl_bot.listeners.payloads import is_home
+from hitl_bot.slack_client import SLACK_FAILED
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.messages import views
 
@@ -29,7 +31,8 @@ class Opening:
     Usually a record is read within a few hundredths of a second, and the view opens whole. A loading view every time
     would cost each person a flicker and a second call.
 
-    A refusal inside the ``with`` is shown in the view if one is open, and raised if none is.
+    A refusal inside the ``with`` is shown in the view if one is open, or if the button stands in the Home tab, where
+    Slack offers no other way to answer; and raised otherwise.
 
     Parameters
     ----------
@@ -48,6 +51,7 @@ class Opening:
         self._trigger_id = str(body["trigger_id"])
         self._title = title
         self._workers = workers
+        self._from_home = is_home(body)
         self._view_id: str | None = None
 
     @property
@@ -75,7 +79,12 @@ class Opening:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
-        if self.is_open and isinstance(error, HitlError):
+        if not isinstance(error, HitlError) or not (self.is_open or self._from_home):
+            return False
+        try:
             self.show(views.refused_view(error))
-            return True
-        return False
+        except SLACK_FAILED:
+            if self.is_open:
+                raise
+            return False  # the trigger has expired meanwhile
+        return True

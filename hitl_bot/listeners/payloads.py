@@ -25,6 +25,11 @@ def user_of(body: Json) -> str:
     return str(user.get("id", "")) if isinstance(user, dict) else str(user)
 
 
+def is_home(body: Json) -> bool:
+    """Whether a button of the Home tab was clicked."""
+    return (body.get("view") or {}).get("type") == "home"
+
+
 def place_of(body: Json) -> Place | None:
     """Return the message in a channel whose button was clicked; None in a view, and for what one person alone sees."""
     container = body.get("container") or {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hitl_bot.listeners.actions.approve import approve
+from hitl_bot.listeners.actions.choose_flow import choose_flow
 from hitl_bot.listeners.actions.details import details
 from hitl_bot.listeners.actions.follow_link import follow_link
 from hitl_bot.listeners.actions.reject import reject
@@ -23,3 +24,4 @@ def register(app: App) -> None:
     app.action(action_ids.OPEN)(follow_link)
     app.action(action_ids.PREVIOUS_PAGE)(turn_page)
     app.action(action_ids.NEXT_PAGE)(turn_page)
+    app.action(action_ids.HOME_FLOW)(choose_flow)

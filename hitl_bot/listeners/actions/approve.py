@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hitl_bot.listeners.asked import asked, refresh_if_stale
 from hitl_bot.listeners.forms import approve_form
 from hitl_bot.listeners.opening import Opening
-from hitl_bot.listeners.payloads import place_of, user_of
+from hitl_bot.listeners.payloads import is_home, place_of, user_of
 from metaflow_extensions.hitl.approvals.record import Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError
 from metaflow_extensions.hitl.approvals.use_cases import Answer
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from slack_bolt import Ack, Respond
     from slack_sdk import WebClient
 
+    from hitl_bot.home import HomeTabs
     from hitl_bot.listeners.payloads import Json
     from hitl_bot.people import SlackPeople
     from metaflow_extensions.hitl.approvals.ledger import Entry
@@ -37,6 +38,7 @@ def approve(
     cases: UseCases,
     people: SlackPeople,
     workers: Executor,
+    homes: HomeTabs,
 ) -> None:
     """Open the form where the step asks for input; decide otherwise, since Slack has asked "are you sure" before."""
     ack()
@@ -61,6 +63,8 @@ def approve(
             raise
         if opening.is_open:
             opening.show(views.closed_view(outcome.approval, now=cases.clock()))
+        elif is_home(body):
+            homes.refresh(user_of(body))
         elif known_before is not None or outcome.pending or place_of(body) is None:
             # What just went well is said by the question's own message, unless the button stood on a list.
             respond(**answers.done(outcome))

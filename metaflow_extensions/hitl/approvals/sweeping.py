@@ -123,6 +123,18 @@ class Witness(Protocol):
         ...
 
 
+class Follower(Protocol):
+    """Told of every change, in the sweeper's own thread: it may note what it will do, and leave the doing to others."""
+
+    def changed(self, entry: Entry) -> None:
+        """A version was written that is the newest of its approval. The same may be told again."""
+        ...
+
+    def tick(self) -> None:
+        """The sweeper has done everything that was due."""
+        ...
+
+
 class Each(Protocol):
     """The built-in ``map``, or a thread pool's: applies a function to everything, in order."""
 
@@ -171,6 +183,7 @@ class Sweeper:
         self._reading: Iterator[tuple[str, Entry | RecordError]] | None = None  # a full read under way
         self._unwritten: set[str] = set()  # open without a record, at the full read before this one
         self._found_unwritten: set[str] = set()
+        self._followers: tuple[Follower, ...] = ()
         self._unusable: set[str] = set()  # reported: once is enough
 
     def tick(self) -> datetime | None:
@@ -190,7 +203,19 @@ class Sweeper:
         self.read_all()
         self.follow()
         self.catch_up()
+        for follower in self._followers:
+            follower.tick()
         return self._clock() if self._reading is not None else self._next_at()
+
+    def be_followed(self, *followers: Follower) -> None:
+        """Tell them of every change from now on."""
+        self._followers += followers
+
+    def _tell(self, follower: Follower, entry: Entry) -> None:
+        try:
+            follower.changed(entry)
+        except HitlError as error:
+            self._witness.failed(entry.approval.id, error)
 
     # Three ways to learn of an approval.
 
@@ -250,6 +275,8 @@ class Sweeper:
                 self._report_unusable(changes[0].approval_id, entry)
             elif entry is not None:
                 self._learn(entry.approval)
+                for follower in self._followers:
+                    self._tell(follower, entry)
             # Only now: a store that failed half-way must not leave anything out.
             self._handled.update((change.key, None) for change in changes)
             self._newest = max(self._newest or now, *(change.at for change in changes))

@@ -9,6 +9,7 @@ OPEN = "hitl_open"  # a link to the message: Slack follows it, and the click sti
 DETAILS = "hitl_details"  # the overflow menu; the value of an option is `<choice>:<approval id>`
 PREVIOUS_PAGE = "hitl_previous_page"  # of a list; the value is `<page>:<words behind /hitl>`
 NEXT_PAGE = "hitl_next_page"
+HOME_FLOW = "hitl_home_flow"  # the menu of the Home tab that chooses a flow
 
 # The entry of a message's own menu (callback_id of the shortcut in the app's manifest)
 WHY = "hitl_why"
@@ -21,6 +22,7 @@ COPY_COMMAND = "command"
 APPROVE_VIEW = "hitl_approve_view"
 REJECT_VIEW = "hitl_reject_view"
 NOTICE_VIEW = "hitl_notice_view"  # nothing to submit: loading, closed, details
+HOME_VIEW = "hitl_home_view"
 
 # Input of the reject view
 REASON_BLOCK = "hitl_reason"

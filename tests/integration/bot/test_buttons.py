@@ -177,8 +177,8 @@ def test_details_show_the_trail(ask: Ask, bob: Person) -> None:
     approval = ask()
     view = bob.open(bob.wait_for_message(CHANNEL, asks), "Details")
     assert str(approval.pathspec) in view.plain
-    assert "requested" in view.plain
-    assert "posted" in view.plain
+    assert "Asked by rita" in view.plain
+    assert "Posted with slack" in view.plain
 
 
 def test_the_command_can_be_copied(ask: Ask, bob: Person) -> None:

@@ -1,0 +1,205 @@
+"""Home tabs: who has one, what it shows, and keeping it up to date for those who may be looking at it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from heapq import nlargest
+from itertools import islice
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from hitl_bot.listeners.groups import groups_among
+from hitl_bot.slack_client import SLACK_FAILED
+from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable, RecordError
+from metaflow_extensions.hitl.approvals.record import Approval, Origin, State
+from metaflow_extensions.hitl.messages import home, lists
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from concurrent.futures import Executor
+    from datetime import datetime
+
+    from slack_sdk import WebClient
+
+    from hitl_bot.people import SlackPeople
+    from metaflow_extensions.hitl.approvals.ledger import Entry
+    from metaflow_extensions.hitl.approvals.record import Person
+    from metaflow_extensions.hitl.approvals.use_cases import UseCases
+
+_WATCHERS = 200  # people whose tab is kept up to date; those who opened it last
+_WATCHED_FOR = timedelta(hours=1)  # since they opened it: Slack does not tell when somebody looks away
+_SETTLE = timedelta(seconds=2)  # from a change to the update: one update shows many changes
+# views.publish is of tier 4, 100 calls a minute (docs.slack.dev/apis/web-api/rate-limits); some are left for openings.
+_PUBLISHED_A_MINUTE = 60
+_OPEN = 2_000  # approvals that are read for a tab: some two seconds on S3
+_DECIDED_FOR = timedelta(days=7)
+
+log = structlog.get_logger("hitl_bot.home")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Watcher:
+    opened_at: datetime
+    flow: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Snapshot:
+    waiting: list[Approval]  # the most urgent first
+    decided: list[Approval]  # the newest first
+
+
+class HomeTabs:
+    """Publishes Home tabs. Threads may share it.
+
+    Parameters
+    ----------
+    cases : UseCases
+        Its ledger is read.
+    people : SlackPeople
+        Who is in which group.
+    client : WebClient
+        views.publish takes no scope.
+    workers : Executor
+        Where tabs are brought up to date, so that the sweeper does not wait for Slack.
+    """
+
+    def __init__(self, cases: UseCases, people: SlackPeople, client: WebClient, workers: Executor) -> None:
+        self._cases = cases
+        self._people = people
+        self._client = client
+        self._workers = workers
+        self._watchers: OrderedDict[str, _Watcher] = OrderedDict()
+        self._stale: OrderedDict[str, datetime] = OrderedDict()  # since when, by user
+        self._published: deque[datetime] = deque(maxlen=_PUBLISHED_A_MINUTE)
+        self._lock = Lock()
+        self._busy = False
+
+    # What people do.
+
+    def open(self, user_id: str) -> None:
+        """Publish the tab of somebody who opens it, and keep it up to date for an hour."""
+        with self._lock:
+            watcher = self._watchers.pop(user_id, None)
+            now = self._cases.clock()
+            self._watchers[user_id] = replace(watcher, opened_at=now) if watcher else _Watcher(opened_at=now)
+            if len(self._watchers) > _WATCHERS:
+                self._stale.pop(self._watchers.popitem(last=False)[0], None)
+        self._publish([user_id])
+
+    def choose(self, user_id: str, flow: str | None) -> None:
+        """Show one flow, or all with None."""
+        with self._lock:
+            self._watchers[user_id] = _Watcher(opened_at=self._cases.clock(), flow=flow)
+        self._publish([user_id])
+
+    def refresh(self, user_id: str) -> None:
+        """Publish the tab of somebody who has just used a button on it."""
+        self._publish([user_id])
+
+    # What the sweeper sees.
+
+    def changed(self, _entry: Entry) -> None:
+        """Note that what the tabs show may be old."""
+        with self._lock:
+            now = self._cases.clock()
+            for user_id, watcher in list(self._watchers.items()):
+                if now - watcher.opened_at > _WATCHED_FOR:
+                    del self._watchers[user_id]
+                    self._stale.pop(user_id, None)
+                else:
+                    self._stale.setdefault(user_id, now)
+
+    def tick(self) -> None:
+        """Bring up to date what has been old for two seconds, as far as Slack's pace allows."""
+        with self._lock:
+            now = self._cases.clock()
+            lately = sum(now - at < timedelta(minutes=1) for at in self._published)
+            due = [user_id for user_id, since in self._stale.items() if now - since >= _SETTLE]
+            due = due[: _PUBLISHED_A_MINUTE - lately]
+            if not due or self._busy:
+                return
+            self._busy = True
+            for user_id in due:
+                del self._stale[user_id]
+        self._workers.submit(self._publish_all, due)
+
+    def _publish_all(self, user_ids: list[str]) -> None:
+        try:
+            self._publish(user_ids)
+        except Exception:
+            log.exception("the Home tabs broke")
+        finally:
+            with self._lock:
+                self._busy = False
+
+    # What they show.
+
+    def _publish(self, user_ids: list[str]) -> None:
+        now = self._cases.clock()
+        try:
+            snapshot = self._snapshot(now)
+        except HitlError as error:
+            for user_id in user_ids:
+                self._send(user_id, home.broken_home(error), now)
+            return
+        for user_id in user_ids:
+            self._send(user_id, home.home_view(self._inbox(user_id, snapshot), now=now), now)
+
+    def _send(self, user_id: str, view: dict[str, Any], now: datetime) -> None:
+        with self._lock:
+            self._published.append(now)
+        try:
+            self._client.views_publish(user_id=user_id, view=view)
+        except SLACK_FAILED as error:
+            log.warning("a Home tab was not published", user=user_id, why=repr(error))
+
+    def _snapshot(self, now: datetime) -> _Snapshot:
+        ledger = self._cases.ledger
+        open_ones = _readable(ledger.read_many(islice(ledger.open_ids(), _OPEN)))
+        newest = nlargest(_OPEN // 10, ledger.decided_since(now - _DECIDED_FOR))
+        decided = _readable(ledger.read_many(approval_id for _, approval_id in newest))
+        return _Snapshot(
+            waiting=sorted((one for one in open_ones if one.state is State.PENDING), key=lists.urgency),
+            decided=[one for one in decided if one.decision is not None],
+        )
+
+    def _inbox(self, user_id: str, snapshot: _Snapshot) -> home.Inbox:
+        with self._lock:
+            watcher = self._watchers.get(user_id)
+        flow = watcher.flow if watcher else None
+        waiting = [one for one in snapshot.waiting if flow in (None, one.pathspec.flow)]
+        groups = groups_among(self._people, user_id, waiting)
+        try:
+            person: Person | None = self._people.person(user_id)
+        except PeopleUnavailable:
+            person = None
+        return home.Inbox(
+            waiting=[one for one in waiting if lists.is_asked(one, user_id, groups)],
+            asked=[one for one in waiting if person is not None and is_requester(one, person)],
+            decided=[one for one in snapshot.decided if flow in (None, one.pathspec.flow)],
+            flows=sorted({one.pathspec.flow for one in (*snapshot.waiting, *snapshot.decided)}),
+            flow=flow,
+        )
+
+
+def is_requester(approval: Approval, person: Person) -> bool:
+    """Whether this person of Slack asked, as far as names tell: by id, by email address, or by its first part.
+
+    Good enough to find one's own questions, and no proof of anything.
+    """
+    requester = approval.requester
+    if requester.origin is Origin.SLACK:
+        return requester.id == person.id
+    email = (person.email or "").lower()
+    if requester.email and requester.email.lower() == email:
+        return True
+    return requester.name.lower() in {email, email.partition("@")[0], person.name.lower()} - {""}
+
+
+def _readable(found: Iterable[Entry | RecordError]) -> list[Approval]:
+    return [entry.approval for entry in found if not isinstance(entry, RecordError)]

@@ -1,0 +1,169 @@
+"""The Home tab: what waits for a person, what they asked, what was decided."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hitl_bot.home import is_requester
+from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
+from metaflow_extensions.hitl.approvals.record import Origin, State
+from metaflow_extensions.hitl.approvals.record import Person as Somebody
+from tests.fixtures.approvals import ALICE, BOB, NOW, REQUESTER, HandClock, approval, gate, pathspec, question
+from tests.integration.bot.conftest import SCHEMA, Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hitl_bot.bootstrap import Bot
+    from hitl_bot.sandbox.control import Control
+    from hitl_bot.sandbox.driver import Person, View
+    from metaflow_extensions.hitl.approvals.ledger import Ledger
+
+
+def home_of(person: Person, wanted: Callable[[View], bool]) -> View:
+    """Wait until somebody's Home tab, which is open, shows what is wanted."""
+
+    def look() -> View | None:
+        home = person.home_now()
+        return home if home is not None and wanted(home) else None
+
+    found: View = person.control.wait_until(look, 10, "the Home tab")
+    return found
+
+
+def test_it_shows_what_waits_for_whom(ask: Ask, bot: Bot, bob: Person, alice: Person) -> None:
+    """Whoever is asked finds it, most urgent first; who is not asked does not; who asked finds it as their own."""
+    urgent, later = ask("1", timeout=600, approvers=("@ml-leads",)), ask("2", approvers=("U0BOB",))
+    mine = bot.cases.ask(pathspec(task="3"), question(approvers=("U0CAROL",)), gate(), ALICE).approval
+    shown = bob.home()
+    assert "2 wait for you" in shown.plain
+    assert shown.plain.index(urgent.id) < shown.plain.index(later.id)
+    assert mine.id not in shown.plain
+    of_alice = alice.home()
+    assert "Nothing waits for you" in of_alice.plain
+    assert of_alice.plain.index("You asked") < of_alice.plain.index(mine.id)
+
+
+def test_a_button_decides_there(ask: Ask, bob: Person, ledger: Ledger) -> None:
+    """Approve on the Home tab approves, and the tab then shows it as decided."""
+    asked = ask()
+    bob.click(bob.home(), "Approve", confirm="Approve")
+    shown = home_of(bob, lambda home: "Decided lately" in home.plain)
+    assert "Approved by bob" in shown.plain.replace("*", "")
+    assert "Nothing waits for you" in shown.plain
+    assert ledger.read(asked.id).approval.state is State.APPROVED
+
+
+def test_forms_open_from_there(ask: Ask, bob: Person, ledger: Ledger) -> None:
+    """Where input or a reason is asked, the same forms open as on the message."""
+    first, second = ask("1", schema=SCHEMA), ask("2")
+    home = bob.home()
+    bob.open(home, "Approve…").fill({"Deploy target": "moon", "Replicas": 1}).submit()
+    assert ledger.read(first.id).approval.state is State.APPROVED
+    bob.open(bob.home(), "Reject…").fill({"Reason": "no"}).submit()
+    assert ledger.read(second.id).approval.state is State.REJECTED
+
+
+def test_a_refusal_is_shown_there(ask: Ask, bob: Person, clock: HandClock, ledger: Ledger) -> None:
+    """Slack gives a Home tab no way to answer but a view: the refusal stands in one."""
+    asked = ask(timeout=60)
+    home = bob.home()
+    clock.forward(61)
+    view = bob.click(home, "Approve", confirm="Approve")
+    assert view is not None
+    assert f"{asked.id} closed at" in view.plain
+    assert ledger.read(asked.id).approval.state is State.PENDING
+
+
+def test_it_follows_what_changes(ask: Ask, bot: Bot, bob: Person, carol: Person, clock: HandClock) -> None:
+    """Who has it open sees what is asked and decided elsewhere, two seconds later."""
+    bob.home()
+    bot.sweeper.tick()
+    asked = ask()
+    bot.sweeper.tick()
+    clock.forward(2)
+    bot.sweeper.tick()
+    home_of(bob, lambda home: asked.id in home.plain and "1 waits for you" in home.plain)
+    carol.command(f"/hitl approve {asked.id}")
+    bot.sweeper.tick()
+    clock.forward(2)
+    bot.sweeper.tick()
+    home_of(bob, lambda home: "Approved by carol" in home.plain.replace("*", ""))
+
+
+def test_many_changes_are_one_update(
+    ask: Ask, bot: Bot, bob: Person, carol: Person, clock: HandClock, control: Control
+) -> None:
+    """A burst of questions updates an open tab once, and a tab that nobody opened never."""
+    bob.home()
+    bot.sweeper.tick()
+    for task in range(12):
+        bot.cases.ask(pathspec(task=f"{task}"), question(), gate(), REQUESTER)
+        bot.sweeper.tick()
+    clock.forward(2)
+    bot.sweeper.tick()
+    home_of(bob, lambda home: "12 wait for you" in home.plain)
+    bot.sweeper.tick()
+    assert len(control.calls("views.publish")) == 2
+    assert carol.home_now() is None
+
+
+def test_an_hour_later_nobody_looks(ask: Ask, bot: Bot, bob: Person, clock: HandClock, control: Control) -> None:
+    """A tab that was opened more than an hour ago is not kept up to date: opening it again is."""
+    bob.home()
+    bot.sweeper.tick()
+    clock.forward(3_601)
+    asked = ask()
+    for _ in range(3):
+        bot.sweeper.tick()
+        clock.forward(2)
+    assert len(control.calls("views.publish")) == 1
+    assert asked.id in bob.home().plain
+
+
+def test_it_can_be_narrowed_to_a_flow(ask: Ask, bot: Bot, bob: Person) -> None:
+    """The menu names the flows; one of them chosen, only its approvals are left, and All flows brings back the rest."""
+    first = ask()
+    other = bot.cases.ask(pathspec(flow="OtherFlow"), question(), gate(), REQUESTER).approval
+    shown = bob.home()
+    assert first.id in shown.plain
+    assert other.id in shown.plain
+    element, entry = shown.element("OtherFlow")
+    bob.choose(shown, element, entry)
+    home_of(bob, lambda home: other.id in home.plain and first.id not in home.plain)
+    narrowed = bob.home()
+    assert first.id not in narrowed.plain
+    element, entry = narrowed.element("All flows")
+    bob.choose(narrowed, element, entry)
+    home_of(bob, lambda home: first.id in home.plain)
+
+
+def test_without_its_store(ask: Ask, bob: Person, interventions: list[object]) -> None:
+    """If the records can't be read the tab says so, instead of showing an old one."""
+    ask()
+
+    def away(request: str, key: str) -> None:
+        raise StoreUnavailable("The bucket does not answer.")
+
+    interventions.append(away)
+    assert "The bucket does not answer." in bob.home().plain
+
+
+@pytest.mark.parametrize(
+    ("requester", "is_bob"),
+    [
+        (BOB, True),
+        (ALICE, False),
+        (Somebody(id="bob", name="bob", origin=Origin.LOCAL), True),
+        (Somebody(id="b", name="b", origin=Origin.LOCAL, email="BOB@example.com"), True),
+        (Somebody(id="x", name="bob@example.com", origin=Origin.LOCAL), True),
+        (Somebody(id="bobby", name="bobby", origin=Origin.LOCAL), False),
+        (Somebody(id="U0BOB", name="x", origin=Origin.LOCAL), False),
+    ],
+)
+def test_whose_question_it_is(requester: Somebody, is_bob: bool) -> None:  # noqa: FBT001 - a fact of the table
+    """A requester is found by Slack's id, or by the name that their machine knows, whole."""
+    assert is_requester(replace(approval(at=NOW), requester=requester), BOB) is is_bob
