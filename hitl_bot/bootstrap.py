@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import secrets
 import socket
@@ -25,6 +26,7 @@ from hitl_bot.settings import Mode, Settings, mode_of, needed
 from hitl_bot.slack_client import slack_client
 from hitl_bot.sweeper import LogWitness, SweeperThread
 from hitl_bot.told_store import ToldStore
+from hitl_bot.troubles import Troubles, told
 from hitl_bot.web import checks
 from hitl_bot.web.readiness import Readiness
 from hitl_bot.web.request_url import RequestUrl
@@ -36,6 +38,7 @@ from metaflow_extensions.hitl.approvals.sweeping import Sweeper
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.inputs import validate
+from metaflow_extensions.hitl.notifiers.configured import configured
 from metaflow_extensions.hitl.notifiers.slack import NAME as SLACK
 from metaflow_extensions.hitl.notifiers.slack import SlackNotifier
 from metaflow_extensions.hitl.stores import open_store
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from slack_sdk import WebClient
 
     from metaflow_extensions.hitl.approvals.ports import Clock, Engine, Store
+    from metaflow_extensions.hitl.notifiers.pace import Pace
 
 _SWEEPERS = 8  # approvals that the sweeper works on at once
 # Bolt reads these by itself. The first two turn a bot with one token into an OAuth app that refuses every request
@@ -125,6 +129,7 @@ def bootstrap(
     engines: Mapping[EngineKind, Engine] | None = None,
     clock: Clock | None = None,
     client: WebClient | None = None,
+    pace: Pace | None = None,
 ) -> Bot:
     """Build every part once; a test hands in those that it wants to be others.
 
@@ -133,7 +138,7 @@ def bootstrap(
     settings : Settings
         ``root`` is needed without a store, the bot token always, and the app-level token or the signing secret as the
         mode has it.
-    store, engines, clock, client
+    store, engines, clock, client, pace
         In place of those that the settings describe.
 
     Raises
@@ -148,14 +153,19 @@ def bootstrap(
     store = ToldStore(store or _store(needed(settings, "root")), metrics.store_failed)
     client = client or slack_client(bot_token, settings.slack_api_url, failed=metrics.slack_failed)
     people = SlackPeople(client, clock)
+    slack = SlackNotifier(client, default_channel=settings.slack_channel, clock=clock, pace=pace)
+    others = configured(settings.for_notifiers(), clock=clock)
+    troubles = Troubles(clock)
     cases = UseCases(
         Ledger(store),
         engines=engines if engines is not None else {EngineKind.LOCAL: LocalEngine()},
-        notifiers={SLACK: SlackNotifier(client, default_channel=settings.slack_channel, clock=clock)},
+        notifiers=told({SLACK: slack, **others}, troubles),
         people=people,
         check_input=validate,
         clock=clock,
     )
+    sweeping_cases = copy.copy(cases)
+    sweeping_cases.notifiers = told({SLACK: slack.for_bulk(), **others}, troubles)
     callbacks = ThreadPoolExecutor(THREADS, thread_name_prefix="listener")
     workers = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
     sweepers = ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="sweep")
@@ -173,7 +183,7 @@ def bootstrap(
     listeners.register(app)
     name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     witness = CountedWitness(LogWitness(), metrics)
-    sweeper = Sweeper(cases, witness, name=name, each=sweepers.map)
+    sweeper = Sweeper(sweeping_cases, witness, name=name, each=sweepers.map)
     connection: Connection | RequestUrl
     if mode_of(settings) is Mode.HTTP:
         connection = RequestUrl(app, Signatures(key, clock), refused=metrics.refused, threads=THREADS)

@@ -67,6 +67,8 @@ class Settings(BaseSettings):
         Where the bot posts a question that names no channel and could not be posted by the run: ``#name`` or an id.
     slack_api_url : str
         Slack's Web API, with or without a slash at the end.
+    slack_webhook, smtp_host, smtp_port, smtp_user, smtp_password, smtp_from, email_to, apprise_urls : optional
+        Further ways to ask, as ``for_notifiers`` hands them on. They are checked when they are used first.
     log_format : LogFormat
         For a person or for a machine.
     log_level : LogLevel
@@ -90,6 +92,14 @@ class Settings(BaseSettings):
     port: int = Field(default=3000, ge=0, le=65_535, validation_alias=f"{PREFIX}PORT")
     slack_channel: str | None = Field(default=None, validation_alias=f"{PREFIX}SLACK_CHANNEL")
     slack_api_url: str = Field(default="https://slack.com/api/", validation_alias=f"{PREFIX}SLACK_API_URL")
+    slack_webhook: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}SLACK_WEBHOOK")
+    smtp_host: str | None = Field(default=None, validation_alias=f"{PREFIX}SMTP_HOST")
+    smtp_port: int | None = Field(default=None, ge=1, le=65_535, validation_alias=f"{PREFIX}SMTP_PORT")
+    smtp_user: str | None = Field(default=None, validation_alias=f"{PREFIX}SMTP_USER")
+    smtp_password: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}SMTP_PASSWORD")
+    smtp_from: str | None = Field(default=None, validation_alias=f"{PREFIX}SMTP_FROM")
+    email_to: str | None = Field(default=None, validation_alias=f"{PREFIX}EMAIL_TO")
+    apprise_urls: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}APPRISE_URLS")
     log_format: LogFormat = Field(default=LogFormat.CONSOLE, validation_alias=f"{PREFIX}LOG_FORMAT")
     log_level: LogLevel = Field(default=LogLevel.INFO, validation_alias=f"{PREFIX}LOG_LEVEL")
 
@@ -122,6 +132,17 @@ class Settings(BaseSettings):
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
+    def for_notifiers(self) -> dict[str, str]:
+        """Return all ``METAFLOW_HITL_*`` that are set, by whole names: other packages' notifiers have their own."""
+        settings = {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and value}
+        settings = {**{name: str(value) for name, value in _read_metaflow_config().items()}, **settings}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if value is not None:
+                text = value.get_secret_value() if isinstance(value, SecretStr) else value
+                settings[str(field.validation_alias)] = str(text.value if isinstance(text, Enum) else text)
+        return settings
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -146,21 +167,7 @@ class MetaflowConfig(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        path = _metaflow_config()
-        try:
-            config = json.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise SettingsError(
-                f"Metaflow's configuration {path} can't be read: {error}. Mend it or move it."
-            ) from error
-        if not isinstance(config, dict):
-            raise SettingsError(f"Metaflow's configuration {path} holds no JSON object. Mend it.")
-        found = {name: value for name, value in config.items() if name.startswith(PREFIX) and value not in (None, "")}
-        if f"{PREFIX}ROOT" not in found and (datastore := config.get("METAFLOW_DATASTORE_SYSROOT_S3")):
-            found[f"{PREFIX}ROOT"] = f"{str(datastore).rstrip('/')}/hitl"  # where flows put it by default
-        return found
+        return _read_metaflow_config()
 
 
 class SlackNames(PydanticBaseSettingsSource):
@@ -242,3 +249,19 @@ def _metaflow_config() -> Path:
     home = Path(os.environ.get("METAFLOW_HOME", "~/.metaflowconfig")).expanduser()
     profile = os.environ.get("METAFLOW_PROFILE")
     return home / (f"config_{profile}.json" if profile else "config.json")
+
+
+def _read_metaflow_config() -> dict[str, Any]:
+    path = _metaflow_config()
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"Metaflow's configuration {path} can't be read: {error}. Mend it or move it.") from error
+    if not isinstance(config, dict):
+        raise SettingsError(f"Metaflow's configuration {path} holds no JSON object. Mend it.")
+    found = {name: value for name, value in config.items() if name.startswith(PREFIX) and value not in (None, "")}
+    if f"{PREFIX}ROOT" not in found and (datastore := config.get("METAFLOW_DATASTORE_SYSROOT_S3")):
+        found[f"{PREFIX}ROOT"] = f"{str(datastore).rstrip('/')}/hitl"  # where flows put it by default
+    return found

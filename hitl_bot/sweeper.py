@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from metaflow_extensions.hitl.approvals.errors import StoreError
+from metaflow_extensions.hitl.approvals.errors import NotifierError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +37,10 @@ class LogWitness:
         log.info("swept", act=act.value, approval_id=approval.id, state=approval.state.value)
 
     def failed(self, approval_id: str, error: HitlError) -> None:
-        """Log what could not be done, in the words a person would get."""
-        log.warning("not swept", approval_id=approval_id, kind=type(error).__name__, why=str(error))
+        """Log what could not be done, in the words a person would get; what is told elsewhere, only for the curious."""
+        # A notifier's trouble is the same for hundreds of approvals: ``troubles`` tells it once.
+        write = log.debug if isinstance(error, NotifierError) else log.warning
+        write("not swept", approval_id=approval_id, kind=type(error).__name__, why=str(error))
 
     def broke(self, approval_id: str, error: Exception) -> None:
         """Log a defect with its traceback."""

@@ -20,11 +20,13 @@ from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
     NewerFormat,
     NoSuchApproval,
+    NotifierBusy,
     OtherPathspec,
     RecordError,
     StoreError,
 )
 from metaflow_extensions.hitl.approvals.ledger import change_key, retention_start
+from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, unposted
 
 if TYPE_CHECKING:
@@ -148,6 +150,8 @@ class _Tended:
     approval_id: str
     coming: datetime | None = None
     again: bool = False
+    busy: float | None = None  # all that hinders is that others are before it, for so many seconds
+    deadline: datetime | None = None  # that decides, whatever else is under way
 
 
 class Sweeper:
@@ -177,6 +181,7 @@ class Sweeper:
         self._timed: list[tuple[datetime, str]] = []  # a heap; what _next does not confirm is passed over
         self._next: dict[str, datetime] = {}
         self._pauses: dict[str, timedelta] = {}  # of approvals whose last attempt failed
+        self._turns: dict[str, datetime] = {}  # when those can be posted that a notifier was too busy for
         self._handled: OrderedDict[str, None] = OrderedDict()  # markers of the tail
         self._newest: datetime | None = None  # in the tail
         self._read_all_at: datetime | None = None
@@ -307,8 +312,13 @@ class Sweeper:
         if approval.id in self._pauses:
             return  # one that failed keeps its own pace; it may even be settled, and not off the list
         coming = self._plan(approval)
+        turn = self._turns.get(approval.id)
+        if coming is None or coming.act is not Act.POST:
+            self._turns.pop(approval.id, None)
         if coming is None or coming.act is Act.FINISH:
             self._next.pop(approval.id, None)
+        elif coming.act is Act.POST and turn is not None:
+            self._schedule(approval.id, _earliest(turn, _deadline(approval)))
         else:
             self._schedule(approval.id, coming.at)
 
@@ -326,15 +336,22 @@ class Sweeper:
         return self._timed[0][0] if self._timed else None
 
     def _note(self, tended: _Tended) -> None:
+        now = self._clock()
+        if tended.busy is not None:
+            self._pauses.pop(tended.approval_id, None)
+            self._turns[tended.approval_id] = turn = now + timedelta(seconds=tended.busy)
+            self._schedule(tended.approval_id, _earliest(turn, tended.deadline))
+            return
+        self._turns.pop(tended.approval_id, None)
         if tended.again:
             pause = self._pauses.get(tended.approval_id)
             self._pauses[tended.approval_id] = pause = min(pause * 2, RETRY_LAST) if pause else RETRY_FIRST
-            self._schedule(tended.approval_id, self._clock() + pause)
+            self._schedule(tended.approval_id, _earliest(now + pause, tended.deadline))
             return
         self._pauses.pop(tended.approval_id, None)
         if tended.coming is not None:
             # What is due although it was just done (a notifier that leaves nothing to update) must not spin.
-            self._schedule(tended.approval_id, max(tended.coming, self._clock() + _PACE))
+            self._schedule(tended.approval_id, max(tended.coming, now + _PACE))
 
     # One approval. These run in the threads of `each`, and keep their hands off the agenda.
 
@@ -355,8 +372,13 @@ class Sweeper:
         for problem in outcome.pending:
             self._witness.failed(approval_id, problem)
         coming = None if outcome.approval.settlement is not None else self._plan(outcome.approval)
+        busy = [problem.seconds for problem in outcome.pending if isinstance(problem, NotifierBusy)]
         return _Tended(
-            approval_id=approval_id, coming=None if coming is None else coming.at, again=bool(outcome.pending)
+            approval_id=approval_id,
+            coming=None if coming is None else coming.at,
+            again=bool(outcome.pending),
+            busy=min(busy) if busy and len(busy) == len(outcome.pending) else None,
+            deadline=_deadline(outcome.approval),
         )
 
     def _act(self, entry: Entry) -> Outcome | None:
@@ -365,6 +387,9 @@ class Sweeper:
         coming = self._plan(approval)
         if coming is None or coming.at > now:
             return Outcome(approval=approval)
+        if coming.act is Act.POST and approval.is_due(now):
+            # What could not be posted until its deadline must not keep the deadline from deciding.
+            coming = Plan(act=Act.EXPIRE, at=now)
         if coming.act is Act.POST:
             # A message that is posted twice can't be taken back: of several sweepers, one posts.
             if not self._cases.ledger.claim(approval.id, "post", self._name, now=now, during=CLAIM_FOR):
@@ -405,3 +430,14 @@ class Sweeper:
         if approval_id not in self._unusable:
             self._unusable.add(approval_id)
             self._witness.failed(approval_id, error)
+
+
+def _deadline(approval: Approval) -> datetime | None:
+    """Return when an approval that is open is decided by its deadline, if it is."""
+    if approval.state is not State.PENDING or approval.deadline is None or not approval.is_due(approval.deadline):
+        return None
+    return approval.deadline
+
+
+def _earliest(moment: datetime, deadline: datetime | None) -> datetime:
+    return moment if deadline is None else min(moment, deadline)
