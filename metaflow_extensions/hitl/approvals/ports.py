@@ -107,12 +107,13 @@ class Notifier(Protocol):
         Returns
         -------
         Post, optional
-            Where it stands now, to be updated later. None where nothing is left to update, as in a terminal.
+            Where it stands now, to be updated later; without a ``ts`` if it can't be updated, as an email. None where
+            nothing stands for longer than the process lives, as in a terminal: whoever asks again has to post again.
 
         Raises
         ------
         NotifierUnavailable
-            It may be tried again.
+            It may be tried again. NotifierBusy says when.
         NotifierRefused
             It can't succeed before an operator mends what the message names.
         """

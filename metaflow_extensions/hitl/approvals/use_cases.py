@@ -230,7 +230,8 @@ class UseCases:
         for post in posts:
             notifier = self.notifiers.get(post.notifier)
             if notifier is None:
-                failed.append(NotifierUnavailable(f"The bot updates the message of {approval.id}."))
+                if post.ts is not None:  # without one nobody can update it, such as an email
+                    failed.append(NotifierUnavailable(f"The bot updates the message of {approval.id}."))
                 continue
             try:
                 notifier.update(approval, post)
