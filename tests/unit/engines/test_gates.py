@@ -1,0 +1,149 @@
+"""What a decision makes of a gate: the phase, and the words on the node. Where a gate stands: tests/cluster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout, Origin, Person, Where
+from metaflow_extensions.hitl.engines.gates import MESSAGE_LENGTH, NotThere, Over, Waiting, assess, ending, why_gone
+from metaflow_extensions.hitl.engines.nodes import Phase
+from tests.fixtures.approvals import ALICE, NOW, after, approval, approving, rejecting, texts
+
+LOCAL = Person(id="bob", name="bob", origin=Origin.LOCAL)
+DAY = 86_400
+
+
+def message(reason: str, who: str = "bob") -> str:
+    return ending(rules.decide(approval(), rejecting(replace(ALICE, name=who), reason=f"x{reason}"))).message
+
+
+@pytest.mark.parametrize(
+    ("decided", "phase", "words"),
+    [
+        (rules.decide(approval(), approving(ALICE)), Phase.SUCCEEDED, "approved by Alice Adams via Slack button"),
+        (
+            rules.decide(approval(), approving(LOCAL, where=Where.FLOW_CLI)),
+            Phase.SUCCEEDED,
+            "approved by bob via command line",
+        ),
+        (
+            rules.decide(approval(), rejecting(ALICE, where=Where.SLASH_COMMAND, reason="drift too high")),
+            Phase.FAILED,
+            "rejected by Alice Adams via Slack command: drift too high",
+        ),
+        (
+            rules.decide(approval(on_reject=OnReject.CONTINUE), rejecting(ALICE, reason="no")),
+            Phase.SUCCEEDED,
+            "rejected by Alice Adams via Slack form: no (the step runs and is told)",
+        ),
+        (
+            rules.expire(approval(timeout=DAY), after(DAY)),
+            Phase.FAILED,
+            "rejected by timeout: nobody answered in 1 d",
+        ),
+        (
+            rules.expire(approval(timeout=7200, on_timeout=OnTimeout.APPROVE), after(9000)),
+            Phase.SUCCEEDED,
+            "approved by timeout: nobody answered in 2 h",
+        ),
+    ],
+)
+def test_node_says_who_and_why(decided: Any, phase: Phase, words: str) -> None:
+    """Each kind of decision has its phase, and words that name the person, or the deadline, and the reason."""
+    assert (ending(decided).phase, ending(decided).message) == (phase, words)
+
+
+@given(texts(), texts())
+def test_message_is_one_plain_line(reason: str, who: str) -> None:
+    """Whatever a person is called and types, the message is one printable line that JSON and Argo can take."""
+    said = message(reason, who)
+    assert said.isprintable()
+    assert "{{" not in said
+    said.encode("utf-8")
+
+
+def test_braces_are_no_template() -> None:
+    """Argo puts messages into templates of exit handlers: braces that a person typed stay apart, all else stays."""
+    assert message("{{workflow.name}} {{{=1}} {a}").endswith("x{ {workflow.name}} { { {=1}} {a}")
+
+
+def test_long_reason_is_cut() -> None:
+    """A message has a bound, and shows that it was cut."""
+    assert len(message("a" * 5000)) == MESSAGE_LENGTH
+    assert message("a" * 5000).endswith("a…")
+
+
+# Corners of where a gate stands that no recording shows.
+
+
+def workflow(*gates: dict[str, Any], **parts: Any) -> dict[str, Any]:
+    asked = {"parameters": [{"name": "approval-id", "value": approval().id}]}
+    found = {str(number): {"type": "Suspend", "inputs": asked, **gate} for number, gate in enumerate(gates)}
+    return {"metadata": {"name": "w", **parts}, "spec": {}, "status": {"phase": "Running", "nodes": found}}
+
+
+def approved() -> Any:
+    return rules.decide(approval(), approving())
+
+
+def test_gate_that_is_about_to_wait_is_waited_for() -> None:
+    """A suspend node that is still Pending, or has no phase yet, is neither over nor gone."""
+    for gate in ({"phase": "Pending"}, {"phase": ""}, {}):
+        assert why_gone(workflow(gate), approval()) is None
+        with pytest.raises(NotThere):
+            assess(workflow(gate), approved())
+
+
+def test_gate_that_waits_again_counts() -> None:
+    """Where `argo retry` has left an ended node of the same question beside one that waits, the latter is the gate."""
+    ended = {"phase": "Failed", "finishedAt": "2026-03-02T09:00:00Z"}
+    found = workflow(ended, {"phase": "Running"})
+    assert assess(found, approved()) == Waiting(node_ids=("1",))
+    assert why_gone(found, approval()) is None
+
+
+def test_last_ended_gate_counts() -> None:
+    """Of several ended nodes of one question the one that ended last tells how it went."""
+    first = {"phase": "Failed", "finishedAt": "2026-03-02T09:00:00Z"}
+    last = {"phase": "Succeeded", "finishedAt": "2026-03-02T09:10:00Z"}
+    assert assess(workflow(last, first), approved()) == Over()
+
+
+def test_gate_that_was_stopped_is_gone() -> None:
+    """`argo stop` with a selector fails one gate: nobody waits there, and its message says why."""
+    found = workflow({"phase": "Failed", "message": "by carol", "finishedAt": "2026-03-02T09:00:00Z"})
+    assert why_gone(found, approval()) == 'the gate was stopped in Argo: "by carol"'
+
+
+def test_workflow_that_is_being_deleted_is_gone() -> None:
+    """One that only waits for its finalizers goes on no more."""
+    found = workflow({"phase": "Running"}, deletionTimestamp="2026-03-02T09:00:00Z")
+    assert why_gone(found, approval()) == "the workflow w is being deleted"
+    assert assess(found, approved()) == Over(problem="the workflow w is being deleted. Start a new run")
+
+
+def test_ended_workflow_needs_no_nodes() -> None:
+    """Of a workflow that has ended it makes no difference that its nodes can't be read."""
+    found = workflow()
+    found["status"] = {"phase": "Succeeded", "offloadNodeStatusVersion": "fnv:1"}
+    assert why_gone(found, approval()) == "the workflow w has ended (Succeeded)"
+    assert "has ended" in getattr(assess(found, approved()), "problem", "")
+
+
+def test_step_that_failed_by_itself_was_let_go() -> None:
+    """A step that failed after the approval is no gate that could not be opened."""
+    gate = {"phase": "Succeeded", "boundaryID": "dag", "finishedAt": "2026-03-02T09:30:00Z"}
+    found = workflow(gate)
+    found["status"]["nodes"]["dag"] = {"type": "DAG", "phase": "Failed", "finishedAt": "2026-03-02T09:40:00Z"}
+    assert assess(found, approved()) == Over()
+
+
+def test_clocks_may_differ_a_little() -> None:
+    """A workflow that seems some minutes younger than the question, by another clock, is still the one that asked."""
+    assert why_gone(workflow(creationTimestamp="2026-03-02T09:34:00Z"), approval(at=NOW)) is None
+    assert "another workflow" in (why_gone(workflow(creationTimestamp="2026-03-02T09:36:00Z"), approval(at=NOW)) or "")
