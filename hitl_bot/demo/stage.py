@@ -54,10 +54,13 @@ class Run:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self._reader.join(_STOP)
 
     def _read(self) -> None:
         stdout = self._process.stdout
-        if stdout is not None:
+        if stdout is None:
+            return
+        with stdout:
             for line in stdout:
                 self.lines.append(line.rstrip("\n"))
                 self._say(self.lines[-1])
@@ -72,7 +75,7 @@ class Stage:
 
 
 @contextmanager
-def set_stage(flow: Path, folder: Path, port: int, say: Callable[[str], None]) -> Iterator[Stage]:
+def set_stage(flow: Path, folder: Path, port: int, say: Callable[[str], None], *, root: str = "") -> Iterator[Stage]:
     """Start the sandbox, the bot and a run, and end them again.
 
     Parameters
@@ -85,12 +88,14 @@ def set_stage(flow: Path, folder: Path, port: int, say: Callable[[str], None]) -
         Of the sandbox's page on loopback; 0 picks a free one.
     say : Callable[[str], None]
         Told each line of the run.
+    root : str
+        Where the records live instead, as METAFLOW_HITL_ROOT would say it.
     """
-    records = folder / "hitl"
+    records = root or str(folder / "hitl")
     with Sandbox(port=port) as sandbox:
         bot = bootstrap(
             Settings(
-                root=str(records),
+                root=records,
                 slack_bot_token=SecretStr(sandbox.bot_token),
                 slack_app_token=SecretStr(sandbox.app_token),
                 slack_channel=CHANNEL,
@@ -110,7 +115,7 @@ def set_stage(flow: Path, folder: Path, port: int, say: Callable[[str], None]) -
             bot.stop(_STOP)
 
 
-def _environment(sandbox: Sandbox, records: Path, folder: Path) -> dict[str, str]:
+def _environment(sandbox: Sandbox, records: str, folder: Path) -> dict[str, str]:
     # What the shell says about other Metaflow and Slack set-ups must not lead the demo anywhere else.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("METAFLOW_", "SLACK_"))}
     return {
@@ -120,7 +125,7 @@ def _environment(sandbox: Sandbox, records: Path, folder: Path) -> dict[str, str
         "METAFLOW_DEFAULT_METADATA": "local",
         "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(folder),
         "METAFLOW_USER": REQUESTER,
-        "METAFLOW_HITL_ROOT": str(records),
+        "METAFLOW_HITL_ROOT": records,
         "METAFLOW_HITL_SLACK_BOT_TOKEN": sandbox.bot_token,
         "METAFLOW_HITL_SLACK_API_URL": sandbox.api_url,
         "METAFLOW_HITL_SLACK_CHANNEL": CHANNEL,
