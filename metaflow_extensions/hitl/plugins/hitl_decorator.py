@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from functools import partial
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from metaflow import flowspec
 from metaflow.decorators import StepDecorator, _base_step_decorator
 from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY, MetaflowException, MetaflowExceptionWrapper
+
+from metaflow_extensions.hitl.plugins.launch import REMOTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,6 +116,29 @@ class HitlDecorator(StepDecorator):
         # First, so that waiting comes before a @timeout's alarm, a @secrets' token and a @card's clock.
         decorators.remove(self)
         decorators.insert(0, self)
+        self._decorators = decorators
+        if self._is_remote():
+            self._tell_pod_where_the_records_are()
+
+    def _is_remote(self) -> bool:
+        return any(deco.name in REMOTE for deco in self._decorators)
+
+    def _tell_pod_where_the_records_are(self) -> None:
+        """Hand on METAFLOW_HITL_ROOT: Metaflow gives a pod it launches only the variables of ``@environment``."""
+        from metaflow.plugins.environment_decorator import EnvironmentDecorator  # noqa: PLC0415 - heavy
+
+        from metaflow_extensions.hitl.plugins.settings import read_settings  # noqa: PLC0415
+
+        records = read_settings().root
+        if records is None:
+            return  # it finds them beside the artifacts
+        given = next((deco for deco in self._decorators if deco.name == "environment"), None)
+        if given is None:
+            # With this decorator Metaflow leaves out the one variable that it would set without (kubernetes_cli.py).
+            names = {"METAFLOW_FLOW_FILENAME": Path(sys.argv[0]).name}
+            given = EnvironmentDecorator(attributes={"vars": names}, statically_defined=True)
+            self._decorators.append(given)
+        given.attributes["vars"] = {**given.attributes["vars"], "METAFLOW_HITL_ROOT": records}
 
     def package_init(self, flow: Any, step_name: str, environment: Any) -> None:
         # Metaflow loads a command's own modules after step_init, and packages before it compiles.
@@ -134,6 +160,16 @@ class HitlDecorator(StepDecorator):
     ) -> None:
         if not is_cloned:
             self.created.append((str(task_datastore.run_id), task_datastore.step_name, str(task_id)))
+
+    def runtime_step_cli(self, cli_args: Any, retry_count: int, max_user_code_retries: int, ubf_context: Any) -> None:
+        # Behind the last attempt of the step's code comes @catch's, which Metaflow runs on this machine.
+        if not self._is_remote() or retry_count > max_user_code_retries:
+            return
+        named = ("run-id", "task-id", "input-paths", "split-index", "ubf-context")
+        values = {name: cli_args.command_options.get(name) for name in named}
+        given = [part for name, value in values.items() if value is not None for part in (f"--{name}", str(value))]
+        task = json.dumps([cli_args.task.step, *given])
+        cli_args.entrypoint[:0] = [sys.executable, str(Path(__file__).with_name("launch.py")), task]
 
     def runtime_finished(self, exception: Any) -> None:
         if exception is not None:
