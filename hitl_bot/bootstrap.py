@@ -25,6 +25,7 @@ from hitl_bot.people import SlackPeople
 from hitl_bot.settings import Mode, Settings, mode_of, needed
 from hitl_bot.slack_client import slack_client
 from hitl_bot.sweeper import LogWitness, SweeperThread
+from hitl_bot.threads import Threads
 from hitl_bot.told_store import ToldStore
 from hitl_bot.troubles import Troubles, told
 from hitl_bot.web import checks
@@ -184,6 +185,7 @@ def bootstrap(
     name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     witness = CountedWitness(LogWitness(), metrics)
     sweeper = Sweeper(sweeping_cases, witness, name=name, each=sweepers.map)
+    sweeper.be_followed(Threads(cases, slack.for_bulk(), workers, name))
     connection: Connection | RequestUrl
     if mode_of(settings) is Mode.HTTP:
         connection = RequestUrl(app, Signatures(key, clock), refused=metrics.refused, threads=THREADS)

@@ -14,6 +14,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.record import Post
+from metaflow_extensions.hitl.messages.blocks import mrkdwn, section
 from metaflow_extensions.hitl.messages.question import render
 from metaflow_extensions.hitl.notifiers.pace import PATIENCE, Lane, Pace
 from metaflow_extensions.hitl.notifiers.slack_asked import Asked
@@ -129,6 +130,34 @@ class SlackNotifier:
                 "metadata": message.metadata,
             },
         )
+
+    def reply(self, post: Post, text: str) -> None:
+        """Write below a message, in its thread.
+
+        Parameters
+        ----------
+        post : Post
+            Where the message stands.
+        text : str
+            mrkdwn of at most 3,000 characters; a mention in it notifies.
+
+        Raises
+        ------
+        NotifierUnavailable, NotifierRefused
+            As for ``post``. Of a call whose answer was lost nobody knows whether it is there; to try again may say it
+            twice.
+        """
+        if post.channel is None or post.ts is None:
+            return
+        arguments = {
+            "channel": post.channel,
+            "thread_ts": post.ts,
+            "text": text,
+            "blocks": [section(mrkdwn(text))],
+            "unfurl_links": False,
+            "unfurl_media": False,
+        }
+        self._call("chat.postMessage", post.channel, arguments)
 
     def _is_first(self, approval: Approval) -> bool:
         """Whether nobody can have posted this yet, so that there is no need to look."""
