@@ -1,0 +1,96 @@
+"""Take the README's pictures from the real thing: ``python docs/pictures.py``.
+
+A run waits in the local Slack, bob answers it in Chromium, and three moments of that become ``docs/images/*.png``.
+"""  # noqa: INP001 - a script beside the documents, no package
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect, sync_playwright
+
+from hitl_bot.demo.stage import set_stage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import FloatRect, Locator, Page
+
+REPOSITORY = Path(__file__).parents[1]
+IMAGES = Path(__file__).parent / "images"
+SIDEBAR, TOP = 244, 48  # pixels of the page that no picture needs
+MESSAGE_WIDTH = 800
+WIDTH, HEIGHT = SIDEBAR + MESSAGE_WIDTH, 800
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+THOUGHT = 45.0  # seconds that bob takes to answer, so that the answered message tells a likely time
+
+
+def main() -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        sys.exit("Chromium is missing: install Debian's package `chromium`.")
+    flow = REPOSITORY / "examples" / "train_and_deploy.py"
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        set_stage(flow, Path(folder), 0, print) as stage,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=chromium, args=FLAGS) as browser,
+    ):
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=2)
+        page.goto(f"{stage.url}/?as=bob")
+        answer(page)
+        stage.run.wait(60)  # its folder goes next
+
+
+def answer(page: Page) -> None:
+    """Approve as a person would, and take pictures on the way."""
+    message = page.get_by_role("article").filter(has_text="Deploy fraud v7?")
+    expect(message.get_by_role("button", name="Approve…")).to_be_visible(timeout=60_000)
+    take(page, "question", message_area(message))
+    page.wait_for_timeout(THOUGHT * 1000)
+    message.get_by_role("button", name="Approve…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("staging").check()
+    form.get_by_label("Traffic").fill("25")
+    form.get_by_label("Notes").fill("canary first")
+    take(page, "form", form_area(form))
+    form.get_by_role("button", name="Approve").click()
+    expect(message).to_contain_text("the run goes on")
+    page.mouse.move(0, 0)  # away from the message, which shows its tools under the mouse
+    page.evaluate("document.activeElement.blur()")
+    take(page, "answered", message_area(message))
+
+
+def take(page: Page, name: str, area: FloatRect) -> None:
+    IMAGES.mkdir(exist_ok=True)
+    page.screenshot(path=IMAGES / f"{name}.png", clip=area, animations="disabled", caret="hide")
+
+
+def message_area(message: Locator) -> FloatRect:
+    """From the channel's name down to the end of the message."""
+    box = box_of(message)
+    return {"x": SIDEBAR, "y": TOP, "width": MESSAGE_WIDTH, "height": box["y"] + box["height"] + 12 - TOP}
+
+
+def form_area(form: Locator) -> FloatRect:
+    """The form with a rim of the page behind it."""
+    box, rim = box_of(form), 12
+    return {
+        "x": box["x"] - rim,
+        "y": box["y"] - rim,
+        "width": box["width"] + 2 * rim,
+        "height": box["height"] + 2 * rim,
+    }
+
+
+def box_of(element: Locator) -> FloatRect:
+    box = element.bounding_box()
+    if box is None:
+        raise LookupError(f"{element} is not on the screen")
+    return box
+
+
+if __name__ == "__main__":
+    main()
