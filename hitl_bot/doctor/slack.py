@@ -8,7 +8,7 @@ from slack_sdk.errors import SlackApiError
 
 from hitl_bot.doctor.finding import Finding, bad, good, unknown
 from hitl_bot.manifest import APP_TOKEN_SCOPE, SCOPES
-from hitl_bot.settings import PREFIX, Settings, SettingsError, needed
+from hitl_bot.settings import PREFIX, Mode, Settings, SettingsError, mode_of, needed
 from hitl_bot.slack_client import SLACK_FAILED, slack_client
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _PASTE = "Paste the output of `hitl-bot manifest` under App Manifest of the app,
 
 
 def check_slack(settings: Settings) -> Iterator[Finding]:
-    """Check the bot token, its scopes, the app-level token and the channel, each even if another is bad."""
+    """Check the bot token, its scopes, what its mode needs, and the channel, each even if another is bad."""
     try:
         client = slack_client(needed(settings, "slack_bot_token"), settings.slack_api_url)
     except SettingsError as error:
@@ -39,7 +39,7 @@ def check_slack(settings: Settings) -> Iterator[Finding]:
             yield good("bot token", f"{answer['user']} in {answer['team']} ({answer['url']})")
             scopes = _scopes(answer.headers)
     yield _check_scopes(scopes)
-    yield _check_app_token(settings)
+    yield _check_secret(settings) if mode_of(settings) is Mode.HTTP else _check_app_token(settings)
     yield unknown("channel", "needs the bot token") if client is None else _check_channel(client, settings)
 
 
@@ -69,6 +69,14 @@ def _check_app_token(settings: Settings) -> Finding:
         )
         return bad("app token", f"Slack opens no Socket Mode connection: {_code(error)}", _fix(error, make))
     return good("app token", "Slack opens Socket Mode connections")
+
+
+def _check_secret(settings: Settings) -> Finding:
+    try:
+        needed(settings, "slack_signing_secret")
+    except SettingsError as error:
+        return bad("secret", *_sentences(error))
+    return good("secret", "set; whether it is the app's own shows only when Slack sends something")
 
 
 def _check_channel(client: WebClient, settings: Settings) -> Finding:

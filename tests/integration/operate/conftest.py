@@ -19,6 +19,8 @@ from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.request_url import signed_headers
 from hitl_bot.settings import Mode, Settings
 from hitl_bot.web.server import SLACK_PATH
+from metaflow_extensions.hitl.approvals.record import EngineKind
+from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.approvals import HandClock, WatchedStore
 
@@ -118,10 +120,15 @@ def store(interventions: list[Callable[[str, str], None]]) -> Store:
     return WatchedStore(MemoryStore(), intervene)
 
 
+def build(settings: Settings, **parts: Any) -> Bot:
+    """Build a bot that looks for no cluster, whatever this machine has."""
+    return bootstrap(settings, engines={EngineKind.LOCAL: LocalEngine()}, **parts)
+
+
 @pytest.fixture
 def bot(settings: Settings, store: Store, clock: HandClock, control: Control) -> Iterator[Bot]:
     """A bot in HTTP mode, to which the sandbox delivers. Its sweeper stands still until the test lets it tick."""
-    running = bootstrap(settings, store=store, clock=clock)
+    running = build(settings, store=store, clock=clock)
     running.web.start()
     running.connection.open(Event())
     control.deliver_to(running.web.url + SLACK_PATH)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.settings import Mode, Settings
 from hitl_bot.web.readiness import NotReady, Readiness
 from hitl_bot.web.server import SLACK_PATH, CantListen
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
-from tests.integration.operate.conftest import call
+from tests.integration.operate.conftest import build, call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hitl_bot.bootstrap import Bot
     from hitl_bot.sandbox import Sandbox
     from hitl_bot.sandbox.control import Control
     from metaflow_extensions.hitl.approvals.ports import Store
@@ -67,7 +67,7 @@ def socket_settings(settings: Settings, sandbox: Sandbox) -> Settings:
 
 def test_socket_mode_has_health_too(at_once: None, socket_settings: Settings, store: Store, control: Control) -> None:
     """Over Socket Mode it is ready as long as the socket is open, and there is no request URL."""
-    bot = bootstrap(socket_settings, store=store)
+    bot = build(socket_settings, store=store)
     stopping = Event()
     control.fault("apps.connections.open", status=503, times=99)
     starting = Thread(target=bot.start, args=(stopping,))
@@ -88,7 +88,7 @@ def test_socket_mode_has_health_too(at_once: None, socket_settings: Settings, st
 def test_an_address_that_is_taken_is_named(settings: Settings, store: Store) -> None:
     """A port that another program has is an error that names the setting, and nothing was started."""
     with socket.create_server(("127.0.0.1", 0)) as other:
-        bot = bootstrap(settings.model_copy(update={"port": other.getsockname()[1]}), store=store)
+        bot = build(settings.model_copy(update={"port": other.getsockname()[1]}), store=store)
         with pytest.raises(CantListen, match="METAFLOW_HITL_PORT"):
             bot.start(Event())
     assert not bot.connection.is_open
@@ -98,7 +98,7 @@ def test_an_address_that_is_taken_is_named(settings: Settings, store: Store) -> 
 @pytest.mark.parametrize(("host", "beginning"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:")])
 def test_it_listens_where_it_is_told(settings: Settings, store: Store, host: str, beginning: str) -> None:
     """METAFLOW_HITL_HOST is the address, IPv4 or IPv6."""
-    bot = bootstrap(settings.model_copy(update={"host": host}), store=store)
+    bot = build(settings.model_copy(update={"host": host}), store=store)
     try:
         bot.web.start()
     except CantListen:

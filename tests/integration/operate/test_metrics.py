@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.metrics import Metrics, Waiting
 from hitl_bot.settings import Mode
 from metaflow_extensions.hitl.approvals import rules
@@ -25,11 +24,12 @@ from tests.fixtures.approvals import (
     question,
     rejecting,
 )
-from tests.integration.operate.conftest import CHANNEL, call, samples
+from tests.integration.operate.conftest import CHANNEL, build, call, samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hitl_bot.bootstrap import Bot
     from hitl_bot.sandbox.control import Control
     from hitl_bot.sandbox.driver import Driver
     from hitl_bot.settings import Settings
@@ -86,7 +86,7 @@ def test_history_is_not_counted(bot: Bot, settings: Settings, store: Store, cloc
     said = approving(at=clock())
     bot.cases.ledger.update(asked.id, "decided", clock(), lambda one: rules.decide(one, said))
     clock.forward(1)
-    other = bootstrap(settings, store=store, clock=clock)
+    other = build(settings, store=store, clock=clock)
     other.web.start()
     other.sweeper.tick()
     assert decisions(other) == {}
@@ -97,7 +97,7 @@ def test_the_lag_grows_while_the_store_is_away(
     settings: Settings, store: Store, clock: HandClock, interventions: list[Callable[[str, str], None]]
 ) -> None:
     """The sweeper's lag counts from when it last had nothing more to do; the store's failures are counted by kind."""
-    bot = bootstrap(settings, store=store, clock=clock)
+    bot = build(settings, store=store, clock=clock)
     failing, failed = [False], 0
 
     def fail(request: str, key: str) -> None:
@@ -147,7 +147,7 @@ def test_prometheus_is_answered_in_its_own_words(bot: Bot) -> None:
 
 def test_two_bots_in_one_process_count_apart(settings: Settings, store: Store, clock: HandClock, bot: Bot) -> None:
     """Nothing is kept in global state: what one bot refuses, another has not refused."""
-    other = bootstrap(settings.model_copy(update={"mode": Mode.HTTP}), store=store, clock=clock)
+    other = build(settings.model_copy(update={"mode": Mode.HTTP}), store=store, clock=clock)
     other.web.start()
     call(bot.web.url, "/slack/events", b"forged")
     assert samples(bot.web.url)['hitl_refused_requests_total{reason="unsigned"}'] == 1

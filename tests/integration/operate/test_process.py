@@ -45,6 +45,7 @@ def environment(sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
         **kept,
         "PYTHONPATH": str(ROOT),
         "METAFLOW_HOME": str(tmp_path),
+        "KUBECONFIG": os.devnull,
         "METAFLOW_HITL_ROOT": str(tmp_path / "records"),
         "METAFLOW_HITL_SLACK_BOT_TOKEN": sandbox.bot_token,
         "METAFLOW_HITL_SLACK_SIGNING_SECRET": sandbox.signing_secret,

@@ -14,7 +14,6 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.sandbox.driver import Closed, NotAcknowledged
 from hitl_bot.sandbox.request_url import signature, signed_headers
 from hitl_bot.web import request_url
@@ -23,11 +22,12 @@ from hitl_bot.web.signatures import WINDOW
 from metaflow_extensions.hitl.approvals.record import State, Where
 from metaflow_extensions.hitl.approvals.schema import normalise
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
-from tests.integration.operate.conftest import CHANNEL, Answer, Sign, call, samples
+from tests.integration.operate.conftest import CHANNEL, Answer, Sign, build, call, samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hitl_bot.bootstrap import Bot
     from hitl_bot.sandbox import Sandbox
     from hitl_bot.sandbox.control import Control
     from hitl_bot.sandbox.driver import Driver
@@ -266,7 +266,7 @@ def _address(bot: Bot) -> tuple[str, int]:
 
 def test_nothing_is_taken_before_and_after(settings: Settings, store: Store, clock: HandClock, sign: Sign) -> None:
     """Until the bot is open, and once it was told to stop, a request is a 503 that Slack sends again."""
-    bot = bootstrap(settings, store=store, clock=clock)
+    bot = build(settings, store=store, clock=clock)
     bot.web.start()
     body = command()
     headers = sign(body)
