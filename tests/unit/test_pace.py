@@ -112,11 +112,17 @@ def test_a_longer_hold_is_not_cut_short(pace: Pace) -> None:
 
 
 def test_a_channel_has_one_pace_under_two_names(pace: Pace) -> None:
-    """A post to #name counts for its id as well."""
+    """What went to #name, was promised there and what Slack said there counts for the channel's id as well."""
     for _ in range(3):
         pace.take(POST, "#c", Lane.PEOPLE)
-        pace.count(POST, "C1")
-    assert pace.take(POST, "C1", Lane.PEOPLE) == 1
+    assert busy(pace, POST, "#c") == 2
+    pace.take(POST, "C1", Lane.PEOPLE)
+    pace.merge("#c", "C1")
+    assert pace.take(POST, "C1", Lane.PEOPLE) == 2
+    assert busy(pace, POST, "C1") == 4
+    pace.hold(POST, "#c", 9)
+    pace.merge("#c", "C1")
+    assert pace.take(POST, "C1", Lane.PEOPLE) == 9
 
 
 def test_memory_is_bounded(pace: Pace) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from metaflow_extensions.hitl.approvals.ledger import Change, Entry
-    from metaflow_extensions.hitl.approvals.ports import Clock
+    from metaflow_extensions.hitl.approvals.ports import Clock, Policy
     from metaflow_extensions.hitl.approvals.record import Approval, EngineKind
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
@@ -55,6 +55,7 @@ _Out = TypeVar("_Out")
 class Act(str, Enum):
     """What a sweeper can do about an approval."""
 
+    GOVERN = "govern"
     POST = "post"
     EXPIRE = "expire"
     CARRY_OUT = "carry out"
@@ -69,7 +70,9 @@ class Plan:
     at: datetime
 
 
-def plan(approval: Approval, *, notifiers: Collection[str], engines: Collection[EngineKind]) -> Plan | None:
+def plan(
+    approval: Approval, *, notifiers: Collection[str], engines: Collection[EngineKind], policy: Policy | None = None
+) -> Plan | None:
     """Say what an open approval needs next, if nobody does anything before.
 
     Parameters
@@ -80,6 +83,8 @@ def plan(approval: Approval, *, notifiers: Collection[str], engines: Collection[
         Those that can post from here.
     engines : Collection[EngineKind]
         Those that can be told from here.
+    policy : Policy, optional
+        What the operator demands, if that is known here.
 
     Returns
     -------
@@ -94,6 +99,8 @@ def plan(approval: Approval, *, notifiers: Collection[str], engines: Collection[
             return None
         return Plan(act=Act.CARRY_OUT, at=ended.at + CARRY_OUT_AFTER)
     plans: list[Plan] = []
+    if policy is not None and policy.rule_for(approval) != approval.policy_rule:
+        plans.append(Plan(act=Act.GOVERN, at=approval.requested_at))
     if any(name in notifiers for name in unposted(approval)):
         plans.append(Plan(act=Act.POST, at=approval.requested_at + POST_AFTER))
     if approval.deadline is not None and approval.is_due(approval.deadline):
@@ -150,7 +157,7 @@ class _Tended:
     approval_id: str
     coming: datetime | None = None
     again: bool = False
-    busy: float | None = None  # all that hinders is that others are before it, for so many seconds
+    turn: Plan | None = None  # all that hinders is that others are before it, until then
     deadline: datetime | None = None  # that decides, whatever else is under way
 
 
@@ -181,7 +188,7 @@ class Sweeper:
         self._timed: list[tuple[datetime, str]] = []  # a heap; what _next does not confirm is passed over
         self._next: dict[str, datetime] = {}
         self._pauses: dict[str, timedelta] = {}  # of approvals whose last attempt failed
-        self._turns: dict[str, datetime] = {}  # when those can be posted that a notifier was too busy for
+        self._turns: dict[str, Plan] = {}  # of those that a notifier was too busy for
         self._handled: OrderedDict[str, None] = OrderedDict()  # markers of the tail
         self._newest: datetime | None = None  # in the tail
         self._read_all_at: datetime | None = None
@@ -313,17 +320,18 @@ class Sweeper:
             return  # one that failed keeps its own pace; it may even be settled, and not off the list
         coming = self._plan(approval)
         turn = self._turns.get(approval.id)
-        if coming is None or coming.act is not Act.POST:
-            self._turns.pop(approval.id, None)
         if coming is None or coming.act is Act.FINISH:
+            self._turns.pop(approval.id, None)
             self._next.pop(approval.id, None)
-        elif coming.act is Act.POST and turn is not None:
-            self._schedule(approval.id, _earliest(turn, _deadline(approval)))
+        elif turn is not None and turn.act is coming.act:
+            # What is seen again has no other turn for it: who comes before it is sent to the end of the queue.
+            self._schedule(approval.id, _earliest(turn.at, _deadline(approval)))
         else:
             self._schedule(approval.id, coming.at)
 
     def _plan(self, approval: Approval) -> Plan | None:
-        return plan(approval, notifiers=self._cases.notifiers, engines=self._cases.engines)
+        cases = self._cases
+        return plan(approval, notifiers=cases.notifiers, engines=cases.engines, policy=cases.policy)
 
     def _schedule(self, approval_id: str, at: datetime) -> None:
         if self._next.get(approval_id) != at:
@@ -337,10 +345,10 @@ class Sweeper:
 
     def _note(self, tended: _Tended) -> None:
         now = self._clock()
-        if tended.busy is not None:
+        if tended.turn is not None:
             self._pauses.pop(tended.approval_id, None)
-            self._turns[tended.approval_id] = turn = now + timedelta(seconds=tended.busy)
-            self._schedule(tended.approval_id, _earliest(turn, tended.deadline))
+            self._turns[tended.approval_id] = tended.turn
+            self._schedule(tended.approval_id, _earliest(tended.turn.at, tended.deadline))
             return
         self._turns.pop(tended.approval_id, None)
         if tended.again:
@@ -373,11 +381,14 @@ class Sweeper:
             self._witness.failed(approval_id, problem)
         coming = None if outcome.approval.settlement is not None else self._plan(outcome.approval)
         busy = [problem.seconds for problem in outcome.pending if isinstance(problem, NotifierBusy)]
+        turn: Plan | None = None
+        if coming is not None and busy and len(busy) == len(outcome.pending):
+            turn = Plan(act=coming.act, at=self._clock() + timedelta(seconds=min(busy)))
         return _Tended(
             approval_id=approval_id,
             coming=None if coming is None else coming.at,
             again=bool(outcome.pending),
-            busy=min(busy) if busy and len(busy) == len(outcome.pending) else None,
+            turn=turn,
             deadline=_deadline(outcome.approval),
         )
 
@@ -395,6 +406,8 @@ class Sweeper:
             if not self._cases.ledger.claim(approval.id, "post", self._name, now=now, during=CLAIM_FOR):
                 return None
             outcome = self._cases.post(entry)
+        elif coming.act is Act.GOVERN:
+            outcome = self._cases.govern(entry)
         elif coming.act is Act.EXPIRE:
             outcome = self._cases.expire(entry)
         else:

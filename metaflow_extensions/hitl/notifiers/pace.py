@@ -122,14 +122,17 @@ class Pace:
                 turns.ahead = max(turns.ahead, free) + rate.seconds
             return free - now if lane is Lane.PEOPLE else 0.0
 
-    def count(self, method: str, channel: str) -> None:
-        """Count a call that was made under another name of the same channel."""
-        rate = RATES.get(method)
-        if rate is not None and method in _BY_CHANNEL:
-            with self._lock:
-                now = self._now()
-                turns = self._of(method, channel, now)
-                turns.ahead = max(turns.ahead, now) + rate.seconds
+    def merge(self, name: str, channel: str) -> None:
+        """Count for a channel what was counted under another name of it."""
+        with self._lock:
+            now = self._now()
+            for method in _BY_CHANNEL:
+                other = self._turns.pop((method, name), None)
+                if other is not None:
+                    turns = self._of(method, channel, now)
+                    turns.ahead = max(turns.ahead, now) + max(0.0, other.ahead - now)
+                    turns.held = max(turns.held, other.held)
+                    turns.promised = max(turns.promised, other.promised)
 
     def hold(self, method: str, channel: str, seconds: float) -> None:
         """Let nobody call for so many seconds: Slack's Retry-After, which counts for a method (and channel) alone."""

@@ -177,15 +177,12 @@ class SlackNotifier:
             "unfurl_links": False,
             "unfurl_media": False,
         }
-        known = self._known(channel)
         try:
             sent = self._call_in_turn("chat.postMessage", channel, arguments)
         except NotifierUnavailable:
             self._asked.doubt()  # it may stand all the same
             raise
         where, ts = str(sent["channel"]), str(sent["ts"])
-        if where != known:
-            self._pace.count("chat.postMessage", where)
         self._remember(channel, where)
         self._asked.note(where, approval, ts)
         return where, ts
@@ -217,6 +214,8 @@ class SlackNotifier:
             if len(self._channel_ids) >= _CHANNELS:
                 del self._channel_ids[next(iter(self._channel_ids))]
             self._channel_ids[channel] = where
+        if channel != where:
+            self._pace.merge(channel, where)
 
     def _channel_id(self, channel: str) -> str | None:
         """Return the id of a channel, or None if it can't be found; a direct message is found by its user's id."""

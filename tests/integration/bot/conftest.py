@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +14,7 @@ from hitl_bot.sandbox import Sandbox
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.schema import normalise
+from metaflow_extensions.hitl.notifiers.pace import Pace
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.approvals import NOW, REQUESTER, HandClock, WatchedStore, gate, pathspec, question
 
@@ -83,7 +85,9 @@ def ledger(store: Store) -> Ledger:
 @pytest.fixture
 def bot(settings: Settings, store: Store, clock: HandClock) -> Iterator[Bot]:
     """A connected bot. Its sweeper stands still until the test lets it tick."""
-    running = bootstrap(settings, store=store, clock=clock)
+    # By a clock on which calls are a minute apart: no test waits for Slack's pace unless it is about that.
+    pace = Pace(count(step=60).__next__)
+    running = bootstrap(settings, store=store, clock=clock, pace=pace)
     running.connection.open(Event())
     yield running
     assert running.stop(5), "something of the bot did not end"
