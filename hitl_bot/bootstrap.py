@@ -14,9 +14,11 @@ from datetime import datetime, timezone
 from threading import Thread
 from typing import TYPE_CHECKING
 
+import structlog
 from slack_bolt import App
 
 from hitl_bot import listeners
+from hitl_bot.cluster import argo_engine
 from hitl_bot.connection import THREADS, Connection
 from hitl_bot.home import HomeTabs
 from hitl_bot.listeners.context import Parts, parts_adder
@@ -37,6 +39,8 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import EngineKind
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.engines.argo import ArgoEngine
+from metaflow_extensions.hitl.engines.kubernetes import NoCluster
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.inputs import validate
 from metaflow_extensions.hitl.notifiers.configured import configured
@@ -57,6 +61,8 @@ _SWEEPERS = 8  # approvals that the sweeper works on at once
 # Bolt reads these by itself. The first two turn a bot with one token into an OAuth app that refuses every request
 # (slack_bolt 1.30, ``app/app.py``); the others are said by the settings.
 _NOT_FOR_BOLT = ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET", "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET")
+
+log = structlog.get_logger("hitl_bot")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +163,10 @@ def bootstrap(
     slack = SlackNotifier(client, default_channel=settings.slack_channel, clock=clock, pace=pace)
     others = configured(settings.for_notifiers(), clock=clock)
     troubles = Troubles(clock)
+    engines = _engines(settings, clock) if engines is None else engines
     cases = UseCases(
         Ledger(store),
-        engines=engines if engines is not None else {EngineKind.LOCAL: LocalEngine()},
+        engines=engines,
         notifiers=told({SLACK: slack, **others}, troubles),
         people=people,
         check_input=validate,
@@ -191,7 +198,10 @@ def bootstrap(
         connection = RequestUrl(app, Signatures(key, clock), refused=metrics.refused, threads=THREADS)
     else:
         connection = Connection(app, key, settings.slack_api_url)
-    readiness = Readiness({"slack": checks.slack(connection), "store": checks.store(store)})
+    looks = {"slack": checks.slack(connection), "store": checks.store(store)}
+    if isinstance(argo := engines.get(EngineKind.ARGO), ArgoEngine):
+        looks["cluster"] = checks.cluster(argo)
+    readiness = Readiness(looks)
     sweeper.be_followed(homes)
     return Bot(
         app=app,
@@ -213,6 +223,18 @@ def _store(root: str) -> Store:
 
     client = s3_client(connections=2 * THREADS + _SWEEPERS, attempts=3, connect_timeout=2, read_timeout=5)
     return open_store(root, s3_client=client)
+
+
+def _engines(settings: Settings, clock: Clock) -> dict[EngineKind, Engine]:
+    """Build what can carry decisions out here. If that is no cluster, what waits on Argo stays open for another bot."""
+    engines: dict[EngineKind, Engine] = {EngineKind.LOCAL: LocalEngine()}
+    try:
+        engines[EngineKind.ARGO] = argo = argo_engine(settings, clock, connections=THREADS + _SWEEPERS)
+    except NoCluster as error:
+        log.info("workflows on Argo can't be resumed from here", why=str(error))
+    else:
+        log.info("workflows on Argo are resumed from here", by=str(argo))
+    return engines
 
 
 def utc_now() -> datetime:

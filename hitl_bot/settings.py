@@ -69,6 +69,11 @@ class Settings(BaseSettings):
         Slack's Web API, with or without a slash at the end.
     slack_webhook, smtp_host, smtp_port, smtp_user, smtp_password, smtp_from, email_to, apprise_urls : optional
         Further ways to ask, as ``for_notifiers`` hands them on. They are checked when they are used first.
+    argo_namespace : str
+        Of a workflow whose record names none. Default: METAFLOW_KUBERNETES_NAMESPACE, then ``argo``.
+    argo_server_url, argo_server_token, argo_server_ca_file : optional
+        Argo's own server, its bearer token, and a PEM file to check its certificate against. Without a URL, workflows
+        are resumed through the Kubernetes API.
     log_format : LogFormat
         For a person or for a machine.
     log_level : LogLevel
@@ -100,6 +105,10 @@ class Settings(BaseSettings):
     smtp_from: str | None = Field(default=None, validation_alias=f"{PREFIX}SMTP_FROM")
     email_to: str | None = Field(default=None, validation_alias=f"{PREFIX}EMAIL_TO")
     apprise_urls: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}APPRISE_URLS")
+    argo_namespace: str = Field(default="argo", validation_alias=f"{PREFIX}ARGO_NAMESPACE")
+    argo_server_url: str | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_URL")
+    argo_server_token: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_TOKEN")
+    argo_server_ca_file: str | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_CA_FILE")
     log_format: LogFormat = Field(default=LogFormat.CONSOLE, validation_alias=f"{PREFIX}LOG_FORMAT")
     log_level: LogLevel = Field(default=LogLevel.INFO, validation_alias=f"{PREFIX}LOG_LEVEL")
 
@@ -126,6 +135,20 @@ class Settings(BaseSettings):
         if not url.startswith(("https://", "http://")):
             raise ValueError("it takes an address such as https://slack.com/api/")
         return url.rstrip("/") + "/"
+
+    @field_validator("argo_server_url")
+    @classmethod
+    def _is_server(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("https://", "http://")):
+            raise ValueError("it takes an address such as https://argo-server.argo:2746")
+        return url
+
+    @field_validator("argo_server_ca_file")
+    @classmethod
+    def _is_file(cls, path: str | None) -> str | None:
+        if path is not None and not Path(path).is_file():
+            raise ValueError("it takes the path of a PEM file, and there is none")
+        return path
 
     @field_validator("log_format", "log_level", "mode", mode="before")
     @classmethod
@@ -252,6 +275,18 @@ def _metaflow_config() -> Path:
 
 
 def _read_metaflow_config() -> dict[str, Any]:
+    """Return all ``METAFLOW_HITL_*`` of the file; where two say nothing, what follows from Metaflow's own settings."""
+    config = _load_metaflow_config()
+    found = {name: value for name, value in config.items() if name.startswith(PREFIX) and value not in (None, "")}
+    if f"{PREFIX}ROOT" not in found and (datastore := config.get("METAFLOW_DATASTORE_SYSROOT_S3")):
+        found[f"{PREFIX}ROOT"] = f"{str(datastore).rstrip('/')}/hitl"  # where flows put it by default
+    namespace = os.environ.get("METAFLOW_KUBERNETES_NAMESPACE") or config.get("METAFLOW_KUBERNETES_NAMESPACE")
+    if f"{PREFIX}ARGO_NAMESPACE" not in found and namespace:
+        found[f"{PREFIX}ARGO_NAMESPACE"] = namespace  # where flows are deployed by default
+    return found
+
+
+def _load_metaflow_config() -> dict[str, Any]:
     path = _metaflow_config()
     try:
         config = json.loads(path.read_text("utf-8"))
@@ -261,7 +296,4 @@ def _read_metaflow_config() -> dict[str, Any]:
         raise SettingsError(f"Metaflow's configuration {path} can't be read: {error}. Mend it or move it.") from error
     if not isinstance(config, dict):
         raise SettingsError(f"Metaflow's configuration {path} holds no JSON object. Mend it.")
-    found = {name: value for name, value in config.items() if name.startswith(PREFIX) and value not in (None, "")}
-    if f"{PREFIX}ROOT" not in found and (datastore := config.get("METAFLOW_DATASTORE_SYSROOT_S3")):
-        found[f"{PREFIX}ROOT"] = f"{str(datastore).rstrip('/')}/hitl"  # where flows put it by default
-    return found
+    return config

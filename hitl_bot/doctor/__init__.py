@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hitl_bot.doctor.cluster import check_cluster
 from hitl_bot.doctor.finding import Finding, Health
 from hitl_bot.doctor.slack import check_slack
 from hitl_bot.doctor.store import check_store
@@ -25,7 +26,7 @@ _COLOURS = {Health.GOOD: "green", Health.BAD: "red", Health.UNKNOWN: "yellow"}
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON: a list of {check, health, detail, fix}.")
 def command(*, as_json: bool) -> None:
-    """Check tokens, scopes, channel and store, and say what to mend. Ends with 1 if anything is bad."""
+    """Check tokens, scopes, channel, store and cluster, and say what to mend. Ends with 1 if anything is bad."""
     findings = []
     for finding in examine(read_settings()):
         findings.append(finding)
@@ -41,6 +42,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything, one after the other; a bad finding stops none of the others."""
     yield from check_slack(settings)
     yield check_store(settings)
+    yield from check_cluster(settings)
 
 
 def _show(finding: Finding) -> None:

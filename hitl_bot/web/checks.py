@@ -9,6 +9,7 @@ from hitl_bot.web.readiness import NotReady
 if TYPE_CHECKING:
     from hitl_bot.web.readiness import Check
     from metaflow_extensions.hitl.approvals.ports import Store
+    from metaflow_extensions.hitl.engines.argo import ArgoEngine
 
 
 class CanBeOpen(Protocol):
@@ -36,5 +37,14 @@ def store(store: Store) -> Check:
     def check() -> None:
         for _ in store.list("open/", limit=1):
             return
+
+    return check
+
+
+def cluster(engine: ArgoEngine) -> Check:
+    """Look whether the cluster, or argo-server, answers who the bot is there."""
+
+    def check() -> None:
+        engine.version()
 
     return check

@@ -96,11 +96,11 @@ def test_two_requests_a_decision(place: ArgoPlace, engine: Engine) -> None:
 
 
 def test_two_bots_race(
-    place: ArgoPlace, cluster: Cluster, namespace: str, bot: str, pauses: Pauses, tmp_path: Path
+    place: ArgoPlace, cluster: Cluster, namespace: str, bot_account: str, pauses: Pauses, tmp_path: Path
 ) -> None:
     """Of two bots that both saw the gate wait, one patch is effective, and both report that it is done."""
     asked = approved(place.ask()[0])
-    with kubernetes_engine(cluster, place.proxy, bot, namespace, pauses, tmp_path) as other:
+    with kubernetes_engine(cluster, place.proxy, bot_account, namespace, pauses, tmp_path) as other:
         place.proxy.fail("PATCH", First(lambda: other.carry_out(asked)))
         assert place.engine.carry_out(asked) == ""
         assert other.carry_out(asked) == ""
@@ -271,13 +271,13 @@ def test_default_namespace_is_where_a_record_names_none(place: ArgoPlace, engine
 # Rights.
 
 
-def test_bot_may_do_its_work_and_no_more(cluster: Cluster, namespace: str, bot: str) -> None:
+def test_bot_may_do_its_work_and_no_more(cluster: Cluster, namespace: str, bot_account: str) -> None:
     """The bot's role has get, list, watch and patch on workflows, in its namespace; nothing else of Argo's."""
     verbs = ["get", "list", "watch", "patch", "create", "update", "delete", "deletecollection"]
-    assert [verb for verb in verbs if cluster.may(bot, verb, "workflows", namespace)] == verbs[:4]
+    assert [verb for verb in verbs if cluster.may(bot_account, verb, "workflows", namespace)] == verbs[:4]
     for resource in ("workflowtemplates", "workflowtaskresults"):
-        assert not any(cluster.may(bot, verb, resource, namespace) for verb in verbs)
-    assert not cluster.may(bot, "patch", "workflows", cluster.namespace())
+        assert not any(cluster.may(bot_account, verb, resource, namespace) for verb in verbs)
+    assert not cluster.may(bot_account, "patch", "workflows", cluster.namespace())
 
 
 @pytest.mark.parametrize("verbs", [[], ["get"]])
@@ -383,13 +383,13 @@ def test_refusals_leave_the_decision_open(place: ArgoPlace, pauses: Pauses, answ
 
 
 def test_nobody_listens(
-    place: ArgoPlace, cluster: Cluster, namespace: str, bot: str, pauses: Pauses, tmp_path: Path
+    place: ArgoPlace, cluster: Cluster, namespace: str, bot_account: str, pauses: Pauses, tmp_path: Path
 ) -> None:
     """A refused connection is tried some times, and is then for the sweeper."""
     asked = place.ask()[0]
     nowhere = replace(place.proxy, url="http://127.0.0.1:1")
     with (
-        kubernetes_engine(cluster, nowhere, bot, namespace, pauses, tmp_path) as engine,
+        kubernetes_engine(cluster, nowhere, bot_account, namespace, pauses, tmp_path) as engine,
         pytest.raises(EngineUnavailable, match="does not answer"),
     ):
         engine.carry_out(approved(asked))
@@ -399,10 +399,10 @@ def test_nobody_listens(
 # The configuration.
 
 
-def test_own_kubeconfig_is_used(cluster: Cluster, namespace: str, bot: str) -> None:
+def test_own_kubeconfig_is_used(cluster: Cluster, namespace: str, bot_account: str) -> None:
     """A kubeconfig file, with the certificate that it names, is all that an engine needs."""
     flow = gated(cluster, namespace)
-    with load_api_client(str(cluster.kubeconfig(bot, namespace=namespace)), connections=3) as api:
+    with load_api_client(str(cluster.kubeconfig(bot_account, namespace=namespace)), connections=3) as api:
         engine = engine_module.KubernetesEngine(api, namespace=namespace, clock=lambda: after(0), sleep=[].append)
         assert engine.gone(flow.approvals[0]) is None
 

@@ -25,6 +25,7 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 2.0, 4.0  # seconds
 PASSING = frozenset({429, 500, 502, 503, 504})  # HTTP: too busy, or broken in the middle of it
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # Kubernetes: DNS subdomain names (RFC 1123)
+_NOBODY = "hitl-doctor-looks-for-nobody"  # a workflow that there is not
 _NO_WORKFLOW = "the record does not name its workflow"
 
 _T = TypeVar("_T")
@@ -75,6 +76,26 @@ class ArgoEngine(ABC):
     @abstractmethod
     def _end(self, workflow: Workflow, waiting: gates.Waiting, ending: Ending, approval: Approval) -> None:
         """End what waits, as far as it waits still; raise Changed if it may not, EngineUnavailable if it can't be."""
+
+    # What an operator wants to know.
+
+    @abstractmethod
+    def version(self) -> str:
+        """Return what answers and its version, once asked; raise EngineUnavailable if nothing does."""
+
+    @abstractmethod
+    def argo_version(self) -> str | None:
+        """Return Argo's version, such as ``v4.1.2``; None where it can't be seen."""
+
+    def check_access(self) -> None:
+        """Prove that Argo is there, and as far as that can be asked that its workflows can be resumed.
+
+        Raises
+        ------
+        EngineUnavailable
+            They can't, and why not.
+        """
+        self._read(self.namespace, _NOBODY)
 
     # The port.
 

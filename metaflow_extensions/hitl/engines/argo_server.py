@@ -74,22 +74,25 @@ class ArgoServerEngine(ArgoEngine):
         self._session.auth = _Bearer(token)
         self._verify: bool | str = ca_file or True
 
+    def __str__(self) -> str:
+        return f"argo-server at {self.url}"
+
     def close(self) -> None:
         """Close the connections that are kept open."""
         self._session.close()
 
     def version(self) -> str:
-        """Return the version that the server says it has.
+        return f"Argo Workflows {self._version()}"
 
-        Raises
-        ------
-        EngineUnavailable
-            It does not answer, or does not know the token.
-        """
+    def argo_version(self) -> str | None:
+        return self._version()
+
+    def _version(self) -> str:
+        """Ask for the version, which the server tells to whoever it knows."""
         status, answer = self._request("GET", "/api/v1/version")
         if status != _OK:
             raise self._refusal("tell its version", status, answer)
-        return str(answer.get("version") or "of no version")
+        return str(answer.get("version") or "unknown")
 
     def _read(self, namespace: str, name: str) -> Workflow | None:
         status, answer = self._request("GET", self._path(namespace, name))
@@ -134,8 +137,8 @@ class ArgoServerEngine(ArgoEngine):
             content = answer.json()
         except requests.exceptions.JSONDecodeError:
             content = {}
-        except requests.RequestException as error:
-            raise Passing(f"argo-server at {self.url} does not answer: {error}") from error
+        except OSError as error:  # which every error of requests is, and one that names no CA file that it can read
+            raise Passing(f"{self} does not answer: {error}") from error
         if not isinstance(content, dict):
             content = {}
         status = answer.status_code
@@ -143,7 +146,7 @@ class ArgoServerEngine(ArgoEngine):
             raise Changed(f"argo-server found no gate that waits: {_said(content)}")
         if status in PASSING:
             raise Passing(
-                f"argo-server at {self.url} is not able to now: {_said(content)} (HTTP {status})",
+                f"{self} is not able to now: {_said(content)} (HTTP {status})",
                 wait=seconds_to_wait(answer.headers),
             )
         if status == _OK and not content:
@@ -155,15 +158,13 @@ class ArgoServerEngine(ArgoEngine):
     def _refusal(self, verb: str, status: int, answer: dict[str, Any]) -> EngineUnavailable:
         said = f"{_said(answer)} (HTTP {status})".strip()
         if status == _UNAUTHENTICATED:
-            return EngineUnavailable(
-                f"argo-server at {self.url} does not accept the token: set METAFLOW_HITL_ARGO_SERVER_TOKEN. {said}"
-            )
+            return EngineUnavailable(f"{self} does not accept the token: set METAFLOW_HITL_ARGO_SERVER_TOKEN. {said}")
         if status == _FORBIDDEN:
             return EngineUnavailable(
                 f"The account of METAFLOW_HITL_ARGO_SERVER_TOKEN may not {verb} workflows: it needs get and update on "
                 f"workflows.argoproj.io. {said}"
             )
-        return EngineUnavailable(f"argo-server at {self.url} refuses to {verb}: {said}")
+        return EngineUnavailable(f"{self} refuses to {verb}: {said}")
 
 
 class _Bearer(AuthBase):

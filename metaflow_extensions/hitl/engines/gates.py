@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
-from metaflow_extensions.hitl.approvals.record import OnReject, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Verdict, Where
 from metaflow_extensions.hitl.engines.nodes import (
     Ending,
     Node,
@@ -86,13 +86,15 @@ def ending(approval: Approval) -> Ending:
 
 
 def _said(approval: Approval, decision: Decision) -> str:
+    if approval.closing is not None:
+        return f"{decision.verdict.value} by {decision.by.name}, which does not count: {approval.closing.reason}"
     if decision.where is Where.TIMEOUT:
-        asked_for = approval.question.timeout or approval.seconds_to_decide or 0
-        return f"{decision.verdict.value} by timeout: nobody answered in {in_words(asked_for)}"
+        waited = (approval.deadline or decision.at) - approval.requested_at
+        return f"{decision.verdict.value} by timeout: nobody answered in {in_words(waited.total_seconds())}"
     said = f"{decision.verdict.value} by {decision.by.name} via {_ANSWERED[decision.where]}"
     if decision.reason:
         said += f": {decision.reason}"
-    if decision.verdict is Verdict.REJECT and approval.question.on_reject is OnReject.CONTINUE:
+    if decision.verdict is not Verdict.APPROVE and approval.lets_run:
         said += " (the step runs and is told)"
     return said
 

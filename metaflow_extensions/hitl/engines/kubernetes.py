@@ -8,6 +8,7 @@ repeat a request by their own rules.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.engines.nodes import Ending, Operation, Workflow
 
 JSON_PATCH = "application/json-patch+json"
+_CONTROLLER = re.compile(r"(?:^|/)workflow-controller:(?P<tag>[\w.-]+)")  # the image's name in Argo's own manifests
 _FORBIDDEN, _MISSING, _CONFLICT, _UNPROCESSABLE = 403, 404, 409, 422
-_OK = 200
+_OK, _CREATED = 200, 201
 _WORDS_LENGTH = 300  # of what the API server says
 
 
@@ -69,6 +71,7 @@ def load_api_client(kubeconfig: str | None = None, *, connections: int = 10) -> 
         # Half a file raises what the dictionaries that it is read into raise.
         raise NoCluster(f"No Kubernetes cluster is configured here: {error}") from error
     configuration.connection_pool_maxsize = connections
+    configuration.retries = False  # who calls has a time limit, and the client none
     return kubernetes.client.ApiClient(configuration)
 
 
@@ -101,8 +104,42 @@ class KubernetesEngine(ArgoEngine):
         super().__init__(namespace=namespace, clock=clock, sleep=sleep)
         self._api = api
 
+    def __str__(self) -> str:
+        return f"the Kubernetes API at {self._api.configuration.host}"
+
+    def version(self) -> str:
+        status, answer = self._request("GET", "/version")
+        if status != _OK:
+            raise EngineUnavailable(f"The Kubernetes API does not tell its version: {_said(answer, status)}")
+        return f"Kubernetes {answer.get('gitVersion') or 'of an unknown version'}"
+
+    def argo_version(self) -> str | None:
+        """Look at the controller's image. Who may not list deployments does not see it, and the bot need not."""
+        status, answer = self._request("GET", f"/apis/apps/v1/namespaces/{self.namespace}/deployments")
+        if status != _OK:
+            return None
+        containers = (
+            container
+            for deployment in answer.get("items") or ()
+            for container in deployment["spec"]["template"]["spec"]["containers"]
+        )
+        found = (_CONTROLLER.search(str(container.get("image"))) for container in containers)
+        return next((image["tag"] for image in found if image), None)
+
+    def check_access(self) -> None:
+        super().check_access()
+        attributes = {"namespace": self.namespace, "group": "argoproj.io", "resource": "workflows", "verb": "patch"}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        status, answer = self._request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+        if not (answer.get("status") or {}).get("allowed"):
+            raise _refusal("patch", self.namespace, _FORBIDDEN if status == _CREATED else status, answer)
+
     def _read(self, namespace: str, name: str) -> Workflow | None:
-        status, answer = self._request("GET", namespace, name)
+        status, answer = self._request("GET", _path(namespace, name))
         if status == _OK:
             return answer
         # Where Argo is not installed, 404 comes without the name of anything missing.
@@ -113,7 +150,7 @@ class KubernetesEngine(ArgoEngine):
     def _end(self, workflow: Workflow, waiting: Waiting, ending: Ending, approval: Approval) -> None:  # noqa: ARG002 - the base's signature
         namespace, name = str(workflow["metadata"]["namespace"]), nodes.name_of(workflow)
         operations = nodes.patch(workflow, waiting.node_ids, ending, self._clock())
-        status, answer = self._request("PATCH", namespace, name, operations)
+        status, answer = self._request("PATCH", _path(namespace, name), operations)
         if status in {_MISSING, _CONFLICT, _UNPROCESSABLE}:
             # 422: a `test` of the patch failed, so the gate does not wait as it did. 409: many writers at once.
             raise Changed(f"Others kept changing workflow {name}: {_said(answer, status)}")
@@ -121,22 +158,19 @@ class KubernetesEngine(ArgoEngine):
             raise _refusal("patch", namespace, status, answer)
 
     def _request(
-        self, method: str, namespace: str, name: str, operations: list[Operation] | None = None
+        self, method: str, path: str, content: list[Operation] | dict[str, Any] | None = None
     ) -> tuple[int, dict[str, Any]]:
-        """Return the HTTP status and the answer as JSON, which is empty if it is none."""
+        """Send JSON, a list as a JSON Patch; return the HTTP status and the answer's JSON, empty if it is none."""
         import urllib3  # noqa: PLC0415 - as the Kubernetes client does
 
-        host, headers, body = self._api.configuration.host, self._headers(), None
-        if operations is not None:
-            headers["Content-Type"] = JSON_PATCH
-            body = json.dumps(operations)
-        # Both names are ones that Kubernetes would give, so they need no quoting.
-        url = f"{host}/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows/{name}"
+        host, headers = self._api.configuration.host, self._headers()
+        if content is not None:
+            headers["Content-Type"] = JSON_PATCH if isinstance(content, list) else "application/json"
         try:
             answer = self._api.rest_client.pool_manager.request(
                 method,
-                url,
-                body=body,
+                host + path,
+                body=None if content is None else json.dumps(content),
                 headers=headers,
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
                 retries=False,
@@ -144,13 +178,13 @@ class KubernetesEngine(ArgoEngine):
             )
         except urllib3.exceptions.HTTPError as error:
             raise Passing(f"The Kubernetes API at {host} does not answer: {error}") from error
-        content = _content(answer.data)
+        said = _content(answer.data)
         if answer.status in PASSING:
             raise Passing(
-                f"The Kubernetes API is not able to now: {_said(content, answer.status)}",
+                f"The Kubernetes API is not able to now: {_said(said, answer.status)}",
                 wait=seconds_to_wait(answer.headers),
             )
-        return answer.status, content
+        return answer.status, said
 
     def _headers(self) -> dict[str, str]:
         headers = {**self._api.default_headers, "Accept": "application/json"}
@@ -160,6 +194,10 @@ class KubernetesEngine(ArgoEngine):
         except (_kubernetes().config.ConfigException, OSError) as error:
             raise Passing(f"There is no token for the Kubernetes API: {error}") from error
         return headers | {setting["key"]: setting["value"] for setting in settings if setting["value"]}
+
+
+def _path(namespace: str, name: str) -> str:
+    return f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows/{name}"  # such names need no quoting
 
 
 def _content(data: bytes) -> dict[str, Any]:

@@ -51,18 +51,20 @@ def found(settings: Settings, check: str) -> Finding:
 def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
     """The same settings as variables, for the command."""
     monkeypatch.setenv("METAFLOW_HOME", str(tmp_path))
-    for name, value in settings.model_dump(mode="python").items():
+    for name, value in settings.model_dump(mode="python", exclude_none=True).items():
         text = value.get_secret_value() if hasattr(value, "get_secret_value") else getattr(value, "value", value)
         monkeypatch.setenv(f"METAFLOW_HITL_{name.upper()}", str(text))
     return monkeypatch
 
 
 def test_all_is_well(settings: Settings) -> None:
-    """With everything in place every check is good, and none needs mending."""
-    findings = list(examine(settings))
+    """With everything in place every check is good and needs no mending. Without a cluster, what that means is said."""
+    *findings, cluster = examine(settings)
     assert [finding.check for finding in findings] == ["bot token", "scopes", "app token", "channel", "store"]
     assert {finding.health for finding in findings} == {Health.GOOD}
-    assert {finding.fix for finding in findings} == {""}
+    assert {finding.fix for finding in [*findings, cluster]} == {""}
+    assert (cluster.check, cluster.health) == ("cluster", Health.UNKNOWN)
+    assert "runs without Argo can" in cluster.detail
 
 
 def test_the_command_ends_with_0_or_1(environment: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,19 @@ def test_metaflows_configuration_serves_both(environment: pytest.MonkeyPatch, tm
     assert (settings.root, settings.slack_channel) == ("s3://bucket/metaflow/hitl", "#c")
 
 
+def test_workflows_are_where_metaflow_deploys_them(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The namespace is our setting's, from variable or file; else Metaflow's own for Kubernetes; else argo."""
+    assert read_settings().argo_namespace == "argo"
+    (tmp_path / "config.json").write_text(json.dumps({"METAFLOW_KUBERNETES_NAMESPACE": "file"}))
+    assert read_settings().argo_namespace == "file"
+    environment.setenv("METAFLOW_KUBERNETES_NAMESPACE", "variable")
+    assert read_settings().argo_namespace == "variable"
+    (tmp_path / "config.json").write_text(json.dumps({"METAFLOW_HITL_ARGO_NAMESPACE": "ours-in-file"}))
+    assert read_settings().argo_namespace == "ours-in-file"
+    environment.setenv("METAFLOW_HITL_ARGO_NAMESPACE", "ours")
+    assert read_settings().argo_namespace == "ours"
+
+
 @pytest.mark.parametrize("content", ["{", "[]", "\udcff"])
 def test_a_broken_configuration_is_named(tmp_path: Path, content: str) -> None:
     """A file that is no JSON object is refused with its path, not passed over."""
@@ -82,6 +95,8 @@ def test_a_broken_configuration_is_named(tmp_path: Path, content: str) -> None:
         ("SLACK_BOT_TOKEN", "xapp-mixed-up", "begins with xoxb-"),
         ("SLACK_APP_TOKEN", "xoxb-mixed-up", "begins with xapp-"),
         ("SLACK_API_URL", "slack.example/api", "https://slack.com/api/"),
+        ("ARGO_SERVER_URL", "argo-server:2746", "https://argo-server.argo:2746"),
+        ("ARGO_SERVER_CA_FILE", "/nowhere/ca.pem", "path of a PEM file"),
         ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
     ],
 )
@@ -111,7 +126,9 @@ def test_an_empty_variable_is_not_set(environment: pytest.MonkeyPatch) -> None:
 def test_tokens_do_not_show(environment: pytest.MonkeyPatch) -> None:
     """Neither repr nor JSON of the settings shows a token."""
     environment.setenv("METAFLOW_HITL_SLACK_BOT_TOKEN", "xoxb-secret")
+    environment.setenv("METAFLOW_HITL_ARGO_SERVER_TOKEN", "Bearer a-secret")
     settings = read_settings()
+    assert "a-secret" not in repr(settings) + settings.model_dump_json()
     assert "xoxb-secret" not in repr(settings) + settings.model_dump_json()
 
 

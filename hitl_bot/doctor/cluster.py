@@ -1,0 +1,48 @@
+"""Whether workflows on Argo can be resumed from here."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from hitl_bot.cluster import argo_engine
+from hitl_bot.doctor.finding import Finding, bad, good, unknown
+from hitl_bot.settings import PREFIX
+from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
+from metaflow_extensions.hitl.engines.kubernetes import NoCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hitl_bot.settings import Settings
+
+
+def check_cluster(settings: Settings) -> Iterator[Finding]:
+    """Look for the cluster, for Argo in it, and for the rights to resume a workflow. Nothing is changed."""
+    try:
+        engine = argo_engine(settings, lambda: datetime.now(timezone.utc), connections=1)
+    except NoCluster as error:
+        yield unknown("cluster", f"{error} Workflows on Argo can't be resumed from here; runs without Argo can")
+        return
+    try:
+        yield good("cluster", f"{engine.version()}: {engine}")
+    except EngineUnavailable as error:
+        fix = f"Check the kubeconfig or service account, or {PREFIX}ARGO_SERVER_URL and _TOKEN, and the way to there."
+        yield bad("cluster", str(error), fix)
+        return
+    where = f"namespace {settings.argo_namespace}"
+    try:
+        engine.check_access()
+    except EngineUnavailable as error:
+        fix = f"If the workflows are not in {where}, set {PREFIX}ARGO_NAMESPACE; else let an operator mend it."
+        yield bad("workflows", str(error), fix)
+    else:
+        yield good("workflows", f"they can be resumed in {where}")
+    try:
+        version = engine.argo_version()
+    except EngineUnavailable:
+        version = None
+    if version is None:
+        yield unknown("argo", f"its version can't be seen from here; argo-server tells it ({PREFIX}ARGO_SERVER_URL)")
+    else:
+        yield good("argo", version)
