@@ -35,7 +35,11 @@ SCOPES = (
     ),
     Scope(name="commands", why=COMMAND),
     Scope(name="users:read", methods=("users.info",), why="who clicked: name, guest, deactivated, other workspace"),
-    Scope(name="users:read.email", why="approvers that are named by email address (users.info then shows it)"),
+    Scope(
+        name="users:read.email",
+        methods=("users.lookupByEmail",),
+        why="approvers that are named by email address (users.info then shows it)",
+    ),
     Scope(name="usergroups:read", methods=("usergroups.list",), why="approvers that are named by user group"),
     Scope(
         name="channels:read",

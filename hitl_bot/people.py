@@ -11,10 +11,11 @@ from slack_sdk.errors import SlackApiError
 from hitl_bot.cache import BoundedCache
 from hitl_bot.slack_client import SLACK_FAILED
 from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
+from metaflow_extensions.hitl.approvals.permission import Bar
 from metaflow_extensions.hitl.approvals.record import Origin, Person
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from slack_sdk import WebClient
 
@@ -23,13 +24,16 @@ if TYPE_CHECKING:
 _PROFILES_KEPT = timedelta(minutes=5)
 _GROUPS_KEPT = timedelta(minutes=2)  # usergroups.* takes 20 calls a minute
 _PROFILES = 10_000
+_NAMES_KEPT = timedelta(minutes=5)  # users.lookupByEmail takes 50 calls a minute
+_NOBODY = frozenset({"users_not_found", "user_not_found"})
 _SLACKBOT = "USLACKBOT"  # the one bot whose is_bot is false
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Profile:
     person: Person
-    bar: str | None
+    bar: Bar | None
+    zone: str  # of the IANA database; empty: unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +52,16 @@ class SlackPeople:
         With the scopes users:read, users:read.email and usergroups:read.
     clock : Clock
         Ages what is cached.
+    known_as : Callable[[str], str | None]
+        From the user name on a machine to that person's email address or Slack id, as far as the operator says it.
     """
 
-    def __init__(self, client: WebClient, clock: Clock) -> None:
+    def __init__(
+        self, client: WebClient, clock: Clock, known_as: Callable[[str], str | None] = lambda _user: None
+    ) -> None:
         self._client = client
+        self._known_as = known_as
+        self._ids = BoundedCache[str | None](clock, keep=_NAMES_KEPT, size=_PROFILES)
         self._profiles = BoundedCache[_Profile](clock, keep=_PROFILES_KEPT, size=_PROFILES)
         self._groups = BoundedCache[tuple[_Group, ...]](clock, keep=_GROUPS_KEPT, size=1)
         self._team: str | None = None
@@ -66,9 +76,35 @@ class SlackPeople:
         """
         return self._profile(user_id).person
 
-    def barred(self, person: Person) -> str | None:
+    def zone(self, user_id: str) -> str:
+        """Return the name of somebody's time zone, such as ``Europe/Amsterdam``; empty if Slack does not know it."""
+        return self._profile(user_id).zone
+
+    def barred(self, person: Person) -> Bar | None:
         """Say why this person never decides anything, or None."""
         return self._profile(person.id).bar
+
+    def in_slack(self, person: Person) -> Person | None:
+        """Return who a user of a machine is in Slack: by the operator's word, or by their own email address."""
+        if person.origin is Origin.SLACK:
+            return person
+        known = self._known_as(person.id) or person.email or (person.id if "@" in person.id else None)
+        return None if known is None else self.find(known)
+
+    def find(self, name: str) -> Person | None:
+        """Return the person behind an id or an email address, or None if there is none."""
+        user_id = name
+        if "@" in name:
+            found = self._ids.get(name.lower(), lambda: self._id_of(name))
+            if found is None:
+                return None
+            user_id = found
+        try:
+            return self.person(user_id)
+        except PeopleUnavailable as error:
+            if isinstance(error.__cause__, SlackApiError) and _code(error.__cause__) in _NOBODY:
+                return None
+            raise
 
     def groups_of(self, person: Person, among: Collection[str]) -> frozenset[str]:
         """Return which of these groups (``@handle`` or ``S…`` id) this person is in. One that is gone has nobody."""
@@ -87,19 +123,29 @@ class SlackPeople:
         profile = user.get("profile") or {}
         name = profile.get("display_name") or profile.get("real_name") or user.get("name") or user_id
         person = Person(id=user["id"], name=name, origin=Origin.SLACK, email=profile.get("email") or None)
-        return _Profile(person=person, bar=self._bar(user))
+        return _Profile(person=person, bar=self._bar(user), zone=str(user.get("tz") or ""))
 
-    def _bar(self, user: dict[str, Any]) -> str | None:
+    def _id_of(self, address: str) -> str | None:
+        try:
+            return str(self._client.users_lookupByEmail(email=address)["user"]["id"])
+        except SlackApiError as error:
+            if _code(error) in _NOBODY:
+                return None
+            raise _unavailable(f"who {address} is", error) from error
+        except SLACK_FAILED as error:
+            raise _unavailable(f"who {address} is", error) from error
+
+    def _bar(self, user: dict[str, Any]) -> Bar | None:
         if user.get("deleted"):
-            return "the account is deactivated."
+            return Bar.DEACTIVATED
         if user.get("is_bot") or user.get("id") == _SLACKBOT:
-            return "an app never decides."
+            return Bar.APP
         if user.get("is_restricted") or user.get("is_ultra_restricted"):
-            return "guests of the workspace never decide. Ask one of its members."
+            return Bar.GUEST
         # On Enterprise Grid a member's own team_id may be another workspace of the same organisation.
         teams = {user.get("team_id"), *((user.get("enterprise_user") or {}).get("teams") or ())}
         if user.get("is_stranger") or self._own_team() not in teams:
-            return "people of another workspace never decide. Ask a member of this one."
+            return Bar.STRANGER
         return None
 
     def _own_team(self) -> str:
@@ -120,9 +166,13 @@ class SlackPeople:
         )
 
 
+def _code(error: SlackApiError) -> str:
+    return str(error.response.get("error") or error.response.status_code)
+
+
 def _unavailable(what: str, error: Exception) -> PeopleUnavailable:
     if isinstance(error, SlackApiError):
-        code = str(error.response.get("error") or error.response.status_code)
+        code = _code(error)
         if code in {"missing_scope", "no_permission"}:
             return PeopleUnavailable(
                 f"Slack may not tell the bot {what} ({code}), so nothing was decided. "

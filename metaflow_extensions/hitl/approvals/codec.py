@@ -14,7 +14,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
-from metaflow_extensions.hitl.approvals import record
+from metaflow_extensions.hitl.approvals import record, rule
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, NewerFormat, RecordError
 from metaflow_extensions.hitl.approvals.record import Approval
 
@@ -41,7 +41,7 @@ class Version:
 
     number: int  # from 1
     previous: str | None  # SHA-256 of the object before, in hex; None for the first
-    event: str  # what this version adds: requested, posted, decided, expired, closed, settled
+    event: str  # what this version adds: requested, ruled, posted, voted, decided, expired, closed, annulled, settled
     at: datetime
     approval: Approval
 
@@ -71,7 +71,8 @@ def seal(document: dict[str, Any]) -> bytes:
     return b'%b,\n "sha256": "%b"\n}' % (body.removesuffix(b"\n}"), hashlib.sha256(body).hexdigest().encode())
 
 
-def _is_sealed(body: bytes) -> bool:
+def is_sealed(body: bytes) -> bool:
+    """Whether the bytes are those that ``seal`` wrote."""
     match = _SEAL.fullmatch(body[-_SEAL_LENGTH:])
     whole = body[:-_SEAL_LENGTH] + b"\n}"
     return match is not None and hashlib.sha256(whole).hexdigest().encode() == match[1]
@@ -114,7 +115,7 @@ def decode(key: str, body: bytes) -> Version:
     # Before everything else: a later release may seal in another way, too.
     if written > FORMAT:
         raise NewerFormat(key, written, FORMAT)
-    if not _is_sealed(body):
+    if not is_sealed(body):
         raise CorruptRecord(key, "the hash at its end is not that of its bytes")
     try:
         known = {field.name for field in fields(Approval)} - {"unknown"}
@@ -164,7 +165,7 @@ def _plain(value: Any) -> Any:
 @cache
 def _hints(cls: type) -> dict[str, Any]:
     # The record's annotations are strings, and some of the names stand under TYPE_CHECKING there.
-    return get_type_hints(cls, globalns={**vars(record), "datetime": datetime, "Mapping": Mapping})
+    return get_type_hints(cls, globalns={**vars(rule), **vars(record), "datetime": datetime, "Mapping": Mapping})
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:

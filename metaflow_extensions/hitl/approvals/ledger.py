@@ -126,7 +126,7 @@ class Ledger:
     def update(
         self,
         approval_id: str,
-        event: str,
+        event: str | Callable[[Approval], str],
         at: datetime,
         change: Callable[[Approval], Approval],
         *,
@@ -138,8 +138,8 @@ class Ledger:
         ----------
         approval_id : str
             A whole id.
-        event : str
-            What the new version will be said to add.
+        event : str or Callable[[Approval], str]
+            What the new version will be said to add, or how to tell from it.
         at : datetime
             When; the writer's clock.
         change : Callable[[Approval], Approval]
@@ -167,7 +167,8 @@ class Ledger:
                 # What was seen may be old: only the newest version may refuse, or say that there is nothing to do.
                 entry, seen = self.read(approval_id), None
                 continue
-            version = Version(number=entry.number + 1, previous=entry.digest, event=event, at=at, approval=approval)
+            said = event if isinstance(event, str) else event(approval)
+            version = Version(number=entry.number + 1, previous=entry.digest, event=said, at=at, approval=approval)
             try:
                 return self._write(version)
             except KeyTaken:
@@ -354,18 +355,39 @@ class Ledger:
 
 
 def _asks_only(first: Approval) -> bool:
-    return first == replace(first, posts=(), decision=None, closing=None, settlement=None)
+    return first == replace(first, posts=(), votes=(), decision=None, closing=None, settlement=None)
 
 
 def _follows(before: Approval, after: Approval) -> bool:
     return (
-        replace(after, posts=(), decision=None, closing=None, settlement=None, unknown={})
-        == replace(before, posts=(), decision=None, closing=None, settlement=None, unknown={})
+        _unchanging(after) == _unchanging(before)
         and after.posts[: len(before.posts)] == before.posts
+        # The deadline moves with the operator's rule alone.
+        and (before.deadline == after.deadline or before.policy_rule != after.policy_rule)
+        # Votes and rule come before the decision, and stay as they were when it fell.
+        and (before.decision is None or _grounds(before) == _grounds(after))
         and before.decision in (None, after.decision)
         and before.closing in (None, after.closing)
         and before.settlement in (None, after.settlement)
     )
+
+
+def _unchanging(approval: Approval) -> Approval:
+    return replace(
+        approval,
+        posts=(),
+        votes=(),
+        policy_rule=None,
+        deadline=None,
+        decision=None,
+        closing=None,
+        settlement=None,
+        unknown={},
+    )
+
+
+def _grounds(approval: Approval) -> tuple[object, ...]:
+    return approval.votes, approval.policy_rule, approval.deadline
 
 
 def retention_start(now: datetime) -> datetime:

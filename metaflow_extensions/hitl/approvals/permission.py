@@ -3,43 +3,177 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.approvals.record import Origin
+from metaflow_extensions.hitl.approvals.record import Origin, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from metaflow_extensions.hitl.approvals.ports import People
     from metaflow_extensions.hitl.approvals.record import Approval, Person
+    from metaflow_extensions.hitl.approvals.rule import Rule
 
 _GROUP = re.compile(r"@[^@]+|S[A-Z0-9]+")  # a handle, or the id that usergroups.list gives (S0614TZR7)
 
 
-def check_may_decide(approval: Approval, person: Person, people: People) -> None:
-    """Hold a person to the approvers that the step names; where it names none, whoever sees the question may answer.
+class Bar(str, Enum):
+    """Why somebody never decides anything, in words for them."""
+
+    DEACTIVATED = "the account is deactivated."
+    APP = "an app never decides."
+    GUEST = "guests of the workspace never decide. Ask one of its members."
+    STRANGER = "people of another workspace never decide. Ask a member of this one."
+
+
+_SELF = "you asked for this run, and somebody else has to approve it. Ask one of the others who may."
+LIFTED_BY_POLICY = frozenset({Bar.GUEST, Bar.STRANGER})  # for those that the operator names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seat:
+    """In which capacity somebody answers."""
+
+    counts_for: tuple[str, ...] = ()  # the approvers, as they are named, that they stand for
+    on_behalf_of: Person | None = None
+
+
+def check_may_decide(
+    approval: Approval,
+    person: Person,
+    people: People,
+    *,
+    verdict: Verdict = Verdict.APPROVE,
+    where: Where = Where.BUTTON,
+    absent: Iterable[Person] = (),
+) -> Seat:
+    """Hold a person to the rule of an approval; where nobody is named, whoever sees the question may answer.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        Who asked must not approve where the rule forbids it, and may always reject.
+    where : Where
+        The way in.
+    absent : Iterable[Person]
+        Those who delegated to this person, asked for only where the person may not decide in their own right.
 
     Raises
     ------
     NotAllowed
-        The person is none of them, or is of a kind that never decides.
+        The person is none of those who may, or is of a kind that never decides.
     PeopleUnavailable
         It takes Slack to know, and Slack can't say.
     """
+    rule = approval.rule
     # Only Slack has guests and strangers; who has an account on the machine is the machine's own affair.
-    bar = people.barred(person) if person.origin is Origin.SLACK else None
+    bar = _bar(person, rule, people)
     if bar is not None:
         raise NotAllowed(approval, person, bar)
-    approvers = approval.question.approvers
-    if not approvers or _named(person, approvers):
-        return
-    groups = frozenset(name for name in approvers if _GROUP.fullmatch(name))
-    if person.origin is Origin.SLACK and groups and people.groups_of(person, groups):
-        return
-    if person.origin is Origin.LOCAL and groups:
+    if where is Where.FLOW_CLI and not rule.command_line_counts:
         raise NotAllowed(
-            approval, person, f"{_listed(approvers)} may, and only Slack knows who that is. Answer it there."
+            approval,
+            person,
+            f"the rule “{rule.name}” of the operator's policy wants the answer in Slack. Give it there.",
         )
-    raise NotAllowed(approval, person, f"{_listed(approvers)} may. Ask one of them.")
+    seat = _own_seat(person, rule, people) or _seat_of_absent(approval, person, people, absent)
+    if seat is None:
+        raise NotAllowed(approval, person, _who_may(person, rule))
+    if verdict is Verdict.APPROVE:
+        if not rule.self_approval_allowed:
+            _check_is_not_the_requester(approval, person, seat, people)
+        _check_can_be_told_apart(approval, person)
+    return seat
+
+
+def _bar(person: Person, rule: Rule, people: People) -> Bar | None:
+    bar = people.barred(person) if person.origin is Origin.SLACK else None
+    return None if bar in LIFTED_BY_POLICY and _named(person, rule.outsiders) else bar
+
+
+def _own_seat(person: Person, rule: Rule, people: People) -> Seat | None:
+    """Return what somebody stands for in their own right; None if they may not decide."""
+    wanted = dict.fromkeys((*rule.names, *rule.deciders))
+    named = {name for name in wanted if _named(person, (name,))}
+    # Groups cost requests to Slack: where names alone settle it, nobody asks.
+    settled = (not rule.deciders or named & set(rule.deciders)) and (named & set(rule.names) or not rule.names)
+    groups = _groups([name for name in wanted if name not in named])
+    if groups and person.origin is Origin.SLACK and (rule.asks_several or not settled):
+        named |= people.groups_of(person, groups)
+    if rule.deciders and not named & set(rule.deciders):
+        return None
+    if not rule.is_open and not named & set(rule.names):
+        return None
+    return Seat(counts_for=tuple(name for name in rule.names if name in named))
+
+
+def _seat_of_absent(approval: Approval, person: Person, people: People, absent: Iterable[Person]) -> Seat | None:
+    rule = approval.rule
+    for other in absent:
+        if _bar(other, rule, people) is not None:
+            continue
+        seat = _own_seat(other, rule, people)
+        if seat is None:
+            continue
+        if not rule.delegation_allowed:
+            raise NotAllowed(
+                approval,
+                person,
+                f"{other.name} delegated to you, and the rule “{rule.name}” of the operator's policy does not let "
+                f"anybody decide for others. {_who_may(person, rule)}",
+            )
+        return Seat(counts_for=seat.counts_for, on_behalf_of=other)
+    return None
+
+
+def _check_is_not_the_requester(approval: Approval, person: Person, seat: Seat, people: People) -> None:
+    requester = approval.requester
+    deciding = [person] if seat.on_behalf_of is None else [person, seat.on_behalf_of]
+    if any((one.origin, one.id) == (requester.origin, requester.id) for one in deciding):
+        raise NotAllowed(approval, person, _SELF)
+    if person.origin is not Origin.SLACK:
+        raise NotAllowed(
+            approval,
+            person,
+            "who asked must not approve, and only Slack tells people apart for certain. Answer it there.",
+        )
+    known = requester if requester.origin is Origin.SLACK else people.in_slack(requester)
+    if known is None:
+        raise NotAllowed(
+            approval,
+            person,
+            f"who asked must not approve, and nobody knows who {requester.name} is in Slack. An operator can say so: "
+            f"under `people` in the policy file, `{requester.id}: their e-mail address`.",
+        )
+    if any(one.id == known.id for one in deciding):
+        raise NotAllowed(approval, person, _SELF)
+
+
+def _check_can_be_told_apart(approval: Approval, person: Person) -> None:
+    if person.origin is Origin.LOCAL and any(one.by.origin is Origin.SLACK for one in approval.votes):
+        raise NotAllowed(
+            approval,
+            person,
+            "others have voted in Slack, and nobody can tell whether you are one of them. Vote there.",
+        )
+
+
+def _who_may(person: Person, rule: Rule) -> str:
+    names = rule.names or rule.deciders
+    if rule.names and rule.deciders:
+        limit = f" The rule “{rule.name}” of the operator's policy takes the answers of {_listed(rule.deciders)} only."
+    else:
+        limit = ""
+    if person.origin is Origin.LOCAL and _groups(names):
+        return f"{_listed(names)} may, and only Slack knows who that is. Answer it there.{limit}"
+    return f"{_listed(names)} may. Ask one of them.{limit}"
+
+
+def _groups(names: Collection[str]) -> frozenset[str]:
+    return frozenset(name for name in names if _GROUP.fullmatch(name))
 
 
 def _named(person: Person, approvers: tuple[str, ...]) -> bool:

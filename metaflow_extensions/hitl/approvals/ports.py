@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from datetime import datetime
 
+    from metaflow_extensions.hitl.approvals.permission import Bar
     from metaflow_extensions.hitl.approvals.record import Approval, Person, Post
+    from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
 
 class Store(Protocol):
@@ -133,7 +135,7 @@ class Notifier(Protocol):
 class People(Protocol):
     """Who somebody is, and which groups they are in. Answers may be some minutes old."""
 
-    def barred(self, person: Person) -> str | None:
+    def barred(self, person: Person) -> Bar | None:
         """Say why this person never decides anything (a guest, a bot, somebody of another workspace), or None.
 
         Raises
@@ -151,6 +153,24 @@ class People(Protocol):
         PeopleUnavailable
             Nobody can say.
         """
+        ...
+
+    def in_slack(self, person: Person) -> Person | None:
+        """Return who a user of a machine is in Slack, or None if nobody knows.
+
+        Raises
+        ------
+        PeopleUnavailable
+            Nobody can say now.
+        """
+        ...
+
+
+class Policy(Protocol):
+    """What the operator demands, outside the code of the flows."""
+
+    def rule_for(self, approval: Approval) -> PolicyRule | None:
+        """Return the rule that matches an approval, as it is now, or None."""
         ...
 
 

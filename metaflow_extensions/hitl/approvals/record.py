@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec  # noqa: TC001 - the codec reads the annotations
+# The codec reads the annotations, those of the rules too.
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec  # noqa: TC001
+from metaflow_extensions.hitl.approvals.rule import (
+    Need,
+    PolicyRule,
+    Rule,
+    stricter,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +25,7 @@ class Verdict(str, Enum):
 
     APPROVE = "approved"
     REJECT = "rejected"
+    CHANGES = "changes requested"  # to the run it is a rejection; to its requester, how to ask again
 
 
 class Where(str, Enum):
@@ -84,6 +92,16 @@ CLOCK = Person(id="clock", name="the deadline", origin=Origin.CLOCK)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """An approval of the same step that ended in a request for changes, before this run."""
+
+    approval_id: str
+    by: str  # the name of who asked for them
+    reason: str
+    url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Question:
     """What is asked, of whom, and what happens without an answer."""
 
@@ -96,6 +114,17 @@ class Question:
     on_timeout: OnTimeout = OnTimeout.REJECT
     on_reject: OnReject = OnReject.FAIL
     run_url: str | None = None
+    quorum: int = 1  # how many different people must agree
+    needs: tuple[Need, ...] = ()  # so many of each of several groups; `approvers` then names them all
+    allow_self_approval: bool = True
+    allow_changes: bool = False
+    remind_every: int | None = None  # seconds
+    escalate_after: int | None = None  # seconds
+    escalate_to: tuple[str, ...] = ()
+    batch: bool | None = None  # None: from four shards on
+    tags: tuple[str, ...] = ()  # of the run
+    run_again: str | None = None  # the command that starts such a run, for who may have to change it
+    follows: Earlier | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +148,21 @@ class Post:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Vote:
+    """An answer of one of several people who must agree. The last one of each person counts."""
+
+    verdict: Verdict
+    by: Person
+    at: datetime
+    where: Where
+    input: dict[str, Any] = field(default_factory=dict[str, Any])
+    reason: str = ""
+    on_behalf_of: Person | None = None
+    counts_for: tuple[str, ...] = ()  # the approvers, as they are named, that this person stood for when voting
+    instead_of: tuple[Person, ...] = ()  # whose votes it put aside (``votes.cast`` says when)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """An answer with who, where and when."""
 
@@ -128,11 +172,13 @@ class Decision:
     where: Where
     input: dict[str, Any] = field(default_factory=dict[str, Any])
     reason: str = ""
+    on_behalf_of: Person | None = None
+    voters: tuple[Person, ...] = ()  # where votes were collected: everybody whose vote made it, in order
 
 
 @dataclass(frozen=True, kw_only=True)
 class Closing:
-    """Why an approval can't be answered any more although nobody answered it."""
+    """Why an approval can't be answered any more: nobody waits for it, or its decision does not count."""
 
     at: datetime
     reason: str
@@ -157,7 +203,9 @@ class Approval:
     requester: Person
     requested_at: datetime
     deadline: datetime | None = None
+    policy_rule: PolicyRule | None = None  # the operator's, as the bot knew it last
     posts: tuple[Post, ...] = ()
+    votes: tuple[Vote, ...] = ()  # those that count, oldest first; earlier ones stand in earlier versions
     decision: Decision | None = None
     closing: Closing | None = None
     settlement: Settlement | None = None
@@ -166,16 +214,23 @@ class Approval:
 
     @property
     def state(self) -> State:
+        if self.closing is not None:
+            return State.SUPERSEDED
         if self.decision is None:
-            return State.PENDING if self.closing is None else State.SUPERSEDED
+            return State.PENDING
         if self.decision.where is Where.TIMEOUT and self.decision.verdict is Verdict.REJECT:
             return State.EXPIRED
         return State.APPROVED if self.decision.verdict is Verdict.APPROVE else State.REJECTED
 
     @property
+    def rule(self) -> Rule:
+        """What holds: the stricter of the question and the operator's policy."""
+        return stricter(self.question, self.policy_rule)
+
+    @property
     def lets_run(self) -> bool:
         """Whether the gated step may start: approved, or rejected with ``on_reject="continue"``."""
-        if self.decision is None:
+        if self.decision is None or self.closing is not None:
             return False
         return self.decision.verdict is Verdict.APPROVE or self.question.on_reject is OnReject.CONTINUE
 

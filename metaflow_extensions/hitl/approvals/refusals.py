@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.record import Decision, State
+from metaflow_extensions.hitl.approvals.record import Decision, State, Verdict
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,7 +30,7 @@ class AlreadyDecided(ApprovalError):
         why = f' with the reason "{standing.reason}"' if standing.reason else ""
         super().__init__(
             approval,
-            f"{approval.id} was {standing.verdict.value} by {standing.by.name} {ago} ago{why}. That stands; "
+            f"{approval.id} was {_said(standing.verdict)} by {standing.by.name} {ago} ago{why}. That stands; "
             "start a new run to ask again.",
         )
         self.standing = standing
@@ -50,7 +50,7 @@ class Superseded(ApprovalError):
 
     def __init__(self, approval: Approval) -> None:
         why = approval.closing.reason if approval.closing else "the run is gone"
-        super().__init__(approval, f"{approval.id} takes no answer any more: {why}.")
+        super().__init__(approval, f"{approval.id} takes no answer any more: {why.rstrip('.')}.")
 
 
 class NotAllowed(ApprovalError):
@@ -67,6 +67,29 @@ class ReasonMissing(ApprovalError):
     def __init__(self, approval: Approval) -> None:
         super().__init__(
             approval, f"Rejecting {approval.id} needs a reason: the requester reads it, and the run fails with it."
+        )
+
+
+class ApprovalReasonMissing(ReasonMissing):
+    """The operator's policy wants a reason for an approval, too."""
+
+    def __init__(self, approval: Approval) -> None:
+        ApprovalError.__init__(
+            self,
+            approval,
+            f"Approving {approval.id} needs a reason as well: the rule “{approval.rule.name}” of the operator's policy "
+            "wants one. Give it in the form behind the Approve button.",
+        )
+
+
+class ChangesNotOffered(ApprovalError):
+    """The step takes a yes or a no."""
+
+    def __init__(self, approval: Approval) -> None:
+        super().__init__(
+            approval,
+            f"{approval.id} takes no request for changes: the step's @hitl does not say allow_changes=True. "
+            "Reject it, with what should change as the reason.",
         )
 
 
@@ -92,5 +115,9 @@ class Rejected(ApprovalError):
             words = f"{approval.id} expired: nobody answered in {waited}, so the step does not run."
         else:
             reason = f': "{decision.reason}"' if decision.reason else ""
-            words = f"{approval.id} was rejected by {decision.by.name}{reason}. The step does not run."
+            words = f"{approval.id} was {_said(decision.verdict)} by {decision.by.name}{reason}. The step does not run."
         super().__init__(approval, words)
+
+
+def _said(verdict: Verdict) -> str:
+    return "sent back for changes" if verdict is Verdict.CHANGES else verdict.value

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from metaflow_extensions.hitl.approvals import votes
 from metaflow_extensions.hitl.approvals.errors import OtherPathspec
 from metaflow_extensions.hitl.approvals.record import (
     CLOCK,
@@ -14,16 +15,24 @@ from metaflow_extensions.hitl.approvals.record import (
     Decision,
     OnTimeout,
     Settlement,
+    State,
     Verdict,
     Where,
 )
-from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ReasonMissing, Superseded, TooLate
+from metaflow_extensions.hitl.approvals.refusals import (
+    AlreadyDecided,
+    ApprovalReasonMissing,
+    ReasonMissing,
+    Superseded,
+    TooLate,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from metaflow_extensions.hitl.approvals.pathspec import Pathspec
-    from metaflow_extensions.hitl.approvals.record import Gate, Person, Post, Question
+    from metaflow_extensions.hitl.approvals.record import Gate, Person, Post, Question, Vote
+    from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
 
 def request(pathspec: Pathspec, question: Question, gate: Gate, requester: Person, now: datetime) -> Approval:
@@ -49,6 +58,8 @@ def decide(approval: Approval, decision: Decision) -> Approval:
     AlreadyDecided, TooLate, Superseded, ReasonMissing
         Nothing changes.
     """
+    if approval.closing is not None:
+        raise Superseded(approval)
     standing = approval.decision
     if standing is not None:
         # Judge by the decision that stands: a second click must be neither a conflict nor late.
@@ -57,27 +68,91 @@ def decide(approval: Approval, decision: Decision) -> Approval:
         if not same_answer(standing, decision):
             raise AlreadyDecided(approval, standing, decision.at)
         return approval
+    _check_answer(approval, decision)
+    return replace(approval, decision=decision)
+
+
+def _check_answer(approval: Approval, answer: Decision | Vote) -> None:
     if approval.closing is not None:
         raise Superseded(approval)
-    if approval.is_due(decision.at):
+    if approval.is_due(answer.at):
         raise TooLate(approval)
-    if decision.verdict is Verdict.REJECT and not decision.reason.strip():
+    if answer.reason.strip():
+        return
+    if answer.verdict is not Verdict.APPROVE:
         raise ReasonMissing(approval)
-    return replace(approval, decision=decision)
+    if approval.rule.reason_required:
+        raise ApprovalReasonMissing(approval)
+
+
+def vote(approval: Approval, cast: Vote) -> Approval:
+    """Take one person's answer: where one does it decides, otherwise it counts until the rule is met.
+
+    The same vote twice is fine and changes nothing. One that differs from what was decided is a conflict, as in
+    ``decide``.
+
+    Raises
+    ------
+    AlreadyDecided, TooLate, Superseded, ReasonMissing
+        Nothing changes.
+    """
+    if approval.decision is not None or not (approval.votes or approval.rule.asks_several):
+        return decide(approval, decided_by(cast))
+    _check_answer(approval, cast)
+    voted = replace(approval, votes=votes.cast(approval.votes, cast))
+    verdict = votes.outcome(voted.votes, voted.rule)
+    if verdict is None:
+        return voted
+    voters = tuple(one.by for one in voted.votes if (one.verdict is Verdict.APPROVE) is (verdict is Verdict.APPROVE))
+    return replace(voted, decision=replace(decided_by(cast), verdict=verdict, voters=voters))
+
+
+def decided_by(cast: Vote) -> Decision:
+    """Return the decision that a vote is where it decides."""
+    return Decision(
+        verdict=cast.verdict,
+        by=cast.by,
+        at=cast.at,
+        where=cast.where,
+        input=cast.input,
+        reason=cast.reason,
+        on_behalf_of=cast.on_behalf_of,
+    )
+
+
+def govern(approval: Approval, policy_rule: PolicyRule | None) -> Approval:
+    """Note what the operator demands of an approval that is open. Its deadline follows."""
+    if approval.state is not State.PENDING or approval.policy_rule == policy_rule:
+        return approval
+    governed = replace(approval, policy_rule=policy_rule)
+    return replace(governed, deadline=_deadline(governed))
+
+
+def _deadline(approval: Approval) -> datetime | None:
+    timeout = approval.rule.timeout
+    return None if timeout is None else approval.requested_at + timedelta(seconds=timeout)
+
+
+def annul(approval: Approval, reason: str, now: datetime) -> Approval:
+    """Close an approval whose decision the operator's policy does not accept. The decision stays in the record."""
+    if approval.closing is not None or approval.settlement is not None:
+        return approval
+    return replace(approval, closing=Closing(at=now, reason=reason))
 
 
 def same_answer(standing: Decision, decision: Decision) -> bool:
     """Whether two decisions say the same thing. Why somebody rejected as well makes no difference."""
     if standing.verdict is not decision.verdict:
         return False
-    return standing.verdict is Verdict.REJECT or standing.input == decision.input
+    return standing.verdict is not Verdict.APPROVE or standing.input == decision.input
 
 
 def expire(approval: Approval, now: datetime) -> Approval:
     """Let the deadline decide, if it has come and nobody did before; otherwise change nothing."""
     if approval.decision is not None or approval.closing is not None or not approval.is_due(now):
         return approval
-    verdict = Verdict.APPROVE if approval.question.on_timeout is OnTimeout.APPROVE else Verdict.REJECT
+    approves = approval.question.on_timeout is OnTimeout.APPROVE and approval.rule.timeout_approves
+    verdict = Verdict.APPROVE if approves else Verdict.REJECT
     return replace(approval, decision=Decision(verdict=verdict, by=CLOCK, at=now, where=Where.TIMEOUT))
 
 

@@ -11,18 +11,27 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.acceptance import unaccepted
+from metaflow_extensions.hitl.approvals.changes import earlier_changes
+from metaflow_extensions.hitl.approvals.delegation import Delegations
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError, NotifierRefused, NotifierUnavailable
-from metaflow_extensions.hitl.approvals.permission import check_may_decide
-from metaflow_extensions.hitl.approvals.record import Decision, State, Verdict
-from metaflow_extensions.hitl.approvals.refusals import Rejected, StillPending, Superseded
+from metaflow_extensions.hitl.approvals.permission import Seat, check_may_decide
+from metaflow_extensions.hitl.approvals.record import Decision, EngineKind, State, Verdict, Vote, Where
+from metaflow_extensions.hitl.approvals.refusals import (
+    ChangesNotOffered,
+    Rejected,
+    StillPending,
+    Superseded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
     from metaflow_extensions.hitl.approvals.pathspec import Pathspec
-    from metaflow_extensions.hitl.approvals.ports import CheckInput, Clock, Engine, Notifier, People
-    from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Person, Post, Question, Where
+    from metaflow_extensions.hitl.approvals.ports import CheckInput, Clock, Engine, Notifier, People, Policy
+    from metaflow_extensions.hitl.approvals.record import Approval, Gate, Person, Post, Question
+    from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +51,13 @@ class Outcome:
     pending: tuple[HitlError, ...] = ()
 
 
+class RecordedPolicy:
+    """The policy where the operator's own is not at hand: what the bot has written into the record."""
+
+    def rule_for(self, approval: Approval) -> PolicyRule | None:
+        return approval.policy_rule
+
+
 class UseCases:
     """Ask, decide, settle, and open the gate.
 
@@ -59,6 +75,13 @@ class UseCases:
         Holds an input to its schema.
     clock : Clock
         The present.
+    policy : Policy, optional
+        What the operator demands. Default: what the record says.
+
+    Attributes
+    ----------
+    delegations : Delegations
+        Who decides for somebody absent.
     """
 
     def __init__(
@@ -70,6 +93,7 @@ class UseCases:
         people: People,
         check_input: CheckInput,
         clock: Clock,
+        policy: Policy | None = None,
     ) -> None:
         self.ledger = ledger
         self.engines = engines
@@ -77,6 +101,8 @@ class UseCases:
         self.people = people
         self.check_input = check_input
         self.clock = clock
+        self.policy: Policy = policy or RecordedPolicy()
+        self.delegations = Delegations(ledger.store)
 
     # Asking.
 
@@ -88,7 +114,9 @@ class UseCases:
         StoreError, RecordError
             Nothing was asked. What a notifier could not do is in the outcome instead: the record stands.
         """
-        entry = self.ledger.begin(rules.request(pathspec, question, gate, requester, self.clock()))
+        if question.allow_changes and question.follows is None:
+            question = replace(question, follows=earlier_changes(self.ledger, pathspec, requester))
+        entry = self.ledger.begin(self.governed(rules.request(pathspec, question, gate, requester, self.clock())))
         if entry.approval.decision is not None or entry.approval.closing is not None:
             return Outcome(approval=entry.approval)
         return self.post(entry)
@@ -139,39 +167,100 @@ class UseCases:
             It can't be known whether the answer counts; likewise.
         """
         seen = seen or self.ledger.read(approval_id)
-        decision = Decision(
+        approval = self.governed(seen.approval)
+        seat = Seat()
+        if approval.state is State.PENDING:
+            seat = self.check_may_decide(approval, who, verdict=answer.verdict, where=where)
+        vote = Vote(
             verdict=answer.verdict,
             by=who,
             at=self.clock(),
             where=where,
             input=answer.input,
             reason=answer.reason.strip(),
+            on_behalf_of=seat.on_behalf_of,
+            counts_for=seat.counts_for,
         )
-        if seen.approval.decision is None and seen.approval.closing is None:
-            check_may_decide(seen.approval, who, self.people)
         try:
-            decision = replace(decision, input=self.checked(seen.approval, decision))
+            if answer.verdict is Verdict.CHANGES and not approval.question.allow_changes:
+                raise ChangesNotOffered(approval)
+            vote = replace(vote, input=self.checked(approval, answer))
         except HitlError:
             # Where no answer counts any more, that is what the person needs to know, not what was wrong with the input.
-            rules.decide(seen.approval, decision)
+            rules.vote(approval, vote)
             raise
         return self.ledger.update(
-            approval_id, "decided", decision.at, lambda approval: rules.decide(approval, decision), seen=seen
+            approval_id,
+            lambda voted: "decided" if voted.decision else "voted",
+            vote.at,
+            lambda newest: rules.vote(rules.govern(newest, approval.policy_rule), vote),
+            seen=seen,
         )
 
-    def checked(self, approval: Approval, decision: Decision) -> dict[str, Any]:
+    def check_may_decide(
+        self, approval: Approval, person: Person, *, verdict: Verdict = Verdict.APPROVE, where: Where = Where.BUTTON
+    ) -> Seat:
+        """Hold a person to the rule of an approval, also by who delegated to them; raises as ``permission`` does."""
+        absent = self.delegations.absent_for(person, self.clock())
+        return check_may_decide(
+            self.governed(approval), person, self.people, verdict=verdict, where=where, absent=absent
+        )
+
+    def checked(self, approval: Approval, answer: Answer) -> dict[str, Any]:
         """Return the input as the record keeps it. Without a schema any object will do; a rejection has none."""
-        if decision.verdict is Verdict.REJECT:
+        if answer.verdict is not Verdict.APPROVE:
             return {}
         schema = approval.question.schema
-        return decision.input if schema is None else self.check_input(schema, decision.input)
+        return answer.input if schema is None else self.check_input(schema, answer.input)
+
+    # What the operator demands.
+
+    def governed(self, approval: Approval) -> Approval:
+        """Return an open approval under the operator's rule as it is now."""
+        return rules.govern(approval, self.policy.rule_for(approval))
+
+    def govern(self, entry: Entry) -> Outcome:
+        """Note the operator's rule in the record, once the messages show it."""
+        governed = self.governed(entry.approval)
+        here = tuple(post for post in governed.posts if post.notifier in self.notifiers)
+        failed = self._show(governed, here)
+        if failed:
+            return Outcome(approval=entry.approval, pending=tuple(failed))
+        ruled = self.ledger.update(
+            entry.approval.id,
+            "ruled",
+            self.clock(),
+            lambda newest: rules.govern(newest, governed.policy_rule),
+            seen=entry,
+        )
+        if ruled.approval.state is not State.PENDING:
+            self._show(ruled.approval, here)  # decided meanwhile: the messages must not go back to asking
+        return Outcome(approval=ruled.approval)
+
+    def _unaccepted(self, approval: Approval) -> str:
+        def check(governed: Approval, decision: Decision) -> Seat:
+            absent = self.delegations.absent_for(decision.by, self.clock())
+            return check_may_decide(
+                governed, decision.by, self.people, verdict=decision.verdict, where=decision.where, absent=absent
+            )
+
+        return unaccepted(approval, self.policy.rule_for(approval), check)
+
+    def _annul(self, entry: Entry, why: str) -> Entry:
+        now = self.clock()
+        return self.ledger.update(
+            entry.approval.id, "annulled", now, lambda newest: rules.annul(newest, why, now), seen=entry
+        )
 
     def expire(self, entry: Entry) -> Outcome:
         """Let the deadline decide, if it has come, and carry it out."""
         now = self.clock()
-        expired = self.ledger.update(
-            entry.approval.id, "expired", now, lambda approval: rules.expire(approval, now), seen=entry
-        )
+
+        def expire(newest: Approval) -> Approval:
+            ended = rules.expire(self.governed(newest), now)
+            return newest if ended.decision is None else ended
+
+        expired = self.ledger.update(entry.approval.id, "expired", now, expire, seen=entry)
         return Outcome(approval=expired.approval) if expired.approval.decision is None else self.carry_out(expired)
 
     def close(self, entry: Entry, reason: str) -> Outcome:
@@ -199,9 +288,14 @@ class UseCases:
         approval = entry.approval
         if approval.settlement is not None:
             self.ledger.finish(approval)
-        if approval.settlement is not None or approval.state is State.PENDING:
+        if approval.settlement is not None:
             return Outcome(approval=approval)
+        if approval.state is State.PENDING:
+            return self._show_votes(entry) if approval.votes else Outcome(approval=approval)
         pending: list[HitlError] = []
+        doubt = self._unaccepted(approval)
+        if doubt and approval.gate.engine is not EngineKind.LOCAL:
+            return self.carry_out(self._annul(entry, doubt))
         problem = ""
         if approval.decision is not None:
             engine = self.engines.get(approval.gate.engine)
@@ -209,7 +303,7 @@ class UseCases:
                 pending.append(EngineUnavailable(f"The bot carries out what was decided about {approval.id}."))
             else:
                 try:
-                    problem = engine.carry_out(approval)
+                    problem = engine.carry_out(approval) or doubt
                 except EngineUnavailable as error:
                     pending.append(error)
             self.ledger.note_decided(approval)
@@ -224,6 +318,15 @@ class UseCases:
             return rules.settle(newest, now, problem) if newest.posts == approval.posts else newest
 
         return self.carry_out(self.ledger.update(approval.id, "settled", now, settle, seen=entry))
+
+    def _show_votes(self, entry: Entry) -> Outcome:
+        """Show the votes so far. Of several that are cast at once the messages show the newest in the end."""
+        while True:
+            failed = self._show(entry.approval, entry.approval.posts)
+            newer = self.ledger.read_version(entry.approval.id, entry.number + 1)
+            if failed or newer is None:
+                return Outcome(approval=entry.approval, pending=tuple(failed))
+            entry = newer
 
     def _show(self, approval: Approval, posts: tuple[Post, ...]) -> list[HitlError]:
         failed: list[HitlError] = []
@@ -270,8 +373,10 @@ def unposted(approval: Approval) -> tuple[str, ...]:
 
 def passed(approval: Approval) -> Approval:
     """Return the approval if its task may start; raise StillPending, Rejected or Superseded otherwise."""
+    if approval.closing is not None:
+        raise Superseded(approval)
     if approval.decision is None:
-        raise StillPending(approval) if approval.closing is None else Superseded(approval)
+        raise StillPending(approval)
     if not approval.lets_run:
         raise Rejected(approval)
     return approval

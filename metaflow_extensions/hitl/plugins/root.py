@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import tzinfo
 
+    from metaflow_extensions.hitl.approvals.permission import Bar
     from metaflow_extensions.hitl.approvals.ports import Notifier, Store
 
 
@@ -32,7 +33,10 @@ class SlackKnows:
             f"Only Slack knows whether {person.name} is in {', '.join(sorted(among))}. Answer there."
         )
 
-    def barred(self, person: Person) -> str | None:
+    def barred(self, person: Person) -> Bar | None:
+        return None
+
+    def in_slack(self, person: Person) -> Person | None:
         return None
 
 

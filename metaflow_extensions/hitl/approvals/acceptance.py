@@ -1,0 +1,68 @@
+"""Whether the operator's policy accepts a decision that was made away from it: on a command line, or by a deadline."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals import votes
+from metaflow_extensions.hitl.approvals.record import Verdict, Where
+from metaflow_extensions.hitl.approvals.refusals import NotAllowed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from metaflow_extensions.hitl.approvals.permission import Seat
+    from metaflow_extensions.hitl.approvals.record import Approval, Decision
+    from metaflow_extensions.hitl.approvals.rule import PolicyRule
+
+
+def unaccepted(approval: Approval, demands: PolicyRule | None, check: Callable[[Approval, Decision], Seat]) -> str:
+    """Say why a decision that lets the step run does not count; empty if it does.
+
+    What came through Slack was held to the policy before it was recorded.
+
+    Parameters
+    ----------
+    demands : PolicyRule, optional
+        What the operator demands now.
+    check : Callable[[Approval, Decision], Seat]
+        Holds the person behind the decision to the rule; raises NotAllowed.
+
+    Raises
+    ------
+    PeopleUnavailable
+        It takes Slack to know, and Slack can't say.
+    """
+    decision = approval.decision
+    if demands is None or decision is None or not approval.lets_run:
+        return ""
+    governed = replace(approval, policy_rule=demands)
+    if decision.where is Where.TIMEOUT:
+        lets = decision.verdict is not Verdict.APPROVE or governed.rule.timeout_approves
+        return "" if lets else f"The deadline approved it, and {_which(demands)} wants people to."
+    if decision.where is Where.FLOW_CLI:
+        return _unaccepted_on_command_line(governed, decision, demands, check)
+    return ""
+
+
+def _unaccepted_on_command_line(
+    governed: Approval, decision: Decision, demands: PolicyRule, check: Callable[[Approval, Decision], Seat]
+) -> str:
+    said = f"It was {decision.verdict.value} on a command line."
+    try:
+        seat = check(governed, decision)
+    except NotAllowed as error:
+        return f"{said} {error}"
+    if decision.verdict is not Verdict.APPROVE:
+        return ""
+    if governed.rule.reason_required and not decision.reason:
+        return f"{said} It has no reason, and {_which(demands)} wants one."
+    counted = [one.counts_for for one in votes.in_favour(governed.votes)] or [seat.counts_for]
+    if not governed.rule.agree(counted):
+        return f"{said} More people have to agree, by {_which(demands)}."
+    return ""
+
+
+def _which(demands: PolicyRule) -> str:
+    return f"the rule “{demands.name}” of the operator's policy"

@@ -1,0 +1,212 @@
+"""Who decides for somebody absent: immutable, hash-chained versions, one sequence for each person who delegates.
+
+    delegations/<who is absent>/00001.json      the versions; the highest is in force until its end
+    delegates/<who decides>/<who is absent>     marker: whom to look up when somebody decides
+
+Nothing is passed on: who decides for somebody can't let a third person do it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from metaflow_extensions.hitl.approvals.codec import is_sealed, seal
+from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, KeyTaken
+from metaflow_extensions.hitl.approvals.record import Origin, Person
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from metaflow_extensions.hitl.approvals.ports import Store
+
+FORMAT = 1
+LONGEST = timedelta(days=366)
+_USER = re.compile(r"[UW][A-Z0-9]{2,30}")  # Slack's ids; they become parts of keys
+_ATTEMPTS = 5
+_LINKS = 100  # of a chain that is looked through for a loop
+
+
+class BadDelegation(HitlError):
+    """This can't be delegated. Nothing was recorded."""
+
+
+class DelegateLoop(BadDelegation):
+    """Everybody in it would be absent, and nobody there."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(
+            f"This would be a delegate loop: {' → '.join(names)}. Nothing was recorded; choose somebody who is there."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delegation:
+    """One person's say for another, from a moment until another. Without a delegate it takes an earlier one back."""
+
+    by: Person
+    to: Person | None
+    at: datetime
+    until: datetime
+
+    def holds(self, now: datetime) -> bool:
+        return self.to is not None and now < self.until
+
+
+class Delegations:
+    """Reads and writes delegations. Holds no state of its own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def delegate(self, by: Person, to: Person, until: datetime, now: datetime) -> Delegation:
+        """Let somebody decide in one's place until a moment; a newer delegation takes the place of the older.
+
+        Raises
+        ------
+        DelegateLoop
+            The delegate has delegated to this person, directly or by way of others.
+        BadDelegation
+            The end has passed or is over a year away, or one of the two is nobody that Slack knows.
+        """
+        if by.origin is not Origin.SLACK or to.origin is not Origin.SLACK:
+            raise BadDelegation("Only people that Slack knows can delegate, to each other. Nothing was recorded.")
+        if not now < until <= now + LONGEST:
+            raise BadDelegation("A delegation ends in the future, at most a year from now. Nothing was recorded.")
+        self._check_is_no_loop(by, to, now)
+        self._store.mark(f"delegates/{_checked(to)}/{_checked(by)}")
+        return self._write(Delegation(by=by, to=to, at=now, until=until))
+
+    def withdraw(self, by: Person, now: datetime) -> Delegation | None:
+        """Take one's delegation back; return the one that held, or None."""
+        standing = self.of(by, now)
+        if standing is None or standing.to is None:
+            return None
+        self._write(Delegation(by=by, to=None, at=now, until=now))
+        self._store.unmark(f"delegates/{_checked(standing.to)}/{_checked(by)}")
+        return standing
+
+    def of(self, person: Person, now: datetime) -> Delegation | None:
+        """Return the delegation of somebody that holds now."""
+        found = self._newest(person.id)
+        return found[1] if found is not None and found[1].holds(now) else None
+
+    def absent_for(self, person: Person, now: datetime) -> Iterator[Person]:
+        """Yield those whose delegate somebody is now: one LIST, and two requests for each of them."""
+        if _USER.fullmatch(person.id) is None:
+            return
+        for key in self._store.list(f"delegates/{person.id}/"):
+            found = self._newest(key.rsplit("/", 1)[1])
+            if found is None or found[1].to is None:
+                continue
+            delegation = found[1]
+            if delegation.holds(now) and delegation.to is not None and delegation.to.id == person.id:
+                yield delegation.by
+
+    def trail(self, person: Person) -> list[Delegation]:
+        """Read everything that somebody ever delegated, oldest first, and prove that nothing was changed.
+
+        Raises
+        ------
+        CorruptRecord
+            The first thing that is wrong.
+        """
+        previous: str | None = None
+        trail: list[Delegation] = []
+        for position, key in enumerate(self._store.list(_folder(_checked(person))), start=1):
+            body = self._store.read(key)
+            document = _document(key, body)
+            if document.get("version") != position or document.get("previous") != previous:
+                raise CorruptRecord(key, "it does not follow the version before it")
+            trail.append(_read(key, document))
+            previous = hashlib.sha256(body).hexdigest()
+        return trail
+
+    def _check_is_no_loop(self, by: Person, to: Person, now: datetime) -> None:
+        chain, person = [by.name, to.name], to
+        for _ in range(_LINKS):
+            if person.id == by.id:
+                raise DelegateLoop(chain)
+            standing = self.of(person, now)
+            if standing is None or standing.to is None:
+                return
+            person = standing.to
+            chain.append(person.name)
+        raise DelegateLoop(chain[:3])
+
+    def _write(self, delegation: Delegation) -> Delegation:
+        folder = _folder(_checked(delegation.by))
+        for _ in range(_ATTEMPTS):
+            keys = list(self._store.list(folder))
+            previous = hashlib.sha256(self._store.read(keys[-1])).hexdigest() if keys else None
+            number = len(keys) + 1
+            try:
+                self._store.create(f"{folder}{number:05d}.json", _body(delegation, number, previous))
+            except KeyTaken:
+                continue
+            return delegation
+        raise BadDelegation("Others kept changing this delegation at the same moment. Nothing was recorded; try again.")
+
+    def _newest(self, user_id: str) -> tuple[str, Delegation] | None:
+        if _USER.fullmatch(user_id) is None:
+            return None
+        key = max(self._store.list(_folder(user_id)), default=None)
+        return None if key is None else (key, _read(key, _document(key, self._store.read(key))))
+
+
+def _folder(user_id: str) -> str:
+    return f"delegations/{user_id}/"
+
+
+def _checked(person: Person) -> str:
+    if _USER.fullmatch(person.id) is None:
+        raise BadDelegation(f"{person.id!r} is no id of a person in Slack. Nothing was recorded.")
+    return person.id
+
+
+def _body(delegation: Delegation, number: int, previous: str | None) -> bytes:
+    return seal(
+        {
+            "format": FORMAT,
+            "version": number,
+            "previous": previous,
+            "by": _person(delegation.by),
+            "to": None if delegation.to is None else _person(delegation.to),
+            "at": delegation.at.isoformat(),
+            "until": delegation.until.isoformat(),
+        }
+    )
+
+
+def _person(person: Person) -> dict[str, Any]:
+    return {"id": person.id, "name": person.name, "email": person.email}
+
+
+def _document(key: str, body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise CorruptRecord(key, "it is not JSON") from error
+    if not isinstance(document, dict) or not is_sealed(body) or document.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType] - JSON
+        raise CorruptRecord(key, "the hash at its end is not that of its bytes, or its format is another")
+    return document  # pyright: ignore[reportUnknownVariableType] - JSON
+
+
+def _read(key: str, document: dict[str, Any]) -> Delegation:
+    try:
+        by, to = document["by"], document["to"]
+        delegation = Delegation(
+            by=Person(**by, origin=Origin.SLACK),
+            to=None if to is None else Person(**to, origin=Origin.SLACK),
+            at=datetime.fromisoformat(document["at"]),
+            until=datetime.fromisoformat(document["until"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptRecord(key, f"it holds no delegation ({error})") from error
+    if delegation.by.id != key.split("/")[1]:
+        raise CorruptRecord(key, "it is about somebody else")
+    return delegation
