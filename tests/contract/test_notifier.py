@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 
 from hitl_bot.sandbox.mentions import visible_text
 from metaflow_extensions.hitl.approvals import rules
-from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
+from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.notifiers.apprise import AppriseNotifier
@@ -278,6 +278,71 @@ def test_no_look_no_second_question(slack_notifier: SlackNotifier, control: Cont
     assert control.messages(CHANNEL) == []
     slack_notifier.post(approval())
     assert len(control.messages(CHANNEL)) == 1
+
+
+def test_one_look_serves_many(slack_notifier: SlackNotifier, control: Control) -> None:
+    """Questions that may have been posted before are looked for together: ten posts in as many seconds, few looks."""
+    long_ago = NOW - timedelta(minutes=1)
+    for task in range(10):
+        slack_notifier.post(approval(pathspec(task=str(task)), at=long_ago))
+    assert len(control.messages(CHANNEL)) == 10
+    assert len(control.calls("conversations.history")) <= 4
+
+
+def test_what_was_just_posted_is_known(slack_notifier: SlackNotifier, control: Control) -> None:
+    """If the record could not be written behind a post, the next attempt finds the message without a look."""
+    asked = approval(at=NOW - timedelta(minutes=1))
+    first = slack_notifier.post(asked)
+    assert slack_notifier.post(asked).ts == first.ts
+    assert len(control.messages(CHANNEL)) == 1
+    assert len(control.calls("conversations.history")) == 1
+
+
+def test_a_lost_answer_makes_it_look_again(slack_notifier: SlackNotifier, control: Control) -> None:
+    """A post in doubt is looked for at once, however fresh the last look is."""
+    long_ago = NOW - timedelta(minutes=1)
+    slack_notifier.post(approval(pathspec(task="1"), at=long_ago))
+    control.lose_answer("chat.postMessage")
+    with pytest.raises(NotifierUnavailable):
+        slack_notifier.post(approval(pathspec(task="2"), at=long_ago))
+    slack_notifier.post(approval(pathspec(task="2"), at=long_ago))
+    assert len(control.messages(CHANNEL)) == 2
+
+
+def test_an_older_question_is_looked_for_further_back(
+    slack_notifier: SlackNotifier, slack: WebClient, control: Control, clock: HandClock
+) -> None:
+    """What was read for a young question does not hide the message of one that was asked an hour before."""
+    first = slack_notifier.post(approval(pathspec(task="1")))
+    clock.forward(3_600)
+    control.advance(3_600)
+    other = SlackNotifier(slack, default_channel=CHANNEL_ID, clock=clock, wait=pytest.fail)
+    other.post(approval(pathspec(task="2"), at=clock() - timedelta(seconds=30)))
+    assert other.post(approval(pathspec(task="1"))).ts == first.ts
+
+
+def test_bulk_never_waits(slack_notifier: SlackNotifier, control: Control, waits: list[float]) -> None:
+    """A third post within a second is told to come again, before Slack is called at all."""
+    bulk = slack_notifier.for_bulk()
+    for task in ("1", "2"):
+        bulk.post(approval(pathspec(task=task)))
+    with pytest.raises(NotifierBusy) as busy:
+        bulk.post(approval(pathspec(task="3")))
+    assert busy.value.seconds == 1
+    assert waits == []
+    assert len(control.calls("chat.postMessage")) == 2
+    slack_notifier.post(approval(pathspec(task="4")))  # somebody's, for whom there is room
+    assert waits == []
+
+
+def test_bulk_does_not_wait_for_slack_either(slack_notifier: SlackNotifier, control: Control) -> None:
+    """What Slack wants to be left alone for is left to a later attempt at once."""
+    control.ratelimit("chat.postMessage", retry_after=3)
+    with pytest.raises(NotifierUnavailable, match=r"wait 3 s .* \(Slack: ratelimited\)"):
+        slack_notifier.for_bulk().post(approval())
+    with pytest.raises(NotifierBusy) as busy:
+        slack_notifier.for_bulk().post(approval())
+    assert busy.value.seconds == pytest.approx(3)
 
 
 def test_direct_message(slack_notifier: SlackNotifier, control: Control, clock: HandClock) -> None:
