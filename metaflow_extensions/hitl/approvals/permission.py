@@ -28,6 +28,9 @@ class Bar(str, Enum):
     GUEST = "guests of the workspace never decide. Ask one of its members."
     STRANGER = "people of another workspace never decide. Ask a member of this one."
 
+    def __str__(self) -> str:
+        return self.value
+
 
 _SELF = "you asked for this run, and somebody else has to approve it. Ask one of the others who may."
 LIFTED_BY_POLICY = frozenset({Bar.GUEST, Bar.STRANGER})  # for those that the operator names
