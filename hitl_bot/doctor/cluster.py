@@ -30,14 +30,11 @@ def check_cluster(settings: Settings) -> Iterator[Finding]:
         fix = f"Check the kubeconfig or service account, or {PREFIX}ARGO_SERVER_URL and _TOKEN, and the way to there."
         yield bad("cluster", str(error), fix)
         return
-    where = f"namespace {settings.argo_namespace}"
     try:
-        engine.check_access()
+        yield good("workflows", engine.check_access())
     except EngineUnavailable as error:
-        fix = f"If the workflows are not in {where}, set {PREFIX}ARGO_NAMESPACE; else let an operator mend it."
-        yield bad("workflows", str(error), fix)
-    else:
-        yield good("workflows", f"they can be resumed in {where}")
+        elsewhere = f"If the workflows are not in namespace {settings.argo_namespace}, set {PREFIX}ARGO_NAMESPACE"
+        yield bad("workflows", str(error), f"{elsewhere}; else let an operator mend it.")
     try:
         version = engine.argo_version()
     except EngineUnavailable:

@@ -87,8 +87,13 @@ class ArgoEngine(ABC):
     def argo_version(self) -> str | None:
         """Return Argo's version, such as ``v4.1.2``; None where it can't be seen."""
 
-    def check_access(self) -> None:
+    def check_access(self) -> str:
         """Prove that Argo is there, and as far as that can be asked that its workflows can be resumed.
+
+        Returns
+        -------
+        str
+            What was proven.
 
         Raises
         ------
@@ -96,6 +101,7 @@ class ArgoEngine(ABC):
             They can't, and why not.
         """
         self._read(self.namespace, _NOBODY)
+        return f"they can be read in namespace {self.namespace}"
 
     # The port.
 

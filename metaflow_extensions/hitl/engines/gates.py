@@ -198,7 +198,7 @@ def missing(name: str, namespace: str) -> str:
 def _against(node: Node, nodes: Nodes, approval: Approval) -> str:
     """Say what is wrong about how a gate had ended before a decision came to it; empty if nothing is."""
     decision = approval.decision
-    if decision is None:
+    if decision is None or node.get("message") == ending(approval).message:
         return ""
     if node["phase"] in _FAILED:
         if not approval.lets_run:

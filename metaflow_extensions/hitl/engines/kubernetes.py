@@ -126,7 +126,7 @@ class KubernetesEngine(ArgoEngine):
         found = (_CONTROLLER.search(str(container.get("image"))) for container in containers)
         return next((image["tag"] for image in found if image), None)
 
-    def check_access(self) -> None:
+    def check_access(self) -> str:
         super().check_access()
         attributes = {"namespace": self.namespace, "group": "argoproj.io", "resource": "workflows", "verb": "patch"}
         review = {
@@ -137,6 +137,7 @@ class KubernetesEngine(ArgoEngine):
         status, answer = self._request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
         if not (answer.get("status") or {}).get("allowed"):
             raise _refusal("patch", self.namespace, _FORBIDDEN if status == _CREATED else status, answer)
+        return f"they can be read and patched in namespace {self.namespace}"
 
     def _read(self, namespace: str, name: str) -> Workflow | None:
         status, answer = self._request("GET", _path(namespace, name))

@@ -208,6 +208,8 @@ def test_doctor_sees_a_cluster_that_serves(argo_settings: Settings, namespace: s
     """With the cluster, Argo and the rights in place nothing is bad, by either way."""
     seen = findings(argo_settings, namespace)
     assert [one.health for one in seen.values()][:2] == [Health.GOOD] * 2
+    proven = "read and patched" if argo_settings.argo_server_url is None else "can be read"
+    assert proven in seen["workflows"].detail
     assert namespace in seen["workflows"].detail
     assert seen["argo"].health is (Health.GOOD if argo_settings.argo_server_url else Health.UNKNOWN)
 

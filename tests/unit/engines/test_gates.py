@@ -143,6 +143,14 @@ def test_step_that_failed_by_itself_was_let_go() -> None:
     assert assess(found, approved()) == Over()
 
 
+def test_gate_that_this_opened_is_open_whatever_the_clocks_say() -> None:
+    """A node with the decision's own words was ended by it, even if the step seems to have failed before the answer."""
+    gate = {"phase": "Succeeded", "boundaryID": "dag", "message": ending(approved()).message}
+    found = workflow(gate)
+    found["status"]["nodes"]["dag"] = {"type": "DAG", "phase": "Failed", "finishedAt": "2026-03-02T09:00:00Z"}
+    assert assess(found, approved()) == Over()
+
+
 def test_clocks_may_differ_a_little() -> None:
     """A workflow that seems some minutes younger than the question, by another clock, is still the one that asked."""
     assert why_gone(workflow(creationTimestamp="2026-03-02T09:34:00Z"), approval(at=NOW)) is None
