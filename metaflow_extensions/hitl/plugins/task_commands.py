@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class NotAsked(MetaflowException):
-    """The store did not answer. The step does not start."""
+    """Nothing was recorded. The step does not start."""
 
     headline = "The question could not be asked"
 
@@ -45,6 +45,8 @@ def notify(obj: Any, step_name: str, id_file: str | None, **options: Any) -> Non
     from metaflow_extensions.hitl.approvals.errors import StoreUnavailable  # noqa: PLC0415
     from metaflow_extensions.hitl.plugins.argo.asking import ask_and_leave  # noqa: PLC0415
 
+    if "ARGO_WORKFLOW_NAME" not in os.environ:
+        raise NotAsked("`hitl notify` asks for a task of an Argo workflow, and this is no pod of one.")
     with _no_more_attempts_where_none_can_help():
         task, ask = _load(obj, step_name, options)
         try:

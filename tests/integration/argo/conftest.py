@@ -33,6 +33,8 @@ class Compiled:
     code: int
     output: str
     said: str  # on standard error
+    folder: Path
+    environment: dict[str, str] = field(repr=False)
 
     @cached_property
     def template(self) -> dict[str, Any]:
@@ -45,6 +47,12 @@ class Compiled:
         found = self.template["spec"]["templates"]
         assert len({one["name"] for one in found}) == len(found)
         return {one["name"]: one for one in found}
+
+    def call(self, *arguments: str) -> str:
+        """Run ``python flow.py ARGUMENTS`` where it was compiled, and return what it prints; it must succeed."""
+        ended = _run([sys.executable, "flow.py", *arguments], self.folder, self.environment)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
 
     def gate(self, name: str, step: str | None = None) -> Gate:
         """Return the four templates of a gate by the name of the first."""
@@ -143,22 +151,24 @@ class Compiler:
             "METAFLOW_ARGO_EVENTS_SERVICE_ACCOUNT": "operate-workflow-sa",
             **settings,
         }
-        environment = {key: value for key, value in environment.items() if value}
+        environment = clean_environment(**{key: value for key, value in environment.items() if value})
         start = ["flow.py"]
         if seeded:
             code = "import random, runpy, sys; random.seed(1); runpy.run_path(sys.argv[0], run_name='__main__')"
             (folder / "seeded.py").write_text(code.replace("sys.argv[0]", "'flow.py'"))
             start = ["seeded.py"]
-        ended = subprocess.run(
+        ended = _run(
             [python, *start, "--no-pylint", *top, "argo-workflows", "create", "--only-json", *options],
-            cwd=folder,
-            env=clean_environment(**environment),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
+            folder,
+            environment,
         )
-        return Compiled(ended.returncode, ended.stdout, ended.stderr)
+        return Compiled(ended.returncode, ended.stdout, ended.stderr, folder, environment)
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ def ask_and_leave(
     place = Gate(engine=EngineKind.ARGO, namespace=settings.argo_namespace, workflow=workflow)
     owner = environ.get("METAFLOW_OWNER")  # who deployed the flow; the login of a pod is nobody's
     requester = Person(id=owner, name=owner, origin=Origin.LOCAL) if owner else root.local_person()
-    outcome = _insist(lambda: cases.ask(task.pathspec, asked, place, requester), sleep)
+    outcome = insist(lambda: cases.ask(task.pathspec, asked, place, requester), sleep)
     for problem in outcome.pending:
         say(f"The question is recorded, and the bot posts it, because this pod could not: {problem}")
     if outcome.approval.decision is not None:
@@ -58,7 +58,8 @@ def ask_and_leave(
     return outcome.approval
 
 
-def _insist(ask: Callable[[], Outcome], sleep: Callable[[float], object]) -> Outcome:
+def insist(ask: Callable[[], Outcome], sleep: Callable[[float], object]) -> Outcome:
+    """Ask until the store takes it, for half a minute; raise StoreUnavailable then."""
     for pause in _PAUSES:
         try:
             return ask()

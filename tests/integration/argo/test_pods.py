@@ -1,0 +1,226 @@
+"""The compiled containers, run: their own commands, where nothing is installed but what a Metaflow container has."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sysconfig
+import venv
+from base64 import b64encode
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.record import EngineKind
+from metaflow_extensions.hitl.stores import open_store
+from tests.fixtures.flows import clean_environment
+
+# A pod starts Python a dozen times, as Metaflow has it.
+pytestmark = pytest.mark.timeout(600)
+
+# Metaflow, and what its containers install besides (metaflow_environment.py, get_package_commands): boto3, requests.
+INSTALLED = ("metaflow", "boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
+INSTALLED += ("requests", "certifi", "idna", "charset-normalizer")
+
+FLOW = """
+class Pod(FlowSpec):
+    alpha = Parameter("alpha", default="0.5")
+
+    @retry(times=2)
+    @hitl(message="Deploy with {self.alpha}?", input_schema={"target": "str", "share": "int"}, timeout="1h"{more})
+    @step
+    def start(self):
+        print("RUNS", self.hitl_input)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+"""
+
+
+@pytest.fixture(scope="session")
+def pod_python(tmp_path_factory):
+    """An interpreter that sees the distributions of a Metaflow container, and no other."""
+    folder = tmp_path_factory.mktemp("pod")
+    venv.create(folder, symlinks=True)
+    (packages,) = (folder / "lib").glob("python3*/site-packages")
+    root = Path(sysconfig.get_path("purelib"))
+    for name in INSTALLED:
+        parts = {file.parts[0] for file in distribution(name).files or () if ".." not in file.parts}
+        for part in parts - {"__pycache__"}:
+            if not (packages / part).exists():
+                (packages / part).symlink_to(root / part)
+    return folder / "bin"
+
+
+@pytest.fixture
+def pod(compiler, pod_python, tmp_path):
+    """Run a container of the compiled flow as a pod of the workflow ``pod-x7k2p`` would."""
+
+    def run(template, **extra):
+        work = tmp_path / f"pod{len(list(tmp_path.iterdir()))}"
+        (work / "out").mkdir(parents=True)
+        filled = {
+            "{{workflow.name}}": "pod-x7k2p",
+            "{{workflow.creationTimestamp}}": "2026-11-23T20:00:00Z",
+            "{{=toBase64(workflow.parameters['alpha'])}}": b64encode(b"0.5").decode(),
+            "{{retries}}": "0",
+            "/mnt/out": str(work / "out"),
+            "/tmp/mf-input-paths": str(work / "input-paths"),
+        }
+        text = json.dumps(template["container"])
+        for name, value in filled.items():
+            text = text.replace(name, value)
+        assert "{{" not in text
+        container = json.loads(text)
+        variables = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
+        environment = {
+            **compiler.place.environment(),
+            **variables,
+            "PATH": f"{pod_python}:/usr/bin:/bin",
+            "METAFLOW_KUBERNETES_POD_NAME": "pod-x7k2p-1",
+            "METAFLOW_KUBERNETES_POD_NAMESPACE": "flows",
+            "METAFLOW_KUBERNETES_NAMESPACE": "flows",
+            "METAFLOW_KUBERNETES_POD_ID": "1",
+            "METAFLOW_KUBERNETES_SERVICE_ACCOUNT_NAME": "default",
+            "METAFLOW_KUBERNETES_NODE_IP": "127.0.0.1",
+            "METAFLOW_SKIP_INSTALL_DEPENDENCIES": "1",
+            "METAFLOW_HOME": str(work / "no-configuration"),
+            **extra,
+        }
+        ended = subprocess.run(
+            container["command"],
+            cwd=work,
+            env=clean_environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        ended.out = work / "out"
+        return ended
+
+    return run
+
+
+@pytest.fixture
+def compiled_pod(compiled, request):
+    """The flow, with records of this test's own."""
+
+    def compile_it(more="", **settings):
+        root = f"s3://argo-templates/{request.node.name}"
+        return compiled(FLOW.replace("{more}", more), METAFLOW_HITL_ROOT=root, **settings)
+
+    return compile_it
+
+
+@pytest.fixture
+def ledger(compiler, request):
+    """The records of this test."""
+    return Ledger(open_store(f"s3://argo-templates/{request.node.name}", s3_client=compiler.place.client()))
+
+
+def test_asking_twice_asks_once(compiled_pod, pod, ledger):
+    """The pod loads what comes in, records the question, and says the id in its log and as the output parameter."""
+    gate = compiled_pod(METAFLOW_HITL_ARGO_UI_URL="https://argo").gate("start")
+    first = pod(gate.notify)
+    assert first.returncode == 0, first.stdout
+    (approval_id,) = ledger.open_ids()
+    assert (first.out / "approval_id").read_text() == approval_id
+    assert approval_id in first.stdout.splitlines()
+    approval = ledger.read(approval_id).approval
+    assert approval.question.message == "Deploy with 0.5?"
+    assert approval.pathspec.run == "argo-pod-x7k2p"
+    assert approval.pathspec.task.startswith("t-")
+    assert (approval.gate.engine, approval.gate.namespace, approval.gate.workflow) == (
+        EngineKind.ARGO,
+        "flows",
+        "pod-x7k2p",
+    )
+    assert approval.question.run_url == "https://argo/workflows/flows/pod-x7k2p"
+    assert approval.question.notifiers == ("slack", "terminal")
+    assert approval.requester.name == "alice"  # who deployed it; the pod's own user says nothing
+    second = pod(gate.notify)
+    assert second.returncode == 0, second.stdout
+    assert (second.out / "approval_id").read_text() == approval_id
+    assert ledger.read(approval_id).approval == approval  # the deadline, too, counts from the first time
+
+
+def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, ledger):
+    """Unasked and unanswered it exits 202 and runs nothing; approved it runs, with the input in its types."""
+    flow = compiled_pod()
+    gate = flow.gate("start")
+    unasked = pod(gate.task)
+    assert unasked.returncode == 202, unasked.stdout
+    assert "RUNS" not in unasked.stdout
+    assert pod(gate.notify).returncode == 0
+    pending = pod(gate.task)
+    assert pending.returncode == 202, pending.stdout
+    assert "Nobody has approved" in pending.stdout
+    assert "RUNS" not in pending.stdout
+    (approval_id,) = ledger.open_ids()
+    said = flow.call("hitl", "approve", approval_id, "--set", "target=prod", "--set", "share=7")
+    assert "No Kubernetes cluster is configured here" in said
+    resume = f"argo resume pod-x7k2p -n flows --node-field-selector inputs.parameters.approval-id.value={approval_id}"
+    assert resume in said
+    approved = pod(gate.task)
+    assert "RUNS {'target': 'prod', 'share': 7}" in approved.stdout
+
+
+def test_the_gated_container_refuses_after_a_rejection(compiled_pod, pod, ledger):
+    """Whoever resumes the workflow by hand: it says who rejected and why, and exits 202."""
+    flow = compiled_pod()
+    gate = flow.gate("start")
+    assert pod(gate.notify).returncode == 0
+    (approval_id,) = ledger.open_ids()
+    said = flow.call("hitl", "reject", approval_id, "--reason", "drift {{too}} high")
+    assert f"approval-id.value={approval_id} --phase Failed" in said
+    refused = pod(gate.task)
+    assert refused.returncode == 202, refused.stdout
+    assert "rejected by alice" in refused.stdout
+    assert "RUNS" not in refused.stdout
+
+
+def test_with_on_reject_continue_the_workflow_goes_on(compiled_pod, pod, ledger):
+    """What the person is told to type resumes the workflow; the step sees the verdict."""
+    flow = compiled_pod(', on_reject="continue"')
+    assert pod(flow.gate("start").notify).returncode == 0
+    (approval_id,) = ledger.open_ids()
+    assert "argo resume pod-x7k2p" in flow.call("hitl", "reject", approval_id, "--reason", "no")
+
+
+def test_a_message_that_cannot_be_written_is_not_tried_again(compiled, pod):
+    """Exit code 202 ends Argo's attempts, and the log names the artifact."""
+    source = FLOW.replace("{more}", "").replace("{self.alpha}", "{self.beta}")
+    asked = pod(compiled(source).gate("start").notify)
+    assert asked.returncode == 202, asked.stdout
+    assert "'beta'" in asked.stdout
+
+
+def test_a_slack_that_is_away_does_not_stop_the_question(compiled_pod, pod, ledger):
+    """The record stands, the pod succeeds, and the log says that the bot posts it."""
+    gate = compiled_pod(METAFLOW_HITL_SLACK_API_URL="http://127.0.0.1:9/api/", METAFLOW_HITL_SLACK_SECRET="slack").gate(
+        "start"
+    )
+    asked = pod(gate.notify, METAFLOW_HITL_SLACK_BOT_TOKEN="xoxb-1", METAFLOW_HITL_SLACK_CHANNEL="#ml")
+    assert asked.returncode == 0, asked.stdout
+    assert "the bot posts it" in asked.stdout
+    assert len(list(ledger.open_ids())) == 1
+    assert "xoxb-1" not in asked.stdout
+
+
+def test_the_pod_posts_in_slack(compiled_pod, pod, ledger, sandbox):
+    """With a token the question is in Slack when the pod ends, by the slack_sdk of the code package."""
+    gate = compiled_pod(METAFLOW_HITL_SLACK_API_URL=sandbox.api_url, METAFLOW_HITL_SLACK_CHANNEL="#ml-approvals").gate(
+        "start"
+    )
+    asked = pod(gate.notify, METAFLOW_HITL_SLACK_BOT_TOKEN=sandbox.bot_token)
+    assert asked.returncode == 0, asked.stdout
+    (approval_id,) = ledger.open_ids()
+    (post,) = ledger.read(approval_id).approval.posts
+    assert (post.notifier, bool(post.ts)) == ("slack", True)
+    assert sandbox.bot_token not in asked.stdout

@@ -1,0 +1,101 @@
+"""What a step may say about who decides, and when others are asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from metaflow_extensions.hitl.approvals.duration import BadDuration
+from metaflow_extensions.hitl.approvals.rule import Need
+from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator
+from metaflow_extensions.hitl.plugins.question import BadArgument, read_arguments
+from metaflow_extensions.hitl.plugins.run_again import run_again
+
+
+def read(**arguments):
+    return read_arguments({**HitlDecorator.defaults, **arguments})
+
+
+def test_by_default_one_person_decides_and_nobody_is_reminded():
+    """Nothing new is asked of a step that says nothing."""
+    ask = read()
+    assert (ask.approvers, ask.needs, ask.quorum) == ((), (), 1)
+    assert (ask.allow_self_approval, ask.allow_changes, ask.batch) == (True, False, None)
+    assert (ask.remind_every, ask.escalate_after, ask.escalate_to) == (None, None, ())
+
+
+def test_a_quorum_of_each_group():
+    """Each group is a need of its own, and all of them are approvers."""
+    ask = read(approvers=[{"group": "@ml-leads", "quorum": 2}, {"group": " @risk "}])
+    assert ask.needs == (Need(of=("@ml-leads",), quorum=2), Need(of=("@risk",), quorum=1))
+    assert ask.approvers == ("@ml-leads", "@risk")
+
+
+def test_times_are_written_as_the_timeout_is():
+    """Seconds come out."""
+    ask = read(remind_every="4h", escalate_after="8h", escalate_to="@ml-oncall")
+    assert (ask.remind_every, ask.escalate_after, ask.escalate_to) == (14_400, 28_800, ("@ml-oncall",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"quorum": 0}, "quorum=0"),
+        ({"quorum": True}, "quorum=True"),
+        ({"quorum": "2"}, "quorum='2'"),
+        ({"quorum": 21}, "1 to 20"),
+        ({"quorum": 3, "approvers": ["U0ALICE", "bob@example.com"]}, "can never be met by 2 approvers"),
+        ({"approvers": [{"group": "bob@example.com", "quorum": 2}]}, "can never be met by 1 approvers"),
+        ({"approvers": [{"group": "@risk", "quorun": 1}]}, "quorun"),
+        ({"approvers": [{"group": ""}]}, "Write names alone, or a quorum for each group"),
+        ({"approvers": ["@risk", {"group": "@ml-leads"}]}, "approvers has '@risk'"),
+        ({"allow_self_approval": "no"}, "allow_self_approval='no'"),
+        ({"allow_changes": 1}, "allow_changes=1"),
+        ({"batch": "yes"}, "batch='yes'"),
+        ({"escalate_after": "8h"}, "go together"),
+        ({"escalate_to": "@ml-oncall"}, "go together"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused_by_name(arguments, named):
+    """The error names the argument and what it takes, when the flow is loaded."""
+    with pytest.raises(BadArgument, match=named):
+        read(**arguments)
+
+
+@pytest.mark.parametrize("name", ["remind_every", "escalate_after"])
+def test_a_span_that_is_none_is_refused(name):
+    """As for the timeout, with the accepted forms."""
+    with pytest.raises(BadDuration, match=name):
+        read(**{"escalate_to": "@ml-oncall", name: "soon"})
+
+
+class Flow:
+    """A flow with the parameters of one run."""
+
+    alpha = 0.5
+    name_of_it = "two words; rm -rf"
+    config = {"a": 1}  # noqa: RUF012 - as a flow has it
+    long = "x" * 300
+    missing = None
+
+    def _get_parameters(self):
+        return [(name, None) for name in ("name_of_it", "alpha", "config", "long", "missing")]
+
+
+def test_the_command_that_runs_again_has_the_parameters_of_this_run():
+    """Values are quoted for a shell; what is no plain value, or too long to read, is left to the reader."""
+    assert run_again(Flow(), "my flow.py", "run") == (
+        "python 'my flow.py' run --alpha 0.5 --config ... --long ... --name_of_it 'two words; rm -rf'"
+    )
+
+
+def test_a_command_that_nobody_would_read_is_left_short():
+    """Hundreds of parameters don't make a message that nobody can post."""
+
+    class Large(Flow):
+        def _get_parameters(self):
+            return [("alpha" + "x" * number, None) for number in range(300)]
+
+        def __getattr__(self, name):
+            return "v" * 100
+
+    assert run_again(Large(), "flow.py", "argo-workflows trigger") == "python flow.py argo-workflows trigger ..."
