@@ -46,6 +46,7 @@ def environment(sandbox, s3_versitygw):
         "METAFLOW_HITL_SLACK_API_URL": sandbox.api_url,
         "METAFLOW_HITL_SLACK_CHANNEL": CHANNEL,
         "METAFLOW_HITL_SLACK_APP_TOKEN": sandbox.app_token,
+        "METAFLOW_HITL_PORT": "0",
     }
 
 
