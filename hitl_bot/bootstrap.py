@@ -18,6 +18,7 @@ import structlog
 from slack_bolt import App
 
 from hitl_bot import listeners
+from hitl_bot.batches import Batches, BatchingNotifier
 from hitl_bot.cluster import argo_engine
 from hitl_bot.connection import THREADS, Connection
 from hitl_bot.home import HomeTabs
@@ -161,38 +162,40 @@ def bootstrap(
     client = client or slack_client(bot_token, settings.slack_api_url, failed=metrics.slack_failed)
     people = SlackPeople(client, clock)
     slack = SlackNotifier(client, default_channel=settings.slack_channel, clock=clock, pace=pace)
+    name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    workers = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
+    batches = Batches(Ledger(store), slack.for_bulk(), clock, workers, name)
     others = configured(settings.for_notifiers(), clock=clock)
     troubles = Troubles(clock)
     engines = _engines(settings, clock) if engines is None else engines
     cases = UseCases(
         Ledger(store),
         engines=engines,
-        notifiers=told({SLACK: slack, **others}, troubles),
+        notifiers=told({SLACK: BatchingNotifier(slack, batches), **others}, troubles),
         people=people,
         check_input=validate,
         clock=clock,
     )
     sweeping_cases = copy.copy(cases)
-    sweeping_cases.notifiers = told({SLACK: slack.for_bulk(), **others}, troubles)
+    sweeping_cases.notifiers = told({SLACK: BatchingNotifier(slack.for_bulk(), batches), **others}, troubles)
     callbacks = ThreadPoolExecutor(THREADS, thread_name_prefix="listener")
-    workers = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
     sweepers = ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="sweep")
     homes = HomeTabs(cases, people, client, workers)
+    parts = Parts(cases=cases, people=people, workers=workers, homes=homes, batches=batches)
     with _environment_without(_NOT_FOR_BOLT):
         app = App(
             name="hitl-bot",
             client=client,
-            before_authorize=parts_adder(Parts(cases=cases, people=people, workers=workers, homes=homes), client),
+            before_authorize=parts_adder(parts, client),
             token_verification_enabled=False,  # the first request does it; Slack may be away when the bot starts
             request_verification_enabled=False,  # RequestUrl does it before a request gets here
             raise_error_for_unhandled_request=True,  # so that the error listener can acknowledge it
             listener_executor=callbacks,
         )
     listeners.register(app)
-    name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     witness = CountedWitness(LogWitness(), metrics)
     sweeper = Sweeper(sweeping_cases, witness, name=name, each=sweepers.map)
-    sweeper.be_followed(Threads(cases, slack.for_bulk(), workers, name))
+    sweeper.be_followed(Threads(cases, slack.for_bulk(), workers, name), batches)
     connection: Connection | RequestUrl
     if mode_of(settings) is Mode.HTTP:
         connection = RequestUrl(app, Signatures(key, clock), refused=metrics.refused, threads=THREADS)

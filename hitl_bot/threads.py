@@ -18,6 +18,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     RecordError,
 )
 from metaflow_extensions.hitl.approvals.record import Post
+from metaflow_extensions.hitl.messages.mrkdwn import code
 from metaflow_extensions.hitl.messages.trail import happened
 from metaflow_extensions.hitl.notifiers.slack import NAME as SLACK
 
@@ -106,11 +107,13 @@ class Threads:
         try:
             trail = self._cases.ledger.trail(approval_id)
             post = _in_slack(trail[-1].approval)
+            if post is None:
+                return
+            place = _Place(channel=str(post.channel), ts=str(post.ts))
+            about = f"{code(approval_id)}: " if post.batch else ""
             for entry in trail:
-                if entry.version.event in SAID and post is not None and self._is_ours(approval_id, entry.number):
-                    self._lines.setdefault(_Place(channel=str(post.channel), ts=str(post.ts)), []).append(
-                        happened(entry.version)
-                    )
+                if entry.version.event in SAID and self._is_ours(approval_id, entry.number):
+                    self._lines.setdefault(place, []).append(f"{about}{happened(entry.version)}")
         except RecordError as error:
             log.warning("a thread goes without its line", approval_id=approval_id, why=str(error))
         except HitlError as error:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from slack_bolt import BoltContext, BoltResponse
     from slack_sdk import WebClient
 
+    from hitl_bot.batches import Batches
     from hitl_bot.home import HomeTabs
     from hitl_bot.people import SlackPeople
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
@@ -35,12 +36,15 @@ class Parts:
         Where work goes that may take longer than Slack waits.
     homes : HomeTabs
         Everybody's Home tab.
+    batches : Batches
+        Gates that share a message.
     """
 
     cases: UseCases
     people: SlackPeople
     workers: Executor
     homes: HomeTabs
+    batches: Batches
 
 
 class StandingAck(Ack):

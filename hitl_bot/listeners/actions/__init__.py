@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hitl_bot.listeners.actions.approve import approve
+from hitl_bot.listeners.actions.approve_all import approve_all, approve_except, reject_all
 from hitl_bot.listeners.actions.choose_flow import choose_flow
 from hitl_bot.listeners.actions.details import details
 from hitl_bot.listeners.actions.follow_link import follow_link
@@ -25,3 +26,6 @@ def register(app: App) -> None:
     app.action(action_ids.PREVIOUS_PAGE)(turn_page)
     app.action(action_ids.NEXT_PAGE)(turn_page)
     app.action(action_ids.HOME_FLOW)(choose_flow)
+    app.action(action_ids.APPROVE_ALL)(approve_all)
+    app.action(action_ids.APPROVE_EXCEPT)(approve_except)
+    app.action(action_ids.REJECT_ALL)(reject_all)

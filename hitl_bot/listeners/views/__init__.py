@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hitl_bot.listeners.views import batch
 from hitl_bot.listeners.views.approve import approve
 from hitl_bot.listeners.views.reject import reject
 from metaflow_extensions.hitl.messages import action_ids
@@ -16,3 +17,6 @@ def register(app: App) -> None:
     """Tie the callbacks to their callback ids."""
     app.view(action_ids.APPROVE_VIEW)(approve)
     app.view(action_ids.REJECT_VIEW)(reject)
+    app.view(action_ids.APPROVE_ALL_VIEW)(batch.approve_all)
+    app.view(action_ids.APPROVE_EXCEPT_VIEW)(batch.approve_except)
+    app.view(action_ids.REJECT_ALL_VIEW)(batch.reject_all)

@@ -145,6 +145,7 @@ class Post:
     channel: str | None = None
     ts: str | None = None
     url: str | None = None
+    batch: str | None = None  # of gates that share the message
 
 
 @dataclass(frozen=True, kw_only=True)

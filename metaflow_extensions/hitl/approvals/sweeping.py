@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 POST_AFTER = timedelta(seconds=10)  # whoever asks posts as well; this is for one that could not
+GATHER_FOR = timedelta(seconds=2)  # gates that share a message are left to the sweeper, which waits for the others
 CARRY_OUT_AFTER = timedelta(seconds=3)  # whoever decides carries it out as well; likewise
 READ_ALL_EVERY = timedelta(minutes=10)
 LOOK_BACK = timedelta(minutes=5)  # the tail carries the writers' clocks, which may be behind this one
@@ -102,7 +103,8 @@ def plan(
     if policy is not None and policy.rule_for(approval) != approval.policy_rule:
         plans.append(Plan(act=Act.GOVERN, at=approval.requested_at))
     if any(name in notifiers for name in unposted(approval)):
-        plans.append(Plan(act=Act.POST, at=approval.requested_at + POST_AFTER))
+        patience = GATHER_FOR if approval.question.batch else POST_AFTER
+        plans.append(Plan(act=Act.POST, at=approval.requested_at + patience))
     if approval.deadline is not None and approval.is_due(approval.deadline):
         plans.append(Plan(act=Act.EXPIRE, at=approval.deadline))
     return min(plans, key=lambda candidate: candidate.at, default=None)

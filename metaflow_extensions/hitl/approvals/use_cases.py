@@ -25,13 +25,17 @@ from metaflow_extensions.hitl.approvals.refusals import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
     from metaflow_extensions.hitl.approvals.pathspec import Pathspec
     from metaflow_extensions.hitl.approvals.ports import CheckInput, Clock, Engine, Notifier, People, Policy
     from metaflow_extensions.hitl.approvals.record import Approval, Gate, Person, Post, Question
     from metaflow_extensions.hitl.approvals.rule import PolicyRule
+
+
+# Where many gates can share a message. Who asks sees one of them only; the bot sees all.
+_SHARED = frozenset({"slack"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,14 +123,14 @@ class UseCases:
         entry = self.ledger.begin(self.governed(rules.request(pathspec, question, gate, requester, self.clock())))
         if entry.approval.decision is not None or entry.approval.closing is not None:
             return Outcome(approval=entry.approval)
-        return self.post(entry)
+        return self.post(entry, left_to_bot=_SHARED if question.batch else frozenset())
 
-    def post(self, entry: Entry) -> Outcome:
-        """Post a question with every notifier that did not yet, as far as it is here."""
+    def post(self, entry: Entry, *, left_to_bot: Collection[str] = ()) -> Outcome:
+        """Post a question with every notifier that did not yet, as far as it is here and not left to the bot."""
         failed: list[HitlError] = []
         for name in unposted(entry.approval):
             notifier = self.notifiers.get(name)
-            if notifier is None:
+            if notifier is None or name in left_to_bot:
                 continue
             try:
                 post = notifier.post(entry.approval)

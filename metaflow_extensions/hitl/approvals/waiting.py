@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
 from metaflow_extensions.hitl.approvals.use_cases import passed
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.record import Approval
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
+_NO_BOT_AFTER = timedelta(seconds=8)  # a question that is left to a bot is posted from here if there is none
 _PATIENCE = timedelta(hours=1)  # that a store may be away behind the deadline before the wait gives up
 
 
@@ -70,6 +72,8 @@ def wait(
             if entry.approval.state is not State.PENDING:
                 return passed(entry.approval)
             continue
+        if entry is not None and _is_forgotten(entry.approval, now):
+            _post(cases, entry, now, on_trouble)
         sleep(_pause(entry, now, poll_interval))
 
 
@@ -80,6 +84,21 @@ def _look(cases: UseCases, approval_id: str, entry: Entry | None, now: datetime)
     if entry.approval.is_due(now):
         cases.expire(entry)
     return cases.ledger.read_version(approval_id, entry.number + 1)
+
+
+def _is_forgotten(approval: Approval, now: datetime) -> bool:
+    """Whether a question that was left to a bot, to share a message with others, has found none."""
+    since = now - approval.requested_at
+    return bool(approval.question.batch) and not approval.posts and since >= _NO_BOT_AFTER
+
+
+def _post(cases: UseCases, entry: Entry, now: datetime, on_trouble: Callable[[StoreUnavailable], object]) -> None:
+    try:
+        # The sweepers' own claim: a bot that is slow must not post it as well.
+        if cases.ledger.claim(entry.approval.id, "post", "who waits", now=now, during=CLAIM_FOR):
+            cases.post(entry)
+    except StoreUnavailable as error:
+        on_trouble(error)
 
 
 def _pause(entry: Entry | None, now: datetime, poll_interval: float) -> float:

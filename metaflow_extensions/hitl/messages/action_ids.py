@@ -11,6 +11,11 @@ PREVIOUS_PAGE = "hitl_previous_page"  # of a list; the value is `<page>:<words b
 NEXT_PAGE = "hitl_next_page"
 HOME_FLOW = "hitl_home_flow"  # the menu of the Home tab that chooses a flow
 
+# Buttons of a message that many gates share. The value is the id of the batch.
+APPROVE_ALL = "hitl_approve_all"
+APPROVE_EXCEPT = "hitl_approve_except"
+REJECT_ALL = "hitl_reject_all"
+
 # The entry of a message's own menu (callback_id of the shortcut in the app's manifest)
 WHY = "hitl_why"
 
@@ -22,11 +27,21 @@ COPY_COMMAND = "command"
 APPROVE_VIEW = "hitl_approve_view"
 REJECT_VIEW = "hitl_reject_view"
 NOTICE_VIEW = "hitl_notice_view"  # nothing to submit: loading, closed, details
+APPROVE_ALL_VIEW = "hitl_approve_all_view"
+APPROVE_EXCEPT_VIEW = "hitl_approve_except_view"
+REJECT_ALL_VIEW = "hitl_reject_all_view"
 HOME_VIEW = "hitl_home_view"
 
 # Input of the reject view
 REASON_BLOCK = "hitl_reason"
 REASON_VALUE = "value"
+
+# Inputs of the view that approves all but some
+SHARDS_BLOCK = "hitl_shards_"  # and a number: ten shards each
+SHARDS_VALUE = "value"
+OTHERS_BLOCK = "hitl_others"
+OTHERS_VALUE = "value"
+OTHERS_WAIT, OTHERS_REJECTED = "wait", "rejected"
 
 # Metadata of the question's message
 EVENT_TYPE = "hitl_approval"

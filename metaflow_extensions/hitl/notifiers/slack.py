@@ -8,7 +8,7 @@ import time
 from collections import deque
 from datetime import timedelta
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from slack_sdk.errors import SlackApiError, SlackClientError
 
@@ -17,16 +17,18 @@ from metaflow_extensions.hitl.approvals.record import Post
 from metaflow_extensions.hitl.messages.blocks import mrkdwn, section
 from metaflow_extensions.hitl.messages.question import render
 from metaflow_extensions.hitl.notifiers.pace import PATIENCE, Lane, Pace
-from metaflow_extensions.hitl.notifiers.slack_asked import Asked
+from metaflow_extensions.hitl.notifiers.slack_asked import Asked, Question
 from metaflow_extensions.hitl.notifiers.slack_errors import advice, is_passing, passing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from slack_sdk import WebClient
 
     from metaflow_extensions.hitl.approvals.ports import Clock
     from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.messages.question import Rendered
 
 NAME = "slack"
 
@@ -35,6 +37,13 @@ _SKEW = timedelta(minutes=5)  # between the clock of who asked and Slack's
 _TRIED = 4_096  # questions that are remembered as tried: far more than one process asks in two seconds
 _PAGES = 20  # of 200 messages or 1,000 channels, before a look gives up
 _CHANNELS = 256
+
+
+class _Asked(Question, Protocol):
+    """What can be asked about, and since when."""
+
+    @property
+    def requested_at(self) -> datetime: ...
 
 
 class SlackNotifier:
@@ -100,24 +109,31 @@ class SlackNotifier:
         NotifierUnavailable, NotifierRefused
             As the port says; of the first kind NotifierBusy, before anything was done.
         """
-        channel = approval.question.channel or self.default_channel
+        return self.post_message(approval, render(approval, now=self.clock()), approval.question.channel)
+
+    def post_message(self, asked: _Asked, message: Rendered, channel: str | None) -> Post:
+        """Write a message that asks about something, or find the one that does; raises as ``post``."""
+        channel = channel or self.default_channel
         if not channel:
             raise NotifierRefused(
-                f"{approval.id} has no Slack channel to be asked in. Set METAFLOW_HITL_SLACK_CHANNEL, or "
+                f"{asked.id} has no Slack channel to be asked in. Set METAFLOW_HITL_SLACK_CHANNEL, or "
                 'name one in the step: @hitl(channel="#approvals").',
                 cause="no channel",
             )
         # Before looking for the message: of hundreds that wait for their turn, each would look in vain.
         self._take_turn("chat.postMessage", self._known(channel))
-        found = None if self._is_first(approval) else self._find(approval, channel)
-        where, ts = found or self._send(approval, channel)
+        found = None if self._is_first(asked) else self._find(asked, channel)
+        where, ts = found or self._send(asked, message, channel)
         return Post(notifier=NAME, at=self.clock(), channel=where, ts=ts, url=self._permalink(where, ts))
 
     def update(self, approval: Approval, post: Post) -> None:
         """Show the approval as it stands in the message that asked."""
+        self.show(render(approval, now=self.clock()), post)
+
+    def show(self, message: Rendered, post: Post) -> None:
+        """Rewrite a message; raises as ``update``."""
         if post.channel is None or post.ts is None:
             return
-        message = render(approval, now=self.clock())
         # Both of them: with `text` alone Slack drops the blocks, with `blocks` alone the old text stays in searches.
         self._call(
             "chat.update",
@@ -159,7 +175,7 @@ class SlackNotifier:
         }
         self._call("chat.postMessage", post.channel, arguments)
 
-    def _is_first(self, approval: Approval) -> bool:
+    def _is_first(self, approval: _Asked) -> bool:
         """Whether nobody can have posted this yet, so that there is no need to look."""
         with self._lock:
             tried = approval.id in self._tried
@@ -167,8 +183,7 @@ class SlackNotifier:
                 self._tried.append(approval.id)
         return not tried and self.clock() - approval.requested_at < _SURELY_FIRST
 
-    def _send(self, approval: Approval, channel: str) -> tuple[str, str]:
-        message = render(approval, now=self.clock())
+    def _send(self, approval: _Asked, message: Rendered, channel: str) -> tuple[str, str]:
         arguments = {
             "channel": channel,
             "text": message.text,
@@ -189,7 +204,7 @@ class SlackNotifier:
 
     # Finding a message again.
 
-    def _find(self, approval: Approval, channel: str) -> tuple[str, str] | None:
+    def _find(self, approval: _Asked, channel: str) -> tuple[str, str] | None:
         try:
             where = self._channel_id(channel)
             if where is None:

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from metaflow_extensions.hitl.messages import action_ids
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 # What another process posts within this time could be missed; who may still be posting is kept apart by far more: the
 # sweeper comes ten seconds after whoever asked, and of several sweepers one posts.
@@ -32,6 +31,16 @@ class _Channel:
     newest: str = ""  # ts of the newest message that was read
     looked_at: datetime | None = None
     doubts: int = 0  # that there had been when it was looked at
+
+
+class Question(Protocol):
+    """What a message asks about: an approval, or many gates at once."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def pathspec(self) -> object: ...
 
 
 class Asked:
@@ -52,7 +61,7 @@ class Asked:
     def find(
         self,
         channel: str,
-        approval: Approval,
+        approval: Question,
         read: Callable[[str], Iterable[dict[str, Any]]],
         *,
         since: datetime,
@@ -63,7 +72,7 @@ class Asked:
         ----------
         channel : str
             Its id.
-        approval : Approval
+        approval : Question
             What is asked about.
         read : Callable[[str], Iterable[dict]]
             Reads all messages of the channel that are newer than a ts, with their metadata, newest first.
@@ -85,7 +94,7 @@ class Asked:
                 seen.looked_at, seen.doubts = now, doubts
             return seen.ts.get(_key(approval))
 
-    def note(self, channel: str, approval: Approval, ts: str) -> None:
+    def note(self, channel: str, approval: Question, ts: str) -> None:
         """Remember what was just posted from here."""
         seen = self._of(channel)
         with seen.lock:
@@ -105,7 +114,7 @@ class Asked:
             return seen
 
 
-def _key(approval: Approval) -> tuple[str, str]:
+def _key(approval: Question) -> tuple[str, str]:
     return approval.id, str(approval.pathspec)
 
 

@@ -11,8 +11,10 @@ import pytest
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NoSuchApproval, StoreUnavailable
 from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import Rejected, Superseded
+from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.approvals.waiting import wait
+from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
 from tests.fixtures.approvals import ALICE, BOB, NOW, Bench, CountedStore, WatchedStore, after, pathspec
 
 if TYPE_CHECKING:
@@ -277,3 +279,28 @@ def test_nobody_waits_for_what_was_never_asked(waiting):
     """Without a record there is nothing to wait for."""
     with pytest.raises(NoSuchApproval):
         waiting()
+
+
+def test_a_question_left_to_a_bot_is_posted_if_there_is_none(waiting):
+    """Gates that may share a message are left to the bot for eight seconds; without one each posts its own, once."""
+    slack = MemoryNotifier(waiting.bench.clock, name="slack")
+    waiting.bench.cases.notifiers = {"slack": slack}
+    waiting.bench.ask(notifiers=("slack",), batch=True)
+    assert slack.posts == {}
+    seen = []
+    for seconds in (5, 10, 20):
+        waiting.at(seconds, lambda: seen.append(len(slack.posts)))
+    waiting.at(30, lambda: waiting.answer(APPROVE))
+    assert waiting(poll_interval=5).state is State.APPROVED
+    assert seen == [0, 0, 1]
+
+
+def test_a_question_that_a_bot_is_posting_is_left_to_it(waiting):
+    """While a sweeper holds the claim to post a question, who waits does not post it too."""
+    slack = MemoryNotifier(waiting.bench.clock, name="slack")
+    waiting.bench.cases.notifiers = {"slack": slack}
+    waiting.bench.ask(notifiers=("slack",), batch=True)
+    assert waiting.bench.ledger.claim(ID, "post", "a sweeper", now=NOW, during=CLAIM_FOR)
+    waiting.at(25, lambda: waiting.answer(APPROVE))
+    waiting(poll_interval=5)
+    assert slack.posts == {}

@@ -1,0 +1,322 @@
+"""Gates that share a message: who posts it, which gates are on it, and keeping it up to date.
+
+    batches/<step>-<hash>-<number>/post             where the message stands, as JSON
+    batches/<step>-<hash>-<number>/of/<approval>    marker: this gate is on it
+
+The gates of one step of one run find each other here, without a lock: whoever claims the batch posts the message, and
+every gate that comes later joins it. Once all of them are answered, the next turn of a loop gets a new message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from base64 import b32encode
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import structlog
+
+from metaflow_extensions.hitl.approvals.errors import (
+    HitlError,
+    KeyMissing,
+    KeyTaken,
+    NotifierBusy,
+    NotifierError,
+    RecordError,
+)
+from metaflow_extensions.hitl.approvals.pathspec import checked_id
+from metaflow_extensions.hitl.approvals.record import Post, State
+from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
+from metaflow_extensions.hitl.messages.batch import Batch, render
+from metaflow_extensions.hitl.notifiers.slack import NAME as SLACK
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
+    from metaflow_extensions.hitl.approvals.ports import Clock
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.notifiers.slack import SlackNotifier
+
+UPDATE_EVERY = timedelta(seconds=1)  # of one message, whatever happens to its gates
+_SOON = 2.0  # seconds until another bot has posted
+_KEPT = 200  # batches in memory; one that was forgotten is read again
+
+log = structlog.get_logger("hitl_bot.batches")
+
+
+class NoSuchBatch(HitlError):
+    """No message of many gates has this id. Use /hitl list."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What Slack's message is found by again."""
+
+    id: str
+    pathspec: str
+    requested_at: datetime
+
+
+@dataclass(kw_only=True)
+class _Shown:
+    """A batch in memory."""
+
+    id: str
+    pathspec: str
+    post: Post
+    members: dict[str, Approval] = field(default_factory=dict)
+    shown_at: datetime | None = None
+    stale: bool = False
+
+
+class Batches:
+    """All batches of one bot. Threads may share it.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where they are.
+    slack : SlackNotifier
+        One that never waits.
+    clock : Clock
+        The present.
+    workers : Executor
+        Where messages are brought up to date.
+    holder : str
+        Of this bot among all that share the store.
+    """
+
+    def __init__(self, ledger: Ledger, slack: SlackNotifier, clock: Clock, workers: Executor, holder: str) -> None:
+        self._ledger = ledger
+        self._slack = slack
+        self._clock = clock
+        self._workers = workers
+        self._holder = holder
+        self._known: OrderedDict[str, _Shown] = OrderedDict()
+        self._lock = Lock()
+        self._joining = Lock()  # one gate at a time, so that the second finds the message of the first
+        self._busy = False
+
+    def read(self, batch_id: str) -> Batch:
+        """Return a batch with its gates as the records have them now.
+
+        Raises
+        ------
+        NoSuchBatch
+            There is none.
+        StoreError
+            As the store says.
+        """
+        members = self._members(checked_id(batch_id))
+        if not members:
+            raise NoSuchBatch(str(NoSuchBatch.__doc__))
+        return _batch(batch_id, members)
+
+    # As a notifier.
+
+    def join(self, approval: Approval) -> Post:
+        """Put a gate on the message of its step and run; post that message if there is none.
+
+        Raises
+        ------
+        NotifierUnavailable, NotifierRefused
+            As a notifier's ``post``; NotifierBusy while another bot posts it.
+        """
+        with self._joining:
+            shown = self._open_batch(approval) or self._begin(approval)
+            self._ledger.store.mark(f"batches/{shown.id}/of/{approval.id}")
+            with self._lock:
+                shown.stale = shown.stale or shown.members.get(approval.id) != approval
+                shown.members[approval.id] = approval
+            return replace(shown.post, at=self._clock())
+
+    def update(self, approval: Approval, post: Post) -> None:
+        """Note how a gate stands. The message follows within a second or two, once for many of them."""
+        shown = self._load(str(post.batch))
+        if shown is not None:
+            with self._lock:
+                shown.stale = True
+                shown.members[approval.id] = approval
+
+    # What the sweeper sees.
+
+    def changed(self, entry: Entry) -> None:
+        """Note how a gate stands."""
+        approval = entry.approval
+        post = next((post for post in approval.posts if post.batch is not None), None)
+        if post is not None:
+            self.update(approval, post)
+
+    def tick(self) -> None:
+        """Bring the messages up to date, each once a second at most."""
+        now = self._clock()
+        with self._lock:
+            due = [
+                shown
+                for shown in self._known.values()
+                if shown.stale and (shown.shown_at is None or now - shown.shown_at >= UPDATE_EVERY)
+            ]
+            if not due or self._busy:
+                return
+            self._busy = True
+        self._workers.submit(self._show_all, due)
+
+    def _show_all(self, due: list[_Shown]) -> None:
+        try:
+            for shown in due:
+                self._show(shown)
+        except Exception:
+            log.exception("the batches broke")
+        finally:
+            with self._lock:
+                self._busy = False
+
+    def _show(self, shown: _Shown) -> None:
+        with self._lock:
+            shown.stale, shown.shown_at = False, self._clock()
+            members = list(shown.members.values())
+        try:
+            self._slack.show(render(_batch(shown.id, members), now=self._clock()), shown.post)
+        except NotifierBusy:
+            with self._lock:
+                shown.stale = True
+        except NotifierError as error:
+            log.warning("a message of many gates is old", batch=shown.id, why=str(error))
+
+    # The batch of a gate.
+
+    def _open_batch(self, approval: Approval) -> _Shown | None:
+        """Return the last batch of the gate's step and run if the gate is on it, or something on it waits still."""
+        number = self._last_number(approval)
+        shown = self._load(_batch_id(approval, number)) if number else None
+        if shown is None:
+            return None
+        waits = any(one.state is State.PENDING for one in shown.members.values())
+        return shown if waits or approval.id in shown.members else None
+
+    def _last_number(self, approval: Approval) -> int:
+        prefix = f"batches/{_name(approval)}-"
+        found = (re.fullmatch(r"(\d+)/post", key.removeprefix(prefix)) for key in self._ledger.store.list(prefix))
+        return max((int(match[1]) for match in found if match), default=0)
+
+    def _begin(self, approval: Approval) -> _Shown:
+        batch_id = _batch_id(approval, self._last_number(approval) + 1)
+        now = self._clock()
+        if not self._ledger.claim(batch_id, "post", self._holder, now=now, during=CLAIM_FOR):
+            raise NotifierBusy("Another bot posts the message of these gates.", seconds=_SOON)
+        members = self._siblings(approval)
+        asked = _Asked(id=batch_id, pathspec=_run_of(approval), requested_at=min(one.requested_at for one in members))
+        message = render(_batch(batch_id, members), now=now)
+        post = replace(self._slack.post_message(asked, message, approval.question.channel), batch=batch_id)
+        body = json.dumps({"channel": post.channel, "ts": post.ts, "url": post.url, "pathspec": asked.pathspec})
+        with suppress(KeyTaken):
+            self._ledger.store.create(f"batches/{batch_id}/post", body.encode())
+        shown = _Shown(id=batch_id, pathspec=asked.pathspec, post=post, shown_at=now)
+        shown.members = {one.id: one for one in members}
+        return self._remember(shown)
+
+    def _siblings(self, approval: Approval) -> list[Approval]:
+        """Read the gates of the same step and run that wait and have no message yet."""
+        step = approval.id.rsplit("-", 1)[0]
+        ids = (key.split("/", 1)[1] for key in self._ledger.store.list(f"open/{step}-"))
+        found = (one.approval for one in self._ledger.read_many(ids) if not isinstance(one, RecordError))
+        others = {one.id: one for one in found if _run_of(one) == _run_of(approval) and _wants_this(one, approval)}
+        return list((others | {approval.id: approval}).values())
+
+    # In memory.
+
+    def _load(self, batch_id: str) -> _Shown | None:
+        with self._lock:
+            known = self._known.get(batch_id)
+            if known is not None:
+                self._known.move_to_end(batch_id)
+                return known
+        try:
+            held = json.loads(self._ledger.store.read(f"batches/{checked_id(batch_id)}/post"))
+        except KeyMissing:
+            return None
+        members = self._members(batch_id)
+        post = Post(
+            notifier=SLACK,
+            at=self._clock(),
+            channel=held["channel"],
+            ts=held["ts"],
+            url=held["url"],
+            batch=batch_id,
+        )
+        shown = _Shown(id=batch_id, pathspec=held["pathspec"], post=post)
+        shown.members = {one.id: one for one in members}
+        return self._remember(shown)
+
+    def _remember(self, shown: _Shown) -> _Shown:
+        with self._lock:
+            shown = self._known.setdefault(shown.id, shown)
+            self._known.move_to_end(shown.id)
+            if len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+            return shown
+
+    def _members(self, batch_id: str) -> list[Approval]:
+        ids = (key.rsplit("/", 1)[1] for key in self._ledger.store.list(f"batches/{batch_id}/of/"))
+        return [one.approval for one in self._ledger.read_many(ids) if not isinstance(one, RecordError)]
+
+
+class BatchingNotifier:
+    """Slack, where gates that want to share a message do.
+
+    Parameters
+    ----------
+    slack : SlackNotifier
+        For all others.
+    batches : Batches
+        For these.
+    """
+
+    def __init__(self, slack: SlackNotifier, batches: Batches) -> None:
+        self._slack = slack
+        self._batches = batches
+
+    def post(self, approval: Approval) -> Post:
+        """Ask the question, alone or with others."""
+        return self._batches.join(approval) if approval.question.batch else self._slack.post(approval)
+
+    def update(self, approval: Approval, post: Post) -> None:
+        """Show the approval as it stands, at once or with others."""
+        if post.batch is None:
+            self._slack.update(approval, post)
+        else:
+            self._batches.update(approval, post)
+
+
+def _batch(batch_id: str, members: list[Approval]) -> Batch:
+    ordered = sorted(members, key=lambda one: (len(one.pathspec.task), one.pathspec.task))
+    return Batch(id=batch_id, pathspec=_run_of(members[0]), members=ordered)
+
+
+def _run_of(approval: Approval) -> str:
+    pathspec = approval.pathspec
+    return f"{pathspec.flow}/{pathspec.run}/{pathspec.step}"
+
+
+def _name(approval: Approval) -> str:
+    """Return the id of a batch without its number: the step, and a hash of all that its gates have in common."""
+    common = f"{_run_of(approval)}\n{approval.question.channel or ''}"
+    digest = b32encode(hashlib.sha256(common.encode()).digest()).decode().lower()[:10]
+    return f"{approval.id.rsplit('-', 1)[0]}-{digest}"
+
+
+def _batch_id(approval: Approval, number: int) -> str:
+    return f"{_name(approval)}-{number}"
+
+
+def _wants_this(one: Approval, approval: Approval) -> bool:
+    same_channel = one.question.channel == approval.question.channel
+    unposted = all(post.notifier != SLACK for post in one.posts)
+    return one.state is State.PENDING and bool(one.question.batch) and same_channel and unposted

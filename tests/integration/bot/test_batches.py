@@ -1,0 +1,242 @@
+"""Gates of one foreach: one message, one answer for all of them or for some."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hitl_bot.bootstrap import Bot, bootstrap
+from hitl_bot.sandbox.driver import Closed, Errors
+from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.messages.action_ids import APPROVE_ALL
+from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
+from tests.integration.bot.conftest import CHANNEL, SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hitl_bot.sandbox.control import Control
+    from hitl_bot.sandbox.driver import Message, Person
+    from hitl_bot.settings import Settings
+    from metaflow_extensions.hitl.approvals.ledger import Ledger
+    from metaflow_extensions.hitl.approvals.ports import Store
+    from metaflow_extensions.hitl.approvals.record import Approval
+
+
+def ask_shards(bot: Bot, count: int, *, first: int = 0, run: str = "17", **parts: object) -> list[Approval]:
+    """Ask for so many shards of one step, as their pods would."""
+    return [
+        bot.cases.ask(
+            pathspec(run=run, task=f"{number}"),
+            question(f"Deploy region {number}?", notifiers=("slack",), batch=True, **parts),
+            gate(),
+            REQUESTER,
+        ).approval
+        for number in range(first, first + count)
+    ]
+
+
+def sweep(bot: Bot, clock: HandClock, seconds: float = 2) -> None:
+    """Let time pass, and let the sweeper learn and work."""
+    bot.sweeper.tick()
+    clock.forward(seconds)
+    bot.sweeper.tick()
+
+
+def top(person: Person) -> list[Message]:
+    """Return what everybody sees in the channel, without threads."""
+    return [one for one in person.messages(CHANNEL) if one.thread_ts in {"", one.ts} and not one.is_ephemeral]
+
+
+def shown(person: Person, wanted: Callable[[Message], bool]) -> Message:
+    """Wait until the one message is as wanted."""
+
+    def look() -> Message | None:
+        (message,) = top(person)
+        return message if wanted(message) else None
+
+    found: Message = person.control.wait_until(look, 10, "the message of all shards")
+    return found
+
+
+def states(ledger: Ledger, approvals: list[Approval]) -> list[State]:
+    return [ledger.read(one.id).approval.state for one in approvals]
+
+
+def test_twelve_shards_are_one_message(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
+    """Two seconds after they asked, one message names all of them; each record knows where it stands."""
+    asked = ask_shards(bot, 12)
+    assert top(bob) == []
+    sweep(bot, clock)
+    message = shown(bob, lambda one: "12 shards wait" in one.plain)
+    assert message.buttons == ["Approve all", "Approve all except…", "Reject all…"]
+    assert all(one.id in message.plain for one in asked)
+    assert {ledger.read(one.id).approval.posts[0].ts for one in asked} == {message.ts}
+
+
+def test_a_late_shard_joins(bot: Bot, bob: Person, clock: HandClock) -> None:
+    """A shard whose pod came later stands on the same message."""
+    ask_shards(bot, 4)
+    sweep(bot, clock)
+    (late,) = ask_shards(bot, 1, first=9)
+    sweep(bot, clock)
+    bot.sweeper.tick()
+    shown(bob, lambda one: "5 shards wait" in one.plain and late.id in one.plain)
+
+
+def test_runs_and_steps_do_not_mix(bot: Bot, bob: Person, clock: HandClock) -> None:
+    """Each run has its own message."""
+    ask_shards(bot, 4)
+    ask_shards(bot, 4, run="18")
+    sweep(bot, clock)
+    assert len(top(bob)) == 2
+
+
+def test_approve_all(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
+    """One click approves every shard, each with its own record, and the message says so."""
+    asked = ask_shards(bot, 12)
+    sweep(bot, clock)
+    bob.click(shown(bob, lambda one: "12 shards wait" in one.plain), "Approve all", confirm="Approve all")
+    bot.sweeper.tick()
+    clock.forward(1)
+    bot.sweeper.tick()
+    message = shown(bob, lambda one: "All 12 shards are answered" in one.plain)
+    assert "12 approved" in message.plain
+    assert message.buttons == []
+    assert states(ledger, asked) == [State.APPROVED] * 12
+    assert all(ledger.read(one.id).approval.decision.by.id == "U0BOB" for one in asked)
+
+
+def test_reject_all_for_one_reason(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
+    """The reason is asked once, and is in every record."""
+    asked = ask_shards(bot, 5)
+    sweep(bot, clock)
+    view = bob.open(shown(bob, bool), "Reject all…")
+    assert isinstance(view.fill({"Reason": "too much drift"}).submit(), Closed)
+    bob.control.wait_until(lambda: states(ledger, asked) == [State.REJECTED] * 5, 10, "five rejections")
+    assert {ledger.read(one.id).approval.decision.reason for one in asked} == {"too much drift"}
+
+
+@pytest.mark.parametrize("others", ["The others wait on", "The others are rejected"])
+def test_approve_all_except(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger, others: str) -> None:
+    """Of 23 shards those that are ticked are approved; the others wait on, or are rejected for a reason."""
+    asked = ask_shards(bot, 23)
+    sweep(bot, clock)
+    view = bob.open(shown(bob, bool), "Approve all except…")
+    assert [field.label for field in view.fields[:3]] == ["1 to 10 of 23", "11 to 20 of 23", "21 to 23 of 23"]
+    view.fill({"21 to 23 of 23": [asked[20].id], "Those that are not ticked": others})
+    rejects = others != "The others wait on"
+    if rejects:
+        refused = view.submit()
+        assert isinstance(refused, Errors)
+        assert "needs a reason" in refused.by_label["Reason"]
+        view.fill({"Reason": "too small"})
+    assert isinstance(view.submit(), Closed)
+    left = State.REJECTED if rejects else State.PENDING
+    wanted = [State.APPROVED] * 21 + [left] * 2
+    bob.control.wait_until(lambda: states(ledger, asked) == wanted, 10, "the answers")
+    bot.sweeper.tick()
+    clock.forward(1)
+    bot.sweeper.tick()
+    shown(bob, lambda one: ("2 rejected" if rejects else "2 of 23 shards wait") in one.plain)
+
+
+def test_one_form_for_all(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
+    """Where the step asks for input it is entered once, held to the schema, and goes to every shard."""
+    asked = ask_shards(bot, 4, schema=SCHEMA)
+    sweep(bot, clock)
+    view = bob.open(shown(bob, bool), "Approve all…")
+    assert isinstance(view.fill({"Deploy target": "moon", "Replicas": 99}).submit(), Errors)
+    assert isinstance(view.fill({"Replicas": 3}).submit(), Closed)
+    bob.control.wait_until(lambda: states(ledger, asked) == [State.APPROVED] * 4, 10, "four approvals")
+    wanted = {"deploy_target": "moon", "replicas": 3}
+    assert all(ledger.read(one.id).approval.decision.input == wanted for one in asked)
+
+
+def test_who_may_not_decide_one_decides_none(bot: Bot, alice: Person, clock: HandClock, ledger: Ledger) -> None:
+    """Each shard is held to its approvers: somebody else is told so, and nothing is decided."""
+    asked = ask_shards(bot, 4, approvers=("U0BOB",))
+    sweep(bot, clock)
+    alice.click(shown(alice, bool), "Approve all", confirm="Approve all")
+    said = alice.wait_for_ephemeral(CHANNEL)
+    assert "0 answered, 4 not" in said.plain
+    assert states(ledger, asked) == [State.PENDING] * 4
+
+
+def test_progress_is_one_update_a_second(
+    bot: Bot, bob: Person, carol: Person, clock: HandClock, control: Control
+) -> None:
+    """However many shards settle, the message is rewritten once a second at most."""
+    asked = ask_shards(bot, 10)
+    sweep(bot, clock)
+    shown(bob, lambda one: "10 shards wait" in one.plain)
+    before = len(control.calls("chat.update"))
+    for one in asked[:6]:
+        carol.command(f"/hitl approve {one.id}")
+        bot.sweeper.tick()
+    clock.forward(1)
+    bot.sweeper.tick()
+    shown(bob, lambda one: "4 of 10 shards wait" in one.plain)
+    assert len(control.calls("chat.update")) - before <= 2
+
+
+def test_two_bots_post_one_message(bot: Bot, settings: Settings, store: Store, bob: Person, clock: HandClock) -> None:
+    """Whoever claims the batch posts; the other bot's shards join its message."""
+    other = bootstrap(settings, store=store, clock=clock)
+    other.connection.open(Event())
+    asked = ask_shards(bot, 8)
+    for one in (bot, other):
+        one.sweeper.tick()
+    for _ in range(4):
+        clock.forward(2)
+        bot.sweeper.tick()
+        other.sweeper.tick()
+    (message,) = top(bob)
+    assert {bot.cases.ledger.read(one.id).approval.posts[0].ts for one in asked} == {message.ts}
+    assert other.stop(5)
+
+
+def test_a_bot_that_starts_afresh_knows_them(
+    bot: Bot, settings: Settings, store: Store, bob: Person, clock: HandClock
+) -> None:
+    """The batch is in the store: the next bot carries out a click on it and shows it."""
+    asked = ask_shards(bot, 4)
+    sweep(bot, clock)
+    shown(bob, bool)
+    fresh = bootstrap(settings, store=store, clock=clock)
+    assert len(fresh.cases.ledger.read(asked[0].id).approval.posts) == 1
+    bob.command(f"/hitl approve {asked[0].id}")
+    fresh.sweeper.tick()
+    clock.forward(1)
+    fresh.sweeper.tick()
+    shown(bob, lambda one: "3 of 4 shards wait" in one.plain)
+    assert fresh.stop(5)
+
+
+def test_the_next_turn_of_a_loop_has_its_own_message(bot: Bot, bob: Person, clock: HandClock) -> None:
+    """Once all shards are answered, the same step's next shards get a new message."""
+    ask_shards(bot, 4)
+    sweep(bot, clock)
+    bob.click(shown(bob, bool), "Approve all", confirm="Approve all")
+    sweep(bot, clock)
+    ask_shards(bot, 4, first=20)
+    sweep(bot, clock)
+    assert len(top(bob)) == 2
+
+
+def test_a_forged_batch(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
+    """A button whose value names no batch is acknowledged, answered in words, and decides nothing."""
+    asked = ask_shards(bot, 4)
+    sweep(bot, clock)
+    bob.click(shown(bob, bool), "Approve all", confirm="Cancel")
+    bob.click(shown(bob, bool), "Reject all…")
+    (envelope,) = [one for one in bob.control.envelopes() if one["type"] == "interactive"][-1:]
+    for value in ("../../open", "deploy-aaaaaaaaaa-1"):
+        seen = len(bob.ephemerals(CHANNEL))
+        payload = {**envelope["payload"], "trigger_id": bob.control.new_trigger(bob.id)}
+        action = {**payload["actions"][0], "action_id": APPROVE_ALL, "value": value}
+        assert bob.control.deliver("interactive", {**payload, "actions": [action]})["error"] == ""
+        bob.control.wait_until(lambda seen=seen: len(bob.ephemerals(CHANNEL)) > seen, 10, "an answer")
+    assert states(ledger, asked) == [State.PENDING] * 4
