@@ -176,7 +176,12 @@ def _who_may(person: Person, rule: Rule) -> str:
 
 
 def _groups(names: Collection[str]) -> frozenset[str]:
-    return frozenset(name for name in names if _GROUP.fullmatch(name))
+    return frozenset(name for name in names if is_group(name))
+
+
+def is_group(name: str) -> bool:
+    """Whether an approver is named as a user group: ``@handle``, or Slack's id."""
+    return _GROUP.fullmatch(name) is not None
 
 
 def _named(person: Person, approvers: tuple[str, ...]) -> bool:

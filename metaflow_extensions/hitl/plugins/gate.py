@@ -20,6 +20,7 @@ from metaflow_extensions.hitl.messages import terminal
 from metaflow_extensions.hitl.notifiers.configured import GROUP, NEEDED
 from metaflow_extensions.hitl.plugins import root
 from metaflow_extensions.hitl.plugins.message import write_message
+from metaflow_extensions.hitl.plugins.run_again import run_again
 from metaflow_extensions.hitl.plugins.settings import read_settings
 from metaflow_extensions.hitl.plugins.task_log import say
 
@@ -47,6 +48,7 @@ class GatedTask:
     inputs: tuple[Any, ...]  # the datastores of the tasks before it
     is_join: bool
     datastore: tuple[str, str | None]  # type and root
+    tags: tuple[str, ...] = ()  # of the run
 
     @property
     def pathspec(self) -> Pathspec:
@@ -97,8 +99,14 @@ def close_unanswered(flow: str, tasks: list[tuple[str, str, str]], datastore: tu
             say(f"{pathspec.approval_id} stays open until its deadline: {error}")
 
 
-def question(task: GatedTask, ask: Ask) -> Question:
-    """Put the question into words, with the artifacts that come in."""
+def question(task: GatedTask, ask: Ask, *, start: str = "run") -> Question:
+    """Put the question into words, with the artifacts that come in.
+
+    Parameters
+    ----------
+    start : str
+        The flow's command that starts such a run.
+    """
     settings = read_settings()
     pathspec = task.pathspec
     names: dict[str, Any] = {"run_id": task.run_id, "flow": task.flow.name, "step": task.step}
@@ -116,6 +124,16 @@ def question(task: GatedTask, ask: Ask) -> Question:
         on_timeout=ask.on_timeout,
         on_reject=ask.on_reject,
         run_url=link or None,
+        quorum=ask.quorum,
+        needs=ask.needs,
+        allow_self_approval=ask.allow_self_approval,
+        allow_changes=ask.allow_changes,
+        remind_every=ask.remind_every,
+        escalate_after=ask.escalate_after,
+        escalate_to=ask.escalate_to,
+        batch=ask.batch,
+        tags=task.tags,
+        run_again=run_again(task.flow, root.script(), start) if ask.allow_changes else None,
     )
 
 
@@ -124,7 +142,7 @@ def hand_over(flow: Any, approval: Approval) -> None:
     from metaflow import current  # noqa: PLC0415 - heavy
 
     decision = approval.decision
-    if decision is None:
+    if decision is None or approval.closing is not None:
         return
     schema = approval.question.schema
     flow.hitl_input = typed(schema, decision.input) if schema else dict(decision.input)
@@ -132,6 +150,8 @@ def hand_over(flow: Any, approval: Approval) -> None:
     flow.hitl_decision = {
         "verdict": decision.verdict.value,
         "decided_by": decision.by.name,
+        "on_behalf_of": decision.on_behalf_of.name if decision.on_behalf_of else None,
+        "voters": [voter.name for voter in decision.voters] or [decision.by.name],
         "decided_at": decision.at,
         "reason": decision.reason,
         "input": dict(decision.input),

@@ -53,9 +53,10 @@ class HitlDecorator(StepDecorator):
     input_schema : dict or pydantic model class, optional
         What the form asks for: names with types, names with settings, a JSON Schema object, or a pydantic model.
         Default: nothing, approving is one click.
-    approvers : list of str, optional
-        Who may decide: Slack user ids, user groups (``@ml-leads``) or e-mail addresses. Default: everybody in the
-        channel.
+    approvers : list of str or list of dict, optional
+        Who may decide: Slack user ids, user groups (``@ml-leads``) or e-mail addresses. With a quorum for each group,
+        ``[{"group": "@ml-leads", "quorum": 1}, {"group": "@risk", "quorum": 1}]``, so many of each must agree, and
+        nobody counts for two. Default: everybody in the channel.
     channel : str, optional
         Where to ask. Default: ``METAFLOW_HITL_SLACK_CHANNEL``.
     notifier : str or list of str, optional
@@ -69,6 +70,22 @@ class HitlDecorator(StepDecorator):
         ``fail`` the step, or ``continue``: it runs and sees ``current.hitl.verdict == "rejected"``.
     poll_interval : float, optional
         Seconds between two looks for the answer in a local run. Default: 0.1 for a directory, 1 for S3.
+    quorum : int, default 1
+        How many different people must agree, 1 to 20. One rejection rejects. With an ``input_schema`` they agree on
+        the same input: another one is a new proposal, and those who approved before vote again.
+    allow_self_approval : bool, default True
+        Whether who started the run may approve it. With False the operator's policy has to know who they are in Slack.
+    allow_changes : bool, default False
+        Offer "Request changes…" as a third answer: the run fails with what must change, and the message has the
+        command that runs it again. Its values are shown in the channel, so not where a parameter is a secret.
+    remind_every : str or int, optional
+        How often to remind those who can still act, as ``timeout``. Default: never.
+    escalate_after : str or int, optional
+        When to ask further people, as ``timeout``; goes with ``escalate_to``. Default: never.
+    escalate_to : list of str, optional
+        Whom to ask then, named as approvers.
+    batch : bool, optional
+        Whether the gates of a foreach share one message. Default: from four on.
     """
 
     name = "hitl"
@@ -82,6 +99,13 @@ class HitlDecorator(StepDecorator):
         "on_timeout": "reject",
         "on_reject": "fail",
         "poll_interval": None,
+        "quorum": 1,
+        "allow_self_approval": True,
+        "allow_changes": False,
+        "remind_every": None,
+        "escalate_after": None,
+        "escalate_to": None,
+        "batch": None,
     }
 
     ask: Ask
@@ -202,6 +226,7 @@ class HitlDecorator(StepDecorator):
             inputs=tuple(inputs or ()),
             is_join=graph[step_name].type == "join",
             datastore=self._datastore,
+            tags=tuple(sorted(metadata.sticky_tags)),
         )
         try:
             approval = gate.pass_gate(task, self.ask, os.environ)

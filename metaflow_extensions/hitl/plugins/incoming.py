@@ -36,6 +36,7 @@ class TaskOptions:
     input_paths: tuple[str, ...]  # run/step/task, of each parent
     split_index: int | None
     ubf_context: str | None
+    tags: tuple[str, ...] = ()
 
     @classmethod
     def of_command(cls, options: Mapping[str, Any]) -> TaskOptions:
@@ -52,6 +53,7 @@ class TaskOptions:
             input_paths=tuple(decompress_list(paths)) if paths else (),
             split_index=options["split_index"],
             ubf_context=None if context == "none" else context,
+            tags=tuple(options["opt_tag"] or ()),
         )
 
 
@@ -106,4 +108,5 @@ def load_task(state: Any, step: str, options: TaskOptions) -> GatedTask:
         inputs=tuple(inputs),
         is_join=join_type is not None,
         datastore=(state.flow_datastore.TYPE, state.flow_datastore.datastore_root),
+        tags=tuple(sorted(options.tags)),
     )

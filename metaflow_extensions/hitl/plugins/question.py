@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.permission import is_group
 from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout
+from metaflow_extensions.hitl.approvals.rule import Need
 from metaflow_extensions.hitl.approvals.schema import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _DEFAULT_MESSAGE = "{flow} / {step}: may run {run_id} go on?"
+_MOST = 20  # people who must agree; more than a message can name
 _Choice = TypeVar("_Choice", bound=Enum)
 
 
@@ -35,6 +38,14 @@ class Ask:
     on_timeout: OnTimeout
     on_reject: OnReject
     poll_interval: float | None  # seconds
+    needs: tuple[Need, ...]  # so many of each group; `approvers` names them all
+    quorum: int
+    allow_self_approval: bool
+    allow_changes: bool
+    remind_every: int | None  # seconds
+    escalate_after: int | None  # seconds
+    escalate_to: tuple[str, ...]
+    batch: bool | None  # None: from four shards on
 
 
 def read_arguments(arguments: Mapping[str, Any]) -> Ask:
@@ -44,17 +55,75 @@ def read_arguments(arguments: Mapping[str, Any]) -> Ask:
     if timeout is None and on_timeout is not OnTimeout.REJECT:
         raise BadArgument(f'on_timeout="{on_timeout.value}" needs a timeout, and timeout=None waits for ever.')
     schema = arguments["input_schema"]
+    approvers, needs = _approvers(arguments["approvers"])
+    escalate_after = _duration("escalate_after", arguments["escalate_after"])
+    escalate_to = _names("escalate_to", arguments["escalate_to"]) or ()
+    if bool(escalate_to) is not bool(escalate_after):
+        raise BadArgument(
+            'escalate_after and escalate_to go together: escalate_after="8h", escalate_to=["@ml-oncall"].'
+        )
     return Ask(
         message=_text("message", arguments["message"]) or _DEFAULT_MESSAGE,
         schema=None if schema is None else normalise(schema),
-        approvers=_names("approvers", arguments["approvers"]) or (),
+        approvers=approvers,
         channel=_text("channel", arguments["channel"]),
         notifiers=_names("notifier", arguments["notifier"]),
         timeout=None if timeout is None else parse_duration("timeout", timeout),
         on_timeout=on_timeout,
         on_reject=_choice("on_reject", arguments["on_reject"], OnReject),
         poll_interval=_seconds("poll_interval", arguments["poll_interval"]),
+        needs=needs,
+        quorum=_quorum(arguments["quorum"], approvers),
+        allow_self_approval=_yes_or_no("allow_self_approval", arguments["allow_self_approval"]),
+        allow_changes=_yes_or_no("allow_changes", arguments["allow_changes"]),
+        remind_every=_duration("remind_every", arguments["remind_every"]),
+        escalate_after=escalate_after,
+        escalate_to=escalate_to,
+        batch=None if arguments["batch"] is None else _yes_or_no("batch", arguments["batch"]),
     )
+
+
+def _approvers(value: Any) -> tuple[tuple[str, ...], tuple[Need, ...]]:
+    """Read names, or groups with a quorum each."""
+    if not isinstance(value, (list, tuple)) or not any(isinstance(part, dict) for part in value):
+        return _names("approvers", value) or (), ()
+    needs = tuple(_need(part) for part in value)
+    return tuple(dict.fromkeys(name for need in needs for name in need.of)), needs
+
+
+def _need(part: Any) -> Need:
+    if not isinstance(part, dict) or set(part) - {"group", "quorum"} or not _is_name(part.get("group")):
+        raise BadArgument(
+            f"approvers has {part!r}. Write names alone, or a quorum for each group: "
+            'approvers=[{"group": "@ml-leads", "quorum": 1}, {"group": "@risk", "quorum": 1}].'
+        )
+    name = part["group"].strip()
+    return Need(of=(name,), quorum=_quorum(part.get("quorum", 1), (name,)))
+
+
+def _quorum(value: Any, approvers: tuple[str, ...]) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MOST:
+        raise BadArgument(f"quorum={value!r} is no number of people from 1 to {_MOST}.")
+    # Of a group nobody knows yet how many are in it; of people each is one.
+    if approvers and value > len(approvers) and not any(is_group(name) for name in approvers):
+        raise BadArgument(
+            f"quorum={value} can never be met by {len(approvers)} approvers. Name more, or ask for fewer."
+        )
+    return value
+
+
+def _duration(name: str, value: Any) -> int | None:
+    return None if value is None else parse_duration(name, value)
+
+
+def _yes_or_no(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise BadArgument(f"{name}={value!r} is neither True nor False.")
+    return value
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _text(name: str, value: Any) -> str | None:
@@ -69,11 +138,7 @@ def _names(name: str, value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
     parts = [value] if isinstance(value, str) else value
-    if (
-        not isinstance(parts, (list, tuple))
-        or not parts
-        or not all(isinstance(part, str) and part.strip() for part in parts)
-    ):
+    if not isinstance(parts, (list, tuple)) or not parts or not all(_is_name(part) for part in parts):
         raise BadArgument(f"{name}={value!r} is no name and no list of names.")
     return tuple(part.strip() for part in parts)
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 from metaflow_extensions.hitl.approvals.duration import BadDuration
 from metaflow_extensions.hitl.approvals.rule import Need
-from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator
-from metaflow_extensions.hitl.plugins.question import BadArgument, read_arguments
-from metaflow_extensions.hitl.plugins.run_again import run_again
+
+with warnings.catch_warnings():
+    # The plugin loads Metaflow, whose own copy of yaml warns where another one is installed.
+    warnings.simplefilter("ignore")
+    from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator
+    from metaflow_extensions.hitl.plugins.question import BadArgument, read_arguments
+    from metaflow_extensions.hitl.plugins.run_again import run_again
 
 
 def read(**arguments):
@@ -65,7 +71,7 @@ def test_what_can_not_be_meant_is_refused_by_name(arguments, named):
 def test_a_span_that_is_none_is_refused(name):
     """As for the timeout, with the accepted forms."""
     with pytest.raises(BadDuration, match=name):
-        read(**{"escalate_to": "@ml-oncall", name: "soon"})
+        read(**{"escalate_after": "8h", "escalate_to": "@ml-oncall", name: "soon"})
 
 
 class Flow:
