@@ -21,7 +21,7 @@ from metaflow_extensions.hitl.notifiers.configured import GROUP, NEEDED
 from metaflow_extensions.hitl.plugins import root
 from metaflow_extensions.hitl.plugins.message import write_message
 from metaflow_extensions.hitl.plugins.run_again import run_again
-from metaflow_extensions.hitl.plugins.settings import read_settings
+from metaflow_extensions.hitl.plugins.settings import in_container, read_settings
 from metaflow_extensions.hitl.plugins.task_log import say
 
 if TYPE_CHECKING:
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.record import Approval
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
     from metaflow_extensions.hitl.plugins.question import Ask
-
-# Set by Metaflow in the containers that it starts: there the answer must be in before the container is.
-_CONTAINERS = ("METAFLOW_KUBERNETES_WORKLOAD", "AWS_BATCH_JOB_ID")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +50,6 @@ class GatedTask:
     @property
     def pathspec(self) -> Pathspec:
         return Pathspec(flow=self.flow.name, run=self.run_id, step=self.step, task=self.task_id)
-
-
-def in_container(environ: Mapping[str, str]) -> bool:
-    """Whether this is a container that Metaflow started, with no packages but those that travelled."""
-    return any(environ.get(name) for name in _CONTAINERS)
 
 
 def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval:

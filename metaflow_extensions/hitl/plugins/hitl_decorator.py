@@ -113,13 +113,12 @@ class HitlDecorator(StepDecorator):
     def init(self) -> None:
         from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415 - not on import of metaflow
         from metaflow_extensions.hitl.notifiers.configured import check_names  # noqa: PLC0415
-        from metaflow_extensions.hitl.plugins import gate  # noqa: PLC0415
         from metaflow_extensions.hitl.plugins.question import read_arguments  # noqa: PLC0415
-        from metaflow_extensions.hitl.plugins.settings import read_settings  # noqa: PLC0415
+        from metaflow_extensions.hitl.plugins.settings import in_container, read_settings  # noqa: PLC0415
 
         try:
             self.ask = read_arguments(self.attributes)
-            if not gate.in_container(os.environ):  # there another package's notifier can't be seen
+            if not in_container(os.environ):  # there another package's notifier can't be seen
                 check_names(self.ask.notifiers or read_settings().named_notifiers)
         except HitlError as error:
             raise BadHitl(str(error)) from error

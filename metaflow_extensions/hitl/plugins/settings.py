@@ -4,6 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+# Set by Metaflow in the containers that it starts: there the answer must be in before the container is.
+_CONTAINERS = ("METAFLOW_KUBERNETES_WORKLOAD", "AWS_BATCH_JOB_ID")
+
+
+def in_container(environ: Mapping[str, str]) -> bool:
+    """Whether this is a container that Metaflow started, with no packages but those that travelled."""
+    return any(environ.get(name) for name in _CONTAINERS)
 
 
 @dataclass(frozen=True, kw_only=True)
