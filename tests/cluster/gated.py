@@ -90,7 +90,7 @@ def gated(
     gates = list(recorded.gates(workflow))[:most]
     now = datetime.now(timezone.utc)
     asked = tuple(
-        replace(approval(pathspec(run=f"argo-{name}", task=f"t-{number}"), at=now, **parts), gate=gate)
+        replace(approval(pathspec(run=f"argo-{name}-{namespace}", task=f"t-{number}"), at=now, **parts), gate=gate)
         for number in range(len(gates))
     )
     renamed = with_ids(workflow, dict(zip(gates, (one.id for one in asked), strict=True)))
