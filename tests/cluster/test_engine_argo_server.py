@@ -218,6 +218,7 @@ def test_certificate_is_checked(cluster: Cluster, account: str) -> None:
 
 
 def test_version_is_told(place: ArgoPlace) -> None:
-    """Argo's version is what the server says it is."""
+    """Argo's version is what the server says it is; a slash at the end of its address makes no difference."""
     with closing(engine_at(f"{place.proxy.url}/", "any")) as engine:
-        assert engine.version() == "v4.1.2"
+        assert engine.version() == "Argo Workflows v4.1.2"
+        assert engine.argo_version() == "v4.1.2"

@@ -86,17 +86,27 @@ def ending(approval: Approval) -> Ending:
 
 
 def _said(approval: Approval, decision: Decision) -> str:
+    by = _by(decision)
     if approval.closing is not None:
-        return f"{decision.verdict.value} by {decision.by.name}, which does not count: {approval.closing.reason}"
+        return f"{decision.verdict.value} by {by}, which does not count: {approval.closing.reason}"
     if decision.where is Where.TIMEOUT:
         waited = (approval.deadline or decision.at) - approval.requested_at
         return f"{decision.verdict.value} by timeout: nobody answered in {in_words(waited.total_seconds())}"
-    said = f"{decision.verdict.value} by {decision.by.name} via {_ANSWERED[decision.where]}"
+    said = f"{decision.verdict.value} by {by} via {_ANSWERED[decision.where]}"
     if decision.reason:
         said += f": {decision.reason}"
     if decision.verdict is not Verdict.APPROVE and approval.lets_run:
         said += " (the step runs and is told)"
     return said
+
+
+def _by(decision: Decision) -> str:
+    """Name everybody whose decision it is."""
+    if len(decision.voters) > 1:
+        return f"{', '.join(voter.name for voter in decision.voters[:-1])} and {decision.voters[-1].name}"
+    if decision.on_behalf_of is not None:
+        return f"{decision.by.name} for {decision.on_behalf_of.name}"
+    return decision.by.name
 
 
 def _plain(text: str) -> str:

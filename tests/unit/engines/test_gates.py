@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 
 from metaflow_extensions.hitl.approvals import rules
-from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout, Origin, Person, Where
+from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout, Origin, Person, Verdict, Where
 from metaflow_extensions.hitl.engines.gates import MESSAGE_LENGTH, NotThere, Over, Waiting, assess, ending, why_gone
 from metaflow_extensions.hitl.engines.nodes import Phase
-from tests.fixtures.approvals import ALICE, NOW, after, approval, approving, rejecting, texts
+from tests.fixtures.approvals import ALICE, BOB, NOW, after, approval, approving, rejecting, texts
 
 LOCAL = Person(id="bob", name="bob", origin=Origin.LOCAL)
 DAY = 86_400
@@ -56,6 +56,36 @@ def message(reason: str, who: str = "bob") -> str:
 def test_node_says_who_and_why(decided: Any, phase: Phase, words: str) -> None:
     """Each kind of decision has its phase, and words that name the person, or the deadline, and the reason."""
     assert (ending(decided).phase, ending(decided).message) == (phase, words)
+
+
+@pytest.mark.parametrize("where", [where for where in Where if where is not Where.TIMEOUT])
+def test_every_way_in_has_its_words(where: Where) -> None:
+    """Whichever way somebody answers, the node says so."""
+    assert ending(rules.decide(approval(), approving(ALICE, where=where))).message.startswith(
+        "approved by Alice Adams via"
+    )
+
+
+def test_node_names_everybody_whose_decision_it_is() -> None:
+    """Who voted is named, and so is whom somebody decided for."""
+    decided = rules.decide(approval(), approving(BOB, voters=(ALICE, LOCAL, BOB)))
+    assert ending(decided).message == "approved by Alice Adams, bob and Bob Brown via Slack button"
+    decided = rules.decide(approval(), approving(BOB, on_behalf_of=ALICE))
+    assert ending(decided).message == "approved by Bob Brown for Alice Adams via Slack button"
+
+
+def test_changes_fail_the_gate() -> None:
+    """Whoever asks for changes stops this run; the node says what they want."""
+    wanted = replace(approving(ALICE, where=Where.FORM), verdict=Verdict.CHANGES, reason="a lower rate")
+    end = ending(rules.decide(approval(allow_changes=True), wanted))
+    assert (end.phase, end.message) == (Phase.FAILED, "changes requested by Alice Adams via Slack form: a lower rate")
+
+
+def test_decision_that_does_not_count_fails_the_gate() -> None:
+    """An approval that was annulled does not open the gate, and the node says why."""
+    end = ending(rules.annul(rules.decide(approval(), approving(ALICE)), "the policy asks for two", NOW))
+    assert end.phase is Phase.FAILED
+    assert end.message == "approved by Alice Adams, which does not count: the policy asks for two"
 
 
 @given(texts(), texts())
