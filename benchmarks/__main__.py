@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.rows import table
+from hitl_bot.logs import set_up_logs
+from hitl_bot.settings import LogFormat, LogLevel
 
 if TYPE_CHECKING:
     from benchmarks.rows import Row
@@ -32,6 +34,7 @@ def main() -> None:
     unknown = [name for name in names if name not in SUBJECTS]
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}; choose of {', '.join(SUBJECTS)}")
+    set_up_logs(LogFormat.CONSOLE, LogLevel.WARNING)
     rows: list[Row] = []
     for name in names:
         print(f"Measuring {name} …", file=sys.stderr, flush=True)
