@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from hitl_bot.bootstrap import bootstrap
 from hitl_bot.sandbox import Sandbox
-from hitl_bot.settings import LogLevel, Settings
+from hitl_bot.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,7 +101,6 @@ def set_stage(flow: Path, folder: Path, port: int, say: Callable[[str], None], *
                 slack_channel=CHANNEL,
                 slack_api_url=sandbox.api_url,
                 port=0,
-                log_level=LogLevel.WARNING,
             )
         )
         try:
