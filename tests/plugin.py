@@ -24,6 +24,7 @@ pytest_plugins: list[str] = [
     "tests.fixtures.engines",
     "tests.fixtures.flows",
     "tests.fixtures.outlets",
+    "tests.fixtures.pods",
     "tests.fixtures.s3",
     "tests.fixtures.slack",
 ]

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sysconfig
-import venv
 from base64 import b64encode
-from importlib.metadata import distribution
-from pathlib import Path
 
 import pytest
 
@@ -19,10 +15,6 @@ from tests.fixtures.flows import clean_environment
 
 # A pod starts Python a dozen times, as Metaflow has it.
 pytestmark = pytest.mark.timeout(600)
-
-# Metaflow, and what its containers install besides (metaflow_environment.py, get_package_commands): boto3, requests.
-INSTALLED = ("metaflow", "boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
-INSTALLED += ("requests", "certifi", "idna", "charset-normalizer")
 
 FLOW = """
 class Pod(FlowSpec):
@@ -39,21 +31,6 @@ class Pod(FlowSpec):
     def end(self):
         pass
 """
-
-
-@pytest.fixture(scope="session")
-def pod_python(tmp_path_factory):
-    """An interpreter that sees the distributions of a Metaflow container, and no other."""
-    folder = tmp_path_factory.mktemp("pod")
-    venv.create(folder, symlinks=True)
-    (packages,) = (folder / "lib").glob("python3*/site-packages")
-    root = Path(sysconfig.get_path("purelib"))
-    for name in INSTALLED:
-        parts = {file.parts[0] for file in distribution(name).files or () if ".." not in file.parts}
-        for part in parts - {"__pycache__"}:
-            if not (packages / part).exists():
-                (packages / part).symlink_to(root / part)
-    return folder / "bin"
 
 
 @pytest.fixture
