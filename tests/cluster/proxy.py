@@ -148,8 +148,11 @@ class _Forward(BaseHTTPRequestHandler):
             if name not in HOP_BY_HOP:
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        try:
+            self.end_headers()
+            self.wfile.write(body)
+        except ConnectionError:  # whoever asked did not wait for it
+            self.close_connection = True
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

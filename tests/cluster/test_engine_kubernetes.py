@@ -92,6 +92,28 @@ def test_two_requests_a_decision(place: ArgoPlace, engine: Engine) -> None:
     assert place.proxy.requests() == [GET, PATCH, GET]
 
 
+@pytest.mark.parametrize("recording", [recorded.FOREACH_4_1, recorded.COMPRESSED_4_1])
+def test_one_look_for_all_gates_of_a_workflow(place: ArgoPlace, pauses: Pauses, recording: str) -> None:
+    """Whether anybody waits is asked once for all gates of one workflow, and again some seconds later."""
+    flow = gated(place.cluster, place.namespace, recording)
+    assert [place.engine.gone(asked) for asked in flow.approvals] == [None] * 3
+    assert place.proxy.requests() == [GET]
+    flow.delete()
+    pauses.sleep(argo.KEPT.total_seconds())
+    assert all("deleted" in (place.engine.gone(asked) or "") for asked in flow.approvals)
+    assert place.proxy.requests() == [GET, ("GET", 404)]
+
+
+def test_only_so_many_workflows_are_remembered(place: ArgoPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was seen is forgotten when others were seen since, so that a bot for many workflows does not grow."""
+    monkeypatch.setattr(argo, "REMEMBERED", 1)
+    asked = place.ask()[0]
+    elsewhere = replace(asked, gate=replace(asked.gate, workflow="another"))
+    for one in (asked, elsewhere, asked):
+        place.engine.gone(one)
+    assert place.proxy.requests() == [GET, ("GET", 404), GET]
+
+
 # Others at the same time.
 
 
@@ -190,11 +212,12 @@ def test_gate_resumed_by_hand_after_the_answer_is_done(place: ArgoPlace, engine:
     assert place.gated.node(asked)["message"] == "Resumed by: map[User:carol]"
 
 
-def test_gate_resumed_by_hand_can_still_be_answered(place: ArgoPlace, engine: Engine) -> None:
+def test_gate_resumed_by_hand_can_still_be_answered(place: ArgoPlace, engine: Engine, pauses: Pauses) -> None:
     """After a bare `argo resume` the step itself looks for an answer; until it has failed, the question stays open."""
     asked = place.ask()[0]
     place.gated.change_node(asked, phase="Succeeded")
     assert engine.gone(asked) is None
+    pauses.sleep(argo.KEPT.total_seconds())
     wrapper = place.gated.node(asked)["boundaryID"]
     refused_at = after(1, asked.requested_at).strftime("%Y-%m-%dT%H:%M:%SZ")
     for key, value in (("phase", "Failed"), ("finishedAt", refused_at)):
@@ -349,7 +372,7 @@ def test_server_that_stays_broken_is_left_after_some_attempts(place: ArgoPlace, 
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
 def test_server_that_hangs_is_not_waited_for(place: ArgoPlace, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """A request without an answer ends by itself, and the next one does it."""
-    monkeypatch.setattr(engine_module, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(engine_module, "READ_TIMEOUT", 1.5)  # no less: the others have to make it in time
     asked = place.ask()[0]
     place.proxy.fail(method, Hang())
     assert place.engine.carry_out(approved(asked)) == ""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from datetime import timedelta
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
-from metaflow_extensions.hitl.engines import gates
+from metaflow_extensions.hitl.engines import gates, nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from metaflow_extensions.hitl.approvals.ports import Clock
     from metaflow_extensions.hitl.approvals.record import Approval
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 6
 PATIENCE = timedelta(seconds=8)  # of one call in all; the sweeper has the longer breath
+KEPT = timedelta(seconds=5)  # how old it may be that nobody waits, which is looked for every ten minutes
+REMEMBERED = 8  # workflows; one of thousands of gates takes some megabytes
 PAUSE = 0.2  # seconds before the second attempt, doubled before each further one
 CONNECT_TIMEOUT, READ_TIMEOUT = 2.0, 4.0  # seconds
 PASSING = frozenset({429, 500, 502, 503, 504})  # HTTP: too busy, or broken in the middle of it
@@ -68,6 +73,7 @@ class ArgoEngine(ABC):
         self.namespace = namespace
         self._clock = clock
         self._sleep = sleep
+        self._lately = _Lately(self._read, clock)
 
     @abstractmethod
     def _read(self, namespace: str, name: str) -> Workflow | None:
@@ -111,7 +117,7 @@ class ArgoEngine(ABC):
         return self._patiently(partial(self._carry_out, approval, ending))
 
     def gone(self, approval: Approval) -> str | None:
-        """Say why nothing waits for an answer any more. One request."""
+        """Say why nothing waits for an answer any more, as it was no longer than `KEPT` ago. One request a workflow."""
         return self._patiently(partial(self._gone, approval))
 
     # One attempt.
@@ -133,7 +139,7 @@ class ArgoEngine(ABC):
         namespace, name = self._place(approval)
         if not name:
             return _NO_WORKFLOW
-        workflow = self._read(namespace, name)
+        workflow = self._lately.read(namespace, name)
         return gates.missing(name, namespace) if workflow is None else gates.why_gone(workflow, approval)
 
     def _place(self, approval: Approval) -> tuple[str, str]:
@@ -163,6 +169,33 @@ class ArgoEngine(ABC):
                 self._sleep(wait)
                 pause *= 2
         return attempt()
+
+
+class _Lately:
+    """The workflows that were read last, unpacked: a foreach has thousands of gates in one of them."""
+
+    def __init__(self, read: Callable[[str, str], Workflow | None], clock: Clock) -> None:
+        self._read = read
+        self._clock = clock
+        self._found: OrderedDict[tuple[str, str], tuple[datetime, Workflow | None]] = OrderedDict()
+        self._lock = Lock()
+
+    def read(self, namespace: str, name: str) -> Workflow | None:
+        """Return what a read brought no longer than `KEPT` ago."""
+        now = self._clock()
+        with self._lock:
+            at, workflow = self._found.get((namespace, name), (None, None))
+        if at is not None and now - at < KEPT:
+            return workflow
+        workflow = self._read(namespace, name)
+        if workflow is not None:
+            workflow = nodes.unpacked(workflow)
+        with self._lock:
+            self._found[namespace, name] = now, workflow
+            self._found.move_to_end((namespace, name))
+            while len(self._found) > REMEMBERED:
+                self._found.popitem(last=False)
+        return workflow
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float:

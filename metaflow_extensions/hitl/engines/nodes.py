@@ -86,6 +86,17 @@ def read_nodes(workflow: Workflow) -> Nodes:
     return {}
 
 
+def unpacked(workflow: Workflow) -> Workflow:
+    """Return the workflow with its nodes in plain sight; as it is if they can't be read, or are already."""
+    status = workflow.get("status") or {}
+    if status.get("nodes") or not status.get("compressedNodes"):
+        return workflow
+    try:
+        return {**workflow, "status": {**status, "nodes": read_nodes(workflow)}}
+    except NodesElsewhere:
+        return workflow
+
+
 def suspend_nodes(nodes: Nodes, approval_id: str) -> Nodes:
     """Return the gates of one approval: one, or none yet."""
     return {node_id: node for node_id, node in nodes.items() if _asks(node, approval_id)}
