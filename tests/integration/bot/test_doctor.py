@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from pydantic import SecretStr
 
 from hitl_bot.cli import cli
 from hitl_bot.doctor import examine
@@ -14,7 +15,7 @@ from hitl_bot.doctor.finding import Finding, Health
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.driver import Driver
-from hitl_bot.settings import Settings
+from hitl_bot.settings import Mode, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ def settings_for(sandbox: Sandbox, tmp_path: Path) -> Settings:
     )
 
 
-def but(settings: Settings, **changes: str | None) -> Settings:
+def but(settings: Settings, **changes: Any) -> Settings:
     return settings.model_copy(update=changes)
 
 
@@ -122,6 +123,16 @@ def test_a_wrong_app_token(settings: Settings, sandbox: Sandbox, tmp_path: Path)
     finding = found(wrong, "app token")
     assert finding.health is Health.BAD
     assert "connections:write" in finding.fix
+
+
+def test_http_takes_the_secret_in_place_of_the_app_token(settings: Settings) -> None:
+    """Where Slack calls the bot, the signing secret is looked for, and no app-level token."""
+    findings = {one.check: one for one in examine(but(settings, mode=Mode.HTTP, slack_app_token=None))}
+    assert "app token" not in findings
+    assert findings["secret"].health is Health.BAD
+    assert "METAFLOW_HITL_SLACK_SIGNING_SECRET" in findings["secret"].detail
+    secret = SecretStr("8f742231b10e8888abcd99yyyzzz85a5")
+    assert found(but(settings, mode=Mode.HTTP, slack_signing_secret=secret), "secret").health is Health.GOOD
 
 
 def test_slack_is_out_of_reach(settings: Settings) -> None:
