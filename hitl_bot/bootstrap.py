@@ -25,6 +25,7 @@ from hitl_bot.home import HomeTabs
 from hitl_bot.listeners.context import Parts, parts_adder
 from hitl_bot.metrics import CountedWitness, Metrics
 from hitl_bot.people import SlackPeople
+from hitl_bot.reminding import Reminding
 from hitl_bot.settings import Mode, Settings, mode_of, needed
 from hitl_bot.slack_client import slack_client
 from hitl_bot.sweeper import LogWitness, SweeperThread
@@ -181,7 +182,9 @@ def bootstrap(
     callbacks = ThreadPoolExecutor(THREADS, thread_name_prefix="listener")
     sweepers = ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="sweep")
     homes = HomeTabs(cases, people, client, workers)
-    parts = Parts(cases=cases, people=people, workers=workers, homes=homes, batches=batches)
+    threads = Threads(cases, slack.for_bulk(), workers, name)
+    reminding = Reminding(cases, people, threads, settings.quiet)
+    parts = Parts(cases=cases, people=people, workers=workers, homes=homes, batches=batches, reminding=reminding)
     with _environment_without(_NOT_FOR_BOLT):
         app = App(
             name="hitl-bot",
@@ -195,7 +198,8 @@ def bootstrap(
     listeners.register(app)
     witness = CountedWitness(LogWitness(), metrics)
     sweeper = Sweeper(sweeping_cases, witness, name=name, each=sweepers.map)
-    sweeper.be_followed(Threads(cases, slack.for_bulk(), workers, name), batches)
+    sweeper.be_followed(threads, batches)
+    sweeper.let_remind(reminding)
     connection: Connection | RequestUrl
     if mode_of(settings) is Mode.HTTP:
         connection = RequestUrl(app, Signatures(key, clock), refused=metrics.refused, threads=THREADS)

@@ -112,6 +112,12 @@ class SlackPeople:
         mine = {name for group in groups if person.id in group.members for name in (group.id, f"@{group.handle}")}
         return frozenset(name for name in among if name in mine)
 
+    def group(self, name: str) -> tuple[str, frozenset[str]] | None:
+        """Return the id of a group (``@handle`` or ``S…`` id) and the ids of who is in it; None if it is gone."""
+        groups = self._groups.get("groups", self._all_groups)
+        found = next((group for group in groups if name in (group.id, f"@{group.handle}")), None)
+        return None if found is None else (found.id, found.members)
+
     def _profile(self, user_id: str) -> _Profile:
         return self._profiles.get(user_id, lambda: self._look_up(user_id))
 

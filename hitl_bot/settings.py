@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo  # noqa: TC002 - pydantic-settings reads t
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.reminding import NEVER_QUIET, Quiet, read_quiet
 
 PREFIX = "METAFLOW_HITL_"
 _BOT_TOKEN, _APP_TOKEN = "xoxb-", "xapp-"
@@ -74,6 +75,8 @@ class Settings(BaseSettings):
     argo_server_url, argo_server_token, argo_server_ca_file : optional
         Argo's own server, its bearer token, and a PEM file to check its certificate against. Without a URL, workflows
         are resumed through the Kubernetes API.
+    quiet_hours : str, optional
+        When nobody is reminded, in each person's own time zone: ``20:00-08:00``, ``weekends``, or both with a comma.
     log_format : LogFormat
         For a person or for a machine.
     log_level : LogLevel
@@ -109,8 +112,21 @@ class Settings(BaseSettings):
     argo_server_url: str | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_URL")
     argo_server_token: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_TOKEN")
     argo_server_ca_file: str | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_CA_FILE")
+    quiet_hours: str | None = Field(default=None, validation_alias=f"{PREFIX}QUIET_HOURS")
     log_format: LogFormat = Field(default=LogFormat.CONSOLE, validation_alias=f"{PREFIX}LOG_FORMAT")
     log_level: LogLevel = Field(default=LogLevel.INFO, validation_alias=f"{PREFIX}LOG_LEVEL")
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _is_quiet(cls, text: str | None) -> str | None:
+        if text is not None:
+            read_quiet(text)
+        return text
+
+    @property
+    def quiet(self) -> Quiet:
+        """When nobody is reminded."""
+        return NEVER_QUIET if self.quiet_hours is None else read_quiet(self.quiet_hours)
 
     @field_validator("slack_bot_token")
     @classmethod

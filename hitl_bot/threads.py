@@ -17,7 +17,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierUnavailable,
     RecordError,
 )
-from metaflow_extensions.hitl.approvals.record import Post
+from metaflow_extensions.hitl.approvals.record import Post, State
 from metaflow_extensions.hitl.messages.mrkdwn import code
 from metaflow_extensions.hitl.messages.trail import happened
 from metaflow_extensions.hitl.notifiers.slack import NAME as SLACK
@@ -48,6 +48,14 @@ class _Place:
     ts: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """What is to be said; with an id only while that approval waits."""
+
+    text: str
+    while_pending: str = ""
+
+
 class Threads:
     """Writes what was decided below the question, each line once at most, several of one thread in one reply.
 
@@ -70,7 +78,7 @@ class Threads:
         self._holder = holder
         self._changed: OrderedDict[str, None] = OrderedDict()
         self._said: OrderedDict[tuple[str, int], None] = OrderedDict()
-        self._lines: OrderedDict[_Place, list[str]] = OrderedDict()  # claimed here, and yet to be written
+        self._lines: OrderedDict[_Place, list[_Line]] = OrderedDict()  # claimed here, and yet to be written
         self._lock = Lock()
         self._busy = False
 
@@ -81,6 +89,14 @@ class Threads:
                 self._changed[entry.approval.id] = None
                 if len(self._changed) > _WAITING:
                     self._changed.popitem(last=False)
+
+    def say(self, approval: Approval, line: str) -> None:
+        """Write a line below a question soon, if it still waits for an answer then."""
+        post = _in_slack(approval)
+        if post is not None:
+            place = _Place(channel=str(post.channel), ts=str(post.ts))
+            with self._lock:
+                self._lines.setdefault(place, []).append(_Line(text=line, while_pending=approval.id))
 
     def tick(self) -> None:
         """Write what is to be said, unless that is still going on."""
@@ -113,7 +129,7 @@ class Threads:
             about = f"{code(approval_id)}: " if post.batch else ""
             for entry in trail:
                 if entry.version.event in SAID and self._is_ours(approval_id, entry.number):
-                    self._lines.setdefault(place, []).append(f"{about}{happened(entry.version)}")
+                    self._lines.setdefault(place, []).append(_Line(text=f"{about}{happened(entry.version)}"))
         except RecordError as error:
             log.warning("a thread goes without its line", approval_id=approval_id, why=str(error))
         except HitlError as error:
@@ -133,15 +149,27 @@ class Threads:
             self._said.popitem(last=False)
         return ours
 
+    def _still_holds(self, line: _Line) -> bool:
+        if not line.while_pending:
+            return True
+        try:
+            return self._cases.ledger.read(line.while_pending).approval.state is State.PENDING
+        except HitlError:
+            return False  # to be silent is better than to ring somebody for nothing
+
     def _write(self, place: _Place) -> None:
         lines = self._lines[place]
         post = Post(notifier=SLACK, at=self._cases.clock(), channel=place.channel, ts=place.ts)
         count, length = 0, 0
-        while count < len(lines) and (count == 0 or length + len(lines[count]) < _LONGEST):
-            length += len(lines[count]) + 1
+        texts: dict[str, None] = {}  # what is said of many gates in the same words is said once
+        while count < len(lines) and (count == 0 or length + len(lines[count].text) < _LONGEST):
+            if self._still_holds(lines[count]):
+                texts[lines[count].text] = None
+                length += len(lines[count].text) + 1
             count += 1
         try:
-            self._slack.reply(post, "\n".join(lines[:count]))
+            if texts:
+                self._slack.reply(post, "\n".join(texts))
         except NotifierBusy:
             return  # its turn comes
         except (NotifierUnavailable, NotifierRefused) as error:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hitl_bot.batches import Batches
     from hitl_bot.home import HomeTabs
     from hitl_bot.people import SlackPeople
+    from hitl_bot.reminding import Reminding
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 
@@ -38,6 +39,8 @@ class Parts:
         Everybody's Home tab.
     batches : Batches
         Gates that share a message.
+    reminding : Reminding
+        Asks people again.
     """
 
     cases: UseCases
@@ -45,6 +48,7 @@ class Parts:
     workers: Executor
     homes: HomeTabs
     batches: Batches
+    reminding: Reminding
 
 
 class StandingAck(Ack):

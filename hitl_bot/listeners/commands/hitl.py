@@ -8,11 +8,13 @@ from hitl_bot.listeners.commands.approve import approve
 from hitl_bot.listeners.commands.history import history, stats
 from hitl_bot.listeners.commands.listing import listing
 from hitl_bot.listeners.commands.reject import reject
+from hitl_bot.listeners.commands.remind import remind
 from hitl_bot.listeners.commands.show import show
 from hitl_bot.listeners.commands.words import BadWords, read_words
 from metaflow_extensions.hitl.messages import answers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Executor
 
     from slack_bolt import Ack, Respond
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from hitl_bot.listeners.payloads import Json
     from hitl_bot.people import SlackPeople
+    from hitl_bot.reminding import Reminding
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 
@@ -32,29 +35,30 @@ def hitl(
     cases: UseCases,
     people: SlackPeople,
     workers: Executor,
+    reminding: Reminding,
 ) -> None:
     """Do what the first word says; explain the words for any other."""
     ack()
     words = read_words(command.get("text") or "")
-    if words.verb in {"", "help"}:
-        respond(**answers.help_text())
-    elif words.verb == "list":
-        respond(**listing(cases, people, command["user_id"], words))
-    elif words.verb == "history":
-        respond(**history(cases, words))
-    elif words.verb == "stats":
-        respond(**stats(cases, words))
-    elif words.verb not in {"show", "approve", "reject"}:
-        respond(**answers.help_text(unknown=words.verb))
-    elif not words.approval_id:
+    user_id = command["user_id"]
+    about_all: dict[str, Callable[[], answers.Reply]] = {
+        "": answers.help_text,
+        "help": answers.help_text,
+        "list": lambda: listing(cases, people, user_id, words),
+        "history": lambda: history(cases, words),
+        "stats": lambda: stats(cases, words),
+    }
+    about_one: dict[str, Callable[[], answers.Reply | None]] = {
+        "show": lambda: show(cases, words),
+        "reject": lambda: reject(cases, people, user_id, words),
+        "remind": lambda: remind(cases, people, reminding, user_id, words),
+        "approve": lambda: approve(cases, people, client, workers, body, words),
+    }
+    if words.verb in about_one and not words.approval_id:
         raise BadWords(
             f"/hitl {words.verb} needs an approval id: it stands under the question, and /hitl list has all."
         )
-    elif words.verb == "show":
-        respond(**show(cases, words))
-    elif words.verb == "reject":
-        respond(**reject(cases, people, command["user_id"], words))
-    else:
-        reply = approve(cases, people, client, workers, body, words)
-        if reply is not None:
-            respond(**reply)
+    answer = about_all.get(words.verb) or about_one.get(words.verb)
+    reply = answer() if answer else answers.help_text(unknown=words.verb)
+    if reply is not None:
+        respond(**reply)

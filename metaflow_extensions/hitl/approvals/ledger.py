@@ -355,7 +355,7 @@ class Ledger:
 
 
 def _asks_only(first: Approval) -> bool:
-    return first == replace(first, posts=(), votes=(), decision=None, closing=None, settlement=None)
+    return first == replace(first, posts=(), votes=(), reminders=(), decision=None, closing=None, settlement=None)
 
 
 def _follows(before: Approval, after: Approval) -> bool:
@@ -377,6 +377,7 @@ def _unchanging(approval: Approval) -> Approval:
         approval,
         posts=(),
         votes=(),
+        reminders=(),
         policy_rule=None,
         deadline=None,
         decision=None,
@@ -387,7 +388,7 @@ def _unchanging(approval: Approval) -> Approval:
 
 
 def _grounds(approval: Approval) -> tuple[object, ...]:
-    return approval.votes, approval.policy_rule, approval.deadline
+    return approval.votes, approval.reminders, approval.policy_rule, approval.deadline
 
 
 def retention_start(now: datetime) -> datetime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -177,6 +177,24 @@ class Decision:
     voters: tuple[Person, ...] = ()  # where votes were collected: everybody whose vote made it, in order
 
 
+class ReminderKind(str, Enum):
+    """Why people are asked again."""
+
+    REMINDER = "reminder"
+    ESCALATION = "escalation"
+    LAST_CALL = "last call"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reminder:
+    """That people were asked again. Of each kind the newest stands in the record, the others in earlier versions."""
+
+    kind: ReminderKind
+    at: datetime
+    count: int = 1  # of this kind, this one included
+    by: Person | None = None  # who wanted it; None: it was time
+
+
 @dataclass(frozen=True, kw_only=True)
 class Closing:
     """Why an approval can't be answered any more: nobody waits for it, or its decision does not count."""
@@ -207,6 +225,7 @@ class Approval:
     policy_rule: PolicyRule | None = None  # the operator's, as the bot knew it last
     posts: tuple[Post, ...] = ()
     votes: tuple[Vote, ...] = ()  # those that count, oldest first; earlier ones stand in earlier versions
+    reminders: tuple[Reminder, ...] = ()  # one of each kind
     decision: Decision | None = None
     closing: Closing | None = None
     settlement: Settlement | None = None
@@ -226,7 +245,14 @@ class Approval:
     @property
     def rule(self) -> Rule:
         """What holds: the stricter of the question and the operator's policy."""
-        return stricter(self.question, self.policy_rule)
+        question = self.question
+        if question.approvers and self.reminded(ReminderKind.ESCALATION) is not None:
+            question = replace(question, approvers=(*question.approvers, *question.escalate_to))
+        return stricter(question, self.policy_rule)
+
+    def reminded(self, kind: ReminderKind) -> Reminder | None:
+        """Return the newest reminder of a kind."""
+        return next((one for one in self.reminders if one.kind is kind), None)
 
     @property
     def lets_run(self) -> bool:

@@ -14,6 +14,7 @@ from metaflow_extensions.hitl.approvals.record import (
     Closing,
     Decision,
     OnTimeout,
+    Reminder,
     Settlement,
     State,
     Verdict,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from metaflow_extensions.hitl.approvals.pathspec import Pathspec
-    from metaflow_extensions.hitl.approvals.record import Gate, Person, Post, Question, Vote
+    from metaflow_extensions.hitl.approvals.record import Gate, Person, Post, Question, ReminderKind, Vote
     from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
 
@@ -161,6 +162,15 @@ def close(approval: Approval, reason: str, now: datetime) -> Approval:
     if approval.decision is not None or approval.closing is not None:
         return approval
     return replace(approval, closing=Closing(at=now, reason=reason))
+
+
+def remind(approval: Approval, kind: ReminderKind, now: datetime, by: Person | None = None) -> Approval:
+    """Note that people are asked again. What takes no answer any more is left as it is."""
+    if approval.decision is not None or approval.closing is not None:
+        return approval
+    before = approval.reminded(kind)
+    reminder = Reminder(kind=kind, at=now, count=before.count + 1 if before else 1, by=by)
+    return replace(approval, reminders=(*[one for one in approval.reminders if one.kind is not kind], reminder))
 
 
 def posted(approval: Approval, post: Post) -> Approval:

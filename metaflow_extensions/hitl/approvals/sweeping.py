@@ -60,6 +60,7 @@ class Act(str, Enum):
     POST = "post"
     EXPIRE = "expire"
     CARRY_OUT = "carry out"
+    REMIND = "remind"
     FINISH = "finish"
 
 
@@ -134,6 +135,18 @@ class Witness(Protocol):
         ...
 
 
+class Reminders(Protocol):
+    """Asks people again."""
+
+    def next_at(self, approval: Approval) -> datetime | None:
+        """Say when, or None if nobody is to be asked again."""
+        ...
+
+    def remind(self, entry: Entry) -> Outcome:
+        """Do it if it is time, once whoever else is at it."""
+        ...
+
+
 class Follower(Protocol):
     """Told of every change, in the sweeper's own thread: it may note what it will do, and leave the doing to others."""
 
@@ -197,6 +210,7 @@ class Sweeper:
         self._reading: Iterator[tuple[str, Entry | RecordError]] | None = None  # a full read under way
         self._unwritten: set[str] = set()  # open without a record, at the full read before this one
         self._found_unwritten: set[str] = set()
+        self._reminders: Reminders | None = None
         self._followers: tuple[Follower, ...] = ()
         self._unusable: set[str] = set()  # reported: once is enough
 
@@ -220,6 +234,10 @@ class Sweeper:
         for follower in self._followers:
             follower.tick()
         return self._clock() if self._reading is not None else self._next_at()
+
+    def let_remind(self, reminders: Reminders) -> None:
+        """Ask people again from now on, when it is time."""
+        self._reminders = reminders
 
     def be_followed(self, *followers: Follower) -> None:
         """Tell them of every change from now on."""
@@ -333,7 +351,11 @@ class Sweeper:
 
     def _plan(self, approval: Approval) -> Plan | None:
         cases = self._cases
-        return plan(approval, notifiers=cases.notifiers, engines=cases.engines, policy=cases.policy)
+        coming = plan(approval, notifiers=cases.notifiers, engines=cases.engines, policy=cases.policy)
+        at = self._reminders.next_at(approval) if self._reminders is not None else None
+        if at is None or (coming is not None and coming.at <= at):
+            return coming
+        return Plan(act=Act.REMIND, at=at)
 
     def _schedule(self, approval_id: str, at: datetime) -> None:
         if self._next.get(approval_id) != at:
@@ -408,6 +430,8 @@ class Sweeper:
             if not self._cases.ledger.claim(approval.id, "post", self._name, now=now, during=CLAIM_FOR):
                 return None
             outcome = self._cases.post(entry)
+        elif coming.act is Act.REMIND and self._reminders is not None:
+            outcome = self._reminders.remind(entry)
         elif coming.act is Act.GOVERN:
             outcome = self._cases.govern(entry)
         elif coming.act is Act.EXPIRE:

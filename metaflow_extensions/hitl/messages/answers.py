@@ -31,6 +31,7 @@ _WORDS = (
     ("/hitl show ID", "one approval, with everything about it"),
     ("/hitl approve ID", "approve; asks for input where the step wants some, or takes it as NAME=VALUE behind the id"),
     ("/hitl reject ID REASON", "reject; the requester reads the reason"),
+    ("/hitl remind ID", "ask again in the thread, now"),
     ("/hitl history", "what was decided in the last 7 days; also: history flow NAME 30d"),
     ("/hitl stats", "how many, and how long it took, in the last 30 days; also: stats flow NAME 7d"),
     ("/hitl help", "these words"),
@@ -88,7 +89,7 @@ def help_text(unknown: str | None = None) -> Reply:
     first = [] if unknown is None else [section(mrkdwn(f"/hitl does not know {code(unknown, 100)}. It knows:"))]
     text = ", ".join(words for words, _ in _WORDS)
     if unknown is not None:
-        verbs = ", ".join(words.split()[1] for words, _ in _WORDS)
+        verbs = ", ".join(dict.fromkeys(words.split()[1] for words, _ in _WORDS))
         text = f"/hitl does not know {code(unknown, 100)}. It knows: {verbs}."
     return reply(text, [*first, section(mrkdwn("\n".join(rows)))])
 

@@ -1,0 +1,157 @@
+"""Asking people again: written into the record first, then into the thread."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone, tzinfo
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
+from metaflow_extensions.hitl.approvals.permission import is_group
+from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind, State
+from metaflow_extensions.hitl.approvals.reminding import NEVER_QUIET, Quiet, next_reminder
+from metaflow_extensions.hitl.approvals.use_cases import Outcome
+from metaflow_extensions.hitl.messages.reminders import reminder_line
+
+if TYPE_CHECKING:
+    from hitl_bot.people import SlackPeople
+    from hitl_bot.threads import Threads
+    from metaflow_extensions.hitl.approvals.ledger import Entry
+    from metaflow_extensions.hitl.approvals.record import Person
+    from metaflow_extensions.hitl.approvals.use_cases import UseCases
+
+EVENTS = {
+    ReminderKind.REMINDER: "reminded",
+    ReminderKind.ESCALATION: "escalated",
+    ReminderKind.LAST_CALL: "last call",
+}
+_BY_HAND_EVERY = timedelta(minutes=10)  # that /hitl remind may ring the same people
+_USER = re.compile(r"[UW][A-Z0-9]{2,30}")
+
+
+class TooSoon(HitlError):
+    """Somebody was reminded just now, or nothing can be reminded of. Nothing was sent."""
+
+
+class Reminding:
+    """Asks people again. A crash behind the record leaves out one reminder, and never sends one twice.
+
+    Parameters
+    ----------
+    cases : UseCases
+        Its ledger keeps what was sent.
+    people : SlackPeople
+        Who is in which group, and where they live.
+    threads : Threads
+        Where it is said.
+    quiet : Quiet
+        When nobody is reminded; its zones are those of people whose own is not known.
+    """
+
+    def __init__(self, cases: UseCases, people: SlackPeople, threads: Threads, quiet: Quiet = NEVER_QUIET) -> None:
+        self._cases = cases
+        self._people = people
+        self._threads = threads
+        self._quiet = quiet
+
+    def next_at(self, approval: Approval) -> datetime | None:
+        """Say when people are asked again."""
+        if approval.state is not State.PENDING or not approval.posts:
+            return None
+        due = next_reminder(approval, self._quiet_for(approval))
+        return None if due is None else due.at
+
+    def remind(self, entry: Entry) -> Outcome:
+        """Ask again what is due. Of several bots the one that writes the version does."""
+        now = self._cases.clock()
+        due = next_reminder(entry.approval, self._quiet_for(entry.approval))
+        if due is None or due.at > now:
+            return Outcome(approval=entry.approval)
+        return Outcome(approval=self._write(entry, due.kind, now))
+
+    def by_hand(self, entry: Entry, who: Person) -> Approval:
+        """Ask again because somebody wants it.
+
+        Raises
+        ------
+        TooSoon
+            It takes no answer any more, stands nowhere, or was asked again within ten minutes.
+        """
+        approval, now = entry.approval, self._cases.clock()
+        if approval.state is not State.PENDING:
+            raise TooSoon(f"{approval.id} takes no answer any more, so nobody was reminded.")
+        if not approval.posts:
+            raise TooSoon(f"{approval.id} is not posted yet, so there is nothing to be reminded of. Try again later.")
+        newest = max((one.at for one in approval.reminders), default=None)
+        if newest is not None and now - newest < _BY_HAND_EVERY:
+            ago = in_words((now - newest).total_seconds())
+            raise TooSoon(f"The last reminder of {approval.id} came {ago} ago. Wait ten minutes between two.")
+        return self._write(entry, ReminderKind.REMINDER, now, by=who)
+
+    def _write(self, entry: Entry, kind: ReminderKind, now: datetime, by: Person | None = None) -> Approval:
+        wrote = False
+
+        def change(newest: Approval) -> Approval:
+            nonlocal wrote
+            # Whoever else was faster has asked: what was seen is what must still stand.
+            wrote = newest.reminders == entry.approval.reminders and newest.state is State.PENDING
+            return rules.remind(newest, kind, now, by) if wrote else newest
+
+        approval = self._cases.ledger.update(entry.approval.id, EVENTS[kind], now, change, seen=entry).approval
+        reminder = approval.reminded(kind)
+        if wrote and reminder is not None:
+            whom = self._whom(approval, approval.question.escalate_to if kind is ReminderKind.ESCALATION else None)
+            self._threads.say(approval, reminder_line(approval, reminder, now=now, whom=whom))
+        return approval
+
+    # Whom.
+
+    def _whom(self, approval: Approval, names: tuple[str, ...] | None) -> list[str]:
+        """Return those of the named, or of all who may decide, who can still act and for whom it is not quiet."""
+        names = approval.rule.names if names is None else names
+        try:
+            done = {vote.by.id for vote in approval.votes}
+            if not approval.rule.self_approval_allowed:
+                requester = self._people.in_slack(approval.requester)
+                done |= {requester.id} if requester else set()
+            found = [one for name in names for one in self._ids(name, done)]
+            now = self._cases.clock()
+            awake = [one for one in found if not _USER.fullmatch(one) or not self._sleeps(one, now)]
+        except PeopleUnavailable:
+            return list(names)  # in words: who can't be looked up can still read
+        return list(dict.fromkeys(awake or found))
+
+    def _ids(self, name: str, done: set[str]) -> list[str]:
+        if is_group(name):
+            group = self._people.group(name)
+            if group is None:
+                return [name]
+            group_id, members = group
+            # A group is rung as a whole unless somebody in it has done their part.
+            return sorted(members - done) if members & done else [group_id]
+        person = self._people.find(name) if "@" in name or _USER.fullmatch(name) else None
+        if person is None:
+            return [name]
+        return [] if person.id in done else [person.id]
+
+    # When.
+
+    def _quiet_for(self, approval: Approval) -> Quiet:
+        if self._quiet == NEVER_QUIET:
+            return self._quiet
+        users = [name for name in approval.rule.names if _USER.fullmatch(name)]
+        zones = tuple(dict.fromkeys(self._zone(one) for one in users))
+        return replace(self._quiet, zones=zones) if zones else self._quiet
+
+    def _sleeps(self, user_id: str, now: datetime) -> bool:
+        return self._quiet.holds_in(self._zone(user_id), now)
+
+    def _zone(self, user_id: str) -> tzinfo:
+        try:
+            return ZoneInfo(self._people.zone(user_id) or "UTC")
+        except (PeopleUnavailable, ZoneInfoNotFoundError, ValueError):
+            return timezone.utc

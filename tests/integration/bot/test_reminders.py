@@ -1,0 +1,174 @@
+"""Reminders, escalation and the last call, in the thread of the question."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hitl_bot.bootstrap import Bot, bootstrap
+from metaflow_extensions.hitl.approvals.record import ReminderKind, State
+from tests.integration.bot.conftest import CHANNEL, Ask
+
+if TYPE_CHECKING:
+    from hitl_bot.sandbox.driver import Message, Person
+    from hitl_bot.settings import Settings
+    from metaflow_extensions.hitl.approvals.ledger import Ledger
+    from metaflow_extensions.hitl.approvals.ports import Store
+    from tests.fixtures.approvals import HandClock
+
+HOUR = 3_600
+
+
+def thread(person: Person, message: Message, count: int) -> list[Message]:
+    """Wait for so many replies, and return all that there are."""
+
+    def look() -> list[Message] | None:
+        found = message.thread
+        return found if len(found) >= count else None
+
+    found: list[Message] = person.control.wait_until(look, 10, f"{count} replies")
+    return found
+
+
+def sweep(bot: Bot, clock: HandClock, seconds: float) -> None:
+    """Let time pass, remind, and write."""
+    bot.sweeper.tick()
+    clock.forward(seconds)
+    bot.sweeper.tick()
+
+
+def test_every_four_hours(ask: Ask, bot: Bot, bob: Person, clock: HandClock) -> None:
+    """After four hours, and after eight, a reply mentions those who are asked; not in between."""
+    ask(remind_every=4 * HOUR, approvers=("U0BOB", "@risk"))
+    message = bob.wait_for_message(CHANNEL)
+    sweep(bot, clock, 4 * HOUR - 1)
+    assert message.thread == []
+    sweep(bot, clock, 1)
+    (first,) = thread(bob, message, 1)
+    assert sorted(first.mentions) == ["<!subteam^S0RISK>", "<@U0BOB>"]
+    assert "has waited for 4 h" in first.plain
+    sweep(bot, clock, 4 * HOUR)
+    assert len(thread(bob, message, 2)) == 2
+
+
+def test_everybody_is_not_rung(ask: Ask, bot: Bot, bob: Person, clock: HandClock) -> None:
+    """Where nobody is named the reminder mentions nobody: a whole channel is not rung."""
+    ask(remind_every=HOUR)
+    message = bob.wait_for_message(CHANNEL)
+    sweep(bot, clock, HOUR)
+    (reminder,) = thread(bob, message, 1)
+    assert reminder.mentions == []
+
+
+def test_only_those_who_can_still_act(ask: Ask, bot: Bot, bob: Person, carol: Person, clock: HandClock) -> None:
+    """Of a group in which somebody has voted, the others are mentioned one by one."""
+    approval = ask(remind_every=HOUR, approvers=("@ml-leads",), quorum=2)
+    message = bob.wait_for_message(CHANNEL)
+    bob.command(f"/hitl approve {approval.id}")
+    sweep(bot, clock, HOUR)
+    found = bob.control.wait_until(
+        lambda: next((one for one in message.thread if "Reminder" in one.plain), None), 10, "the reminder"
+    )
+    assert found.mentions == ["<@U0CAROL>"]
+
+
+def test_one_reminder_whatever_runs(
+    ask: Ask, bot: Bot, settings: Settings, store: Store, bob: Person, clock: HandClock, ledger: Ledger
+) -> None:
+    """Two bots, and a third that starts afterwards, send one reminder a period; the record has it before the thread."""
+    approval = ask(remind_every=HOUR, approvers=("U0BOB",))
+    message = bob.wait_for_message(CHANNEL)
+    other = bootstrap(settings, store=store, clock=clock)
+    other.connection.open(Event())
+    bot.sweeper.tick()
+    other.sweeper.tick()
+    clock.forward(HOUR)
+    for one in (bot, other, bot, other):
+        one.sweeper.tick()
+    thread(bob, message, 1)
+    assert other.stop(5)
+    late = bootstrap(settings, store=store, clock=clock)
+    late.sweeper.tick()
+    late.sweeper.tick()
+    assert late.stop(5)
+    assert len(thread(bob, message, 1)) == 1
+    events = [entry.version.event for entry in ledger.verify(approval.id)]
+    assert events.count("reminded") == 1
+
+
+def test_nothing_after_the_answer(ask: Ask, bot: Bot, bob: Person, clock: HandClock) -> None:
+    """Who has answered is left alone."""
+    approval = ask(remind_every=HOUR, approvers=("U0BOB",))
+    message = bob.wait_for_message(CHANNEL)
+    bot.sweeper.tick()
+    bob.command(f"/hitl approve {approval.id}")
+    for _ in range(3):
+        sweep(bot, clock, HOUR)
+    assert [one.plain for one in thread(bob, message, 1) if "Reminder" in one.plain] == []
+
+
+def test_the_escalated_may_decide(ask: Ask, bot: Bot, people: object, bob: Person, clock: HandClock) -> None:
+    """After the time further people are mentioned, and from then on their answer counts; before, it does not."""
+    grace = people.as_("grace")
+    approval = ask(approvers=("U0BOB",), escalate_after=8 * HOUR, escalate_to=("@ml-oncall",))
+    message = bob.wait_for_message(CHANNEL)
+    (refused,) = grace.command(f"/hitl approve {approval.id}")
+    assert "can't decide" in refused.plain
+    sweep(bot, clock, 8 * HOUR)
+    (escalation,) = thread(bob, message, 1)
+    assert escalation.mentions == ["<!subteam^S0MLONCALL>"]
+    assert bot.cases.ledger.read(approval.id).approval.reminded(ReminderKind.ESCALATION) is not None
+    grace.command(f"/hitl approve {approval.id}")
+    assert bot.cases.ledger.read(approval.id).approval.state is State.APPROVED
+
+
+def test_the_last_call_comes_before_the_deadline(ask: Ask, bot: Bot, bob: Person, clock: HandClock) -> None:
+    """An hour before a deadline of a day, those who can still act are called once more, and are told until when."""
+    ask(remind_every=100 * HOUR, timeout=24 * HOUR, approvers=("U0BOB",))
+    message = bob.wait_for_message(CHANNEL)
+    sweep(bot, clock, 23 * HOUR)
+    (call,) = thread(bob, message, 1)
+    assert "Last call" in call.plain
+    assert "else rejected" in call.plain
+    assert call.mentions == ["<@U0BOB>"]
+
+
+def test_remind_by_hand(ask: Ask, bot: Bot, alice: Person, bob: Person, clock: HandClock) -> None:
+    """/hitl remind rings those who are asked, names who wanted it, and not twice within ten minutes."""
+    approval = ask(approvers=("U0BOB",))
+    message = bob.wait_for_message(CHANNEL)
+    (said,) = alice.command(f"/hitl remind {approval.id}")
+    assert "goes into its thread" in said.plain
+    bot.sweeper.tick()
+    (reminder,) = thread(bob, message, 1)
+    assert reminder.mentions == ["<@U0BOB>"]
+    assert "alice asks again" in reminder.plain
+    (again,) = alice.command(f"/hitl remind {approval.id}")
+    assert "Wait ten minutes" in again.plain
+    clock.forward(600)
+    (third,) = alice.command(f"/hitl remind {approval.id}")
+    assert "goes into its thread" in third.plain
+
+
+def test_no_reminder_of_what_is_answered(ask: Ask, bot: Bot, bob: Person) -> None:
+    """/hitl remind of an answered approval says so."""
+    approval = ask()
+    bob.command(f"/hitl approve {approval.id}")
+    (said,) = bob.command(f"/hitl remind {approval.id}")
+    assert "takes no answer any more" in said.plain
+
+
+@pytest.mark.parametrize("hours", ["00:00-23:59"])
+def test_quiet_hours(
+    ask: Ask, bot: Bot, settings: Settings, store: Store, bob: Person, clock: HandClock, hours: str
+) -> None:
+    """During quiet hours nobody is reminded; when they end it comes, once."""
+    quiet = bootstrap(settings.model_copy(update={"quiet_hours": hours}), store=store, clock=clock)
+    ask(remind_every=HOUR, approvers=("U0BOB",))
+    message = bob.wait_for_message(CHANNEL)
+    for _ in range(3):
+        sweep(quiet, clock, HOUR)
+    assert message.thread == []
+    assert quiet.stop(5)
