@@ -84,7 +84,8 @@ SHAPES = {
                 self.next(self.secret)
 
             @secrets(sources=["inline-secrets"])
-            @environment(vars={"REGION": "eu", "METAFLOW_HITL_SLACK_BOT_TOKEN": "xoxb-1-careless"})
+            @environment(vars={"REGION": "eu", "METAFLOW_HITL_SLACK_BOT_TOKEN": "xoxb-1-careless",
+                               "METAFLOW_HITL_SMTP_PASSWORD": "a-8-careless"})
             @hitl
             @step
             def secret(self):

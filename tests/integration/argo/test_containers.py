@@ -151,3 +151,12 @@ def test_the_token_comes_from_the_cluster(compiled, secret, name, key):
         assert environment_of(gate.notify)["METAFLOW_HITL_SLACK_BOT_TOKEN"] == reference
         assert "METAFLOW_HITL_SLACK_BOT_TOKEN" not in environment_of(gate.task)
     assert environment_of(made.gate("secret").task)["REGION"] == "eu"
+
+
+def test_no_notifiers_secret_is_compiled_in(compiled):
+    """What a webhook, a mailbox or Apprise is reached by stays on the deploying machine; the bot asks there."""
+    secrets = {"SLACK_WEBHOOK": "https://hooks/a-5", "SMTP_PASSWORD": "a-6", "APPRISE_URLS": "json://a-7"}
+    made = compiled("decorated", **{f"METAFLOW_HITL_{name}": value for name, value in secrets.items()})
+    assert not [value for value in secrets.values() if value in made.output]
+    assert not [name for name in secrets if f"METAFLOW_HITL_{name}" in environment_of(made.gate("secret").notify)]
+    assert "a-8-careless" not in made.output  # @environment of the step "secret" has one, too

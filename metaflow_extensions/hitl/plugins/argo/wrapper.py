@@ -37,7 +37,8 @@ RETRY = f"asInt(lastRetry.exitCode) != {NO_MORE_ATTEMPTS}"
 LONGEST_NAME = 128  # argo-workflows 4.1.2, workflow/validate/validate.go, workflowFieldMaxLength
 MOST_TEMPLATES = 200  # argo-workflows 4.1.2, workflow_types.go, MaxItems of WorkflowSpec.templates in the full CRDs
 _NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")  # the same file, workflowFieldNameFmt
-_SECRETS = re.compile(r"METAFLOW_HITL_\w*TOKEN")  # settings that hold a secret
+# Settings that hold a secret.
+_SECRETS = re.compile(r"METAFLOW_HITL_(\w*TOKEN|SLACK_SIGNING_SECRET|SLACK_WEBHOOK|SMTP_PASSWORD|APPRISE_URLS)")
 
 
 class NotCompiled(HitlError):
