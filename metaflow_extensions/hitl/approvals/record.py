@@ -146,6 +146,8 @@ class Post:
     ts: str | None = None
     url: str | None = None
     batch: str | None = None  # of gates that share the message
+    ids: dict[str, str] = field(default_factory=dict[str, str])  # of approvers named by handle or address
+    nobody: tuple[str, ...] = ()  # approvers that nobody stood behind when this was posted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +211,7 @@ class Settlement:
 
     at: datetime
     problem: str = ""
+    unaccepted: str = ""  # why the operator's policy minds what nobody could hold back
 
 
 @dataclass(frozen=True, kw_only=True)

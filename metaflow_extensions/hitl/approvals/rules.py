@@ -180,11 +180,11 @@ def posted(approval: Approval, post: Post) -> Approval:
     return replace(approval, posts=(*approval.posts, post))
 
 
-def settle(approval: Approval, now: datetime, problem: str = "") -> Approval:
+def settle(approval: Approval, now: datetime, problem: str = "", unaccepted: str = "") -> Approval:
     """Note that every effect of the decision, or of the closing, is carried out."""
     if approval.settlement is not None or (approval.decision is None and approval.closing is None):
         return approval
-    return replace(approval, settlement=Settlement(at=now, problem=problem))
+    return replace(approval, settlement=Settlement(at=now, problem=problem, unaccepted=unaccepted))
 
 
 def belongs_to(approval: Approval, pathspec: Pathspec) -> Approval:

@@ -307,19 +307,19 @@ class UseCases:
                 pending.append(EngineUnavailable(f"The bot carries out what was decided about {approval.id}."))
             else:
                 try:
-                    problem = engine.carry_out(approval) or doubt
+                    problem = engine.carry_out(approval)
                 except EngineUnavailable as error:
                     pending.append(error)
             self.ledger.note_decided(approval)
         now = self.clock()
-        shown = approval if pending else rules.settle(approval, now, problem)
+        shown = approval if pending else rules.settle(approval, now, problem, doubt)
         pending += self._show(shown, shown.posts)
         if pending:
             return Outcome(approval=approval, pending=tuple(pending))
 
         def settle(newest: Approval) -> Approval:
             # Not while there is a message that was posted meanwhile and does not show the decision.
-            return rules.settle(newest, now, problem) if newest.posts == approval.posts else newest
+            return rules.settle(newest, now, problem, doubt) if newest.posts == approval.posts else newest
 
         return self.carry_out(self.ledger.update(approval.id, "settled", now, settle, seen=entry))
 

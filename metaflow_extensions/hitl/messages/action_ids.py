@@ -5,6 +5,7 @@ from __future__ import annotations
 # Buttons and menus (action_id). The value of each button is the id of its approval.
 APPROVE = "hitl_approve"  # decides at once without a schema; opens the form with one
 REJECT = "hitl_reject"  # opens the view that asks for the reason
+REQUEST_CHANGES = "hitl_request_changes"  # opens the view that asks what must change
 OPEN = "hitl_open"  # a link to the message: Slack follows it, and the click still wants its ack
 DETAILS = "hitl_details"  # the overflow menu; the value of an option is `<choice>:<approval id>`
 PREVIOUS_PAGE = "hitl_previous_page"  # of a list; the value is `<page>:<words behind /hitl>`
@@ -26,13 +27,14 @@ COPY_COMMAND = "command"
 # Views, told apart by their callback_id
 APPROVE_VIEW = "hitl_approve_view"
 REJECT_VIEW = "hitl_reject_view"
+CHANGES_VIEW = "hitl_changes_view"
 NOTICE_VIEW = "hitl_notice_view"  # nothing to submit: loading, closed, details
 APPROVE_ALL_VIEW = "hitl_approve_all_view"
 APPROVE_EXCEPT_VIEW = "hitl_approve_except_view"
 REJECT_ALL_VIEW = "hitl_reject_all_view"
 HOME_VIEW = "hitl_home_view"
 
-# Input of the reject view
+# The reason: input of the views that reject and request changes, and of the one that approves where a rule wants it
 REASON_BLOCK = "hitl_reason"
 REASON_VALUE = "value"
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
-from metaflow_extensions.hitl.messages import question, sentences
+from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.messages import question, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
     Block,
     context,
@@ -21,9 +23,11 @@ from metaflow_extensions.hitl.messages.mrkdwn import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.delegation import Delegation
+    from metaflow_extensions.hitl.approvals.record import Approval, Person
     from metaflow_extensions.hitl.approvals.use_cases import Outcome
 
 _WORDS = (
@@ -34,6 +38,7 @@ _WORDS = (
     ("/hitl remind ID", "ask again in the thread, now"),
     ("/hitl history", "what was decided in the last 7 days; also: history flow NAME 30d"),
     ("/hitl stats", "how many, and how long it took, in the last 30 days; also: stats flow NAME 7d"),
+    ("/hitl delegate @person until 2026-12-24", "let somebody decide for you until then; also: delegate, delegate end"),
     ("/hitl help", "these words"),
 )
 
@@ -63,11 +68,15 @@ def shown(approval: Approval, *, now: datetime) -> Reply:
 
 
 def done(outcome: Outcome) -> Reply:
-    """Say that a decision was taken, and what is still to come."""
+    """Say that a decision, or a vote, was taken, and what is still to come."""
     approval = outcome.approval
-    ending = sentences.verdict(approval, name)
-    text = f"{ending.head}: {escape(one_line(sentences.question(approval)), 300)}"
-    after = sentences.trouble(approval) or sentences.aftermath(approval)
+    about = escape(one_line(sentences.question(approval)), 300)
+    if approval.state is State.PENDING:
+        text = f"Your vote counts: {about}"
+        after = f"still missing: {voting.missing(approval, str)}"
+    else:
+        text = f"{sentences.verdict(approval, name).head}: {about}"
+        after = sentences.trouble(approval) or sentences.aftermath(approval)
     lines = [f"{after[:1].upper()}{after[1:].rstrip('.')}."] if after else []
     # Nothing to do for the reader: the record stands, and the sweeper goes on where this stopped.
     lines += [f"Not done yet, and tried again: {one_line(str(error))}" for error in outcome.pending[:3]]
@@ -81,6 +90,26 @@ def command(approval: Approval, *, script: str = "flow.py") -> Reply:
         f"Commands that answer {approval.id}",
         [section(mrkdwn(f"To answer from a terminal, where the flow is:\n{code_block(commands, 2_800)}"))],
     )
+
+
+def delegated(delegation: Delegation, *, day: str) -> Reply:
+    """Say who decides for whom, and until when."""
+    to = delegation.to.name if delegation.to else ""
+    return said(
+        f"{to} decides for you until {day}, and every such decision says so. To take it back: /hitl delegate end.",
+        "Nothing is passed on: what others delegated to you stays with you. A policy may forbid it for some approvals.",
+    )
+
+
+def delegating(standing: Delegation | None, absent: Sequence[Person], *, now: datetime) -> Reply:
+    """Say who decides for this person, and for whom this person decides."""
+    lines = ["Nobody decides for you. To change that: /hitl delegate @person until 2026-12-24."]
+    if standing is not None and standing.to is not None:
+        left = in_words((standing.until - now).total_seconds())
+        lines = [f"{standing.to.name} decides for you, for {left} more. To take it back: /hitl delegate end."]
+    if absent:
+        lines.append(f"You decide for {', '.join(person.name for person in absent)}.")
+    return said(*lines)
 
 
 def help_text(unknown: str | None = None) -> Reply:

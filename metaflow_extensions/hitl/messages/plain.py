@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.messages import sentences
+from metaflow_extensions.hitl.messages import sentences, voting
 from metaflow_extensions.hitl.messages.mrkdwn import BACKTICK, cut, is_web_address, legible, one_line, utc
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 TITLE = 150
 _MESSAGE = 3_000  # of a message that may be megabytes
 _VALUE = 300
-_SHOWN_APPROVERS = 10
 _APART = "\u2060"  # WORD JOINER: has no width, and keeps two characters from meaning something together
 # What one service or another takes for a mention, a tag or a link: `@everyone`, `<!channel>`, `<@U…>`, `#room`,
 # `[text](address)`, an address by itself.
@@ -98,12 +97,8 @@ def _line(text: str) -> str:
 
 
 def _who_decides(approval: Approval) -> str:
-    written = approval.question.approvers
-    if not written:
-        return "everybody who may answer in the channel, or run the flow's commands"
-    more = len(written) - _SHOWN_APPROVERS
-    listed = ", ".join(_line(one) for one in written[:_SHOWN_APPROVERS])
-    return f"{listed} and {more} more" if more > 0 else listed
+    everybody = "everybody who may answer in the channel, or run the flow's commands"
+    return voting.who_decides(approval, _line, everybody)
 
 
 def _answer_by(approval: Approval) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from metaflow_extensions.hitl.approvals import votes
 from metaflow_extensions.hitl.approvals.pathspec import is_id
-from metaflow_extensions.hitl.approvals.record import State
-from metaflow_extensions.hitl.messages import action_ids, sentences
+from metaflow_extensions.hitl.approvals.record import State, Verdict
+from metaflow_extensions.hitl.messages import action_ids, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
     HEADER,
     Block,
@@ -28,6 +29,7 @@ from metaflow_extensions.hitl.messages.mrkdwn import (
     approver,
     bold,
     code,
+    code_block,
     cut,
     date,
     escape,
@@ -41,7 +43,7 @@ from metaflow_extensions.hitl.messages.mrkdwn import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from metaflow_extensions.hitl.approvals.record import Approval
@@ -60,7 +62,9 @@ class Rendered:
     metadata: dict[str, Any]  # event_type and event_payload {approval_id, pathspec}: makes the message findable
 
 
-def render(approval: Approval, *, now: datetime, ids: Mapping[str, str] | None = None) -> Rendered:
+def render(
+    approval: Approval, *, now: datetime, ids: Mapping[str, str] | None = None, nobody: Collection[str] = ()
+) -> Rendered:
     """Render the message as the approval stands.
 
     Parameters
@@ -71,11 +75,17 @@ def render(approval: Approval, *, now: datetime, ids: Mapping[str, str] | None =
         The present; aware. A question that is posted behind its deadline has no buttons.
     ids : Mapping[str, str], optional
         Slack's ids of those approvers that the author named by handle or email address. The others are shown in words
-        and not mentioned.
+        and not mentioned. Default: as they were when the question was posted.
+    nobody : Collection[str]
+        Those approvers that nobody stands behind, if the question is not posted yet; likewise.
     """
+    known = dict(ids or {})
+    for post in approval.posts:
+        known.update(post.ids)
+        nobody = {*nobody, *post.nobody}
     return Rendered(
         text=notification(approval),
-        blocks=fitted(lambda share: _blocks(approval, now, ids or {}, share)),
+        blocks=fitted(lambda share: _blocks(approval, now, known, nobody, share)),
         metadata={
             "event_type": action_ids.EVENT_TYPE,
             "event_payload": {"approval_id": approval.id, "pathspec": str(approval.pathspec)},
@@ -103,7 +113,7 @@ def notification(approval: Approval) -> str:
     if approval.state is State.PENDING:
         return f"Approval needed: {about}"
     ending = sentences.verdict(approval, name)
-    return f"{ending.head}{escape(cut(ending.tail, _TEXT)) if approval.decision is None else ending.tail}: {about}"
+    return f"{ending.head}{_tail(approval, ending, _TEXT)}: {about}"
 
 
 def message_blocks(approval: Approval, share: int) -> list[Block]:
@@ -141,12 +151,7 @@ def _head(value: Any, share: int) -> str:
 
 def who_decides(approval: Approval, ids: Mapping[str, str]) -> str:
     """Name the approvers; mrkdwn that mentions those whose ids are known."""
-    written = approval.question.approvers
-    if not written:
-        return "everybody who sees this"
-    listed = ", ".join(approver(one, ids) for one in written[:_SHOWN_APPROVERS])
-    more = len(written) - _SHOWN_APPROVERS
-    return f"{listed} and {more} more" if more > 0 else listed
+    return voting.who_decides(approval, lambda written: approver(written, ids))
 
 
 def answer_by(approval: Approval) -> str:
@@ -159,8 +164,12 @@ def answer_by(approval: Approval) -> str:
 def verdict_line(approval: Approval) -> str:
     """Say how it ended; mrkdwn."""
     ending = sentences.verdict(approval, mention)
-    # A closing's reason is text from outside; a decision's sentence is ours, with the person's name made safe in it.
-    return f"*{ending.head}*{escape(ending.tail, 500) if approval.decision is None else ending.tail}"
+    return f"*{ending.head}*{_tail(approval, ending, 500)}"
+
+
+def _tail(approval: Approval, ending: sentences.Ending, limit: int) -> str:
+    # A closing's reason is text from outside; a decision's sentence is ours, with the people's names made safe in it.
+    return ending.tail if approval.closing is None else escape(ending.tail, limit)
 
 
 def reason_blocks(approval: Approval, share: int) -> list[Block]:
@@ -170,7 +179,7 @@ def reason_blocks(approval: Approval, share: int) -> list[Block]:
 
 def approve_button(approval: Approval) -> Block:
     """Build the button that decides after Slack's own question, or that opens the form where input is asked."""
-    if sentences.asks_for_input(approval):
+    if sentences.opens_form(approval):
         return button(f"Approve{ELLIPSIS}", action_ids.APPROVE, approval.id, style="primary")
     asked = confirm(f"Approve {approval.pathspec.step}?", one_line(sentences.question(approval)), yes="Approve")
     return button("Approve", action_ids.APPROVE, approval.id, style="primary", confirm=asked)
@@ -178,6 +187,59 @@ def approve_button(approval: Approval) -> Block:
 
 def reject_button(approval: Approval) -> Block:
     return button(f"Reject{ELLIPSIS}", action_ids.REJECT, approval.id, style="danger")
+
+
+def changes_button(approval: Approval) -> Block:
+    return button(f"Request changes{ELLIPSIS}", action_ids.REQUEST_CHANGES, approval.id)
+
+
+def answer_buttons(approval: Approval) -> list[Block]:
+    """Build the buttons that answer, those that the step offers."""
+    offered = [approve_button(approval), reject_button(approval)]
+    return [*offered, changes_button(approval)] if approval.question.allow_changes else offered
+
+
+def votes_blocks(approval: Approval, ids: Mapping[str, str], share: int) -> list[Block]:
+    """Show who has voted how, what they approve, and who is missing; nothing before the first vote."""
+    if not approval.votes:
+        return []
+    said = voting.votes_so_far(approval, mention, lambda written: approver(written, ids))
+    blocks = [section(mrkdwn(f"*Votes*\n{said}"))]
+    if aside := voting.put_aside(approval, mention):
+        blocks.append(context(aside))
+    return [*blocks, *input_fields(votes.proposal(approval) or {}, share)]
+
+
+def again_blocks(approval: Approval, share: int) -> list[Block]:
+    """Offer the command that runs this again, where changes were requested."""
+    if approval.decision is None or approval.decision.verdict is not Verdict.CHANGES or not approval.question.run_again:
+        return []
+    return [
+        section(mrkdwn(f"To run it again, with what should change:\n{code_block(approval.question.run_again, share)}"))
+    ]
+
+
+def _follows(approval: Approval) -> list[Block]:
+    earlier = approval.question.follows
+    if earlier is None:
+        return []
+    before = link(earlier.url, earlier.approval_id)
+    return [context(f"After {before}, where {escape(earlier.by, 80)} asked for changes: {quoted(earlier.reason)}")]
+
+
+def _demands(approval: Approval) -> list[Block]:
+    said = filter(None, [voting.demands(approval.rule), voting.waits_at_most(approval)])
+    return [context(escape("; ".join(said), 600))] if approval.rule.name else []
+
+
+def _nobody(approval: Approval, nobody: Collection[str]) -> list[Block]:
+    """Report the approvers that nobody stands behind."""
+    if not nobody:
+        return []
+    names = ", ".join(literal(one, 100) for one in nobody)
+    everybody = set(approval.rule.names) <= set(nobody)
+    consequence = "nobody can answer. Stop the run and mend `approvers`" if everybody else "only the others can answer"
+    return [section(mrkdwn(f"*Nobody in Slack is {names}*, so {consequence}."))]
 
 
 def more_menu(approval: Approval) -> Block:
@@ -190,24 +252,28 @@ def more_menu(approval: Approval) -> Block:
     )
 
 
-def _blocks(approval: Approval, now: datetime, ids: Mapping[str, str], share: int) -> list[Block]:
+def _blocks(
+    approval: Approval, now: datetime, ids: Mapping[str, str], nobody: Collection[str], share: int
+) -> list[Block]:
     blocks = message_blocks(approval, share)
     if approval.state is State.PENDING:
-        blocks.append(context(origin(approval)))
+        blocks += [context(origin(approval)), *_follows(approval)]
         if sentences.asks_for_input(approval):
             blocks.append(section(plain(sentences.asked_when_approving(approval), min(share, 600))))
         blocks += field_sections(
             [f"*Who decides*\n{who_decides(approval, ids)}", f"*Answer by*\n{answer_by(approval)}"]
         )
+        blocks += [*_demands(approval), *_nobody(approval, nobody), *votes_blocks(approval, ids, share)]
         if approval.is_due(now):
             blocks.append(section(mrkdwn("*Time is up*, an answer now would come too late.")))
         else:
-            blocks.append(actions([approve_button(approval), reject_button(approval), more_menu(approval)]))
+            blocks.append(actions([*answer_buttons(approval), more_menu(approval)]))
     else:
         blocks.append(section(mrkdwn(verdict_line(approval))))
         blocks += reason_blocks(approval, share)
         blocks += input_fields(approval.decision.input if approval.decision else {}, share)
         if trouble := sentences.trouble(approval):
             blocks.append(section(plain(trouble, min(share, 1_200))))
+        blocks += again_blocks(approval, min(share, 2_800))
         blocks.append(context(" · ".join(filter(None, [origin(approval), sentences.aftermath(approval)]))))
     return [*blocks, context(code(approval.id))]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout, Origin, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.schema.fields import fields
+from metaflow_extensions.hitl.messages import voting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from metaflow_extensions.hitl.approvals.record import Approval, Person
     from metaflow_extensions.hitl.approvals.schema.fields import Field
+
+
+_HEADS = {Verdict.APPROVE: "Approved", Verdict.REJECT: "Rejected", Verdict.CHANGES: "Changes requested"}
 
 
 class Ending(NamedTuple):
@@ -42,6 +46,11 @@ def asks_for_input(approval: Approval) -> bool:
     return bool(form_fields(approval))
 
 
+def opens_form(approval: Approval) -> bool:
+    """Whether approving takes a form: for input, or for the reason that the operator's policy wants."""
+    return asks_for_input(approval) or approval.rule.reason_required
+
+
 def asked_when_approving(approval: Approval) -> str:
     """Say which inputs the form will ask for: "Deploy target and notes are asked when you approve."."""
     labels = [field.label for field in form_fields(approval)]
@@ -55,6 +64,8 @@ def asked_when_approving(approval: Approval) -> str:
 
 def at_deadline(approval: Approval) -> str:
     """Say what the deadline does."""
+    if approval.question.on_timeout is OnTimeout.APPROVE and not voting.deadline_approves(approval):
+        return "else rejected"
     return {
         OnTimeout.REJECT: "else rejected",
         OnTimeout.APPROVE: "else approved",
@@ -83,15 +94,16 @@ def verdict(approval: Approval, who: Callable[[Person], str]) -> Ending:
     decision = approval.decision
     if decision is None:
         return Ending("Closed without an answer", f": {approval.closing.reason if approval.closing else ''}")
+    if approval.closing is not None:
+        return Ending("Not accepted", f": {approval.closing.reason}")
     if decision.where is Where.TIMEOUT:
         if approval.state is State.EXPIRED:
             return Ending("Expired", f" and rejected, nobody answered in {waited(approval)}")
         return Ending("Approved by timeout", f", nobody answered in {waited(approval)}")
-    by = who(decision.by)
+    by = voting.deciders(approval, decision, who)
     if decision.by.origin is Origin.LOCAL:
         by += f" ({decision.where.value})"
-    head = "Approved" if decision.verdict is Verdict.APPROVE else "Rejected"
-    return Ending(head, f" by {by} after {in_words(approval.seconds_to_decide or 0)}")
+    return Ending(_HEADS[decision.verdict], f" by {by} after {in_words(approval.seconds_to_decide or 0)}")
 
 
 def ago(moment: datetime, now: datetime) -> str:
@@ -100,17 +112,23 @@ def ago(moment: datetime, now: datetime) -> str:
 
 def aftermath(approval: Approval) -> str:
     """Say what becomes of the run. Empty where there is nothing to say, or where `trouble` says it."""
-    if approval.decision is None or (approval.settlement and approval.settlement.problem):
+    if approval.decision is None or trouble(approval):
         return ""
+    if approval.closing is not None and approval.settlement is not None:
+        return "the step does not run"
     if approval.settlement is None:
         return "the run is being resumed" if approval.lets_run else "the step is being stopped"
     if approval.decision.verdict is Verdict.APPROVE:
         return "the run goes on"
-    return "the run goes on, rejected" if approval.question.on_reject is OnReject.CONTINUE else "the step does not run"
+    goes_on = f"the run goes on, {approval.decision.verdict.value}"
+    return goes_on if approval.question.on_reject is OnReject.CONTINUE else "the step does not run"
 
 
 def trouble(approval: Approval) -> str:
     """Say why the run could not be told, and what to do; empty if it could."""
+    if approval.settlement is not None and approval.settlement.unaccepted:
+        # Such a run waits for the record alone: there is nobody to be told.
+        return f"The run could not be held back, and the policy does not accept this: {approval.settlement.unaccepted}"
     if approval.settlement is None or not approval.settlement.problem:
         return ""
     what = "resumed" if approval.lets_run else "stopped"

@@ -7,8 +7,8 @@ import unicodedata
 from datetime import timezone
 from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.approvals.record import State
-from metaflow_extensions.hitl.messages import sentences
+from metaflow_extensions.hitl.approvals.record import State, Verdict
+from metaflow_extensions.hitl.messages import sentences, voting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,11 +63,19 @@ def question(approval: Approval, *, script: str = "flow.py", zone: tzinfo = time
     rows.append(("or here" if rows else "answer", sentences.approve_command(approval, script)))
     rows.append(("or reject", sentences.reject_command(approval, script)))
     rows.append(("until", _until(approval, zone)))
+    if approval.rule.asks_several:
+        rows.append(("agree", one_line(voting.who_decides(approval, str), _VALUE)))
+    for post in approval.posts:
+        rows += [
+            ("nobody", one_line(f"in Slack is {unknown}, so nobody answers as that", _VALUE)) for unknown in post.nobody
+        ]
     return "\n".join([f"Waiting for a person: {asked}", *(f"  {label:<10} {text}" for label, text in rows)])
 
 
 def decided(approval: Approval) -> str:
-    """Say in one line how it ended: ``Approved by bob after 3 min: deploy_target=staging``."""
+    """Say in one line how it ended: ``Approved by bob after 3 min: deploy_target=staging``; or who has yet to vote."""
+    if approval.state is State.PENDING:
+        return one_line(f"Voted. Still missing: {voting.missing(approval, str)}.", _MESSAGE)
     ending = sentences.verdict(approval, _name)
     decision = approval.decision
     line = f"{ending.head}{ending.tail}"
@@ -116,13 +124,17 @@ def shown(
         ("state", _state(approval)),
         ("task", str(approval.pathspec)),
         ("asked", f"{_at(approval.requested_at, zone)} by {_name(approval.requester)}"),
-        ("approvers", one_line(", ".join(approval.question.approvers) or "everybody who sees the question", _VALUE)),
+        ("approvers", one_line(voting.who_decides(approval, str, "everybody who sees the question"), _VALUE)),
         ("until", _until(approval, zone)),
         *(("posted", one_line(f"{post.notifier} {post.url or post.channel or ''}", _VALUE)) for post in approval.posts),
     ]
     if approval.question.run_url:
         rows.append(("run", one_line(approval.question.run_url, _VALUE)))
     decision = approval.decision
+    if approval.rule.name:
+        rows.append(("rule", one_line(voting.demands(approval.rule), _VALUE)))
+    if votes := voting.votes_so_far(approval, _name, str) if approval.state is State.PENDING else "":
+        rows.append(("votes", one_line(votes, _VALUE)))
     if approval.state is State.PENDING:
         rows.append(("approve", sentences.approve_command(approval, script)))
         rows.append(("reject", sentences.reject_command(approval, script)))
@@ -139,6 +151,8 @@ def shown(
             )
             for key, value in decision.input.items()
         ]
+    if decision is not None and decision.verdict is Verdict.CHANGES and approval.question.run_again:
+        rows.append(("again", harmless(approval.question.run_again, _MESSAGE)))
     if after := sentences.trouble(approval) or sentences.aftermath(approval):
         rows.append(("then", one_line(after, _VALUE)))
     rows += [

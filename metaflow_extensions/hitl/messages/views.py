@@ -6,14 +6,16 @@ Source: docs.slack.dev/reference/views/modal-views.
 from __future__ import annotations
 
 import json
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from metaflow_extensions.hitl.approvals import votes
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.record import OnReject, State
-from metaflow_extensions.hitl.messages import action_ids, question, sentences
+from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import Block, context, field_sections, modal, mrkdwn, plain, section
 from metaflow_extensions.hitl.messages.form import form_blocks
-from metaflow_extensions.hitl.messages.mrkdwn import code, code_block, date, link, name
+from metaflow_extensions.hitl.messages.mrkdwn import approver, code, code_block, date, escape, link, mention, name
 from metaflow_extensions.hitl.messages.trail import happened
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.record import Approval
 
 REASON = 1_000  # characters; the requester reads it in an error message, not in a report
+_BLOCKS = 100
 _MESSAGE = 2_900  # of the question in a view, below the 3,000 of a section
 _VERSIONS = 20  # of the trail; the newest, and a record seldom has more than five
 
@@ -38,11 +41,20 @@ def approve_view(approval: Approval, *, now: datetime, values: Mapping[str, Any]
     now : datetime
         The present; aware.
     values : Mapping, optional
-        What the inputs shall hold to begin with, in place of their defaults.
+        What the inputs shall hold to begin with, in place of their defaults. Default: what those who voted approve.
     """
+    reason = []
+    if approval.rule.reason_required:
+        hint = f"The rule “{approval.rule.name[:80]}” of the operator's policy wants one. It stays in the record."
+        reason = [_reason_input("Reason", hint)]
+    proposed = votes.proposal(approval) if values is None else values
+    inputs = [*form_blocks(sentences.form_fields(approval), values=proposed), *reason]
+    blocks = _question(approval, now)
+    if proposed and sentences.asks_for_input(approval) and len(blocks) + len(inputs) < _BLOCKS:
+        blocks.append(context("This is what others approve. Another input is a new proposal: they vote again."))
     return modal(
         f"Approve {approval.pathspec.step}",
-        [*_question(approval, now), *form_blocks(sentences.form_fields(approval), values=values)],
+        [*blocks, *inputs],
         callback_id=action_ids.APPROVE_VIEW,
         close="Cancel",
         submit=plain("Approve"),
@@ -58,20 +70,7 @@ def reject_view(approval: Approval, *, now: datetime) -> Block:
         f"Reject {approval.pathspec.step}",
         [
             *_question(approval, now),
-            {
-                "type": "input",
-                "block_id": action_ids.REASON_BLOCK,
-                "label": plain("Reason"),
-                "hint": plain(f"{approval.requester.name[:80]} reads it. {consequence}"),
-                "element": {
-                    "type": "plain_text_input",
-                    "action_id": action_ids.REASON_VALUE,
-                    "multiline": True,
-                    "min_length": 1,
-                    "max_length": REASON,
-                    "focus_on_load": True,
-                },
-            },
+            _reason_input("Reason", f"{approval.requester.name[:80]} reads it. {consequence}", Focus.AT_ONCE),
         ],
         callback_id=action_ids.REJECT_VIEW,
         close="Cancel",
@@ -80,10 +79,23 @@ def reject_view(approval: Approval, *, now: datetime) -> Block:
     )
 
 
+def changes_view(approval: Approval, *, now: datetime) -> Block:
+    """Build the view that asks what must change; `reason_of` reads what was entered."""
+    hint = f"{approval.requester.name[:80]} reads it, and gets the command that runs it again."
+    return modal(
+        "Request changes",
+        [*_question(approval, now), _reason_input("What must change", hint, Focus.AT_ONCE)],
+        callback_id=action_ids.CHANGES_VIEW,
+        close="Cancel",
+        submit=plain("Request changes"),
+        private_metadata=_metadata(approval.id),
+    )
+
+
 def closed_view(approval: Approval, *, now: datetime) -> Block:
     """Say how it ended to somebody whose form was still open. Also fits an approval whose deadline has just come."""
     if approval.state is State.PENDING:
-        said = "*Time is up*, an answer now would come too late." if approval.is_due(now) else "*Not answered yet*"
+        said = "*Time is up*, an answer now would come too late." if approval.is_due(now) else _voted(approval)
     else:
         said = question.verdict_line(approval)
         at = approval.decision.at if approval.decision else approval.closing.at if approval.closing else now
@@ -93,7 +105,9 @@ def closed_view(approval: Approval, *, now: datetime) -> Block:
         blocks += question.input_fields(approval.decision.input, _MESSAGE)
     if trouble := sentences.trouble(approval):
         blocks.append(section(plain(trouble)))
-    title = "Not answered" if approval.state is State.PENDING else "Answered"
+    title = "Answered"
+    if approval.state is State.PENDING:
+        title = "Voted" if approval.votes and not approval.is_due(now) else "Not answered"
     return _notice(title, [*blocks, *question.message_blocks(approval, _MESSAGE), _foot(approval)])
 
 
@@ -119,7 +133,10 @@ def details_view(approval: Approval, *, now: datetime, trail: Sequence[Version] 
         f"*Answer by*\n{question.answer_by(approval)}",
     ]
     blocks = [*question.message_blocks(approval, _MESSAGE), context(question.origin(approval)), *field_sections(facts)]
+    if demands := voting.demands(approval.rule):
+        blocks.append(context(escape(demands, 600)))
     if approval.state is State.PENDING:
+        blocks += question.votes_blocks(approval, {}, _MESSAGE)
         commands = f"{sentences.approve_command(approval, script)}\n{sentences.reject_command(approval, script)}"
         blocks.append(section(mrkdwn(f"*From a terminal*\n{code_block(commands, _MESSAGE)}")))
     else:
@@ -186,6 +203,12 @@ def reason_of(values: Mapping[str, Any]) -> str:
     return entered.strip() if isinstance(entered, str) else ""
 
 
+def _voted(approval: Approval) -> str:
+    if not approval.votes:
+        return "*Not answered yet*"
+    return f"*Your vote counts*. {voting.votes_so_far(approval, mention, lambda name: approver(name, {}))}"
+
+
 def _question(approval: Approval, now: datetime) -> list[Block]:
     """Ask again, so that nobody answers the wrong question: at most four blocks."""
     blocks = [*question.message_blocks(approval, _MESSAGE), context(question.origin(approval))]
@@ -193,6 +216,32 @@ def _question(approval: Approval, now: datetime) -> list[Block]:
         left = in_words((approval.deadline - now).total_seconds())
         blocks.append(context(f"Answer by {question.answer_by(approval)} · {left} left"))
     return blocks
+
+
+class Focus(Enum):
+    """Where the cursor stands when a view opens."""
+
+    AT_ONCE = "at once"
+    LATER = "later"
+
+
+def _reason_input(label: str, hint: str, focus: Focus = Focus.LATER) -> Block:
+    element: Block = {
+        "type": "plain_text_input",
+        "action_id": action_ids.REASON_VALUE,
+        "multiline": True,
+        "min_length": 1,
+        "max_length": REASON,
+    }
+    if focus is Focus.AT_ONCE:
+        element["focus_on_load"] = True
+    return {
+        "type": "input",
+        "block_id": action_ids.REASON_BLOCK,
+        "label": plain(label),
+        "hint": plain(hint),
+        "element": element,
+    }
 
 
 def _foot(approval: Approval) -> Block:

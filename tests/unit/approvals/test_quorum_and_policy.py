@@ -247,7 +247,7 @@ def test_a_local_run_that_went_on_is_said_to(bench):
     bench.policy.rule = TWO
     ended = bench.cases.carry_out(bench.ledger.read(asked.id)).approval
     assert ended.state is State.APPROVED
-    assert "More people have to agree" in ended.settlement.problem
+    assert "More people have to agree" in ended.settlement.unaccepted
 
 
 # Request changes.

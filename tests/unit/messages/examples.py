@@ -13,6 +13,7 @@ from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.record import (
     Approval,
     Decision,
+    Earlier,
     EngineKind,
     Gate,
     OnReject,
@@ -22,14 +23,18 @@ from metaflow_extensions.hitl.approvals.record import (
     Post,
     Question,
     Verdict,
+    Vote,
     Where,
 )
+from metaflow_extensions.hitl.approvals.rule import Need, OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.schema import normalise
 
 NOW = datetime(2026, 11, 23, 16, 0, tzinfo=timezone.utc)
 LATER = NOW + timedelta(minutes=3)
 ALICE = Person(id="alice", name="alice", origin=Origin.LOCAL)
 BOB = Person(id="U0BOB", name="bob", origin=Origin.SLACK, email="bob@example.com")
+CAROL = Person(id="U0CAROL", name="carol", origin=Origin.SLACK)
+RUN_AGAIN = "python flow.py run --alpha 0.5"
 SCHEMA = normalise({"deploy_target": "str", "notes": {"type": "text", "optional": True}})
 
 
@@ -43,9 +48,15 @@ def pending(**question: Any) -> Approval:
 def decided(approval: Approval, verdict: Verdict = Verdict.APPROVE, **decision: Any) -> Approval:
     """Let bob decide after three minutes."""
     known: dict[str, Any] = {"verdict": verdict, "by": BOB, "at": LATER, "where": Where.BUTTON}
-    if verdict is Verdict.REJECT:
+    if verdict is not Verdict.APPROVE:
         known["reason"] = "drift too high"
     return rules.decide(approval, Decision(**{**known, **decision}))
+
+
+def voted(approval: Approval, by: Person = BOB, verdict: Verdict = Verdict.APPROVE, **vote: Any) -> Approval:
+    """Let somebody vote after three minutes."""
+    known: dict[str, Any] = {"verdict": verdict, "by": by, "at": LATER, "where": Where.BUTTON}
+    return rules.vote(approval, Vote(**{**known, **vote}))
 
 
 def settled(approval: Approval, problem: str = "") -> Approval:
@@ -70,6 +81,15 @@ def every_state() -> dict[str, Approval]:
         "expired": settled(expired(asked)),
         "approved by timeout": settled(expired(pending(on_timeout=OnTimeout.APPROVE))),
         "superseded": settled(rules.close(asked, "the run was stopped", LATER)),
+        "voted": voted(pending(quorum=2)),
+        "another proposal": voted(
+            voted(pending(quorum=2, schema=SCHEMA), CAROL, input={"notes": "a"}), input={"notes": "b"}
+        ),
+        "agreed": settled(voted(voted(pending(quorum=2), CAROL), BOB)),
+        "for somebody absent": settled(decided(asked, by=CAROL, on_behalf_of=BOB)),
+        "changes requested": settled(decided(pending(allow_changes=True, run_again=RUN_AGAIN), Verdict.CHANGES)),
+        "not accepted": settled(rules.annul(decided(asked), "More people have to agree.", LATER)),
+        "not held back": rules.settle(decided(asked), LATER, unaccepted="More people have to agree."),
     }
 
 
@@ -115,18 +135,50 @@ SCHEMAS = st.one_of(
     .filter(str.strip)
     .map(lambda label: normalise({"a": {"type": "text", "label": label, "help": label}})),
 )
+APPROVERS = st.lists(st.one_of(st.sampled_from(["@ml-leads", "U0BOB", "S0RISK", "a@b.c"]), TEXTS), max_size=40).map(
+    tuple
+)
+NEEDS = st.lists(st.builds(Need, of=APPROVERS, quorum=st.integers(1, 20)), max_size=6).map(tuple)
 QUESTIONS = st.builds(
     Question,
     message=TEXTS,
     schema=SCHEMAS,
-    approvers=st.lists(st.one_of(st.sampled_from(["@ml-leads", "U0BOB", "S0RISK", "a@b.c"]), TEXTS), max_size=40).map(
-        tuple
-    ),
+    approvers=APPROVERS,
     channel=st.none() | TEXTS,
     timeout=st.none() | st.integers(1, 366 * 86_400),
     on_timeout=st.sampled_from(OnTimeout),
     on_reject=st.sampled_from(OnReject),
     run_url=URLS,
+    quorum=st.integers(1, 20),
+    needs=NEEDS,
+    allow_changes=st.booleans(),
+    run_again=st.none() | TEXTS,
+    follows=st.none() | st.builds(Earlier, approval_id=TEXTS, by=TEXTS, reason=TEXTS, url=URLS),
+)
+POLICY_RULES = st.builds(
+    PolicyRule,
+    name=TEXTS,
+    needs=NEEDS,
+    quorum=st.integers(1, 20),
+    deciders=APPROVERS,
+    reason_required=st.booleans(),
+    longest_timeout=st.none() | st.integers(1, 366 * 86_400),
+    command_line_counts=st.booleans(),
+    self_approval_allowed=st.booleans(),
+    delegation_allowed=st.booleans(),
+    on_veto=st.sampled_from(OnVeto),
+)
+VOTES = st.builds(
+    Vote,
+    verdict=st.sampled_from(Verdict),
+    by=PEOPLE,
+    at=st.just(NOW),
+    where=st.sampled_from([Where.BUTTON, Where.FORM]),
+    input=st.dictionaries(TEXTS, VALUES, max_size=30),
+    reason=TEXTS,
+    on_behalf_of=st.none() | PEOPLE,
+    counts_for=APPROVERS,
+    instead_of=st.lists(PEOPLE, max_size=20).map(tuple),
 )
 
 
@@ -136,7 +188,13 @@ def approvals(draw: st.DrawFn) -> Approval:
     pathspec = Pathspec(flow=draw(NAMES), run=draw(NAMES), step=draw(NAMES), task=draw(NAMES))
     approval = rules.request(pathspec, draw(QUESTIONS), Gate(engine=EngineKind.ARGO), draw(PEOPLE), NOW)
     if draw(st.booleans()):
-        approval = rules.posted(approval, Post(notifier="slack", at=NOW, channel="C0A", ts="1.2", url=draw(URLS)))
+        nobody = draw(APPROVERS)
+        post = Post(notifier="slack", at=NOW, channel="C0A", ts="1.2", url=draw(URLS), nobody=nobody)
+        approval = rules.posted(approval, post)
+    if draw(st.booleans()):
+        approval = rules.govern(approval, draw(POLICY_RULES))
+    if draw(st.booleans()):
+        approval = replace(approval, votes=draw(st.lists(VOTES, max_size=12).map(tuple)))
     way = draw(st.sampled_from(["pending", "decided", "expired", "closed"]))
     if way == "decided":
         verdict = draw(st.sampled_from(Verdict))
@@ -147,10 +205,14 @@ def approvals(draw: st.DrawFn) -> Approval:
             where=draw(st.sampled_from([Where.BUTTON, Where.FORM, Where.FLOW_CLI])),
             input=draw(st.dictionaries(TEXTS, VALUES, max_size=30)) if verdict is Verdict.APPROVE else {},
             reason=draw(TEXTS),
+            on_behalf_of=draw(st.none() | PEOPLE),
+            voters=tuple(vote.by for vote in approval.votes if vote.verdict is verdict),
         )
         approval = replace(approval, decision=decision)
     elif way == "expired":
         approval = rules.expire(approval, NOW + timedelta(days=400))
     elif way == "closed":
         approval = rules.close(approval, draw(TEXTS), LATER)
-    return rules.settle(approval, LATER, draw(TEXTS)) if draw(st.booleans()) else approval
+    if way == "decided" and draw(st.booleans()):
+        approval = rules.annul(approval, draw(TEXTS), LATER)
+    return rules.settle(approval, LATER, draw(TEXTS), draw(st.just("") | TEXTS)) if draw(st.booleans()) else approval

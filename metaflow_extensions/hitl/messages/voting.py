@@ -1,0 +1,136 @@
+"""Who decides, who has voted and who is missing, and what the operator demands: words for any medium, none escaped.
+
+A medium hands in how it names an approver (as the author wrote it) and a person; both come back as they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals import votes
+from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.record import OnTimeout, Verdict
+from metaflow_extensions.hitl.approvals.rule import OnVeto
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from metaflow_extensions.hitl.approvals.record import Approval, Decision, Person, Vote
+    from metaflow_extensions.hitl.approvals.rule import Need, Rule
+
+# So many are named that the words fit where Slack takes the least, 2,000 characters of a field, at 100 a name.
+_APPROVERS, _APPROVERS_BESIDE_A_POLICY, _NEEDS, _OF_A_NEED = 10, 5, 4, 3
+_VOTES, _VOTERS = 8, 5
+_VOTED = {Verdict.APPROVE: "approves", Verdict.REJECT: "rejects", Verdict.CHANGES: "wants changes"}
+
+
+def who_decides(approval: Approval, name: Callable[[str], str], everybody: str = "everybody who sees this") -> str:
+    """Name the approvers, and how many of them must agree.
+
+    Parameters
+    ----------
+    name : Callable[[str], str]
+        From an approver as written to how the medium shows one.
+    everybody : str
+        Who it is where nobody is named.
+    """
+    rule, question = approval.rule, approval.question
+    if question.needs:
+        said = _needs(question.needs, name)
+        if rule.asked.quorum > sum(need.quorum for need in question.needs):
+            said += f" ({rule.asked.quorum} must agree)"
+    else:
+        said = _names(question.approvers, name, _APPROVERS_BESIDE_A_POLICY if rule.name else _APPROVERS) or everybody
+        if question.quorum > 1:
+            said += f" ({question.quorum} must agree)"
+    if rule.demanded is not None:
+        if further := _needs([need for need in rule.demanded.needs if need.of], name):
+            said += f", and {further}"
+        if rule.demanded.quorum > max(1, rule.asked.quorum):
+            said += f" ({rule.demanded.quorum} must agree)"
+    if rule.deciders:
+        said += f"; only {_names(rule.deciders, name)} may"
+    return said
+
+
+def demands(rule: Rule) -> str:
+    """Say what else the operator's rule wants; empty if none applies."""
+    if not rule.name:
+        return ""
+    wants = [
+        "a reason for an approval too" if rule.reason_required else "",
+        "" if rule.command_line_counts else "no answers from command lines",
+        "" if rule.self_approval_allowed else "nobody to approve their own run",
+        "" if rule.delegation_allowed else "nobody to decide for others",
+        "as many rejections as approvals before it rejects" if rule.on_veto is OnVeto.COUNT and rule.quorum > 1 else "",
+    ]
+    said = ", ".join(filter(None, wants))
+    return f"By rule “{rule.name}” of the operator's policy" + (f", which wants {said}" if said else "")
+
+
+def waits_at_most(approval: Approval) -> str:
+    """Say that the operator's rule cut the timeout; empty if it did not."""
+    rule, asked = approval.rule, approval.question.timeout
+    if rule.timeout is None or rule.timeout == asked:
+        return ""
+    return f"it waits {in_words(rule.timeout)} at most"
+
+
+def deadline_approves(approval: Approval) -> bool:
+    """Whether the deadline approves: the step wants it, and the operator does not mind."""
+    return approval.question.on_timeout is OnTimeout.APPROVE and approval.rule.timeout_approves
+
+
+def votes_so_far(approval: Approval, who: Callable[[Person], str], name: Callable[[str], str]) -> str:
+    """Say who has voted how, and who is missing; empty before the first vote."""
+    if not approval.votes:
+        return ""
+    cast = ", ".join(f"{voter(vote, who)} {_VOTED[vote.verdict]}" for vote in approval.votes[-_VOTES:])
+    return f"{cast}. Still missing: {missing(approval, name)}."
+
+
+def put_aside(approval: Approval, who: Callable[[Person], str]) -> str:
+    """Say whose votes the newest proposal put aside; empty if none."""
+    newest = approval.votes[-1] if approval.votes else None
+    if newest is None or not newest.instead_of:
+        return ""
+    others = _and([who(person) for person in newest.instead_of[:_VOTERS]])
+    verb = "votes again" if len(newest.instead_of) == 1 else "vote again"
+    return f"{voter(newest, who)} proposes another input, so {others} {verb}."
+
+
+def missing(approval: Approval, name: Callable[[str], str]) -> str:
+    """Say who has yet to agree: ``1 of @risk and 1 more``."""
+    return _needs(votes.missing(approval), name) or "nobody"
+
+
+def voter(vote: Vote, who: Callable[[Person], str]) -> str:
+    """Name who voted, and for whom."""
+    return who(vote.by) if vote.on_behalf_of is None else f"{who(vote.by)} for {who(vote.on_behalf_of)}"
+
+
+def deciders(approval: Approval, decision: Decision, who: Callable[[Person], str]) -> str:
+    """Name everybody who made a decision, and for whom."""
+    cast = {(vote.by.origin, vote.by.id): vote for vote in approval.votes}
+    if len(decision.voters) > 1:
+        listed = [voter(cast[person.origin, person.id], who) for person in decision.voters[:_VOTERS]]
+        more = len(decision.voters) - _VOTERS
+        return _and([*listed, f"{more} more"] if more > 0 else listed)
+    return who(decision.by) if decision.on_behalf_of is None else f"{who(decision.by)} for {who(decision.on_behalf_of)}"
+
+
+def _needs(needs: Sequence[Need], name: Callable[[str], str]) -> str:
+    listed = [
+        f"{need.quorum} of {_names(need.of, name)}" if need.of else f"{need.quorum} more" for need in needs[:_NEEDS]
+    ]
+    return _and([*listed, f"{len(needs) - _NEEDS} further groups"] if len(needs) > _NEEDS else listed)
+
+
+def _names(written: Sequence[str], name: Callable[[str], str], most: int = _OF_A_NEED) -> str:
+    listed = ", ".join(name(one) for one in written[:most])
+    return f"{listed} and {len(written) - most} more" if len(written) > most else listed
+
+
+def _and(words: Iterable[str]) -> str:
+    words = list(words)
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
