@@ -7,7 +7,7 @@ DEMO ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench cluster-tools s3-tools clean
+.PHONY: help demo test lint bench cluster-tools s3-tools oldest-metaflow clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ cluster-tools: ## Build etcd, kube-apiserver and kubectl for the tests into a ca
 
 s3-tools: ## Build an S3 server for the tests into a cache folder (needs Go)
 	@$(PYTHON) tests/tools/build.py versitygw
+
+oldest-metaflow: $(VENV)/.dev ## Put the oldest Metaflow that is supported into the tests' cache folder
+	@$(BIN)/python -m tests.tools.oldest_metaflow
 
 clean: ## Remove everything that was made
 	rm -rf $(VENV) build dist *.egg-info
