@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
     from metaflow_extensions.hitl.plugins.question import Ask
 
+_MANY = 4  # shards from which on their gates share a message
+
 
 @dataclass(frozen=True, kw_only=True)
 class GatedTask:
@@ -123,10 +125,16 @@ def question(task: GatedTask, ask: Ask, *, start: str = "run") -> Question:
         remind_every=ask.remind_every,
         escalate_after=ask.escalate_after,
         escalate_to=ask.escalate_to,
-        batch=ask.batch,
+        batch=_shards(task.flow) >= _MANY if ask.batch is None else ask.batch,
         tags=task.tags,
         run_again=run_again(task.flow, root.script(), start) if ask.allow_changes else None,
     )
+
+
+def _shards(flow: Any) -> int:
+    """Return how many shards the innermost foreach has; 0 outside of any, and where Metaflow does not know."""
+    stack = getattr(flow, "_foreach_stack", None) or ()
+    return (stack[-1].num_splits or 0) if stack else 0
 
 
 def hand_over(flow: Any, approval: Approval) -> None:
