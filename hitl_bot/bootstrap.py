@@ -25,6 +25,7 @@ from hitl_bot.home import HomeTabs
 from hitl_bot.listeners.context import Parts, parts_adder
 from hitl_bot.metrics import CountedWitness, Metrics
 from hitl_bot.people import SlackPeople
+from hitl_bot.policy.file import PolicyFile
 from hitl_bot.reminding import Reminding
 from hitl_bot.settings import Mode, Settings, mode_of, needed
 from hitl_bot.slack_client import slack_client
@@ -152,8 +153,8 @@ def bootstrap(
 
     Raises
     ------
-    SettingsError, BadRoot
-        A setting is missing, or names no place.
+    SettingsError, BadRoot, BadPolicy
+        A setting is missing, or names no place or no policy.
     """
     bot_token = needed(settings, "slack_bot_token")
     key = needed(settings, "slack_signing_secret" if mode_of(settings) is Mode.HTTP else "slack_app_token")
@@ -161,7 +162,8 @@ def bootstrap(
     metrics = Metrics(clock)
     store = ToldStore(store or _store(needed(settings, "root")), metrics.store_failed)
     client = client or slack_client(bot_token, settings.slack_api_url, failed=metrics.slack_failed)
-    people = SlackPeople(client, clock)
+    policy = None if settings.policy is None else PolicyFile(settings.policy)
+    people = SlackPeople(client, clock) if policy is None else SlackPeople(client, clock, policy.known_as)
     slack = SlackNotifier(client, default_channel=settings.slack_channel, clock=clock, pace=pace)
     name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     workers = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
@@ -176,6 +178,7 @@ def bootstrap(
         people=people,
         check_input=validate,
         clock=clock,
+        policy=policy,
     )
     sweeping_cases = copy.copy(cases)
     sweeping_cases.notifiers = told({SLACK: BatchingNotifier(slack.for_bulk(), batches), **others}, troubles)
@@ -209,6 +212,8 @@ def bootstrap(
     if isinstance(argo := engines.get(EngineKind.ARGO), ArgoEngine):
         looks["cluster"] = checks.cluster(argo)
     readiness = Readiness(looks)
+    # With a bad policy file the rules before it hold, so the bot stays ready, and says so beside that.
+    notices = {} if policy is None else {"policy": lambda: policy.problem}
     sweeper.be_followed(homes)
     return Bot(
         app=app,
@@ -217,7 +222,7 @@ def bootstrap(
         sweeper=sweeper,
         sweeping=SweeperThread(sweeper, clock, metrics.caught_up),
         connection=connection,
-        web=WebServer(application(readiness, metrics.registry, connection), settings.host, settings.port),
+        web=WebServer(application(readiness, metrics.registry, connection, notices), settings.host, settings.port),
         executors=(callbacks, workers, sweepers),
     )
 

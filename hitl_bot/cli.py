@@ -1,4 +1,4 @@
-"""``hitl-bot``: serve, manifest, doctor, demo."""
+"""``hitl-bot``: serve, manifest, doctor, policy, demo."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "serve": "hitl_bot.serve:command",
     "manifest": "hitl_bot.manifest:command",
     "doctor": "hitl_bot.doctor:command",
+    "policy": "hitl_bot.policy.command:command",
     "demo": "hitl_bot.demo.command:demo",
 }
 

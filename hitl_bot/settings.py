@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     argo_server_url, argo_server_token, argo_server_ca_file : optional
         Argo's own server, its bearer token, and a PEM file to check its certificate against. Without a URL, workflows
         are resumed through the Kubernetes API.
+    policy : Path, optional
+        The operator's policy, a YAML file. Without one, what each step asks for holds.
     quiet_hours : str, optional
         When nobody is reminded, in each person's own time zone: ``20:00-08:00``, ``weekends``, or both with a comma.
     log_format : LogFormat
@@ -112,6 +114,7 @@ class Settings(BaseSettings):
     argo_server_url: str | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_URL")
     argo_server_token: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_TOKEN")
     argo_server_ca_file: str | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_CA_FILE")
+    policy: Path | None = Field(default=None, validation_alias=f"{PREFIX}POLICY")
     quiet_hours: str | None = Field(default=None, validation_alias=f"{PREFIX}QUIET_HOURS")
     log_format: LogFormat = Field(default=LogFormat.CONSOLE, validation_alias=f"{PREFIX}LOG_FORMAT")
     log_level: LogLevel = Field(default=LogLevel.INFO, validation_alias=f"{PREFIX}LOG_LEVEL")

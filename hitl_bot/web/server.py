@@ -16,6 +16,8 @@ from hitl_bot.web.request_url import RequestUrl
 from metaflow_extensions.hitl.approvals.errors import HitlError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from prometheus_client import CollectorRegistry
     from starlette.requests import Request
 
@@ -31,8 +33,19 @@ class CantListen(HitlError):
     """The address is taken, or not this machine's."""
 
 
-def application(readiness: Readiness, registry: CollectorRegistry, slack: RequestUrl | Connection) -> Starlette:
-    """Put the addresses together; over a connection that the bot made, Slack needs none here."""
+def application(
+    readiness: Readiness,
+    registry: CollectorRegistry,
+    slack: RequestUrl | Connection,
+    notices: Mapping[str, Callable[[], str]] | None = None,
+) -> Starlette:
+    """Put the addresses together; over a connection that the bot made, Slack needs none here.
+
+    Parameters
+    ----------
+    notices : Mapping[str, Callable[[], str]], optional
+        By name: what an operator should know and mend although the bot does its work; empty while there is nothing.
+    """
 
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -41,7 +54,9 @@ def application(readiness: Readiness, registry: CollectorRegistry, slack: Reques
         problems = readiness.problems()
         ready = not any(problems.values())
         checks = {name: problem or "ok" for name, problem in problems.items()}
-        return JSONResponse({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
+        told = {name: said for name, say in (notices or {}).items() if (said := say())}
+        body = {"ready": ready, "checks": checks} | ({"notices": told} if told else {})
+        return JSONResponse(body, status_code=200 if ready else 503)
 
     def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))

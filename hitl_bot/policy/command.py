@@ -1,0 +1,79 @@
+"""``hitl-bot policy check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hitl_bot.policy.model import Reason, RuleOfFile, Subject, Word
+from hitl_bot.policy.reading import read_policy
+from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.rule import OnVeto
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@click.group("policy")
+def command() -> None:
+    """Look at the operator's policy."""
+
+
+@command.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--flow", required=True, help="The name of a flow.")
+@click.option("--step", required=True, help="The name of a step of it.")
+@click.option("--tag", "tags", multiple=True, help="A tag of the run; may be repeated.")
+@click.option("--namespace", default="", help="The Kubernetes namespace of the workflow.")
+def check(file: Path, flow: str, step: str, tags: tuple[str, ...], namespace: str) -> None:
+    """Say which rule of FILE applies to a step, why the others don't, and what it demands."""
+    policy = read_policy(file)
+    subject = Subject(flow=flow, step=step, tags=tags, namespace=namespace)
+    applies = policy.rule_of(subject)
+    for rule in policy.rules:
+        if rule is applies:
+            click.echo(f"{rule.name}: applies, and demands")
+            for line in demanded(rule):
+                click.echo(f"  - {line}")
+            click.echo("Whatever the step itself asks for holds as well where it is stricter.")
+            return
+        click.echo(f"{rule.name}: no, {rule.match.misses(subject)}")
+    click.echo("No rule applies: what the step asks for holds.")
+
+
+def demanded(rule: RuleOfFile) -> Iterator[str]:
+    """Say what a rule demands, a line a demand."""
+    said = list(_of_people(rule)) + list(_of_the_rest(rule))
+    yield from said or ["nothing more than the step does"]
+
+
+def _of_people(rule: RuleOfFile) -> Iterator[str]:
+    if rule.quorum > 1:
+        yield f"at least {rule.quorum} different people agree"
+    for approvers in rule.approvers:
+        yield f"{approvers.quorum} of {approvers.group} among them"
+    if rule.deciders:
+        yield f"only {', '.join(rule.deciders)} decide"
+    if rule.self_approval is Word.REFUSED:
+        yield "nobody approves their own run"
+    if rule.delegation is Word.REFUSED:
+        yield "nobody decides for others"
+    if rule.outsiders:
+        yield f"of guests and people of other workspaces these may decide: {', '.join(rule.outsiders)}"
+    if rule.on_veto is OnVeto.COUNT:
+        yield "it takes as many rejections as approvals to reject"
+
+
+def _of_the_rest(rule: RuleOfFile) -> Iterator[str]:
+    if rule.reason is Reason.REQUIRED:
+        yield "an approval has a reason"
+    if rule.command_line is Word.REFUSED:
+        yield "answers on command lines don't count"
+    if not rule.demands.timeout_approves:
+        yield "no deadline approves"
+    if rule.longest_timeout is not None:
+        yield f"it waits {in_words(rule.longest_timeout)} at most"
+    if rule.channel is not None:
+        yield f"the bot asks in {rule.channel}"

@@ -1,0 +1,94 @@
+"""The policy as it stands in the file now."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import structlog
+
+from hitl_bot.policy.model import Subject
+from hitl_bot.policy.reading import BadPolicy, read_policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.rule import PolicyRule
+
+log = structlog.get_logger("hitl_bot.policy")
+
+
+class PolicyFile:
+    """Reads the file again whenever it changes. A bad one leaves the rules as they are, and says so. Threads share it.
+
+    Parameters
+    ----------
+    path : Path
+        Of a mounted ConfigMap, too: Kubernetes swaps a link, and what it points to is another file.
+
+    Raises
+    ------
+    BadPolicy
+        There is nothing to begin with.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = Lock()
+        self._seen = _look(path)
+        self._policy = read_policy(path)
+        self._problem = ""
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the file as it is now; empty if its rules hold."""
+        self._follow()
+        return self._problem
+
+    def rule_for(self, approval: Approval) -> PolicyRule | None:
+        """Return what the first rule that matches demands, or None."""
+        self._follow()
+        rule = self._policy.rule_of(subject_of(approval))
+        return None if rule is None else rule.demands
+
+    def known_as(self, user: str) -> str | None:
+        """Return the email address or Slack id of a user of a machine, if the file says it."""
+        self._follow()
+        return self._policy.known_as(user)
+
+    def _follow(self) -> None:
+        seen = _look(self._path)
+        if seen == self._seen:
+            return
+        with self._lock:
+            if seen == self._seen:
+                return
+            try:
+                self._policy = read_policy(self._path)
+            except BadPolicy as error:
+                self._problem = f"The policy file is bad, and the rules before it hold: {error}"
+                log.error("policy refused, the old one holds", why=str(error))  # noqa: TRY400 - its words say where
+            else:
+                self._problem = ""
+                log.info("policy read", path=str(self._path), rules=len(self._policy.rules))
+            self._seen = seen
+
+
+def subject_of(approval: Approval) -> Subject:
+    """Return what rules are matched against."""
+    return Subject(
+        flow=approval.pathspec.flow,
+        step=approval.pathspec.step,
+        tags=approval.question.tags,
+        namespace=approval.gate.namespace or "",
+    )
+
+
+def _look(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when the file does; None if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

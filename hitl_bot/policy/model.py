@@ -1,0 +1,152 @@
+"""What may stand in the policy file."""
+
+from __future__ import annotations
+
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from metaflow_extensions.hitl.approvals.duration import parse_duration
+from metaflow_extensions.hitl.approvals.rule import Need, OnVeto, PolicyRule
+
+_MOST = 20  # people who must agree, as in the decorator
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+People = Annotated[int, Field(ge=1, le=_MOST, strict=True)]
+
+
+def _as_list(value: Any) -> Any:
+    """Take one name for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[Name, ...], BeforeValidator(_as_list)]
+
+
+class Word(str, Enum):
+    """What a rule says about a way to decide."""
+
+    ALLOWED = "allowed"
+    REFUSED = "refused"
+
+
+class Reason(str, Enum):
+    """Whether an approval needs a reason; a rejection always does."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Subject(_Strict):
+    """What a rule is matched against."""
+
+    flow: str
+    step: str
+    tags: tuple[str, ...] = ()
+    namespace: str = ""  # of Kubernetes; a run without a cluster has none
+
+
+class Match(_Strict):
+    """Globs; all that are given must match, and of a list one. Case counts. Nothing given matches everything."""
+
+    flow: Names = ("*",)
+    step: Names = ("*",)
+    tag: Names | None = None
+    namespace: Names | None = None
+
+    def misses(self, subject: Subject) -> str:
+        """Say what does not match; empty if everything does."""
+        for what, globs, values in (
+            ("flow", self.flow, (subject.flow,)),
+            ("step", self.step, (subject.step,)),
+            ("tag", self.tag, subject.tags),
+            ("namespace", self.namespace, (subject.namespace,)),
+        ):
+            if globs is not None and not any(fnmatchcase(value, glob) for value in values for glob in globs):
+                return f"{what} {' or '.join(values) or '(none)'} is not {' or '.join(globs)}"
+        return ""
+
+
+class Approvers(_Strict):
+    """So many of a group who have to agree."""
+
+    group: Name
+    quorum: People = 1
+
+
+class RuleOfFile(_Strict):
+    """One rule. Whatever it leaves out it does not demand."""
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
+    match: Match = Match()
+    quorum: People = 1
+    approvers: tuple[Approvers, ...] = ()
+    deciders: Names = ()
+    reason: Reason = Reason.OPTIONAL
+    longest_timeout: int | None = None
+    channel: Name | None = None
+    command_line: Word = Word.ALLOWED
+    self_approval: Word = Word.ALLOWED
+    delegation: Word = Word.ALLOWED
+    approval_by_timeout: Word | None = None
+    outsiders: Names = ()
+    on_veto: OnVeto = OnVeto.REJECT
+
+    @field_validator("longest_timeout", mode="before")
+    @classmethod
+    def _seconds(cls, value: object) -> int | None:
+        return None if value is None else parse_duration("longest_timeout", value)
+
+    @property
+    def demands(self) -> PolicyRule:
+        """What the domain makes of it."""
+        # Where people are asked for, the clock is none of them, unless the operator says so.
+        asks_people = self.quorum > 1 or bool(self.approvers) or bool(self.deciders) or self.reason is Reason.REQUIRED
+        by_timeout = self.approval_by_timeout or (Word.REFUSED if asks_people else Word.ALLOWED)
+        return PolicyRule(
+            name=self.name,
+            needs=tuple(Need(of=(one.group,), quorum=one.quorum) for one in self.approvers),
+            quorum=self.quorum,
+            deciders=self.deciders,
+            reason_required=self.reason is Reason.REQUIRED,
+            longest_timeout=self.longest_timeout,
+            channel=self.channel,
+            command_line_counts=self.command_line is Word.ALLOWED,
+            timeout_approves=by_timeout is Word.ALLOWED,
+            self_approval_allowed=self.self_approval is Word.ALLOWED,
+            delegation_allowed=self.delegation is Word.ALLOWED,
+            outsiders=self.outsiders,
+            on_veto=self.on_veto,
+        )
+
+
+class PolicyOfFile(_Strict):
+    """A whole file. ``rules`` is never left out: an empty file, as a failed copy leaves one, is no policy."""
+
+    rules: tuple[RuleOfFile, ...]
+    people: dict[Name, Name] = Field(default_factory=dict)
+    email_domain: Name | None = None
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> PolicyOfFile:
+        names = [rule.name for rule in self.rules]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two rules are called {twice!r}, and messages name the rule that applies")
+        return self
+
+    def rule_of(self, subject: Subject) -> RuleOfFile | None:
+        """Return the first rule that matches."""
+        return next((rule for rule in self.rules if not rule.match.misses(subject)), None)
+
+    def known_as(self, user: str) -> str | None:
+        """Return the email address or Slack id of a user of a machine, if the file says it."""
+        if user in self.people:
+            return self.people[user]
+        return f"{user}@{self.email_domain}" if self.email_domain and "@" not in user else None
