@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hitl_bot.listeners.commands.approve import approve
+from hitl_bot.listeners.commands.delegate import delegate
 from hitl_bot.listeners.commands.history import history, stats
 from hitl_bot.listeners.commands.listing import listing
 from hitl_bot.listeners.commands.reject import reject
@@ -47,6 +48,7 @@ def hitl(
         "list": lambda: listing(cases, people, user_id, words),
         "history": lambda: history(cases, words),
         "stats": lambda: stats(cases, words),
+        "delegate": lambda: delegate(cases, people, user_id, words),
     }
     about_one: dict[str, Callable[[], answers.Reply | None]] = {
         "show": lambda: show(cases, words),

@@ -1,0 +1,58 @@
+"""/hitl delegate PERSON until DATE."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time, timedelta, timezone
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from hitl_bot.listeners.commands.words import BadWords
+from metaflow_extensions.hitl.messages import answers
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from hitl_bot.listeners.commands.words import Words
+    from hitl_bot.people import SlackPeople
+    from metaflow_extensions.hitl.approvals.use_cases import UseCases
+
+# <@U…|name> is what Slack sends of a mention where the command's escaping is on
+# (docs.slack.dev/interactivity/implementing-slash-commands).
+_PERSON = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{2,30})|([^@\s]+@\S+\.\S+)")
+_HOW = "Write /hitl delegate PERSON until 2026-12-24, with the person's email address or member id; or delegate end."
+
+
+def delegate(cases: UseCases, people: SlackPeople, user_id: str, words: Words) -> answers.Reply:
+    """Let somebody decide in one's place until the end of a day, take that back, or say how it stands."""
+    behind = words.behind
+    me, now = people.person(user_id), cases.clock()
+    if [word.lower() for word in behind] == ["end"]:
+        cases.delegations.withdraw(me, now)
+        behind = []
+    if not behind:
+        absent = list(cases.delegations.absent_for(me, now))
+        return answers.delegating(cases.delegations.of(me, now), absent, now=now)
+    if len(behind) != 3 or behind[1].lower() != "until":  # noqa: PLR2004 - person, until, date
+        raise BadWords(_HOW)
+    match = _PERSON.fullmatch(behind[0])
+    other = people.find(next(filter(None, match.groups()))) if match else None
+    if other is None:
+        raise BadWords(f"Slack knows nobody by {behind[0]!r}. {_HOW}")
+    until = _end_of(behind[2], _zone(people.zone(user_id)))
+    return answers.delegated(cases.delegations.delegate(me, other, until, now), day=behind[2])
+
+
+def _end_of(text: str, zone: tzinfo) -> datetime:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise BadWords(f"{text!r} is no date. {_HOW}") from None
+    return datetime.combine(day + timedelta(days=1), time(0), tzinfo=zone).astimezone(timezone.utc)
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return timezone.utc
