@@ -182,7 +182,8 @@ class HitlDecorator(StepDecorator):
         self, task_datastore: Any, task_id: str, split_index: Any, input_paths: Any, is_cloned: Any, ubf_context: Any
     ) -> None:
         if not is_cloned:
-            self.created.append((str(task_datastore.run_id), task_datastore.step_name, str(task_id)))
+            # `task_id` is None where the metadata provider gives it (Metaflow 2.19, runtime.py); the datastore knows.
+            self.created.append((str(task_datastore.run_id), task_datastore.step_name, str(task_datastore.task_id)))
 
     def runtime_step_cli(self, cli_args: Any, retry_count: int, max_user_code_retries: int, ubf_context: Any) -> None:
         # Behind the last attempt of the step's code comes @catch's, which Metaflow runs on this machine.
