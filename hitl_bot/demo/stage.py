@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TYPE_CHECKING
@@ -34,7 +35,13 @@ class Run:
         self.lines: list[str] = []
         self._say = say
         self._process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # so that its tasks, each a process of its own, can be ended with it
         )
         self._reader = Thread(target=self._read, name="run", daemon=True)
         self._reader.start()
@@ -46,14 +53,15 @@ class Run:
         return code
 
     def stop(self) -> None:
-        """End the run if it still goes on, as Ctrl-C would."""
+        """End the run with all its tasks if it still goes on, as Ctrl-C would."""
         if self._process.poll() is None:
-            self._process.terminate()
-            try:
+            os.killpg(self._process.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        # Whatever did not end by itself must not wait for an answer on its own.
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         self._reader.join(_STOP)
 
     def _read(self) -> None:
