@@ -164,7 +164,7 @@ def test_no_reminder_of_what_is_answered(ask: Ask, bot: Bot, bob: Person) -> Non
 def test_quiet_hours(
     ask: Ask, bot: Bot, settings: Settings, store: Store, bob: Person, clock: HandClock, hours: str
 ) -> None:
-    """During quiet hours nobody is reminded; when they end it comes, once."""
+    """During the hours that the operator names nobody is reminded."""
     quiet = bootstrap(settings.model_copy(update={"quiet_hours": hours}), store=store, clock=clock)
     ask(remind_every=HOUR, approvers=("U0BOB",))
     message = bob.wait_for_message(CHANNEL)
