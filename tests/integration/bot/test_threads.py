@@ -82,7 +82,9 @@ def test_each_line_is_written_once(
     assert len(replies(bob, message)) == 1
 
 
-def test_a_line_that_fails_holds_up_nothing(ask: Ask, bot: Bot, bob: Person, clock: HandClock, control: Control) -> None:
+def test_a_line_that_fails_holds_up_nothing(
+    ask: Ask, bot: Bot, bob: Person, clock: HandClock, control: Control
+) -> None:
     """A line that Slack does not take is no reason to lose the decision: it is settled, and the bot goes on."""
     approval = ask()
     message = bob.wait_for_message(CHANNEL)
