@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.approvals.permission import check_may_decide
-from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.record import State, Verdict, Where
+from metaflow_extensions.hitl.approvals.refusals import ChangesNotOffered
 from metaflow_extensions.hitl.messages import views
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def approve_form(cases: UseCases, approval: Approval, people: SlackPeople, user_
     now = cases.clock()
     if not _takes_an_answer(cases, approval):
         return views.closed_view(approval, now=now)
-    check_may_decide(approval, people.person(user_id), cases.people)
-    return views.approve_view(approval, now=now)
+    cases.check_may_decide(approval, people.person(user_id), where=Where.FORM)
+    return views.approve_view(cases.governed(approval), now=now)
 
 
 def reject_form(cases: UseCases, approval: Approval, people: SlackPeople, user_id: str) -> Json:
@@ -35,9 +35,26 @@ def reject_form(cases: UseCases, approval: Approval, people: SlackPeople, user_i
     now = cases.clock()
     if not _takes_an_answer(cases, approval):
         return views.closed_view(approval, now=now)
-    check_may_decide(approval, people.person(user_id), cases.people)
+    cases.check_may_decide(approval, people.person(user_id), verdict=Verdict.REJECT, where=Where.FORM)
     return views.reject_view(approval, now=now)
 
 
+def changes_form(cases: UseCases, approval: Approval, people: SlackPeople, user_id: str) -> Json:
+    """Build the view that asks what must change, or the one that says how it ended; raises as ``approve_form``.
+
+    Raises
+    ------
+    ChangesNotOffered
+        The step takes a yes or a no.
+    """
+    now = cases.clock()
+    if not _takes_an_answer(cases, approval):
+        return views.closed_view(approval, now=now)
+    if not approval.question.allow_changes:
+        raise ChangesNotOffered(approval)
+    cases.check_may_decide(approval, people.person(user_id), verdict=Verdict.CHANGES, where=Where.FORM)
+    return views.changes_view(approval, now=now)
+
+
 def _takes_an_answer(cases: UseCases, approval: Approval) -> bool:
-    return approval.state is State.PENDING and not approval.is_due(cases.clock())
+    return approval.state is State.PENDING and not cases.governed(approval).is_due(cases.clock())

@@ -89,7 +89,9 @@ def _refusal(error: HitlError, view: Json, cases: UseCases) -> Json:
     inputs = [block["block_id"] for block in view.get("blocks", ()) if block.get("type") == "input"]
     if isinstance(error, NotAllowed) or not inputs:
         return {"response_action": "update", "view": views.refused_view(error)}
-    return {"response_action": "errors", "errors": {inputs[0]: str(error)}}
+    # A reason is asked for at the end of the form; any other trouble is seen at the beginning.
+    block = inputs[-1] if isinstance(error, ReasonMissing) else inputs[0]
+    return {"response_action": "errors", "errors": {block: str(error)}}
 
 
 def _ending(error: HitlError, cases: UseCases) -> Json | None:

@@ -10,6 +10,7 @@ from hitl_bot.listeners.actions.choose_flow import choose_flow
 from hitl_bot.listeners.actions.details import details
 from hitl_bot.listeners.actions.follow_link import follow_link
 from hitl_bot.listeners.actions.reject import reject
+from hitl_bot.listeners.actions.request_changes import request_changes
 from hitl_bot.listeners.actions.turn_page import turn_page
 from metaflow_extensions.hitl.messages import action_ids
 
@@ -21,6 +22,7 @@ def register(app: App) -> None:
     """Tie the callbacks to their action ids."""
     app.action(action_ids.APPROVE)(approve)
     app.action(action_ids.REJECT)(reject)
+    app.action(action_ids.REQUEST_CHANGES)(request_changes)
     app.action(action_ids.DETAILS)(details)
     app.action(action_ids.OPEN)(follow_link)
     app.action(action_ids.PREVIOUS_PAGE)(turn_page)

@@ -12,7 +12,7 @@ from metaflow_extensions.hitl.approvals.record import Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.messages import answers, views
-from metaflow_extensions.hitl.messages.sentences import asks_for_input
+from metaflow_extensions.hitl.messages.sentences import opens_form
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -40,12 +40,12 @@ def approve(
     workers: Executor,
     homes: HomeTabs,
 ) -> None:
-    """Open the form where the step asks for input; decide otherwise, since Slack has asked "are you sure" before."""
+    """Open the form where input, or a reason, is asked for; decide otherwise, since Slack has asked "are you sure"."""
     ack()
 
     def look() -> tuple[Entry, Json | None]:
         entry = asked(cases, action.get("value"), body)
-        with_form = asks_for_input(entry.approval)
+        with_form = opens_form(cases.governed(entry.approval))
         return entry, approve_form(cases, entry.approval, people, user_of(body)) if with_form else None
 
     with Opening(client, body, "Approve", workers) as opening:

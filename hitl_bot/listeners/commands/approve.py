@@ -12,7 +12,7 @@ from metaflow_extensions.hitl.approvals.record import Verdict, Where
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.inputs import parse
 from metaflow_extensions.hitl.messages import answers, views
-from metaflow_extensions.hitl.messages.sentences import asks_for_input
+from metaflow_extensions.hitl.messages.sentences import asks_for_input, opens_form
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -34,8 +34,8 @@ def approve(
 
     def look() -> tuple[Entry, Json | None]:
         entry = cases.ledger.read(cases.ledger.resolve(words.approval_id))
-        opens_form = asks_for_input(entry.approval) and not words.rest
-        return entry, approve_form(cases, entry.approval, people, user_of(body)) if opens_form else None
+        with_form = opens_form(cases.governed(entry.approval)) and not words.rest
+        return entry, approve_form(cases, entry.approval, people, user_of(body)) if with_form else None
 
     with Opening(client, body, "Approve", workers) as opening:
         entry, form = opening.wait(look)

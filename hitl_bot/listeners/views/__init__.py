@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hitl_bot.listeners.views import batch
 from hitl_bot.listeners.views.approve import approve
 from hitl_bot.listeners.views.reject import reject
+from hitl_bot.listeners.views.request_changes import request_changes
 from metaflow_extensions.hitl.messages import action_ids
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def register(app: App) -> None:
     """Tie the callbacks to their callback ids."""
     app.view(action_ids.APPROVE_VIEW)(approve)
     app.view(action_ids.REJECT_VIEW)(reject)
+    app.view(action_ids.CHANGES_VIEW)(request_changes)
     app.view(action_ids.APPROVE_ALL_VIEW)(batch.approve_all)
     app.view(action_ids.APPROVE_EXCEPT_VIEW)(batch.approve_except)
     app.view(action_ids.REJECT_ALL_VIEW)(batch.reject_all)

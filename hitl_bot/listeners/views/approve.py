@@ -12,7 +12,7 @@ from metaflow_extensions.hitl.approvals.schema import InvalidInput
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.messages.form import form_errors, form_values
 from metaflow_extensions.hitl.messages.sentences import form_fields
-from metaflow_extensions.hitl.messages.views import approval_of
+from metaflow_extensions.hitl.messages.views import approval_of, reason_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -35,7 +35,8 @@ def approve(
         # The view carries the id alone: the schema it is held to is the record's, whatever the view shows.
         seen = cases.ledger.read(checked_id(approval_of(view)))
         fields = form_fields(seen.approval)
-        answer = Answer(verdict=Verdict.APPROVE, input=form_values(fields, view["state"]["values"]))
+        values = view["state"]["values"]
+        answer = Answer(verdict=Verdict.APPROVE, input=form_values(fields, values), reason=reason_of(values))
         try:
             return cases.take(seen.approval.id, answer, who=people.person(user_of(body)), where=Where.FORM, seen=seen)
         except InvalidInput as error:

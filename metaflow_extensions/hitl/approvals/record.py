@@ -247,10 +247,12 @@ class Approval:
 
     @property
     def rule(self) -> Rule:
-        """What holds: the stricter of the question and the operator's policy."""
+        """What holds: the stricter of the question and the operator's policy. An escalation adds approvers."""
         question = self.question
         if question.approvers and self.reminded(ReminderKind.ESCALATION) is not None:
-            question = replace(question, approvers=(*question.approvers, *question.escalate_to))
+            further = question.escalate_to
+            needs = tuple(replace(need, of=(*need.of, *further)) for need in question.needs)
+            question = replace(question, approvers=(*question.approvers, *further), needs=needs)
         return stricter(question, self.policy_rule)
 
     def reminded(self, kind: ReminderKind) -> Reminder | None:

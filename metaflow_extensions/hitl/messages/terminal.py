@@ -65,11 +65,16 @@ def question(approval: Approval, *, script: str = "flow.py", zone: tzinfo = time
     rows.append(("until", _until(approval, zone)))
     if approval.rule.asks_several:
         rows.append(("agree", one_line(voting.who_decides(approval, str), _VALUE)))
-    for post in approval.posts:
-        rows += [
-            ("nobody", one_line(f"in Slack is {unknown}, so nobody answers as that", _VALUE)) for unknown in post.nobody
-        ]
     return "\n".join([f"Waiting for a person: {asked}", *(f"  {label:<10} {text}" for label, text in rows)])
+
+
+def nobody(approval: Approval) -> list[str]:
+    """Report, a line each, the approvers that nobody in Slack stood behind when the question was posted."""
+    return [
+        one_line(f"Nobody in Slack is {name}, so nobody can answer {approval.id} as that: mend `approvers`.", _VALUE)
+        for post in approval.posts
+        for name in post.nobody
+    ]
 
 
 def decided(approval: Approval) -> str:

@@ -6,6 +6,7 @@ import copy
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from datetime import timedelta
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +20,7 @@ from metaflow_extensions.hitl.messages.question import render
 from metaflow_extensions.hitl.notifiers.pace import PATIENCE, Lane, Pace
 from metaflow_extensions.hitl.notifiers.slack_asked import Asked, Question
 from metaflow_extensions.hitl.notifiers.slack_errors import advice, is_passing, passing
+from metaflow_extensions.hitl.notifiers.slack_names import SlackNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,7 +70,8 @@ class SlackNotifier:
     Scopes: ``chat:write``; to find a message again ``channels:history`` and ``groups:history``, for a channel that is
     named instead of given by its id ``channels:read`` and ``groups:read``, for direct messages ``im:write`` and
     ``im:history``. Without these six it still posts, and could post twice where a connection broke or a process died
-    in the middle. Source: docs.slack.dev/reference/methods, "Required scopes" of each method called here.
+    in the middle. Those that make mentions of approvers: see ``slack_names``. Source: docs.slack.dev/reference/methods,
+    "Required scopes" of each method called here.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class SlackNotifier:
         self._channel_ids: dict[str, str] = {}
         self._lock = threading.Lock()
         self._asked = Asked(clock)
+        self._names = SlackNames(self.client, clock)
 
     def for_bulk(self) -> SlackNotifier:
         """Return one that knows what this one knows, and that never waits: what is too much for now is NotifierBusy.
@@ -109,7 +113,10 @@ class SlackNotifier:
         NotifierUnavailable, NotifierRefused
             As the port says; of the first kind NotifierBusy, before anything was done.
         """
-        return self.post_message(approval, render(approval, now=self.clock()), approval.question.channel)
+        names = self._names.look_up(approval.rule.names)
+        message = render(approval, now=self.clock(), ids=names.ids, nobody=names.nobody)
+        post = self.post_message(approval, message, approval.rule.channel)
+        return replace(post, ids=names.ids, nobody=names.nobody)
 
     def post_message(self, asked: _Asked, message: Rendered, channel: str | None) -> Post:
         """Write a message that asks about something, or find the one that does; raises as ``post``."""

@@ -63,6 +63,8 @@ def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval
     outcome = cases.ask(task.pathspec, question(task, ask), Gate(engine=EngineKind.LOCAL), root.local_person())
     for problem in outcome.pending:
         say(f"The question is recorded, and could not be posted: {problem}")
+    for line in terminal.nobody(outcome.approval):
+        say(line)
     for name in unposted(outcome.approval):
         if name not in cases.notifiers:
             say(f"{name} is not set up here ({NEEDED.get(name, GROUP)}), so the question is left to the bot there.")

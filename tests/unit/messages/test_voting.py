@@ -164,6 +164,15 @@ def test_approvers_that_are_nobody_are_reported_while_there_is_time(approvers, c
         assert consequence in said
 
 
+def test_approvers_that_are_nobody_are_reported_in_the_runs_log():
+    """One line for each, with the approval and what to mend."""
+    asked = rules.posted(pending(approvers=("@gone",)), Post(notifier="slack", at=NOW, nobody=("@gone",)))
+    assert terminal.nobody(asked) == [
+        f"Nobody in Slack is @gone, so nobody can answer {asked.id} as that: mend `approvers`."
+    ]
+    assert terminal.nobody(pending()) == []
+
+
 def test_groups_and_addresses_are_mentioned_once_somebody_looked_them_up():
     """What was found when the question was posted makes mentions in every later update."""
     asked = pending(approvers=("@risk",))

@@ -43,7 +43,7 @@ def ask_and_leave(
     """
     settings = read_settings()
     workflow = environ["ARGO_WORKFLOW_NAME"]
-    asked = question(task, ask)
+    asked = question(task, ask, start="argo-workflows trigger")
     if asked.run_url is None and settings.argo_ui_url:
         link = f"{settings.argo_ui_url.rstrip('/')}/workflows/{settings.argo_namespace}/{workflow}"
         asked = replace(asked, run_url=link)
@@ -53,6 +53,8 @@ def ask_and_leave(
     outcome = insist(lambda: cases.ask(task.pathspec, asked, place, requester), sleep)
     for problem in outcome.pending:
         say(f"The question is recorded, and the bot posts it, because this pod could not: {problem}")
+    for line in terminal.nobody(outcome.approval):
+        say(line)
     if outcome.approval.decision is not None:
         say(terminal.decided(outcome.approval))
     return outcome.approval

@@ -1,0 +1,122 @@
+"""Whom in Slack the approvers are whose names an author wrote, when a question is posted."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any
+
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
+
+    from slack_sdk import WebClient
+
+    from metaflow_extensions.hitl.approvals.ports import Clock
+
+_KEPT = timedelta(minutes=2)  # usergroups.list takes 20 calls a minute, users.lookupByEmail 50
+_NAMES = 4_096
+_LOOKED_UP = 20  # names of one question; more than a message shows
+_USER = re.compile(r"[UW][A-Z0-9]{2,30}")
+_GROUP_ID = re.compile(r"S[A-Z0-9]{2,30}")
+_NOBODY = frozenset({"users_not_found", "user_not_found"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """What was found.
+
+    Attributes
+    ----------
+    ids : dict[str, str]
+        Slack's ids of those named by handle or email address.
+    nobody : tuple[str, ...]
+        Those that nobody stands behind: a group that is gone or empty, an address or an id that Slack does not know.
+    """
+
+    ids: dict[str, str] = field(default_factory=dict)
+    nobody: tuple[str, ...] = ()
+
+
+class SlackNames:
+    """Looks names up, each once in two minutes. What Slack does not tell is neither found nor missed. Threads share it.
+
+    Parameters
+    ----------
+    client : WebClient
+        With a bot token. Never asked twice: the question is worth more than the names in it.
+    clock : Clock
+        Ages what is cached.
+
+    Notes
+    -----
+    Scopes: ``usergroups:read`` for groups, ``users:read`` for ids, ``users:read.email`` for addresses. Without one of
+    them such names are shown as they are written.
+    """
+
+    def __init__(self, client: WebClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._held: OrderedDict[str, tuple[datetime, Mapping[str, str] | None]] = OrderedDict()
+
+    def look_up(self, written: Iterable[str]) -> Names:
+        """Find out whom approvers, as they are named, stand for."""
+        ids: dict[str, str] = {}
+        nobody: list[str] = []
+        for name in list(written)[:_LOOKED_UP]:
+            known = self._known(name)
+            if known is None:
+                continue
+            if name not in known:
+                nobody.append(name)
+            elif known[name] != name:
+                ids[name] = known[name]
+        return Names(ids=ids, nobody=tuple(nobody))
+
+    def _known(self, name: str) -> Mapping[str, str] | None:
+        """Return ids by name, without this name if nobody stands behind it; None if nobody can say."""
+        if name.startswith("@") or _GROUP_ID.fullmatch(name):
+            return self._cached("groups", self._groups)
+        if _USER.fullmatch(name):
+            return self._cached(name, lambda: self._user(name, "users.info", user=name))
+        if "@" in name:
+            return self._cached(name, lambda: self._user(name, "users.lookupByEmail", email=name))
+        return None  # a user of a machine, whom Slack does not know
+
+    def _cached(self, key: str, fetch: Callable[[], Mapping[str, str]]) -> Mapping[str, str] | None:
+        now = self._clock()
+        with self._lock:
+            held = self._held.get(key)
+        if held is not None and timedelta() <= now - held[0] < _KEPT:
+            return held[1]
+        try:
+            found = fetch()
+        except (SlackClientError, HTTPException, OSError):
+            found = None
+        with self._lock:
+            self._held[key] = (now, found)
+            if len(self._held) > _NAMES:
+                self._held.popitem(last=False)
+        return found
+
+    def _groups(self) -> Mapping[str, str]:
+        """Return the ids of all groups that have somebody, by id and by handle."""
+        found = self._client.api_call("usergroups.list", params={"include_users": True}).get("usergroups") or []
+        there = [group for group in found if group.get("users") and not group.get("date_delete")]
+        return {name: group["id"] for group in there for name in (group["id"], f"@{group['handle']}")}
+
+    def _user(self, name: str, method: str, **arguments: str) -> Mapping[str, str]:
+        try:
+            user: dict[str, Any] = self._client.api_call(method, params=arguments)["user"]
+        except SlackApiError as error:
+            if error.response.get("error") in _NOBODY:
+                return {}
+            raise
+        return {} if user.get("deleted") else {name: str(user["id"])}
