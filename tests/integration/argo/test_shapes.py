@@ -129,13 +129,43 @@ def test_triggers_schedule_and_hooks_are_there(compiled):
 
 
 def test_a_hundred_gates_compile(compiled):
-    """Names stay apart, and the author hears that Argo's full definitions take fewer templates."""
+    """They share what is alike, and each asks for its own step; the author hears which limits so many may meet."""
     made = compiled(chain(100))
-    assert len([name for name in made.templates if name.startswith("hitl-suspend-")]) == 100
-    assert "100 gates make" in made.said
-    assert "200" in made.said
-    stored = json.dumps(made.template, separators=(",", ":"))
-    assert len(stored) < 1.5 * 2**20  # etcd's default for --max-request-bytes
+    ungated = compiled(chain(100).replace("@hitl\n", "\n"))
+    size, without = (len(json.dumps(one.template["spec"], separators=(",", ":"))) for one in (made, ungated))
+    assert size < 1.3 * without
+    for number in range(100):
+        notify, suspend, task = made.templates[f"step-{number:03}"]["dag"]["tasks"]
+        names = (f"hitl-notify-step-{number:03}", f"hitl-suspend-step-{number:03}", f"step-{number:03}-task")
+        assert (notify["name"], suspend["name"], task["name"]) == names
+        text = json.dumps(made.templates[notify["template"]])
+        for argument in notify["arguments"]["parameters"]:
+            text = text.replace(f"{{{{inputs.parameters.{argument['name']}}}}}", argument["value"])
+        asks = json.loads(text)
+        assert f" hitl notify step_{number:03} --run-id " in asks["container"]["command"][2]
+        assert f"(echo step_{number:03}-" in asks["container"]["command"][2]
+        assert environment_of(asks)["METAFLOW_STEP_NAME"] == f"step_{number:03}"
+        assert asks["metadata"]["annotations"]["metaflow/step_name"] == f"step_{number:03}"
+        assert "suspend" in made.templates[suspend["template"]]
+    assert "100 gates make 207 templates" in made.said
+    assert "MAX_WORKFLOW_SIZE" in made.said
+    assert "MAX_WORKFLOW_SIZE" not in ungated.said  # Metaflow's own business
+
+
+def test_gates_share_only_what_is_alike(compiled):
+    """Another timeout is another node, another image another container; few gates share nothing."""
+    source = chain(40).replace("@hitl\n", "@hitl(timeout='1h')\n", 1)
+    made = compiled(source)
+    limits = {
+        task["name"]: made.templates[task["template"]]["suspend"]["duration"]
+        for number in range(40)
+        for task in made.templates[f"step-{number:03}"]["dag"]["tasks"]
+        if task["name"].startswith("hitl-suspend-")
+    }
+    assert limits.pop("hitl-suspend-step-000") == "4200"
+    assert set(limits.values()) == {"87000"}
+    few = compiled(chain(20))
+    assert f"hitl-notify-step-{19:03}" in few.templates
 
 
 def test_a_flow_without_gates_is_the_same_as_without_the_extension(compiled, bare_python):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,12 @@ from metaflow_extensions.hitl.plugins.argo.wrapper import MOST_TEMPLATES, GateSp
 from metaflow_extensions.hitl.plugins.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _COMPILER = "metaflow.plugins.argo.argo_workflows"
 _MARK = "_puts_gates_in"
+WORKFLOW_SIZE = 2**20  # argo-workflows 3.7.3, workflow/packer/packer.go, unless MAX_WORKFLOW_SIZE says otherwise
+COPIES = 2  # storedWorkflowTemplateSpec and storedTemplates in a Workflow's status
 
 
 class NotDeployed(MetaflowException):
@@ -57,14 +60,25 @@ def _with_gates(workflows: Any, compile_template: Callable[[Any], Any]) -> Any:
         template.payload = wrap(template.payload, gates, pods)
     except HitlError as error:
         raise NotDeployed(str(error)) from error
-    count = len(template.payload["spec"]["templates"])
-    if count > MOST_TEMPLATES:
-        print(  # noqa: T201 - not a refusal: a cluster with the minimal definitions takes them
-            f"{len(gates)} gates make {count} templates. Argo's full resource definitions, the default since 4.0, take "
-            f"{MOST_TEMPLATES}; on such a cluster, split the flow, or install Argo's minimal definitions.",
-            file=sys.stderr,
-        )
+    for warning in _warnings(template.payload["spec"], len(gates)):
+        print(warning, file=sys.stderr)  # noqa: T201 - no refusal: whoever runs the cluster may have raised the limits
     return template
+
+
+def _warnings(spec: dict[str, Any], gates: int) -> Iterator[str]:
+    count = len(spec["templates"])
+    if count > MOST_TEMPLATES:
+        yield (
+            f"{gates} gates make {count} templates. Argo's full resource definitions, the default since 4.0, take "
+            f"{MOST_TEMPLATES}; on such a cluster, split the flow, or install Argo's minimal definitions."
+        )
+    size = COPIES * len(json.dumps(spec, separators=(",", ":")))
+    if size > WORKFLOW_SIZE:
+        yield (
+            f"Argo keeps {COPIES} copies of this specification in each workflow, {size // 1024} KiB, and takes "
+            f"{WORKFLOW_SIZE // 1024} KiB in all. Split the flow, or raise MAX_WORKFLOW_SIZE of Argo's controller (up "
+            "to what etcd takes), or let it offload the status of nodes."
+        )
 
 
 def _pods(settings: Settings, datastore_type: str, datastore_root: str | None) -> Pods:

@@ -126,7 +126,7 @@ def notify_template(
 def _container(
     original: dict[str, Any], command: tuple[str, str], id_file: str, gone: list[str], small: Small
 ) -> dict[str, Any]:
-    container = {key: value for key, value in original.items() if key != "ports"}
+    container = {key: value for key, value in original.items() if key not in {"name", "ports"}}
     *shell, text = original["command"]
     container["command"] = [*shell, text.replace(*command)]
     requests = small.requests

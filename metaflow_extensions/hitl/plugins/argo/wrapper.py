@@ -20,6 +20,7 @@ from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.record import OnTimeout
 from metaflow_extensions.hitl.engines.nodes import PARAMETER
 from metaflow_extensions.hitl.plugins.argo.notify_container import notify_template
+from metaflow_extensions.hitl.plugins.argo.sharing import share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,6 +36,7 @@ NO_MORE_ATTEMPTS = 202  # metaflow.exception.METAFLOW_EXIT_DISALLOW_RETRY
 # argo-workflows, docs/retries.md: both the policy and the expression must want another attempt.
 RETRY = f"asInt(lastRetry.exitCode) != {NO_MORE_ATTEMPTS}"
 LONGEST_NAME = 128  # argo-workflows 4.1.2, workflow/validate/validate.go, workflowFieldMaxLength
+MOST_OWN_TEMPLATES = 20  # gates that have all their templates to themselves; more would leave Argo little room
 MOST_TEMPLATES = 200  # argo-workflows 4.1.2, workflow_types.go, MaxItems of WorkflowSpec.templates in the full CRDs
 _NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")  # the same file, workflowFieldNameFmt
 # Settings that hold a secret.
@@ -110,14 +112,20 @@ def wrap(workflow_template: Template, gates: Mapping[str, GateSpec], pods: Pods)
     found = {step: _template_of(step, templates, pods) for step in gates}
     taken = {template["name"] for template in templates}
     wrapped: list[Template] = []
+    shareable: dict[str, str] = {}
     for template in templates:
         step = _step_of(template)
         if step in gates and template is found[step]:
             around = list(_around(step, template, gates[step], pods, taken))
             taken.update(one["name"] for one in around)
+            shareable |= {
+                one["name"]: step for one in around if one["name"].startswith(("hitl-notify-", "hitl-suspend-"))
+            }
             wrapped += around
         else:
             wrapped.append(template)
+    if len(gates) > MOST_OWN_TEMPLATES:
+        wrapped = share(wrapped, shareable)
     return {**workflow_template, "spec": {**spec, "templates": wrapped}}
 
 
