@@ -223,8 +223,9 @@ def test_stopping_the_run_closes_the_question(flow):
     run.interrupt()
     run.wait()
     late = gated.hitl("approve", approval.id)
-    assert late.process.returncode != 0
-    assert "takes no answer any more: the run was stopped" in late.output
+    assert late.process.returncode != 0, run.output
+    # The task says that the run was stopped, or the run says that it ended: whoever of the two comes to it first.
+    assert "takes no answer any more: the run" in late.output
 
 
 @pytest.mark.parametrize(
