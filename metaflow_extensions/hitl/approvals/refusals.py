@@ -78,7 +78,7 @@ class ApprovalReasonMissing(ReasonMissing):
             self,
             approval,
             f"Approving {approval.id} needs a reason as well: the rule “{approval.rule.name}” of the operator's policy "
-            "wants one. Give it in the form behind the Approve button.",
+            "wants one. Give it in the form behind the Approve button, or with --reason on a command line.",
         )
 
 

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,7 @@ class GatedTask:
     is_join: bool
     datastore: tuple[str, str | None]  # type and root
     tags: tuple[str, ...] = ()  # of the run
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])  # what sets them, by attribute
 
     @property
     def pathspec(self) -> Pathspec:
@@ -129,7 +130,7 @@ def question(task: GatedTask, ask: Ask, *, start: str = "run") -> Question:
         escalate_to=ask.escalate_to,
         batch=_shards(task.flow) >= _MANY if ask.batch is None else ask.batch,
         tags=task.tags,
-        run_again=run_again(task.flow, root.script(), start) if ask.allow_changes else None,
+        run_again=run_again(task.flow, task.parameters, root.script(), start) if ask.allow_changes else None,
     )
 
 

@@ -15,7 +15,7 @@ from metaflow_extensions.hitl.plugins.task_commands import notify, wait
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.record import Approval, Verdict
     from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 
 _HISTORY = 50  # decided approvals of each step that `list --all` shows
@@ -102,8 +102,9 @@ def show(obj: Any, approval: str) -> None:
     "--input", "document", metavar="JSON|@FILE", help="The whole input as a JSON object, or the file it is in."
 )
 @click.option("--set", "values", metavar="NAME=VALUE", multiple=True, help="One value of the input; may be repeated.")
+@click.option("--reason", default="", help="Why; needed where the operator's policy wants one.")
 @click.pass_obj
-def approve(obj: Any, approval: str, document: str | None, values: tuple[str, ...]) -> None:
+def approve(obj: Any, approval: str, document: str | None, values: tuple[str, ...], reason: str) -> None:
     from metaflow_extensions.hitl.approvals.record import Verdict, Where  # noqa: PLC0415
     from metaflow_extensions.hitl.approvals.use_cases import Answer  # noqa: PLC0415
     from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
@@ -115,7 +116,7 @@ def approve(obj: Any, approval: str, document: str | None, values: tuple[str, ..
         if document is not None and values:
             raise NotDone("Give the whole input with --input, or single values with --set, not both.")
         entered = _values(schema, values) if values else _document(document)
-        answer = Answer(verdict=Verdict.APPROVE, input=entered)
+        answer = Answer(verdict=Verdict.APPROVE, input=entered, reason=reason)
         _report(cases.decide(approval_id, answer, who=root.local_person(), where=Where.FLOW_CLI))
 
 
@@ -124,13 +125,29 @@ def approve(obj: Any, approval: str, document: str | None, values: tuple[str, ..
 @click.option("--reason", required=True, help="Why; the requester reads it.")
 @click.pass_obj
 def reject(obj: Any, approval: str, reason: str) -> None:
-    from metaflow_extensions.hitl.approvals.record import Verdict, Where  # noqa: PLC0415
+    from metaflow_extensions.hitl.approvals.record import Verdict  # noqa: PLC0415
+
+    _refuse(obj, approval, Verdict.REJECT, reason)
+
+
+@hitl.command(name="request-changes", help="Say what must change, where the step offers it. The run fails with it.")
+@click.argument("approval", metavar="ID")
+@click.option("--reason", required=True, help="What must change; the requester reads it.")
+@click.pass_obj
+def request_changes(obj: Any, approval: str, reason: str) -> None:
+    from metaflow_extensions.hitl.approvals.record import Verdict  # noqa: PLC0415
+
+    _refuse(obj, approval, Verdict.CHANGES, reason)
+
+
+def _refuse(obj: Any, approval: str, verdict: Verdict, reason: str) -> None:
+    from metaflow_extensions.hitl.approvals.record import Where  # noqa: PLC0415
     from metaflow_extensions.hitl.approvals.use_cases import Answer  # noqa: PLC0415
     from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
 
     cases: UseCases = obj.hitl
     with _in_words():
-        answer = Answer(verdict=Verdict.REJECT, reason=reason)
+        answer = Answer(verdict=verdict, reason=reason)
         approval_id = cases.ledger.resolve(approval)
         _report(cases.decide(approval_id, answer, who=root.local_person(), where=Where.FLOW_CLI))
 

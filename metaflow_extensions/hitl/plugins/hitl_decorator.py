@@ -129,7 +129,9 @@ class HitlDecorator(StepDecorator):
         self, flow: Any, graph: Any, step_name: str, decorators: Any, environment: Any, flow_datastore: Any, logger: Any
     ) -> None:
         from metaflow_extensions.hitl.plugins.message import check_template  # noqa: PLC0415
+        from metaflow_extensions.hitl.plugins.run_again import parameter_options  # noqa: PLC0415
 
+        self._parameters = parameter_options(flow)
         self.flow_name = flow.name
         self._datastore = (flow_datastore.TYPE, flow_datastore.datastore_root)
         self.created: list[tuple[str, str, str]] = []  # run, step and task of what this process launched
@@ -227,6 +229,7 @@ class HitlDecorator(StepDecorator):
             is_join=graph[step_name].type == "join",
             datastore=self._datastore,
             tags=tuple(sorted(metadata.sticky_tags)),
+            parameters=self._parameters,
         )
         try:
             approval = gate.pass_gate(task, self.ask, os.environ)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from metaflow.exception import MetaflowException
 
 from metaflow_extensions.hitl.plugins.gate import GatedTask
+from metaflow_extensions.hitl.plugins.run_again import parameter_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +82,7 @@ def load_task(state: Any, step: str, options: TaskOptions) -> GatedTask:
     from metaflow.task import MetaflowTask  # noqa: PLC0415 - heavy
 
     flow = state.flow
+    parameters = parameter_options(flow)
     node = flow._graph[step]
     join_type = flow._graph[node.split_parents[-1]].type if node.type == "join" else None
     task = MetaflowTask(
@@ -109,4 +111,5 @@ def load_task(state: Any, step: str, options: TaskOptions) -> GatedTask:
         is_join=join_type is not None,
         datastore=(state.flow_datastore.TYPE, state.flow_datastore.datastore_root),
         tags=tuple(sorted(options.tags)),
+        parameters=parameters,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator
     from metaflow_extensions.hitl.plugins.question import BadArgument, read_arguments
-    from metaflow_extensions.hitl.plugins.run_again import run_again
+    from metaflow_extensions.hitl.plugins.run_again import parameter_options, run_again
 
 
 def read(**arguments):
@@ -74,23 +75,30 @@ def test_a_span_that_is_none_is_refused(name):
         read(**{"escalate_after": "8h", "escalate_to": "@ml-oncall", name: "soon"})
 
 
+def parameter(name, **more):
+    """A parameter as a flow lists it: the attribute's name, and the object that knows its name on a command line."""
+    return name.replace("-", "_"), SimpleNamespace(name=name, **more)
+
+
 class Flow:
     """A flow with the parameters of one run."""
 
     alpha = 0.5
-    name_of_it = "two words; rm -rf"
-    config = {"a": 1}  # noqa: RUF012 - as a flow has it
+    model_name = "two words; rm -rf"
+    table = {"a": 1}  # noqa: RUF012 - as a flow has it
     long = "x" * 300
     missing = None
+    config = "configuration"
 
     def _get_parameters(self):
-        return [(name, None) for name in ("name_of_it", "alpha", "config", "long", "missing")]
+        yield from map(parameter, ("alpha", "model-name", "table", "long", "missing"))
+        yield parameter("config", IS_CONFIG_PARAMETER=True)
 
 
 def test_the_command_that_runs_again_has_the_parameters_of_this_run():
     """Values are quoted for a shell; what is no plain value, or too long to read, is left to the reader."""
-    assert run_again(Flow(), "my flow.py", "run") == (
-        "python 'my flow.py' run --alpha 0.5 --config ... --long ... --name_of_it 'two words; rm -rf'"
+    assert run_again(Flow(), parameter_options(Flow()), "my flow.py", "run") == (
+        "python 'my flow.py' run --alpha 0.5 --model-name 'two words; rm -rf' --table ... --long ..."
     )
 
 
@@ -99,9 +107,10 @@ def test_a_command_that_nobody_would_read_is_left_short():
 
     class Large(Flow):
         def _get_parameters(self):
-            return [("alpha" + "x" * number, None) for number in range(300)]
+            return [parameter("alpha" + "x" * number) for number in range(300)]
 
         def __getattr__(self, name):
             return "v" * 100
 
-    assert run_again(Large(), "flow.py", "argo-workflows trigger") == "python flow.py argo-workflows trigger ..."
+    said = run_again(Large(), parameter_options(Large()), "flow.py", "argo-workflows trigger")
+    assert said == "python flow.py argo-workflows trigger ..."
