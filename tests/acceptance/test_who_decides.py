@@ -33,7 +33,7 @@ def typed_by(gated, person, *words):
 
 
 def test_two_people_on_command_lines_make_a_quorum(flow):
-    """The first vote leaves the run waiting, as does the same person again; the second lets it go, and both are kept."""
+    """The first vote leaves the run waiting, as does the same person again; the second lets it go; both are kept."""
     gated = flow(GATED.format(decorator='@hitl(approvers=["bob", "carol"], quorum=2)'))
     run = gated.start("run", "--tag", "prod")
     (approval,) = gated.wait_for_approvals()
