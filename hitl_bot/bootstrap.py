@@ -26,7 +26,7 @@ from hitl_bot.listeners.context import Parts, parts_adder
 from hitl_bot.metrics import CountedWitness, Metrics
 from hitl_bot.people import SlackPeople
 from hitl_bot.policy.file import PolicyFile
-from hitl_bot.reminding import Reminding
+from hitl_bot.reminding import Reminding, never_quiet
 from hitl_bot.settings import Mode, Settings, mode_of, needed
 from hitl_bot.slack_client import slack_client
 from hitl_bot.sweeper import LogWitness, SweeperThread
@@ -186,7 +186,7 @@ def bootstrap(
     sweepers = ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="sweep")
     homes = HomeTabs(cases, people, client, workers)
     threads = Threads(cases, slack.for_bulk(), workers, name)
-    reminding = Reminding(cases, people, threads, settings.quiet)
+    reminding = Reminding(cases, people, threads, never_quiet if policy is None else policy.quiet_for)
     parts = Parts(cases=cases, people=people, workers=workers, homes=homes, batches=batches, reminding=reminding)
     with _environment_without(_NOT_FOR_BOLT):
         app = App(

@@ -18,6 +18,8 @@ from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from metaflow_extensions.hitl.messages.reminders import reminder_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hitl_bot.people import SlackPeople
     from hitl_bot.threads import Threads
     from metaflow_extensions.hitl.approvals.ledger import Entry
@@ -29,8 +31,14 @@ EVENTS = {
     ReminderKind.ESCALATION: "escalated",
     ReminderKind.LAST_CALL: "last call",
 }
+_LOOKED_UP = 20  # members of a group whose time zones are asked for: users.info takes 100 calls a minute (tier 4)
 _BY_HAND_EVERY = timedelta(minutes=10)  # that /hitl remind may ring the same people
 _USER = re.compile(r"[UW][A-Z0-9]{2,30}")
+
+
+def never_quiet(_: Approval) -> Quiet:
+    """Let reminders come at any time."""
+    return NEVER_QUIET
 
 
 class TooSoon(HitlError):
@@ -48,27 +56,29 @@ class Reminding:
         Who is in which group, and where they live.
     threads : Threads
         Where it is said.
-    quiet : Quiet
-        When nobody is reminded; its zones are those of people whose own is not known.
+    quiet_for : Callable[[Approval], Quiet]
+        When nobody is reminded of an approval; its zones are those of people whose own is not known.
     """
 
-    def __init__(self, cases: UseCases, people: SlackPeople, threads: Threads, quiet: Quiet = NEVER_QUIET) -> None:
+    def __init__(
+        self, cases: UseCases, people: SlackPeople, threads: Threads, quiet_for: Callable[[Approval], Quiet]
+    ) -> None:
         self._cases = cases
         self._people = people
         self._threads = threads
-        self._quiet = quiet
+        self._quiet_for = quiet_for
 
     def next_at(self, approval: Approval) -> datetime | None:
         """Say when people are asked again."""
         if approval.state is not State.PENDING or not approval.posts:
             return None
-        due = next_reminder(approval, self._quiet_for(approval))
+        due = next_reminder(approval, self._quiet(approval))
         return None if due is None else due.at
 
     def remind(self, entry: Entry) -> Outcome:
         """Ask again what is due. Of several bots the one that writes the version does."""
         now = self._cases.clock()
-        due = next_reminder(entry.approval, self._quiet_for(entry.approval))
+        due = next_reminder(entry.approval, self._quiet(entry.approval))
         if due is None or due.at > now:
             return Outcome(approval=entry.approval)
         return Outcome(approval=self._write(entry, due.kind, now))
@@ -118,12 +128,19 @@ class Reminding:
             if not approval.rule.self_approval_allowed:
                 requester = self._people.in_slack(approval.requester)
                 done |= {requester.id} if requester else set()
-            found = [one for name in names for one in self._ids(name, done)]
-            now = self._cases.clock()
-            awake = [one for one in found if not _USER.fullmatch(one) or not self._sleeps(one, now)]
+            asleep = self._asleep(approval, [user for name in names for user in self._users(name)])
+            awake = [one for name in names for one in self._ids(name, done | asleep)]
+            # Whoever asks by hand while all of them sleep still asks them.
+            found = awake or [one for name in names for one in self._ids(name, done)]
         except PeopleUnavailable:
             return list(names)  # in words: who can't be looked up can still read
-        return list(dict.fromkeys(awake or found))
+        return list(dict.fromkeys(found))
+
+    def _asleep(self, approval: Approval, users: list[str]) -> set[str]:
+        quiet, now = self._quiet_for(approval), self._cases.clock()
+        if quiet == NEVER_QUIET:
+            return set()
+        return {one for one in users if quiet.holds_in(self._zone(one), now)}
 
     def _ids(self, name: str, done: set[str]) -> list[str]:
         if is_group(name):
@@ -131,7 +148,7 @@ class Reminding:
             if group is None:
                 return [name]
             group_id, members = group
-            # A group is rung as a whole unless somebody in it has done their part.
+            # A group is rung as a whole unless somebody in it has done their part, or sleeps.
             return sorted(members - done) if members & done else [group_id]
         person = self._people.find(name) if "@" in name or _USER.fullmatch(name) else None
         if person is None:
@@ -140,15 +157,24 @@ class Reminding:
 
     # When.
 
-    def _quiet_for(self, approval: Approval) -> Quiet:
-        if self._quiet == NEVER_QUIET:
-            return self._quiet
-        users = [name for name in approval.rule.names if _USER.fullmatch(name)]
-        zones = tuple(dict.fromkeys(self._zone(one) for one in users))
-        return replace(self._quiet, zones=zones) if zones else self._quiet
+    def _quiet(self, approval: Approval) -> Quiet:
+        """Return the quiet hours in the time zones of those who are asked."""
+        quiet = self._quiet_for(approval)
+        if quiet == NEVER_QUIET:
+            return quiet
+        zones = tuple(dict.fromkeys(self._zone(user) for name in approval.rule.names for user in self._users(name)))
+        return replace(quiet, zones=zones) if zones else quiet
 
-    def _sleeps(self, user_id: str, now: datetime) -> bool:
-        return self._quiet.holds_in(self._zone(user_id), now)
+    def _users(self, name: str) -> list[str]:
+        """Return the ids behind an approver: of a group so many that looking them up stays cheap."""
+        try:
+            if is_group(name):
+                group = self._people.group(name)
+                return [] if group is None else sorted(group[1])[:_LOOKED_UP]
+            person = self._people.find(name) if "@" in name or _USER.fullmatch(name) else None
+        except PeopleUnavailable:
+            return []
+        return [] if person is None else [person.id]
 
     def _zone(self, user_id: str) -> tzinfo:
         try:

@@ -13,7 +13,6 @@ from pydantic.fields import FieldInfo  # noqa: TC002 - pydantic-settings reads t
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.reminding import NEVER_QUIET, Quiet, read_quiet
 
 PREFIX = "METAFLOW_HITL_"
 _BOT_TOKEN, _APP_TOKEN = "xoxb-", "xapp-"
@@ -77,8 +76,6 @@ class Settings(BaseSettings):
         are resumed through the Kubernetes API.
     policy : Path, optional
         The operator's policy, a YAML file. Without one, what each step asks for holds.
-    quiet_hours : str, optional
-        When nobody is reminded, in each person's own time zone: ``20:00-08:00``, ``weekends``, or both with a comma.
     log_format : LogFormat
         For a person or for a machine.
     log_level : LogLevel
@@ -115,21 +112,8 @@ class Settings(BaseSettings):
     argo_server_token: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_TOKEN")
     argo_server_ca_file: str | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_CA_FILE")
     policy: Path | None = Field(default=None, validation_alias=f"{PREFIX}POLICY")
-    quiet_hours: str | None = Field(default=None, validation_alias=f"{PREFIX}QUIET_HOURS")
     log_format: LogFormat = Field(default=LogFormat.CONSOLE, validation_alias=f"{PREFIX}LOG_FORMAT")
     log_level: LogLevel = Field(default=LogLevel.INFO, validation_alias=f"{PREFIX}LOG_LEVEL")
-
-    @field_validator("quiet_hours")
-    @classmethod
-    def _is_quiet(cls, text: str | None) -> str | None:
-        if text is not None:
-            read_quiet(text)
-        return text
-
-    @property
-    def quiet(self) -> Quiet:
-        """When nobody is reminded."""
-        return NEVER_QUIET if self.quiet_hours is None else read_quiet(self.quiet_hours)
 
     @field_validator("slack_bot_token")
     @classmethod

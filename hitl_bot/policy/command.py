@@ -10,6 +10,7 @@ import click
 from hitl_bot.policy.model import Reason, RuleOfFile, Subject, Word
 from hitl_bot.policy.reading import read_policy
 from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.reminding import NEVER
 from metaflow_extensions.hitl.approvals.rule import OnVeto
 
 if TYPE_CHECKING:
@@ -38,9 +39,12 @@ def check(file: Path, flow: str, step: str, tags: tuple[str, ...], namespace: st
             for line in demanded(rule):
                 click.echo(f"  - {line}")
             click.echo("Whatever the step itself asks for holds as well where it is stricter.")
-            return
+            break
         click.echo(f"{rule.name}: no, {rule.match.misses(subject)}")
-    click.echo("No rule applies: what the step asks for holds.")
+    if applies is None:
+        click.echo("No rule applies: what the step asks for holds.")
+    if (hours := policy.quiet_hours_of(subject)) != NEVER:
+        click.echo(f"Nobody is reminded during {hours}, by their own clock.")
 
 
 def demanded(rule: RuleOfFile) -> Iterator[str]:

@@ -9,11 +9,13 @@ import structlog
 
 from hitl_bot.policy.model import Subject
 from hitl_bot.policy.reading import BadPolicy, read_policy
+from metaflow_extensions.hitl.approvals.reminding import read_quiet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.reminding import Quiet
     from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
 log = structlog.get_logger("hitl_bot.policy")
@@ -51,6 +53,11 @@ class PolicyFile:
         self._follow()
         rule = self._policy.rule_of(subject_of(approval))
         return None if rule is None else rule.demands
+
+    def quiet_for(self, approval: Approval) -> Quiet:
+        """Return when nobody is reminded of an approval."""
+        self._follow()
+        return read_quiet(self._policy.quiet_hours_of(subject_of(approval)))
 
     def known_as(self, user: str) -> str | None:
         """Return the email address or Slack id of a user of a machine, if the file says it."""

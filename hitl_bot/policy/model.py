@@ -6,9 +6,19 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from metaflow_extensions.hitl.approvals.duration import parse_duration
+from metaflow_extensions.hitl.approvals.reminding import NEVER, read_quiet
 from metaflow_extensions.hitl.approvals.rule import Need, OnVeto, PolicyRule
 
 _MOST = 20  # people who must agree, as in the decorator
@@ -22,7 +32,13 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _is_quiet(text: str) -> str:
+    read_quiet(text)
+    return text
+
+
 Names = Annotated[tuple[Name, ...], BeforeValidator(_as_list)]
+Hours = Annotated[Name, AfterValidator(_is_quiet)]
 
 
 class Word(str, Enum):
@@ -97,6 +113,7 @@ class RuleOfFile(_Strict):
     approval_by_timeout: Word | None = None
     outsiders: Names = ()
     on_veto: OnVeto = OnVeto.REJECT
+    quiet_hours: Hours | None = None
 
     @field_validator("longest_timeout", mode="before")
     @classmethod
@@ -132,6 +149,7 @@ class PolicyOfFile(_Strict):
     rules: tuple[RuleOfFile, ...]
     people: dict[Name, Name] = Field(default_factory=dict)
     email_domain: Name | None = None
+    quiet_hours: Hours = NEVER
 
     @model_validator(mode="after")
     def _names_differ(self) -> PolicyOfFile:
@@ -144,6 +162,11 @@ class PolicyOfFile(_Strict):
     def rule_of(self, subject: Subject) -> RuleOfFile | None:
         """Return the first rule that matches."""
         return next((rule for rule in self.rules if not rule.match.misses(subject)), None)
+
+    def quiet_hours_of(self, subject: Subject) -> str:
+        """Return when nobody is reminded: as the rule that applies says, or else as the file says of all."""
+        rule = self.rule_of(subject)
+        return (rule.quiet_hours if rule is not None else None) or self.quiet_hours
 
     def known_as(self, user: str) -> str | None:
         """Return the email address or Slack id of a user of a machine, if the file says it."""

@@ -77,14 +77,23 @@ class Quiet:
 
 
 NEVER_QUIET = Quiet()
+NEVER = "never"
 WEEKEND = (_SATURDAY, _SATURDAY + 1)
 
 
 def read_quiet(text: str) -> Quiet:
-    """Read ``20:00-08:00``, ``weekends`` or both, such as ``20:00-08:00, weekends``; raise ValueError otherwise."""
+    """Read ``20:00-08:00``, ``weekends`` or both, such as ``20:00-08:00, weekends``, or ``never``.
+
+    Raises
+    ------
+    ValueError
+        It is something else.
+    """
+    if text.strip() == NEVER:
+        return NEVER_QUIET
     match = _QUIET.fullmatch(text.strip())
     if match is None or not text.strip():
-        raise ValueError("it takes hours such as 20:00-08:00, the word weekends, or both with a comma between")
+        raise ValueError("it takes hours such as 20:00-08:00, the word weekends, both with a comma between, or never")
     days = WEEKEND if match[5] else ()
     if match[1] is None:
         return Quiet(weekends=days)

@@ -9,9 +9,12 @@ import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
 from metaflow_extensions.hitl.approvals.record import ReminderKind, State
+from tests.fixtures.approvals import REQUESTER, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, Ask
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hitl_bot.sandbox.driver import Message, Person
     from hitl_bot.settings import Settings
     from metaflow_extensions.hitl.approvals.ledger import Ledger
@@ -160,15 +163,49 @@ def test_no_reminder_of_what_is_answered(ask: Ask, bot: Bot, bob: Person) -> Non
     assert "takes no answer any more" in said.plain
 
 
-@pytest.mark.parametrize("hours", ["00:00-23:59"])
+# It is 09:30 in UTC, 10:30 for bob in Amsterdam, 04:30 for carol in New York.
+ALL_DAY = "quiet_hours: 00:00-23:59\n"
+MORNING = "quiet_hours: 00:00-08:00\n"
+BY_RULE = "rules: [{name: nights, match: {flow: TrainFlow}, quiet_hours: 00:00-23:59}]"
+NO_RULE, LOUD = "rules: []", "rules: [{name: on call, quiet_hours: never}]"
+BOB, CAROL = "<@U0BOB>", "<@U0CAROL>"
+
+
+@pytest.mark.parametrize(
+    ("policy", "approvers", "mentioned"),
+    [
+        pytest.param(ALL_DAY + NO_RULE, ("U0BOB",), None, id="of all"),
+        pytest.param(BY_RULE, ("U0BOB",), None, id="of the rule"),
+        pytest.param(ALL_DAY + LOUD, ("U0BOB",), [BOB], id="the rule says never"),
+        pytest.param(BY_RULE.replace("TrainFlow", "Other"), ("U0BOB",), [BOB], id="another rule"),
+        pytest.param(MORNING + NO_RULE, ("U0BOB",), [BOB], id="he is up"),
+        pytest.param(MORNING + NO_RULE, ("carol@example.com",), None, id="she is not"),
+        pytest.param(MORNING + NO_RULE, ("@risk",), None, id="nobody of the group is"),
+        pytest.param(MORNING + NO_RULE, ("@ml-leads",), [BOB], id="some of the group are"),
+        pytest.param(MORNING + NO_RULE, ("U0BOB", "U0CAROL"), [BOB], id="one of two is"),
+        pytest.param(NO_RULE, ("U0BOB", "U0CAROL"), [BOB, CAROL], id="never quiet"),
+    ],
+)
 def test_quiet_hours(
-    ask: Ask, bot: Bot, settings: Settings, store: Store, bob: Person, clock: HandClock, hours: str
+    settings: Settings,
+    store: Store,
+    clock: HandClock,
+    bob: Person,
+    tmp_path: Path,
+    policy: str,
+    approvers: tuple[str, ...],
+    mentioned: list[str] | None,
 ) -> None:
-    """During the hours that the operator names nobody is reminded."""
-    quiet = bootstrap(settings.model_copy(update={"quiet_hours": hours}), store=store, clock=clock)
-    ask(remind_every=HOUR, approvers=("U0BOB",))
+    """By the policy, as the rule says or else the file, and by each person's own clock; a group's by its people's."""
+    file = tmp_path / "policy.yaml"
+    file.write_text(policy)
+    bot = bootstrap(settings.model_copy(update={"policy": file}), store=store, clock=clock)
+    asked = question(notifiers=("slack",), approvers=approvers, remind_every=HOUR)
+    bot.cases.ask(pathspec(), asked, gate(), REQUESTER)
     message = bob.wait_for_message(CHANNEL)
-    for _ in range(3):
-        sweep(quiet, clock, HOUR)
-    assert message.thread == []
-    assert quiet.stop(5)
+    sweep(bot, clock, HOUR)
+    if mentioned is not None:
+        (reminder,) = thread(bob, message, 1)
+        assert reminder.mentions == mentioned
+    assert bot.stop(5)
+    assert len(message.thread) == (0 if mentioned is None else 1)

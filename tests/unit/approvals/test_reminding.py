@@ -140,6 +140,11 @@ def test_quiet_can_be_written(text: str) -> None:
     assert ((quiet.begins, quiet.ends) == (time(20), time(8))) is ("20" in text)
 
 
+def test_never_is_a_word() -> None:
+    """A rule can say that its approvals are reminded of at any time."""
+    assert read_quiet("never") == NEVER_QUIET
+
+
 @pytest.mark.parametrize("text", ["", "night", "25:00-08:00", "20:00", "20:00-08:61", "sundays"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     """Anything else is an error, not a night that never comes."""

@@ -14,6 +14,7 @@ from hitl_bot.cli import cli
 from hitl_bot.policy.file import PolicyFile
 from hitl_bot.policy.model import Subject
 from hitl_bot.policy.reading import BadPolicy, parse_policy
+from metaflow_extensions.hitl.approvals.reminding import NEVER_QUIET, read_quiet
 from metaflow_extensions.hitl.approvals.rule import Need, OnVeto, PolicyRule
 from tests.fixtures.approvals import approval, pathspec
 
@@ -36,6 +37,7 @@ rules:
     approval_by_timeout: allowed
     outsiders: dave@agency.example
     on_veto: count
+    quiet_hours: 20:00-08:00, weekends
   - name: everything else
 """
 DEMANDS = PolicyRule(
@@ -124,6 +126,10 @@ BAD = {
     "the same key twice": (
         "rules:\n- name: a\n  quorum: 2\n  quorum: 1\n",
         "policy.yaml:4: quorum: this key stands twice",
+    ),
+    "quiet hours that are none": (
+        "rules:\n- name: a\n  quiet_hours: nights\n",
+        "policy.yaml:3: rules[0].quiet_hours: it takes hours such as 20:00-08:00",
     ),
     "no rules": ("people: {}\n", "policy.yaml:1: rules: this is missing"),
     "nothing": ("", "policy.yaml:1: rules: this is missing"),
@@ -216,6 +222,18 @@ def test_the_step_is_matched_by_what_its_record_says(path):
     assert policy.rule_for(approval(pathspec(flow="Other"), tags=("prod",))) is None
 
 
+def test_a_rule_has_its_own_quiet_hours(path):
+    """Where the rule that applies names none, or none applies, those of the file hold; without any there are none."""
+    night, weekend = read_quiet("20:00-08:00"), read_quiet("weekends")
+    rules = "rules: [{name: a, match: {step: deploy}, quiet_hours: weekends}, {name: b, match: {step: other}}]"
+    write(path, f"quiet_hours: 20:00-08:00\n{rules}")
+    policy = PolicyFile(path)
+    asked = [policy.quiet_for(approval(pathspec(step=step))) for step in ("deploy", "other", "third")]
+    assert asked == [weekend, night, night]
+    write(path, rules)
+    assert policy.quiet_for(approval(pathspec(step="third"))) == NEVER_QUIET
+
+
 # The command.
 
 
@@ -244,6 +262,7 @@ def test_the_command_explains_which_rule_applies(path):
         "the bot asks in #prod-approvals",
     ):
         assert f"  - {line}" in said
+    assert said.splitlines()[-1] == "Nobody is reminded during 20:00-08:00, weekends, by their own clock."
     other = check(path, "--flow", "TrainFlow", "--step", "deploy")
     assert other.exit_code == 0
     assert "production: no, tag (none) is not prod*" in other.output
