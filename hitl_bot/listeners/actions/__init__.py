@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hitl_bot.listeners.actions.approve import approve
-from hitl_bot.listeners.actions.approve_all import approve_all, approve_except, reject_all
+from hitl_bot.listeners.actions.approve_all import approve_all
+from hitl_bot.listeners.actions.approve_except import approve_except
 from hitl_bot.listeners.actions.choose_flow import choose_flow
 from hitl_bot.listeners.actions.details import details
 from hitl_bot.listeners.actions.follow_link import follow_link
 from hitl_bot.listeners.actions.reject import reject
+from hitl_bot.listeners.actions.reject_all import reject_all
 from hitl_bot.listeners.actions.request_changes import request_changes
 from hitl_bot.listeners.actions.turn_page import turn_page
 from metaflow_extensions.hitl.messages import action_ids

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hitl_bot.listeners.views import batch
 from hitl_bot.listeners.views.approve import approve
+from hitl_bot.listeners.views.approve_all import approve_all
+from hitl_bot.listeners.views.approve_except import approve_except
 from hitl_bot.listeners.views.reject import reject
+from hitl_bot.listeners.views.reject_all import reject_all
 from hitl_bot.listeners.views.request_changes import request_changes
 from metaflow_extensions.hitl.messages import action_ids
 
@@ -19,6 +21,6 @@ def register(app: App) -> None:
     app.view(action_ids.APPROVE_VIEW)(approve)
     app.view(action_ids.REJECT_VIEW)(reject)
     app.view(action_ids.CHANGES_VIEW)(request_changes)
-    app.view(action_ids.APPROVE_ALL_VIEW)(batch.approve_all)
-    app.view(action_ids.APPROVE_EXCEPT_VIEW)(batch.approve_except)
-    app.view(action_ids.REJECT_ALL_VIEW)(batch.reject_all)
+    app.view(action_ids.APPROVE_ALL_VIEW)(approve_all)
+    app.view(action_ids.APPROVE_EXCEPT_VIEW)(approve_except)
+    app.view(action_ids.REJECT_ALL_VIEW)(reject_all)

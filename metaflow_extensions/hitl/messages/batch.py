@@ -28,7 +28,7 @@ from metaflow_extensions.hitl.messages.blocks import (
 from metaflow_extensions.hitl.messages.form import form_blocks
 from metaflow_extensions.hitl.messages.mrkdwn import ELLIPSIS, code, cut, escape, name, one_line
 from metaflow_extensions.hitl.messages.question import Rendered
-from metaflow_extensions.hitl.messages.views import REASON
+from metaflow_extensions.hitl.messages.views import reason_input, rule_wants_one
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,12 +100,13 @@ def render(batch: Batch, *, now: datetime) -> Rendered:
 
 
 def approve_all_view(batch: Batch) -> Block:
-    """Build the form that approves all with the same input."""
+    """Build the form that approves all with the same input, and for the same reason where a rule wants one."""
     first = batch.waiting[0]
     said = f"What is entered goes to all {len(batch.waiting)} that wait."
+    reason = [reason_input("Reason", rule_wants_one(first))] if first.rule.reason_required else []
     return _view(
         "Approve all",
-        [section(plain(said)), *form_blocks(sentences.form_fields(first))],
+        [section(plain(said)), *form_blocks(sentences.form_fields(first)), *reason],
         batch,
         callback_id=action_ids.APPROVE_ALL_VIEW,
         submit="Approve all",
@@ -117,7 +118,7 @@ def reject_all_view(batch: Batch) -> Block:
     said = f"{len(batch.waiting)} wait, and all of them are rejected."
     return _view(
         "Reject all",
-        [section(plain(said)), reason_block("Reason", "The requester reads it.")],
+        [section(plain(said)), reason_input("Reason", "The requester reads it.")],
         batch,
         callback_id=action_ids.REJECT_ALL_VIEW,
         submit="Reject all",
@@ -165,26 +166,12 @@ def approve_except_view(batch: Batch) -> Block:
             },
         }
     )
-    blocks.append({**reason_block("Reason", "Needed where others are rejected."), "optional": True})
-    blocks += form_blocks(sentences.form_fields(batch.waiting[0]))
+    first = batch.waiting[0]
+    wanted = first.rule.reason_required
+    hint = rule_wants_one(first) if wanted else "Needed where others are rejected."
+    blocks.append({**reason_input("Reason", hint), "optional": not wanted})
+    blocks += form_blocks(sentences.form_fields(first))
     return _view("Approve all except…", blocks, batch, callback_id=action_ids.APPROVE_EXCEPT_VIEW, submit="Approve")
-
-
-def reason_block(label: str, hint: str) -> Block:
-    """Build the input for a reason; ``views.reason_of`` reads it."""
-    return {
-        "type": "input",
-        "block_id": action_ids.REASON_BLOCK,
-        "label": plain(label),
-        "hint": plain(hint),
-        "element": {
-            "type": "plain_text_input",
-            "action_id": action_ids.REASON_VALUE,
-            "multiline": True,
-            "min_length": 1,
-            "max_length": REASON,
-        },
-    }
 
 
 def batch_of(view: Mapping[str, Any]) -> str:
@@ -246,7 +233,7 @@ def _line(approval: Approval) -> str:
 def _buttons(batch: Batch) -> Block:
     first, count = batch.members[0], len(batch.waiting)
     more = f"Approve all except{ELLIPSIS}"
-    if sentences.asks_for_input(first):
+    if sentences.opens_form(first):
         approve = button(f"Approve all{ELLIPSIS}", action_ids.APPROVE_ALL, batch.id, style="primary")
     else:
         asked = confirm("Approve all?", f"{count} of {sentences.place(first)[:200]}", yes="Approve all")

@@ -43,10 +43,7 @@ def approve_view(approval: Approval, *, now: datetime, values: Mapping[str, Any]
     values : Mapping, optional
         What the inputs shall hold to begin with, in place of their defaults. Default: what those who voted approve.
     """
-    reason = []
-    if approval.rule.reason_required:
-        hint = f"The rule “{approval.rule.name[:80]}” of the operator's policy wants one. It stays in the record."
-        reason = [_reason_input("Reason", hint)]
+    reason = [reason_input("Reason", rule_wants_one(approval))] if approval.rule.reason_required else []
     proposed = votes.proposal(approval) if values is None else values
     inputs = [*form_blocks(sentences.form_fields(approval), values=proposed), *reason]
     blocks = _question(approval, now)
@@ -70,7 +67,7 @@ def reject_view(approval: Approval, *, now: datetime) -> Block:
         f"Reject {approval.pathspec.step}",
         [
             *_question(approval, now),
-            _reason_input("Reason", f"{approval.requester.name[:80]} reads it. {consequence}", Focus.AT_ONCE),
+            reason_input("Reason", f"{approval.requester.name[:80]} reads it. {consequence}", Focus.AT_ONCE),
         ],
         callback_id=action_ids.REJECT_VIEW,
         close="Cancel",
@@ -84,7 +81,7 @@ def changes_view(approval: Approval, *, now: datetime) -> Block:
     hint = f"{approval.requester.name[:80]} reads it, and gets the command that runs it again."
     return modal(
         "Request changes",
-        [*_question(approval, now), _reason_input("What must change", hint, Focus.AT_ONCE)],
+        [*_question(approval, now), reason_input("What must change", hint, Focus.AT_ONCE)],
         callback_id=action_ids.CHANGES_VIEW,
         close="Cancel",
         submit=plain("Request changes"),
@@ -225,7 +222,13 @@ class Focus(Enum):
     LATER = "later"
 
 
-def _reason_input(label: str, hint: str, focus: Focus = Focus.LATER) -> Block:
+def rule_wants_one(approval: Approval) -> str:
+    """Say why an approval takes a reason."""
+    return f"The rule “{approval.rule.name[:80]}” of the operator's policy wants one. It stays in the record."
+
+
+def reason_input(label: str, hint: str, focus: Focus = Focus.LATER) -> Block:
+    """Build the input for a reason; ``reason_of`` reads it."""
     element: Block = {
         "type": "plain_text_input",
         "action_id": action_ids.REASON_VALUE,
