@@ -34,7 +34,11 @@ SCOPES = (
         why="asks, and shows the answer in the same message",
     ),
     Scope(name="commands", why=COMMAND),
-    Scope(name="users:read", methods=("users.info",), why="who clicked: name, guest, deactivated, other workspace"),
+    Scope(
+        name="users:read",
+        methods=("users.info", "users.list"),
+        why="who clicked: name, guest, deactivated, other workspace",
+    ),
     Scope(
         name="users:read.email",
         methods=("users.lookupByEmail",),

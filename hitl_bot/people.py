@@ -10,7 +10,7 @@ from slack_sdk.errors import SlackApiError
 
 from hitl_bot.cache import BoundedCache
 from hitl_bot.slack_client import SLACK_FAILED
-from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
+from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.permission import Bar
 from metaflow_extensions.hitl.approvals.record import Origin, Person
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _PROFILES_KEPT = timedelta(minutes=5)
 _GROUPS_KEPT = timedelta(minutes=2)  # usergroups.* takes 20 calls a minute
 _PROFILES = 10_000
+_HANDLES_KEPT = timedelta(minutes=10)  # users.list takes 20 calls a minute (tier 2)
+_PAGE, _PAGES = 1_000, 10  # people of one call of users.list, its most; and calls for one answer
 _NAMES_KEPT = timedelta(minutes=5)  # users.lookupByEmail takes 50 calls a minute
 _NOBODY = frozenset({"users_not_found", "user_not_found"})
 _SLACKBOT = "USLACKBOT"  # the one bot whose is_bot is false
@@ -41,6 +43,10 @@ class _Group:
     id: str
     handle: str
     members: frozenset[str]
+
+
+class Ambiguous(HitlError):
+    """Several people go by the same name, so nothing was done."""
 
 
 class SlackPeople:
@@ -64,6 +70,7 @@ class SlackPeople:
         self._ids = BoundedCache[str | None](clock, keep=_NAMES_KEPT, size=_PROFILES)
         self._profiles = BoundedCache[_Profile](clock, keep=_PROFILES_KEPT, size=_PROFILES)
         self._groups = BoundedCache[tuple[_Group, ...]](clock, keep=_GROUPS_KEPT, size=1)
+        self._handles = BoundedCache[dict[str, frozenset[str]]](clock, keep=_HANDLES_KEPT, size=1)
         self._team: str | None = None
 
     def person(self, user_id: str) -> Person:
@@ -105,6 +112,24 @@ class SlackPeople:
             if isinstance(error.__cause__, SlackApiError) and _code(error.__cause__) in _NOBODY:
                 return None
             raise
+
+    def called(self, handle: str) -> Person | None:
+        """Return the person whom people write as ``@handle``, by user name or display name; None if there is none.
+
+        Slack's command sends what was typed, and names are no ids: everybody chooses their own display name. So where
+        the name fits two people it is neither of them.
+
+        Raises
+        ------
+        Ambiguous
+            More than one goes by this name.
+        PeopleUnavailable
+            Slack can't say, or the workspace has more than 10,000 people, and not all of them can be looked through.
+        """
+        found = self._handles.get("handles", self._all_handles).get(handle.removeprefix("@").casefold(), frozenset())
+        if len(found) > 1:
+            raise Ambiguous(f"{len(found)} people go by {handle}. Name the one by their e-mail address or member id.")
+        return self.person(next(iter(found))) if found else None
 
     def groups_of(self, person: Person, among: Collection[str]) -> frozenset[str]:
         """Return which of these groups (``@handle`` or ``S…`` id) this person is in. One that is gone has nobody."""
@@ -153,6 +178,26 @@ class SlackPeople:
         if user.get("is_stranger") or self._own_team() not in teams:
             return Bar.STRANGER
         return None
+
+    def _all_handles(self) -> dict[str, frozenset[str]]:
+        handles: dict[str, set[str]] = {}
+        cursor = ""
+        for _ in range(_PAGES):
+            try:
+                page = self._client.users_list(limit=_PAGE, cursor=cursor)
+            except SLACK_FAILED as error:
+                raise _unavailable("who goes by that name", error) from error
+            for user in page["members"]:
+                profile = user.get("profile") or {}
+                if not user.get("deleted"):
+                    for name in {user.get("name"), profile.get("display_name")} - {None, ""}:
+                        handles.setdefault(str(name).casefold(), set()).add(str(user["id"]))
+            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                return {handle: frozenset(ids) for handle, ids in handles.items()}
+        raise PeopleUnavailable(
+            "The workspace has more people than can be looked through by name. Write an e-mail address or a member id."
+        )
 
     def _own_team(self) -> str:
         if self._team is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hitl_bot.listeners.commands.words import BadWords
+from metaflow_extensions.hitl.approvals.permission import LIFTED_BY_POLICY
 from metaflow_extensions.hitl.messages import answers
 
 if TYPE_CHECKING:
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
 
     from hitl_bot.listeners.commands.words import Words
     from hitl_bot.people import SlackPeople
+    from metaflow_extensions.hitl.approvals.record import Person
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
-# <@U…|name> is what Slack sends of a mention where the command's escaping is on
-# (docs.slack.dev/interactivity/implementing-slash-commands).
+# <@U…|name> is what Slack sends of a mention where the command's escaping is on; where it is off, as in our manifest,
+# it sends the @name that was typed (docs.slack.dev/interactivity/implementing-slash-commands).
 _PERSON = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{2,30})|([^@\s]+@\S+\.\S+)")
-_HOW = "Write /hitl delegate PERSON until 2026-12-24, with the person's email address or member id; or delegate end."
+_HOW = "Write /hitl delegate @person until 2026-12-24, or an e-mail address or member id for @person; or delegate end."
 
 
 def delegate(cases: UseCases, people: SlackPeople, user_id: str, words: Words) -> answers.Reply:
@@ -33,14 +35,22 @@ def delegate(cases: UseCases, people: SlackPeople, user_id: str, words: Words) -
     if not behind:
         absent = list(cases.delegations.absent_for(me, now))
         return answers.delegating(cases.delegations.of(me, now), absent, now=now)
-    if len(behind) != 3 or behind[1].lower() != "until":  # noqa: PLR2004 - person, until, date
+    if len(behind) < 3 or behind[-2].lower() != "until":  # noqa: PLR2004 - person, until, date
         raise BadWords(_HOW)
-    match = _PERSON.fullmatch(behind[0])
-    other = people.find(next(filter(None, match.groups()))) if match else None
-    if other is None:
-        raise BadWords(f"Slack knows nobody by {behind[0]!r}. {_HOW}")
-    until = _end_of(behind[2], _zone(people.zone(user_id)))
-    return answers.delegated(cases.delegations.delegate(me, other, until, now), day=behind[2])
+    other, day = _person(" ".join(behind[:-2]), people), behind[-1]
+    until = _end_of(day, _zone(people.zone(user_id)))
+    return answers.delegated(cases.delegations.delegate(me, other, until, now), day=day)
+
+
+def _person(typed: str, people: SlackPeople) -> Person:
+    match = _PERSON.fullmatch(typed)
+    found = people.find(next(filter(None, match.groups()))) if match else people.called(typed)
+    if found is None:
+        raise BadWords(f"Slack knows nobody by {typed!r}. {_HOW}")
+    bar = people.barred(found)
+    if bar is not None and bar not in LIFTED_BY_POLICY:
+        raise BadWords(f"{found.name} can't decide for you: {bar} Nothing was recorded.")
+    return found
 
 
 def _end_of(text: str, zone: tzinfo) -> datetime:

@@ -95,6 +95,8 @@ def command(approval: Approval, *, script: str = "flow.py") -> Reply:
 def delegated(delegation: Delegation, *, day: str) -> Reply:
     """Say who decides for whom, and until when."""
     to = delegation.to.name if delegation.to else ""
+    if delegation.to is not None and delegation.to.email:
+        to += f" ({delegation.to.email})"  # names are no ids: so that everybody sees who was meant
     return said(
         f"{to} decides for you until {day}, and every such decision says so. To take it back: /hitl delegate end.",
         "Nothing is passed on: what others delegated to you stays with you. A policy may forbid it for some approvals.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
-from hitl_bot.sandbox.driver import Closed
+from hitl_bot.sandbox.driver import Closed, Errors
 from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.rule import Need
 from metaflow_extensions.hitl.approvals.use_cases import Answer
@@ -327,3 +327,27 @@ def test_there_is_no_third_button_where_the_step_offers_none(ask: Ask, bob: Pers
     """A yes or a no, as ever."""
     ask()
     assert bob.wait_for_message(CHANNEL).buttons == ["Approve", "Reject…"]
+
+
+def test_a_batch_takes_the_reason_that_a_rule_wants(
+    ask: Ask, bot: Bot, bob: Person, clock: HandClock, ledger: Ledger, demand: Callable[[str], None]
+) -> None:
+    """Approve all asks for it once, and each record has it; approve all except asks for it too."""
+    demand("reason: required")
+    asked = [ask(str(number), batch=True) for number in range(4)]
+    bot.sweeper.tick()
+    clock.forward(2)
+    bot.sweeper.tick()
+    message = bob.wait_for_message(CHANNEL, lambda one: "4 shards wait" in one.plain)
+    some = bob.open(message, "Approve all except…")
+    assert isinstance(some.submit(), Errors)
+    some.close()
+    view = bob.open(message, "Approve all…")
+    assert "rule “production” of the operator's policy wants one" in view.plain
+    assert isinstance(view.fill({"Reason": "the numbers hold"}).submit(), Closed)
+    bot.sweeper.tick()
+    clock.forward(1)
+    bot.sweeper.tick()
+    bob.wait_for_message(CHANNEL, lambda one: "All 4 shards are answered" in one.plain)
+    reasons = [ledger.read(one.id).approval.decision.reason for one in asked]
+    assert reasons == ["the numbers hold"] * 4
