@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.rows import table
-from hitl_bot.logs import set_up_logs
 from hitl_bot.settings import LogFormat, LogLevel
+from hitl_bot.telemetry.logs import set_up_logs
 
 if TYPE_CHECKING:
     from benchmarks.rows import Row

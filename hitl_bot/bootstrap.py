@@ -18,21 +18,21 @@ import structlog
 from slack_bolt import App
 
 from hitl_bot import listeners
-from hitl_bot.batches import Batches, BatchingNotifier
 from hitl_bot.cluster import argo_engine
-from hitl_bot.connection import THREADS, Connection
-from hitl_bot.home import HomeTabs
 from hitl_bot.listeners.context import Parts, parts_adder
-from hitl_bot.metrics import CountedWitness, Metrics
-from hitl_bot.people import SlackPeople
 from hitl_bot.policy.file import PolicyFile
-from hitl_bot.reminding import Reminding, never_quiet
 from hitl_bot.settings import Mode, Settings, mode_of, needed
-from hitl_bot.slack_client import slack_client
+from hitl_bot.slack.client import slack_client
+from hitl_bot.slack.connection import THREADS, Connection
+from hitl_bot.slack.people import SlackPeople
+from hitl_bot.surfaces.batches import Batches, BatchingNotifier
+from hitl_bot.surfaces.home import HomeTabs
+from hitl_bot.surfaces.reminding import Reminding, never_quiet
+from hitl_bot.surfaces.threads import Threads
 from hitl_bot.sweeper import LogWitness, SweeperThread
-from hitl_bot.threads import Threads
-from hitl_bot.told_store import ToldStore
-from hitl_bot.troubles import Troubles, told
+from hitl_bot.telemetry.metrics import CountedWitness, Metrics
+from hitl_bot.telemetry.told_store import ToldStore
+from hitl_bot.telemetry.troubles import Troubles, told
 from hitl_bot.web import checks
 from hitl_bot.web.readiness import Readiness
 from hitl_bot.web.request_url import RequestUrl
@@ -47,8 +47,8 @@ from metaflow_extensions.hitl.engines.kubernetes import NoCluster
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.inputs import validate
 from metaflow_extensions.hitl.notifiers.configured import configured
-from metaflow_extensions.hitl.notifiers.slack import NAME as SLACK
-from metaflow_extensions.hitl.notifiers.slack import SlackNotifier
+from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
+from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from metaflow_extensions.hitl.stores import open_store
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from slack_sdk import WebClient
 
     from metaflow_extensions.hitl.approvals.ports import Clock, Engine, Store
-    from metaflow_extensions.hitl.notifiers.pace import Pace
+    from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 
 _SWEEPERS = 8  # approvals that the sweeper works on at once
 # Bolt reads these by itself. The first two turn a bot with one token into an OAuth app that refuses every request

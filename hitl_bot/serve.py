@@ -10,8 +10,8 @@ import click
 import structlog
 
 from hitl_bot.bootstrap import bootstrap
-from hitl_bot.logs import set_up_logs
 from hitl_bot.settings import Mode, mode_of, read_settings
+from hitl_bot.telemetry.logs import set_up_logs
 
 _IN_FLIGHT = 8.0  # seconds; Kubernetes is asked for more before it kills
 

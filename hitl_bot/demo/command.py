@@ -24,8 +24,8 @@ def demo(auto: bool, port: int, flow: Path) -> None:  # noqa: FBT001 - click han
     # Metaflow and the sandbox take a second to import, and `hitl-bot --help` should not.
     from hitl_bot.demo.script import WentWrong, play  # noqa: PLC0415
     from hitl_bot.demo.stage import set_stage  # noqa: PLC0415
-    from hitl_bot.logs import set_up_logs  # noqa: PLC0415
     from hitl_bot.settings import LogFormat, LogLevel  # noqa: PLC0415
+    from hitl_bot.telemetry.logs import set_up_logs  # noqa: PLC0415
 
     set_up_logs(LogFormat.CONSOLE, LogLevel.WARNING)  # what a person sees here is the run
 

@@ -9,7 +9,7 @@ from slack_sdk.errors import SlackApiError
 from hitl_bot.doctor.finding import Finding, bad, good, unknown
 from hitl_bot.manifest import APP_TOKEN_SCOPE, SCOPES
 from hitl_bot.settings import PREFIX, Mode, Settings, SettingsError, mode_of, needed
-from hitl_bot.slack_client import SLACK_FAILED, slack_client
+from hitl_bot.slack.client import SLACK_FAILED, slack_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from hitl_bot.listeners.payloads import place_of
 from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.pathspec import checked_id
 from metaflow_extensions.hitl.approvals.record import State
-from metaflow_extensions.hitl.notifiers.slack import NAME as SLACK
+from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
 
 if TYPE_CHECKING:
     from hitl_bot.listeners.payloads import Json

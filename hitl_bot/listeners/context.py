@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from slack_bolt import Ack
 
-from hitl_bot.slack_client import DirectRespond
+from hitl_bot.slack.client import DirectRespond
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from slack_bolt import BoltContext, BoltResponse
     from slack_sdk import WebClient
 
-    from hitl_bot.batches import Batches
-    from hitl_bot.home import HomeTabs
-    from hitl_bot.people import SlackPeople
-    from hitl_bot.reminding import Reminding
+    from hitl_bot.slack.people import SlackPeople
+    from hitl_bot.surfaces.batches import Batches
+    from hitl_bot.surfaces.home import HomeTabs
+    from hitl_bot.surfaces.reminding import Reminding
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 

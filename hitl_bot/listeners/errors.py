@@ -11,7 +11,7 @@ from slack_bolt import BoltResponse
 from slack_bolt.error import BoltUnhandledRequestError
 
 from hitl_bot.listeners.payloads import user_of
-from hitl_bot.slack_client import SLACK_FAILED
+from hitl_bot.slack.client import SLACK_FAILED
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.messages import answers, views
 

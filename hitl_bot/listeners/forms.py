@@ -10,7 +10,7 @@ from metaflow_extensions.hitl.messages import views
 
 if TYPE_CHECKING:
     from hitl_bot.listeners.payloads import Json
-    from hitl_bot.people import SlackPeople
+    from hitl_bot.slack.people import SlackPeople
     from metaflow_extensions.hitl.approvals.record import Approval
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 

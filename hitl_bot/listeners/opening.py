@@ -6,7 +6,7 @@ from concurrent.futures import TimeoutError as NotYet
 from typing import TYPE_CHECKING, TypeVar
 
 from hitl_bot.listeners.payloads import is_home
-from hitl_bot.slack_client import SLACK_FAILED
+from hitl_bot.slack.client import SLACK_FAILED
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.messages import views
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from slack_bolt import Ack
     from slack_sdk import WebClient
 
-    from hitl_bot.batches import Batches
     from hitl_bot.listeners.payloads import Json
-    from hitl_bot.people import SlackPeople
+    from hitl_bot.slack.people import SlackPeople
+    from hitl_bot.surfaces.batches import Batches
     from metaflow_extensions.hitl.approvals.ledger import Entry
     from metaflow_extensions.hitl.approvals.record import Approval
     from metaflow_extensions.hitl.approvals.use_cases import UseCases

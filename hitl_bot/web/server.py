@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from starlette.requests import Request
 
-    from hitl_bot.connection import Connection
+    from hitl_bot.slack.connection import Connection
     from hitl_bot.web.readiness import Readiness
 
 SLACK_PATH = "/slack/events"

@@ -17,10 +17,10 @@ from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.notifiers.apprise import AppriseNotifier
 from metaflow_extensions.hitl.notifiers.email import EmailNotifier
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
-from metaflow_extensions.hitl.notifiers.pace import Pace
-from metaflow_extensions.hitl.notifiers.slack import SlackNotifier
-from metaflow_extensions.hitl.notifiers.slack_errors import advice, is_passing
-from metaflow_extensions.hitl.notifiers.slack_webhook import SlackWebhookNotifier
+from metaflow_extensions.hitl.notifiers.slack.errors import advice, is_passing
+from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
+from metaflow_extensions.hitl.notifiers.slack.pace import Pace
+from metaflow_extensions.hitl.notifiers.slack.webhook import SlackWebhookNotifier
 from metaflow_extensions.hitl.notifiers.terminal import TerminalNotifier
 from tests.fixtures.approvals import NOW, HandClock, after, approval, approving, pathspec
 from tests.fixtures.outlets import mailbox

@@ -16,7 +16,7 @@ from metaflow_extensions.hitl.approvals.record import Post
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.notifiers.apprise import AppriseNotifier
 from metaflow_extensions.hitl.notifiers.email import EmailNotifier, Mailbox, Security
-from metaflow_extensions.hitl.notifiers.slack_webhook import SlackWebhookNotifier
+from metaflow_extensions.hitl.notifiers.slack.webhook import SlackWebhookNotifier
 from tests.fixtures.approvals import NOW, HandClock, approval, pathspec
 from tests.fixtures.outlets import mailbox
 

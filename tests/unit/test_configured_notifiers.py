@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hitl_bot.troubles import _CAUSES, Troubles
+from hitl_bot.telemetry.troubles import _CAUSES, Troubles
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.record import Post

@@ -10,8 +10,8 @@ from metaflow_extensions.hitl.messages.home import ALL_FLOWS
 if TYPE_CHECKING:
     from slack_bolt import Ack
 
-    from hitl_bot.home import HomeTabs
     from hitl_bot.listeners.payloads import Json
+    from hitl_bot.surfaces.home import HomeTabs
 
 
 def choose_flow(ack: Ack, action: Json, body: Json, homes: HomeTabs) -> None:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from slack_bolt import Ack, Respond
     from slack_sdk import WebClient
 
-    from hitl_bot.batches import Batches
     from hitl_bot.listeners.payloads import Json
-    from hitl_bot.people import SlackPeople
+    from hitl_bot.slack.people import SlackPeople
+    from hitl_bot.surfaces.batches import Batches
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
     from metaflow_extensions.hitl.messages.batch import Batch
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hitl_bot.listeners.commands.words import Words
     from hitl_bot.listeners.payloads import Json
-    from hitl_bot.people import SlackPeople
+    from hitl_bot.slack.people import SlackPeople
     from metaflow_extensions.hitl.approvals.ledger import Entry
     from metaflow_extensions.hitl.approvals.record import Approval
     from metaflow_extensions.hitl.approvals.use_cases import UseCases

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hitl_bot.listeners.commands.words import BadWords
-from metaflow_extensions.hitl.approvals.permission import LIFTED_BY_POLICY
+from metaflow_extensions.hitl.approvals.deciding.permission import LIFTED_BY_POLICY
 from metaflow_extensions.hitl.messages import answers
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
     from hitl_bot.listeners.commands.words import Words
-    from hitl_bot.people import SlackPeople
+    from hitl_bot.slack.people import SlackPeople
     from metaflow_extensions.hitl.approvals.record import Person
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from slack_sdk import WebClient
 
     from hitl_bot.listeners.payloads import Json
-    from hitl_bot.people import SlackPeople
-    from hitl_bot.reminding import Reminding
+    from hitl_bot.slack.people import SlackPeople
+    from hitl_bot.surfaces.reminding import Reminding
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hitl_bot.listeners.commands.words import Only, read_filter
-from hitl_bot.listeners.groups import groups_among
+from hitl_bot.slack.groups import groups_among
 from metaflow_extensions.hitl.approvals.errors import RecordError
 from metaflow_extensions.hitl.messages import lists
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from hitl_bot.listeners.commands.words import Filter, Words
-    from hitl_bot.people import SlackPeople
+    from hitl_bot.slack.people import SlackPeople
     from metaflow_extensions.hitl.approvals.record import Approval
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
     from metaflow_extensions.hitl.messages.answers import Reply

@@ -8,8 +8,8 @@ from metaflow_extensions.hitl.messages import answers
 
 if TYPE_CHECKING:
     from hitl_bot.listeners.commands.words import Words
-    from hitl_bot.people import SlackPeople
-    from hitl_bot.reminding import Reminding
+    from hitl_bot.slack.people import SlackPeople
+    from hitl_bot.surfaces.reminding import Reminding
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 

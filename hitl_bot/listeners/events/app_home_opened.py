@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from slack_bolt import Ack
 
-    from hitl_bot.home import HomeTabs
     from hitl_bot.listeners.payloads import Json
+    from hitl_bot.surfaces.home import HomeTabs
 
 
 def app_home_opened(ack: Ack, event: Json, homes: HomeTabs) -> None:

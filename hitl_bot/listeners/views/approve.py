@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from slack_sdk import WebClient
 
     from hitl_bot.listeners.payloads import Json
-    from hitl_bot.people import SlackPeople
+    from hitl_bot.slack.people import SlackPeople
     from metaflow_extensions.hitl.approvals.ledger import Entry
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from datetime import datetime
 
-    from metaflow_extensions.hitl.approvals.permission import Bar
+    from metaflow_extensions.hitl.approvals.deciding.permission import Bar
     from metaflow_extensions.hitl.approvals.record import Approval, Person, Post
     from metaflow_extensions.hitl.approvals.rule import PolicyRule
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.approvals import votes
+from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.errors import OtherPathspec
 from metaflow_extensions.hitl.approvals.record import (
     CLOCK,

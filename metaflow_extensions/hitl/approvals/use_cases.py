@@ -11,11 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from metaflow_extensions.hitl.approvals import rules
-from metaflow_extensions.hitl.approvals.acceptance import unaccepted
 from metaflow_extensions.hitl.approvals.changes import earlier_changes
-from metaflow_extensions.hitl.approvals.delegation import Delegations
+from metaflow_extensions.hitl.approvals.deciding.acceptance import unaccepted
+from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
+from metaflow_extensions.hitl.approvals.deciding.permission import Seat, check_may_decide
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError, NotifierRefused, NotifierUnavailable
-from metaflow_extensions.hitl.approvals.permission import Seat, check_may_decide
 from metaflow_extensions.hitl.approvals.record import Decision, EngineKind, State, Verdict, Vote, Where
 from metaflow_extensions.hitl.approvals.refusals import (
     ChangesNotOffered,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from metaflow_extensions.hitl.approvals.delegation import Delegation
+    from metaflow_extensions.hitl.approvals.deciding.delegation import Delegation
     from metaflow_extensions.hitl.approvals.record import Approval, Person
     from metaflow_extensions.hitl.approvals.use_cases import Outcome
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from metaflow_extensions.hitl.approvals import votes
+from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.pathspec import is_id
 from metaflow_extensions.hitl.approvals.record import State, Verdict
 from metaflow_extensions.hitl.messages import action_ids, sentences, voting

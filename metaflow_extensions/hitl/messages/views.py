@@ -9,7 +9,7 @@ import json
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from metaflow_extensions.hitl.approvals import votes
+from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.record import OnReject, State
 from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.approvals import votes
+from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.record import OnTimeout, Verdict
 from metaflow_extensions.hitl.approvals.rule import OnVeto

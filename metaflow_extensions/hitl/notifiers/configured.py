@@ -79,7 +79,7 @@ def configured(settings: Mapping[str, str], *, clock: Clock, script: str = "flow
 
 
 def _slack_webhook(settings: Mapping[str, str], clock: Clock, script: str) -> Notifier:
-    from metaflow_extensions.hitl.notifiers.slack_webhook import SETTING, SlackWebhookNotifier  # noqa: PLC0415 - lazy
+    from metaflow_extensions.hitl.notifiers.slack.webhook import SETTING, SlackWebhookNotifier  # noqa: PLC0415 - lazy
 
     return SlackWebhookNotifier(settings[SETTING], clock=clock, script=script)
 

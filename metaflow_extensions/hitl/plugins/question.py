@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from metaflow_extensions.hitl.approvals.deciding.permission import is_group
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.permission import is_group
 from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.rule import Need
 from metaflow_extensions.hitl.approvals.schema import normalise

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import tzinfo
 
-    from metaflow_extensions.hitl.approvals.permission import Bar
+    from metaflow_extensions.hitl.approvals.deciding.permission import Bar
     from metaflow_extensions.hitl.approvals.ports import Notifier, Store
 
 
@@ -90,7 +90,7 @@ def _notifiers(write: Callable[[str], None]) -> dict[str, Notifier]:
     if settings.slack_bot_token:
         from slack_sdk import WebClient  # noqa: PLC0415 - 60 ms, and only with a token
 
-        from metaflow_extensions.hitl.notifiers.slack import SlackNotifier  # noqa: PLC0415 - needs slack_sdk
+        from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier  # noqa: PLC0415 - needs slack_sdk
 
         client = WebClient(token=settings.slack_bot_token, base_url=settings.slack_api_url or WebClient.BASE_URL)
         notifiers["slack"] = SlackNotifier(client, default_channel=settings.slack_channel, clock=utc_now)

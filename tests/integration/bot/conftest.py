@@ -14,7 +14,7 @@ from hitl_bot.sandbox import Sandbox
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.schema import normalise
-from metaflow_extensions.hitl.notifiers.pace import Pace
+from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.approvals import NOW, REQUESTER, HandClock, WatchedStore, gate, pathspec, question
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hitl_bot.home import is_requester
+from hitl_bot.surfaces.home import is_requester
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.record import Origin, State
 from metaflow_extensions.hitl.approvals.record import Person as Somebody

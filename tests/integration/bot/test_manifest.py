@@ -16,11 +16,11 @@ import hitl_bot
 from hitl_bot.cli import cli
 from hitl_bot.manifest import SCOPES, WITHOUT_SCOPE, app_manifest, as_yaml
 from hitl_bot.sandbox.manifest import AppManifest
-from hitl_bot.slack_client import slack_client
+from hitl_bot.slack.client import slack_client
 
 if TYPE_CHECKING:
     from hitl_bot.sandbox import Sandbox
-from metaflow_extensions.hitl import notifiers
+from metaflow_extensions.hitl.notifiers import slack as notifier
 
 BOT = Path(hitl_bot.__file__).parent
 METHOD = re.compile(r'"((?:chat|conversations|views|users|usergroups|files|auth)\.[a-zA-Z.]+)"')
@@ -30,7 +30,7 @@ CALL = re.compile(r"client\.((?:chat|conversations|views|users|usergroups|files|
 def used_methods() -> set[str]:
     """Return the Web API methods that the bot's and the notifiers' code calls."""
     own = [path for path in BOT.rglob("*.py") if "sandbox" not in path.parts and path.name != "manifest.py"]
-    own += Path(notifiers.__path__[0]).rglob("slack*.py")
+    own += Path(notifier.__path__[0]).rglob("*.py")
     text = "\n".join(path.read_text("utf-8") for path in own)
     return set(METHOD.findall(text)) | {snake_to_method(name) for name in CALL.findall(text)}
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hitl_bot.cache import BoundedCache
-from hitl_bot.people import SlackPeople
-from hitl_bot.slack_client import slack_client
+from hitl_bot.slack.cache import BoundedCache
+from hitl_bot.slack.client import slack_client
+from hitl_bot.slack.people import SlackPeople
 from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
 from metaflow_extensions.hitl.approvals.record import Origin, Person
 from tests.fixtures.approvals import HandClock

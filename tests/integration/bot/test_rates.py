@@ -14,9 +14,9 @@ from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.clock import Clock
 from hitl_bot.sandbox.people import BOT_USER_ID
-from hitl_bot.troubles import TELL_AGAIN
+from hitl_bot.telemetry.troubles import TELL_AGAIN
 from metaflow_extensions.hitl.approvals.record import State
-from metaflow_extensions.hitl.notifiers.pace import POSTING, Pace
+from metaflow_extensions.hitl.notifiers.slack.pace import POSTING, Pace
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL
 

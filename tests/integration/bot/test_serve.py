@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
-from hitl_bot.connection import CantConnect
 from hitl_bot.settings import Settings, SettingsError
+from hitl_bot.slack.connection import CantConnect
 from metaflow_extensions.hitl.approvals.errors import StoreUnfit
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import State

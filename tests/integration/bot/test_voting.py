@@ -16,7 +16,7 @@ from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, State, V
 from metaflow_extensions.hitl.approvals.rule import Need
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.engines.fake import FakeEngine
-from metaflow_extensions.hitl.notifiers.pace import Pace
+from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from tests.fixtures.approvals import REQUESTER, HandClock, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
 

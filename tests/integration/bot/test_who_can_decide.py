@@ -22,7 +22,7 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import Origin, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.record import Person as Somebody
 from metaflow_extensions.hitl.approvals.use_cases import Answer, UseCases
-from metaflow_extensions.hitl.notifiers.pace import Pace
+from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.approvals import NOW, HandClock, any_input, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, SCHEMA

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from hitl_bot.metrics import Metrics, Waiting
 from hitl_bot.settings import Mode
+from hitl_bot.telemetry.metrics import Metrics, Waiting
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Ledger

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from metaflow_extensions.hitl.approvals.delegation import LONGEST, BadDelegation, DelegateLoop, Delegations
+from metaflow_extensions.hitl.approvals.deciding.delegation import LONGEST, BadDelegation, DelegateLoop, Delegations
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import ALICE, BOB, CAROL, NOW, REQUESTER, after

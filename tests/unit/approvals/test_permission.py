@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.deciding.permission import Bar, check_may_decide
 from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
-from metaflow_extensions.hitl.approvals.permission import Bar, check_may_decide
 from metaflow_extensions.hitl.approvals.record import Origin, Person, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 from metaflow_extensions.hitl.approvals.rule import Need, PolicyRule

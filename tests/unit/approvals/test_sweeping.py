@@ -32,7 +32,7 @@ from metaflow_extensions.hitl.approvals.sweeping import (
     plan,
 )
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
-from metaflow_extensions.hitl.notifiers.pace import Lane, Pace
+from metaflow_extensions.hitl.notifiers.slack.pace import Lane, Pace
 from tests.fixtures.approvals import (
     ALICE,
     NOW,

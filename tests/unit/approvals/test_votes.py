@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaflow_extensions.hitl.approvals import rules, votes
+from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.record import OnTimeout, Origin, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import (
     AlreadyDecided,

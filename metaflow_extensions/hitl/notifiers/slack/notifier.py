@@ -17,10 +17,10 @@ from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierU
 from metaflow_extensions.hitl.approvals.record import Post
 from metaflow_extensions.hitl.messages.blocks import mrkdwn, section
 from metaflow_extensions.hitl.messages.question import render
-from metaflow_extensions.hitl.notifiers.pace import PATIENCE, Lane, Pace
-from metaflow_extensions.hitl.notifiers.slack_asked import Asked, Question
-from metaflow_extensions.hitl.notifiers.slack_errors import advice, is_passing, passing
-from metaflow_extensions.hitl.notifiers.slack_names import SlackNames
+from metaflow_extensions.hitl.notifiers.slack.asked import Asked, Question
+from metaflow_extensions.hitl.notifiers.slack.errors import advice, is_passing, passing
+from metaflow_extensions.hitl.notifiers.slack.names import SlackNames
+from metaflow_extensions.hitl.notifiers.slack.pace import PATIENCE, Lane, Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,7 +70,7 @@ class SlackNotifier:
     Scopes: ``chat:write``; to find a message again ``channels:history`` and ``groups:history``, for a channel that is
     named instead of given by its id ``channels:read`` and ``groups:read``, for direct messages ``im:write`` and
     ``im:history``. Without these six it still posts, and could post twice where a connection broke or a process died
-    in the middle. Those that make mentions of approvers: see ``slack_names``. Source: docs.slack.dev/reference/methods,
+    in the middle. Those that make mentions of approvers: see ``names``. Source: docs.slack.dev/reference/methods,
     "Required scopes" of each method called here.
     """
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.deciding.permission import is_group
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
-from metaflow_extensions.hitl.approvals.permission import is_group
 from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind, State
 from metaflow_extensions.hitl.approvals.reminding import NEVER_QUIET, Quiet, next_reminder
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
@@ -20,8 +20,8 @@ from metaflow_extensions.hitl.messages.reminders import reminder_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hitl_bot.people import SlackPeople
-    from hitl_bot.threads import Threads
+    from hitl_bot.slack.people import SlackPeople
+    from hitl_bot.surfaces.threads import Threads
     from metaflow_extensions.hitl.approvals.ledger import Entry
     from metaflow_extensions.hitl.approvals.record import Person
     from metaflow_extensions.hitl.approvals.use_cases import UseCases

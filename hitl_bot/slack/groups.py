@@ -9,7 +9,7 @@ from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hitl_bot.people import SlackPeople
+    from hitl_bot.slack.people import SlackPeople
     from metaflow_extensions.hitl.approvals.record import Approval
 
 

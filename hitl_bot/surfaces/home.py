@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from hitl_bot.listeners.groups import groups_among
-from hitl_bot.slack_client import SLACK_FAILED
+from hitl_bot.slack.client import SLACK_FAILED
+from hitl_bot.slack.groups import groups_among
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable, RecordError
 from metaflow_extensions.hitl.approvals.record import Approval, Origin, State
 from metaflow_extensions.hitl.messages import home, lists
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from slack_sdk import WebClient
 
-    from hitl_bot.people import SlackPeople
+    from hitl_bot.slack.people import SlackPeople
     from metaflow_extensions.hitl.approvals.ledger import Entry
     from metaflow_extensions.hitl.approvals.record import Person
     from metaflow_extensions.hitl.approvals.use_cases import UseCases

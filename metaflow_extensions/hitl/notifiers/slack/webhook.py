@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.messages import webhook
-from metaflow_extensions.hitl.notifiers.pace import PATIENCE
 from metaflow_extensions.hitl.notifiers.sent import Sent
+from metaflow_extensions.hitl.notifiers.slack.pace import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -34,7 +34,7 @@ from metaflow_extensions.hitl.approvals.pathspec import checked_id
 from metaflow_extensions.hitl.approvals.record import Post, State
 from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
 from metaflow_extensions.hitl.messages.batch import Batch, render
-from metaflow_extensions.hitl.notifiers.slack import NAME as SLACK
+from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
     from metaflow_extensions.hitl.approvals.ports import Clock
     from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.notifiers.slack import SlackNotifier
+    from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 
 UPDATE_EVERY = timedelta(seconds=1)  # of one message, whatever happens to its gates
 _SOON = 2.0  # seconds until another bot has posted

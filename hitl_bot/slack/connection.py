@@ -12,7 +12,7 @@ import structlog
 from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_sdk.errors import SlackApiError
 
-from hitl_bot.slack_client import SLACK_FAILED, honour_no_proxy
+from hitl_bot.slack.client import SLACK_FAILED, honour_no_proxy
 from metaflow_extensions.hitl.approvals.errors import HitlError
 
 if TYPE_CHECKING:

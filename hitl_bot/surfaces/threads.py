@@ -20,7 +20,7 @@ from metaflow_extensions.hitl.approvals.errors import (
 from metaflow_extensions.hitl.approvals.record import Post, State
 from metaflow_extensions.hitl.messages.mrkdwn import code
 from metaflow_extensions.hitl.messages.trail import happened
-from metaflow_extensions.hitl.notifiers.slack import NAME as SLACK
+from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.ledger import Entry
     from metaflow_extensions.hitl.approvals.record import Approval
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
-    from metaflow_extensions.hitl.notifiers.slack import SlackNotifier
+    from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 
 SAID = frozenset({"voted", "decided", "expired", "closed", "annulled"})
 """The events that get a line: what somebody decided. That it was asked and settled stands on the message itself."""
