@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import select
+import json
 from contextlib import suppress
 from socket import SHUT_RDWR
-from threading import Event, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_sdk.errors import SlackApiError
+from slack_sdk.socket_mode import SocketModeClient
 
 from hitl_bot.slack.client import SLACK_FAILED, honour_no_proxy
 from metaflow_extensions.hitl.approvals.errors import HitlError
 
 if TYPE_CHECKING:
+    from socket import socket
+    from threading import Event
+
     from slack_bolt import App
-    from slack_sdk.socket_mode.builtin.connection import Connection as Session
 
 THREADS = 32  # envelopes at once; each is held until its listener has acknowledged
 _PING_EVERY = 2.0  # seconds; a connection that died without a word is given up after five of them
 _AGAIN_AFTER = 5.0  # seconds
-_WATCHED_FOR = 500  # milliseconds, until a new socket is watched
 _BUFFER = 65_536  # bytes; slack_sdk takes a level of recursion for each buffer of a message
-_HANGS_UP = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)  # the last is Linux's own
 _NEEDS_AN_OPERATOR = frozenset(
     {
         "account_inactive",
@@ -46,6 +46,67 @@ class CantConnect(HitlError):
     """Slack refuses the connection until an operator mends what the message names."""
 
 
+class _HearsTheEnd:
+    """A socket on which the end of the stream is an error.
+
+    slack_sdk takes it for silence (3.47, ``builtin/internals.py``): it would read nothing, again and again, until five
+    pings had failed.
+    """
+
+    def __init__(self, sock: socket) -> None:
+        self._sock = sock
+
+    def recv(self, size: int) -> bytes:
+        received = self._sock.recv(size)
+        if not received:
+            raise ConnectionResetError("Slack hung up")
+        return received
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+class _Client(SocketModeClient):
+    """slack_sdk's client, which replaces a connection at once and only once.
+
+    slack_sdk (3.47) answers a request to connect again in another thread than the close frame behind it. Whichever of
+    the two came second tore down the first one's new connection, with what Slack had sent on it.
+    """
+
+    def connect(self) -> None:
+        super().connect()
+        session = self.current_session
+        if session is not None and session.sock is not None:
+            session.sock = _HearsTheEnd(session.sock)  # type: ignore[assignment] # does what slack_sdk asks of it
+
+    def enqueue_message(self, message: str) -> None:
+        # Here, in the thread that reads this connection, it is known which one shall be replaced.
+        if '"disconnect"' in message and json.loads(message).get("type") == "disconnect":
+            if not self.closed:
+                self.connect_to_new_endpoint(force=True)
+        else:
+            super().enqueue_message(message)
+
+    def _run_current_session(self) -> None:
+        was_open = self.is_connected()
+        super()._run_current_session()  # type: ignore[no-untyped-call] # slack_sdk's
+        if was_open and not self.is_connected():
+            self._monitor_current_session()  # type: ignore[no-untyped-call] # else it looks every two seconds
+
+    def _on_error(self, error: Exception) -> None:
+        if not self.closed:
+            log.warning("the connection broke", why=repr(error))
+
+
+class _Handler(SocketModeHandler):
+    """Bolt's handler with a client of our own."""
+
+    def __init__(self, app: App, client: _Client) -> None:
+        self.app = app
+        self.client = client
+        client.socket_mode_request_listeners.append(self.handle)  # type: ignore[arg-type] # as in Bolt's own
+
+
 class Connection:
     """One Socket Mode connection, which comes back by itself when it breaks.
 
@@ -58,13 +119,17 @@ class Connection:
     """
 
     def __init__(self, app: App, app_token: str, api_url: str) -> None:
-        handler = SocketModeHandler(
-            app, app_token, ping_interval=_PING_EVERY, concurrency=THREADS, receive_buffer_size=_BUFFER
+        client = _Client(
+            app_token,
+            logger=app.logger,
+            web_client=app.client,
+            proxy=app.client.proxy,
+            ping_interval=_PING_EVERY,
+            concurrency=THREADS,
+            receive_buffer_size=_BUFFER,
         )
-        honour_no_proxy(handler.client, api_url)
-        self._handler = handler
-        self._closing = Event()
-        self._watch = Thread(target=self._watch_socket, name="socket watch", daemon=True)
+        honour_no_proxy(client, api_url)
+        self._handler = _Handler(app, client)
 
     def open(self, stopping: Event) -> None:
         """Connect, however long Slack is away; return when it is done, or when it is time to stop.
@@ -84,7 +149,7 @@ class Connection:
 
     def _connects(self) -> bool:
         try:
-            self._handler.connect()  # type: ignore[no-untyped-call] # Bolt's
+            self._handler.client.connect_to_new_endpoint()
         except SLACK_FAILED as error:
             code = str(error.response.get("error", "")) if isinstance(error, SlackApiError) else ""
             if code in _NEEDS_AN_OPERATOR:
@@ -94,43 +159,13 @@ class Connection:
                     "`hitl-bot doctor` checks both."
                 ) from error
             log.warning("slack is away", why=repr(error))
-            return False
-        log.info("connected")
-        self._watch.start()
-        return True
-
-    def _watch_socket(self) -> None:
-        """Connect again as soon as the other side hangs up.
-
-        slack_sdk takes the end of the stream for silence (3.47, ``builtin/internals.py``): it reads nothing, again and
-        again, until five pings have failed.
-        """
-        client = self._handler.client
-        while not self._closing.is_set():
-            session = client.current_session
-            if not self._hangs_up(session) or session is None or self._closing.is_set():
-                continue
-            log.warning("the connection broke")
-            session.disconnect()
-            try:
-                client.connect_to_new_endpoint()
-            except SLACK_FAILED as error:
-                log.warning("slack is away", why=repr(error))  # slack_sdk's own monitor tries again
-                self._closing.wait(_AGAIN_AFTER)
-
-    def _hangs_up(self, session: Session | None) -> bool:
-        """Wait a moment for the other side to hang up."""
-        sock = None if session is None else session.sock
-        if sock is None or sock.fileno() < 0:
-            self._closing.wait(_WATCHED_FOR / 1000)  # nothing to watch until there is a new one
-            return False
-        poll = select.poll()
-        poll.register(sock, _HANGS_UP)
-        return bool(poll.poll(_WATCHED_FOR))
+        else:
+            if self.is_open:
+                log.info("connected")
+        return self.is_open
 
     def give_up(self) -> None:
         """Take nothing more from the connection. What came before can still be acknowledged on it."""
-        self._closing.set()
         client = self._handler.client
         client.auto_reconnect_enabled = client.default_auto_reconnect_enabled = False
         client.closed = True  # ends the loop that takes envelopes; Slack sends those left to another connection

@@ -221,6 +221,15 @@ def test_a_connection_that_breaks_comes_back(bot: Bot, control: Control, bob: Pe
     assert bob.command("/hitl help")
 
 
+def test_a_connection_is_replaced_once(bot: Bot, control: Control, bob: Person) -> None:
+    """Asked to connect again, and cut off at once, the bot opens one connection; nothing sent on it is lost."""
+    for _ in range(10):
+        control.refresh_connections()
+        control.wait_for_connection()
+        assert bob.command("/hitl help")
+    assert len(control.calls("apps.connections.open")) == 11
+
+
 def test_a_stop_does_not_wait_for_ever(
     settings: Settings, store: Store, clock: HandClock, bob: Person, interventions: list[Callable[[str, str], None]]
 ) -> None:
