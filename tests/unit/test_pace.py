@@ -125,11 +125,21 @@ def test_a_channel_has_one_pace_under_two_names(pace: Pace) -> None:
     assert pace.take(POST, "C1", Lane.PEOPLE) == 9
 
 
+def test_a_name_goes_on_counting_for_its_channel(pace: Pace) -> None:
+    """Who has not heard of the id yet, and takes a turn by the name, finds no room of its own there."""
+    pace.take(POST, "#c", Lane.BULK)
+    pace.merge("#c", "C1")
+    pace.take(POST, "#c", Lane.BULK)
+    assert busy(pace, POST, "#c") == 1
+    assert busy(pace, POST, "C1") == 2
+
+
 def test_memory_is_bounded(pace: Pace) -> None:
-    """Ten thousand channels leave some four thousand in mind."""
+    """Ten thousand channels, under two names each, leave some four thousand in mind."""
     for number in range(10_000):
         pace.take(POST, f"C{number}", Lane.PEOPLE)
-    assert len(pace._turns) == 4_096
+        pace.merge(f"#c{number}", f"C{number}")
+    assert len(pace._turns) == len(pace._ids) == 4_096
 
 
 def test_threads_share_one_pace(pace: Pace) -> None:

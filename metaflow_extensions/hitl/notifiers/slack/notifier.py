@@ -128,7 +128,7 @@ class SlackNotifier:
                 cause="no channel",
             )
         # Before looking for the message: of hundreds that wait for their turn, each would look in vain.
-        self._take_turn("chat.postMessage", self._known(channel))
+        self._take_turn("chat.postMessage", channel)
         found = None if self._is_first(asked) else self._find(asked, channel)
         where, ts = found or self._send(asked, message, channel)
         return Post(notifier=NAME, at=self.clock(), channel=where, ts=ts, url=self._permalink(where, ts))
@@ -227,10 +227,6 @@ class SlackNotifier:
             return None
         return None if ts is None else (where, ts)
 
-    def _known(self, channel: str) -> str:
-        """Return the id of a channel if it is known, so that a channel has one pace under all its names."""
-        return self._channel_ids.get(channel, channel)
-
     def _remember(self, channel: str, where: str) -> None:
         with self._lock:
             if len(self._channel_ids) >= _CHANNELS:
@@ -287,7 +283,7 @@ class SlackNotifier:
         """Call a method; wait as Slack asks, for ten seconds in all; turn every failure into one of the port's two."""
         waited = 0.0
         while isinstance(answer := self._answer(method, where, arguments), float):
-            self._pace.hold(method, self._known(where), answer)
+            self._pace.hold(method, where, answer)
             waited += answer
             if waited > PATIENCE or self._lane is Lane.BULK:
                 raise NotifierUnavailable(

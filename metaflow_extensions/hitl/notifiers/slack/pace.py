@@ -88,6 +88,7 @@ class Pace:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._turns: OrderedDict[tuple[str, str], _Turns] = OrderedDict()
+        self._ids: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
 
     def take(self, method: str, channel: str, lane: Lane, patience: float = PATIENCE) -> float:
@@ -98,7 +99,7 @@ class Pace:
         method : str
             Of the Web API.
         channel : str
-            Where the call goes, always written the same way.
+            Where the call goes, by the channel's id or by a name that `merge` may tell the id of.
         lane : Lane
             Whose call it is.
         patience : float
@@ -123,9 +124,14 @@ class Pace:
             return free - now if lane is Lane.PEOPLE else 0.0
 
     def merge(self, name: str, channel: str) -> None:
-        """Count for a channel what was counted under another name of it."""
+        """Count for a channel what was counted under another name of it, and what will be."""
         with self._lock:
             now = self._now()
+            # Kept, since a caller that has not heard of the id yet may still be about to take a turn by the name.
+            self._ids[name] = channel
+            self._ids.move_to_end(name)
+            if len(self._ids) > _KEYS:
+                self._ids.popitem(last=False)
             for method in _BY_CHANNEL:
                 other = self._turns.pop((method, name), None)
                 if other is not None:
@@ -142,7 +148,7 @@ class Pace:
             turns.held = max(turns.held, now + seconds)
 
     def _of(self, method: str, channel: str, now: float) -> _Turns:
-        key = (method, channel if method in _BY_CHANNEL else "")
+        key = (method, self._ids.get(channel, channel) if method in _BY_CHANNEL else "")
         turns = self._turns.get(key)
         if turns is None:
             turns = self._turns[key] = _Turns(ahead=now, held=now, promised=now)
