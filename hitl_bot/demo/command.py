@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import webbrowser
 from pathlib import Path
@@ -28,6 +29,8 @@ def demo(auto: bool, port: int, flow: Path) -> None:  # noqa: FBT001 - click han
     from hitl_bot.telemetry.logs import set_up_logs  # noqa: PLC0415
 
     set_up_logs(LogFormat.CONSOLE, LogLevel.WARNING)  # what a person sees here is the run
+    # As Ctrl-C does: a demo that is ended must not leave its run behind, waiting.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def say(line: str) -> None:
         click.echo(click.style("demo ", fg="green") + line)

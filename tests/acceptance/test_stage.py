@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from threading import Event
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from hitl_bot.demo.stage import set_stage
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.stores import open_store
-from tests.fixtures.flows import PATIENCE, REPOSITORY
+from tests.fixtures.flows import PATIENCE, REPOSITORY, Process
 
 
 def test_a_run_that_waits_ends_with_its_tasks(tmp_path):
@@ -29,3 +31,18 @@ def test_a_run_that_waits_ends_with_its_tasks(tmp_path):
     (approval_id,) = (path.name for path in (tmp_path / "hitl" / "approvals").iterdir())
     closing = Ledger(open_store(str(tmp_path / "hitl"))).read(approval_id).approval.closing
     assert closing is not None
+
+
+def test_a_demo_that_is_told_to_end_ends_its_run(tmp_path):
+    """SIGTERM does what Ctrl-C does: the task that waits is gone, and so is the folder of the run."""
+    demo = Process(
+        [sys.executable, "-m", "hitl_bot", "demo"], tmp_path, {**os.environ, "BROWSER": "none", "TMPDIR": str(tmp_path)}
+    )
+    task = re.search(r"\(pid (\d+)\)", demo.wait_for_line("or reject"))
+    demo.process.terminate()
+    assert demo.wait() == 0, demo.output
+    demo.stop()
+    assert task is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(task[1]), 0)
+    assert list(tmp_path.iterdir()) == []
