@@ -67,10 +67,11 @@ def bot(gated, sandbox):
 
 
 def test_a_click_in_slack_lets_the_run_go_on(gated, bot, sandbox, s3_versitygw):
-    """The run asks, the answer comes through bot and S3, and the message loses its buttons."""
+    """The run asks and says where, the answer comes through bot and S3, and the message loses its buttons."""
     bob = Driver(sandbox.url).as_("bob")
     run = gated.start("run")
     question = bob.wait_for_message(CHANNEL, lambda message: "Accuracy 94.0%" in message.plain, timeout=90)
+    assert CHANNEL in run.wait_for_line("in Slack")
     assert {"Approve…", "Reject…"} <= set(question.buttons)
     assert isinstance(bob.open(question, "Approve…").fill({"Target": "staging"}).submit(), Closed)
     assert run.wait() == 0, run.output
