@@ -10,6 +10,7 @@ keeps the nodes of a workflow that is offloaded in `OFFLOADED`, as argo-server d
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -40,14 +41,18 @@ class _Refusal(Exception):
 
 
 @contextmanager
-def argo_server(cluster: Cluster) -> Iterator[str]:
-    """Run it on loopback, and yield its address."""
+def argo_server(cluster: Cluster, *, scheme: str = "http") -> Iterator[str]:
+    """Run it on loopback, and yield its address. With ``https`` it shows the API server's own certificate."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.cluster = cluster
+    if scheme == "https":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cluster.certificate, cluster.certificate.with_suffix(".key"))
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{scheme}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -41,6 +41,8 @@ HITL_ARGO_UI_URL = from_conf("HITL_ARGO_UI_URL")
 # Argo's server and a bearer token for it, to resume workflows through it. Default: through the Kubernetes API.
 HITL_ARGO_SERVER_URL = from_conf("HITL_ARGO_SERVER_URL")
 HITL_ARGO_SERVER_TOKEN = from_conf("HITL_ARGO_SERVER_TOKEN")
+# A PEM file to check its certificate against. Default: the certificates that Python's requests trusts.
+HITL_ARGO_SERVER_CA_FILE = from_conf("HITL_ARGO_SERVER_CA_FILE")
 # The Kubernetes secret with the bot token for the pod that asks: name or name/key. The key is slack-bot-token if none
 # is named. Default: that pod gets no token, and the bot posts the question.
 HITL_SLACK_SECRET = from_conf("HITL_SLACK_SECRET")

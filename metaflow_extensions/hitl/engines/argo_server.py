@@ -142,6 +142,11 @@ class ArgoServerEngine(ArgoEngine):
         except requests.exceptions.JSONDecodeError:
             content = {}
         except OSError as error:  # which every error of requests is, and one that names no CA file that it can read
+            if _is_about_trust(error):
+                raise EngineUnavailable(
+                    f"{self} shows a certificate that can't be checked: set METAFLOW_HITL_ARGO_SERVER_CA_FILE to the "
+                    f"PEM file of who signed it. {error}"
+                ) from error
             raise Passing(f"{self} does not answer: {error}") from error
         if not isinstance(content, dict):
             content = {}
@@ -181,6 +186,13 @@ class _Bearer(AuthBase):
         if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
         return request
+
+
+def _is_about_trust(error: OSError) -> bool:
+    """Whether trying again can't help: nobody vouches for the certificate, or the CA file can't be read."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "CERTIFICATE_VERIFY_FAILED" in str(error)
+    return not isinstance(error, requests.RequestException)
 
 
 def _said(answer: dict[str, Any]) -> str:

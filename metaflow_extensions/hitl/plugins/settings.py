@@ -33,6 +33,7 @@ class Settings:
     argo_ui_url: str | None
     argo_server_url: str | None
     argo_server_token: str | None
+    argo_server_ca_file: str | None
     slack_secret: str | None
     notify_cpu: str
     notify_memory: str
@@ -61,6 +62,7 @@ def read_settings() -> Settings:
         argo_ui_url=conf.HITL_ARGO_UI_URL or conf.ARGO_WORKFLOWS_UI_URL or None,
         argo_server_url=conf.HITL_ARGO_SERVER_URL or None,
         argo_server_token=conf.HITL_ARGO_SERVER_TOKEN or None,
+        argo_server_ca_file=conf.HITL_ARGO_SERVER_CA_FILE or None,
         slack_secret=conf.HITL_SLACK_SECRET or None,
         notify_cpu=str(conf.HITL_NOTIFY_CPU),
         notify_memory=str(conf.HITL_NOTIFY_MEMORY),

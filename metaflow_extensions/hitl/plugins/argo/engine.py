@@ -53,6 +53,7 @@ class OwnRights:
             return ArgoServerEngine(
                 settings.argo_server_url,
                 settings.argo_server_token,
+                ca_file=settings.argo_server_ca_file,
                 namespace=settings.argo_namespace,
                 clock=self._clock,
                 sleep=time.sleep,
