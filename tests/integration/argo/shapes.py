@@ -240,10 +240,11 @@ SHAPES = {
 }
 
 
-def chain(gates: int) -> str:
-    """Return a flow with so many gated steps in a row."""
+def chain(gates: int, more: str = "") -> str:
+    """Return a flow with so many gated steps in a row. ``more`` is another decorator of each; its {} is a number."""
     names = [f"step_{number:03}" for number in range(gates)]
     lines = ["class Chain(FlowSpec):", "    @step", "    def start(self):", f"        self.next(self.{names[0]})"]
-    for name, following in zip(names, [*names[1:], "end"], strict=True):
-        lines += ["    @hitl", "    @step", f"    def {name}(self):", f"        self.next(self.{following})"]
+    for number, (name, following) in enumerate(zip(names, [*names[1:], "end"], strict=True)):
+        lines += ["    @hitl", f"    {more.format(number + 1)}", "    @step"]
+        lines += [f"    def {name}(self):", f"        self.next(self.{following})"]
     return "\n".join([*lines, "    @step", "    def end(self):", "        pass"])

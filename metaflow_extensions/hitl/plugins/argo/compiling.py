@@ -67,17 +67,18 @@ def _with_gates(workflows: Any, compile_template: Callable[[Any], Any]) -> Any:
 
 def _warnings(spec: dict[str, Any], gates: int) -> Iterator[str]:
     count = len(spec["templates"])
+    alike = "Gates of steps with the same image, resources and decorators take little, because they share templates."
     if count > MOST_TEMPLATES:
         yield (
             f"{gates} gates make {count} templates. Argo's full resource definitions, the default since 4.0, take "
-            f"{MOST_TEMPLATES}; on such a cluster, split the flow, or install Argo's minimal definitions."
+            f"{MOST_TEMPLATES}; on such a cluster, split the flow, or install Argo's minimal definitions. {alike}"
         )
     size = COPIES * len(json.dumps(spec, separators=(",", ":")))
     if size > WORKFLOW_SIZE:
         yield (
             f"Argo keeps {COPIES} copies of this specification in each workflow, {size // 1024} KiB, and takes "
             f"{WORKFLOW_SIZE // 1024} KiB in all. Split the flow, or raise MAX_WORKFLOW_SIZE of Argo's controller (up "
-            "to what etcd takes), or let it offload the status of nodes."
+            f"to what etcd takes), or let it offload the status of nodes. {alike}"
         )
 
 

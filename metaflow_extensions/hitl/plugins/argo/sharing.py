@@ -2,9 +2,9 @@
 
 Argo keeps two copies of the whole specification in the status of each Workflow, and a Workflow may have 1 MiB (seen on
 3.7.3: ``storedWorkflowTemplateSpec`` and ``storedTemplates``; MAX_WORKFLOW_SIZE in ``workflow/packer/packer.go``). The
-containers of 35 gates fill it. Those that ask differ in their step's name, and the nodes that wait in nothing, so in a
-large flow they are templates that take the step as a parameter: then it takes 65 gates, which is little less than the
-steps that fit without any. The tasks keep their names, and with them what people see.
+containers of 35 gates fill it. Those that ask, and mostly the steps' own, differ in their step's name alone, and the
+nodes that wait in nothing, so in a large flow they are templates that take the step as a parameter. What a gate then
+has to itself is a DAG of three tasks, which keep their names, and with them what people see.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,15 +25,23 @@ _REFERENCE = f"{{{{inputs.parameters.{PARAMETER}}}}}"
 _BRACES = re.compile(r"\{\{.*?\}\}")
 
 
-def share(templates: list[Template], steps: Mapping[str, str]) -> list[Template]:
+@dataclass(frozen=True)
+class Part:
+    """What a template is to a gate: its step, and how a template's name begins that several gates share."""
+
+    step: str
+    kind: str
+
+
+def share(templates: list[Template], parts: Mapping[str, Part]) -> list[Template]:
     """Let gates share templates.
 
     Parameters
     ----------
     templates : list of dict
         Of a workflow; they are not changed.
-    steps : Mapping[str, str]
-        The templates that may be shared, {name: step}.
+    parts : Mapping[str, Part]
+        The templates that may be shared, by name.
 
     Returns
     -------
@@ -42,21 +51,21 @@ def share(templates: list[Template], steps: Mapping[str, str]) -> list[Template]
     """
     alike: dict[str, list[Template]] = defaultdict(list)
     for template in templates:
-        if template["name"] in steps:
-            alike[json.dumps(_general(template, steps[template["name"]]), sort_keys=True)].append(template)
+        if part := parts.get(template["name"]):
+            alike[json.dumps([part.kind, _general(template, part.step)], sort_keys=True)].append(template)
     taken = {template["name"] for template in templates}
     new_names: dict[str, str] = {}
     made: dict[str, Template] = {}  # by the name of the first that it stands for
     for same in alike.values():
         if len(same) > 1:
             first = same[0]["name"]
-            name = _free(first, taken)
+            name = _free(parts[first].kind, taken)
             taken.add(name)
             new_names |= {one["name"]: name for one in same}
-            made[first] = {**_general(same[0], steps[first]), "name": name}
+            made[first] = {**_general(same[0], parts[first].step), "name": name}
     kept = [made.get(one["name"], one) for one in templates if one["name"] in made or one["name"] not in new_names]
     calls = {
-        old: (new, [{"name": PARAMETER, "value": steps[old]}] if _takes_step(new, made) else [])
+        old: (new, [{"name": PARAMETER, "value": parts[old].step}] if _takes_step(new, made) else [])
         for old, new in new_names.items()
     }
     return [_calling(template, calls) for template in kept]
@@ -84,14 +93,14 @@ def _general(template: Template, step: str) -> Template:
             {**entry, "value": put_in(entry["value"])} if "value" in entry else entry for entry in container["env"]
         ]
         command = [put_in(part) for part in container["command"]]
-        general["container"] = {**container, "command": command, "env": environment}
+        named = {key: value for key, value in container.items() if key != "name"}  # Argo calls every one "main"
+        general["container"] = {**named, "command": command, "env": environment}
         general["inputs"] = {"parameters": [*template["inputs"]["parameters"], {"name": PARAMETER}]}
     return general
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """Return a name that begins alike."""
-    kind = "-".join(name.split("-")[:2])
+def _free(kind: str, taken: set[str]) -> str:
+    """Return a name that begins so, and that nobody has."""
     return next(free for number in range(1, len(taken) + 2) if (free := f"{kind}--{number}") not in taken)
 
 

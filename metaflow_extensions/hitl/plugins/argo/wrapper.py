@@ -20,7 +20,7 @@ from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.record import OnTimeout
 from metaflow_extensions.hitl.engines.nodes import PARAMETER
 from metaflow_extensions.hitl.plugins.argo.notify_container import notify_template
-from metaflow_extensions.hitl.plugins.argo.sharing import share
+from metaflow_extensions.hitl.plugins.argo.sharing import Part, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,15 +112,14 @@ def wrap(workflow_template: Template, gates: Mapping[str, GateSpec], pods: Pods)
     found = {step: _template_of(step, templates, pods) for step in gates}
     taken = {template["name"] for template in templates}
     wrapped: list[Template] = []
-    shareable: dict[str, str] = {}
+    shareable: dict[str, Part] = {}
     for template in templates:
         step = _step_of(template)
         if step in gates and template is found[step]:
             around = list(_around(step, template, gates[step], pods, taken))
             taken.update(one["name"] for one in around)
-            shareable |= {
-                one["name"]: step for one in around if one["name"].startswith(("hitl-notify-", "hitl-suspend-"))
-            }
+            kinds = ("hitl-notify", "hitl-suspend", "hitl-task")
+            shareable |= {one["name"]: Part(step, kind) for one, kind in zip(around[1:], kinds, strict=True)}
             wrapped += around
         else:
             wrapped.append(template)
