@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from hitl_bot.slack.client import SLACK_FAILED
-from hitl_bot.slack.groups import groups_among
+from hitl_bot.surfaces.asked_of import asked_of
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable, RecordError
 from metaflow_extensions.hitl.approvals.record import Approval, Origin, State
 from metaflow_extensions.hitl.messages import home, lists
@@ -164,7 +164,9 @@ class HomeTabs:
         newest = nlargest(_OPEN // 10, ledger.decided_since(now - _DECIDED_FOR))
         decided = _readable(ledger.read_many(approval_id for _, approval_id in newest))
         return _Snapshot(
-            waiting=sorted((one for one in open_ones if one.state is State.PENDING), key=lists.urgency),
+            waiting=sorted(
+                (self._cases.governed(one) for one in open_ones if one.state is State.PENDING), key=lists.urgency
+            ),
             decided=[one for one in decided if one.decision is not None],
         )
 
@@ -173,13 +175,13 @@ class HomeTabs:
             watcher = self._watchers.get(user_id)
         flow = watcher.flow if watcher else None
         waiting = [one for one in snapshot.waiting if flow in (None, one.pathspec.flow)]
-        groups = groups_among(self._people, user_id, waiting)
+        mine = asked_of(self._cases, self._people, user_id, waiting)
         try:
             person: Person | None = self._people.person(user_id)
         except PeopleUnavailable:
             person = None
         return home.Inbox(
-            waiting=[one for one in waiting if lists.is_asked(one, user_id, groups)],
+            waiting=[one for one in waiting if one.id in mine],
             asked=[one for one in waiting if person is not None and is_requester(one, person)],
             decided=[one for one in snapshot.decided if flow in (None, one.pathspec.flow)],
             flows=sorted({one.pathspec.flow for one in (*snapshot.waiting, *snapshot.decided)}),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hitl_bot.listeners.asked import asked, refresh_if_stale
 from hitl_bot.listeners.opening import Opening
+from hitl_bot.listeners.payloads import is_home
 from metaflow_extensions.hitl.messages import answers, views
 from metaflow_extensions.hitl.messages.action_ids import COPY_COMMAND, overflow_choice
 
@@ -26,7 +27,7 @@ def details(
     """Show everything about the approval, or the command that answers from a terminal."""
     ack()
     choice, approval_id = overflow_choice(str((action.get("selected_option") or {}).get("value", "")))
-    if choice == COPY_COMMAND:
+    if choice == COPY_COMMAND and not is_home(body):  # there nothing can be answered with but a view, which has it too
         respond(**answers.command(asked(cases, approval_id, body).approval))
         return
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.messages import action_ids, sentences
+from metaflow_extensions.hitl.messages import action_ids, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import BUTTON, Block, context, divider, header, mrkdwn, plain, section
-from metaflow_extensions.hitl.messages.lists import decided_row, row
-from metaflow_extensions.hitl.messages.mrkdwn import code, cut, date, escape, one_line
+from metaflow_extensions.hitl.messages.lists import decided_row, open_button, row
+from metaflow_extensions.hitl.messages.mrkdwn import code, cut, date, escape, literal, name, one_line
+from metaflow_extensions.hitl.messages.question import more_menu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,7 @@ def home_view(inbox: Inbox, *, now: datetime) -> Block:
     waits = f"{count} {'waits' if count == 1 else 'wait'} for you" if count else "Nothing waits for you"
     blocks.append(header(waits))
     for approval in inbox.waiting[:WAITING]:
-        blocks += row(approval, now)
+        blocks += row(approval, now, more_menu(approval))
     blocks += _more(count - WAITING, "/hitl list mine")
     if inbox.asked:
         blocks += [divider(), header("You asked")]
@@ -106,9 +107,12 @@ def _asked_row(approval: Approval, now: datetime) -> list[Block]:
     until = f"until {date(approval.deadline)}" if approval.deadline else "no deadline"
     asked = f"asked {sentences.ago(approval.requested_at, now)}"
     title = cut(one_line(sentences.question(approval)[: 4 * _TITLE]), _TITLE)
+    voted = voting.votes_so_far(approval, name, lambda written: literal(written, 100))
+    where = f"{code(approval.id)}\n{voted}" if voted else code(approval.id)
+    button = next(iter(open_button(approval)), None)
     return [
-        section(plain(title)),
-        context(f"Waits · {escape(sentences.place(approval))} · {asked} · {until} · {code(approval.id)}"),
+        section(plain(title)) if button is None else section(plain(title), accessory=button),
+        context(f"Waits · {escape(sentences.place(approval))} · {asked} · {until} · {where}"),
     ]
 
 

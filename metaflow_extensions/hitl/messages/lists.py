@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.record import State
-from metaflow_extensions.hitl.messages import action_ids, question, sentences
+from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting
 from metaflow_extensions.hitl.messages.answers import Reply, nothing_waits, reply, said
 from metaflow_extensions.hitl.messages.blocks import (
     Block,
@@ -18,7 +18,17 @@ from metaflow_extensions.hitl.messages.blocks import (
     plain,
     section,
 )
-from metaflow_extensions.hitl.messages.mrkdwn import code, cut, date, escape, is_web_address, name, one_line, quoted
+from metaflow_extensions.hitl.messages.mrkdwn import (
+    code,
+    cut,
+    date,
+    escape,
+    is_web_address,
+    literal,
+    name,
+    one_line,
+    quoted,
+)
 from metaflow_extensions.hitl.messages.pages import paged
 
 if TYPE_CHECKING:
@@ -36,8 +46,7 @@ def listing(
     approvals: Sequence[Approval],
     *,
     now: datetime,
-    user_id: str,
-    groups: Collection[str] = (),
+    mine: Collection[str] = (),
     problems: Sequence[Exception] = (),
     page: int = 1,
     words: str = "list",
@@ -50,10 +59,8 @@ def listing(
         The open ones. Those that are answered and not yet carried out are counted, not listed.
     now : datetime
         The present; aware.
-    user_id : str
-        Slack's id of the person who asks.
-    groups : Collection[str]
-        The groups, as approvers name them, that the person is in.
+    mine : Collection[str]
+        The ids of those that wait for the person who asks.
     problems : Sequence[Exception]
         Why other approvals could not be read.
     page : int
@@ -64,10 +71,10 @@ def listing(
     waiting = sorted((one for one in approvals if one.state is State.PENDING), key=urgency)
     if not waiting and not problems:
         return nothing_waits(None, now=now) if words == "list" else said(f"Nothing that /hitl {words} names waits.")
-    mine = [one for one in waiting if is_asked(one, user_id, groups)]
-    others = [one for one in waiting if not is_asked(one, user_id, groups)]
+    for_me = [one for one in waiting if one.id in mine]
+    for_others = [one for one in waiting if one.id not in mine]
     verb = "approval waits" if len(waiting) == 1 else "approvals wait"
-    title = f"{len(waiting)} {verb} ({len(mine)} for you)"
+    title = f"{len(waiting)} {verb} ({len(for_me)} for you)"
     foot = [
         context(f"{len(problems)} could not be read: {escape(one_line(str(problem)), 300)}")
         for problem in problems[:_PROBLEMS]
@@ -76,9 +83,9 @@ def listing(
         foot.append(context(f"{carried_out} more: answered, and being carried out"))
 
     def rows() -> Iterator[list[Block]]:
-        for heading, group in (("Waiting for you", mine), ("Waiting for others", others)):
+        for heading, group in (("Waiting for you", for_me), ("Waiting for others", for_others)):
             for position, approval in enumerate(group):
-                head = [section(mrkdwn(f"*{heading}*"))] if position == 0 and mine and others else []
+                head = [section(mrkdwn(f"*{heading}*"))] if position == 0 and for_me and for_others else []
                 yield [*head, *row(approval, now)]
 
     return reply(title, paged([section(mrkdwn(f"*{title}*"))], rows(), foot, page=page, words=words))
@@ -150,23 +157,16 @@ def urgency(approval: Approval) -> tuple[float, datetime]:
     return (approval.deadline.timestamp() if approval.deadline else float("inf"), approval.requested_at)
 
 
-def is_asked(approval: Approval, user_id: str, groups: Collection[str]) -> bool:
-    """Whether an answer of this person would count, as far as the approvers' names tell."""
-    written = approval.question.approvers
-    return not written or user_id in written or any(group in written for group in groups)
-
-
-def row(approval: Approval, now: datetime) -> list[Block]:
-    """Show an open approval with its buttons: three blocks."""
+def row(approval: Approval, now: datetime, *further: Block) -> list[Block]:
+    """Show an open approval with its buttons, and further ones: three blocks."""
     asked = f"asked {sentences.ago(approval.requested_at, now)}"
     until = f"until {date(approval.deadline)}" if approval.deadline else "no deadline"
     if approval.deadline is not None and approval.deadline <= now:
         until = f"*overdue*, was {until}"
     where = f"{escape(sentences.place(approval))} · {asked} · {until} · {code(approval.id)}"
-    buttons = [question.approve_button(approval), question.reject_button(approval)]
-    url = _url(approval)
-    if url is not None:
-        buttons.insert(0, link_button("Open", action_ids.OPEN, url))
+    if voted := voting.votes_so_far(approval, name, lambda written: literal(written, 100)):
+        where += f"\n{voted}"
+    buttons = [*open_button(approval), *question.answer_buttons(approval), *further]
     return [section(plain(_title(approval))), context(where), actions(buttons)]
 
 
@@ -188,5 +188,7 @@ def _title(approval: Approval) -> str:
     return cut(one_line(sentences.question(approval)[: 4 * _MESSAGE]), _MESSAGE)
 
 
-def _url(approval: Approval) -> str | None:
-    return next((post.url for post in approval.posts if post.url and is_web_address(post.url)), None)
+def open_button(approval: Approval) -> list[Block]:
+    """Build the button that leads to the question's message; none where that has no address."""
+    url = next((post.url for post in approval.posts if post.url and is_web_address(post.url)), None)
+    return [] if url is None else [link_button("Open", action_ids.OPEN, url)]

@@ -275,5 +275,6 @@ def _blocks(
         if trouble := sentences.trouble(approval):
             blocks.append(section(plain(trouble, min(share, 1_200))))
         blocks += again_blocks(approval, min(share, 2_800))
-        blocks.append(context(" · ".join(filter(None, [origin(approval), sentences.aftermath(approval)]))))
+        ruled = f"by rule “{escape(approval.rule.name, 100)}”" if approval.rule.name else ""
+        blocks.append(context(" · ".join(filter(None, [origin(approval), sentences.aftermath(approval), ruled]))))
     return [*blocks, context(code(approval.id))]

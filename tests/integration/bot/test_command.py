@@ -43,6 +43,17 @@ def test_list_when_nothing_waits(bot: Bot, bob: Person) -> None:
     assert "Nothing waits for an answer." in said(bob, "/hitl list")
 
 
+def test_list_says_when_the_last_was_decided(ask: Ask, bob: Person, bot: Bot, clock: HandClock) -> None:
+    """With nothing left to answer, it names the newest answer."""
+    first, second = ask("1"), ask("2")
+    bob.command(f"/hitl approve {first.id}")
+    clock.forward(60)
+    bob.command(f"/hitl reject {second.id} no")
+    clock.forward(120)
+    bot.sweeper.tick()
+    assert f"The last one was rejected 2 min ago: {second.id}." in said(bob, "/hitl list")
+
+
 def test_list_survives_a_record_that_cant_be_read(ask: Ask, bob: Person, store: Store) -> None:
     """One corrupt record is reported, and the others are listed all the same."""
     good, bad = ask("1"), ask("2")

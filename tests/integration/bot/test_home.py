@@ -9,7 +9,7 @@ import pytest
 
 from hitl_bot.surfaces.home import is_requester
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
-from metaflow_extensions.hitl.approvals.record import Origin, State
+from metaflow_extensions.hitl.approvals.record import Origin, State, Verdict
 from metaflow_extensions.hitl.approvals.record import Person as Somebody
 from tests.fixtures.approvals import ALICE, BOB, NOW, REQUESTER, HandClock, approval, gate, pathspec, question
 from tests.integration.bot.conftest import SCHEMA, Ask
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from hitl_bot.bootstrap import Bot
     from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Person, View
+    from hitl_bot.sandbox.driver import Driver, Person, View
     from metaflow_extensions.hitl.approvals.ledger import Ledger
 
 
@@ -45,6 +45,39 @@ def test_it_shows_what_waits_for_whom(ask: Ask, bot: Bot, bob: Person, alice: Pe
     of_alice = alice.home()
     assert "Nothing waits for you" in of_alice.plain
     assert of_alice.plain.index("You asked") < of_alice.plain.index(mine.id)
+
+
+def test_it_shows_what_an_answer_would_count_for(
+    ask: Ask, bot: Bot, people: Driver, alice: Person, bob: Person
+) -> None:
+    """Named by address or for somebody absent counts; one's own run, a guest and who has voted don't."""
+    by_address = ask("1", approvers=("bob@example.com",))
+    of_carol = ask("2", approvers=("U0CAROL",))
+    both = ask("3", approvers=("U0ALICE", "U0BOB"), quorum=2)
+    own = bot.cases.ask(pathspec(task="4"), question(allow_self_approval=False), gate(), BOB).approval
+    people.as_("carol").command("/hitl delegate @bob until 2026-12-24")
+    shown = bob.home().plain
+    mine, asked = shown.split("You asked")
+    assert "3 wait for you" in mine
+    assert all(one.id in mine for one in (by_address, of_carol, both))
+    assert own.id not in mine
+    assert own.id in asked
+    bob.command(f"/hitl approve {both.id}")
+    assert "2 wait for you" in bob.home().plain
+    waiting = alice.home().plain
+    assert "bob approves. Still missing: 1 of U0ALICE, U0BOB." in waiting
+    assert "Nothing waits for you" in people.as_("dave").home().plain
+
+
+def test_everything_the_message_offers_is_there(ask: Ask, bob: Person, ledger: Ledger) -> None:
+    """Request changes asks what must change, and the menu shows the details, with the commands."""
+    asked = ask(allow_changes=True)
+    home = bob.home()
+    details = bob.open(home, "Copy command")
+    assert f"hitl approve {asked.id}" in details.plain
+    details.close()
+    bob.open(home, "Request changes…").fill({"What must change": "a lower alpha"}).submit()
+    assert ledger.read(asked.id).approval.decision.verdict is Verdict.CHANGES
 
 
 def test_a_button_decides_there(ask: Ask, bob: Person, ledger: Ledger) -> None:

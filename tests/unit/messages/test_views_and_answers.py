@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -65,10 +66,10 @@ def test_details_give_the_commands():
 
 def test_list_groups_by_who_is_asked():
     """What waits for the reader comes first; within a group the nearest deadline does."""
-    soon = pending(message="Soon?", approvers=("U0BOB",), timeout=60)
-    later = pending(message="Later?", approvers=("@ml-leads",))
-    other = pending(message="Other?", approvers=("U0CAROL",), timeout=30)
-    reply = lists.listing([other, later, soon], now=NOW, user_id="U0BOB", groups=["@ml-leads"])
+    soon = replace(pending(message="Soon?", timeout=60), id="gate-1")
+    later = replace(pending(message="Later?"), id="gate-2")
+    other = replace(pending(message="Other?", timeout=30), id="gate-3")
+    reply = lists.listing([other, later, soon], now=NOW, mine=[soon.id, later.id])
     text = visible(reply["blocks"])
     assert reply["text"] == "3 approvals wait (2 for you)"
     order = [text.index(words) for words in ("Waiting for you", "Soon?", "Later?", "Waiting for others", "Other?")]
@@ -78,14 +79,14 @@ def test_list_groups_by_who_is_asked():
 def test_list_links_to_the_message():
     """A row opens the message where it was posted."""
     approval = posted(pending(), Post(notifier="slack", at=NOW, channel="C0A", ts="1.2", url="https://s.example/p1"))
-    row = lists.listing([approval], now=NOW, user_id="U0BOB")["blocks"][-1]
+    row = lists.listing([approval], now=NOW)["blocks"][-1]
     assert row["elements"][0]["url"] == "https://s.example/p1"
     assert row["elements"][0]["action_id"] == action_ids.OPEN
 
 
 def test_nothing_waits_and_when_the_last_was_decided():
     """An empty list says so, and when something was decided last."""
-    assert lists.listing([], now=LATER, user_id="U0BOB")["text"] == "Nothing waits for an answer."
+    assert lists.listing([], now=LATER)["text"] == "Nothing waits for an answer."
     reply = answers.nothing_waits(decided(pending()), now=LATER + timedelta(hours=2))
     assert reply["text"].startswith("Nothing waits for an answer. The last one was approved 2 h ago")
 

@@ -1,0 +1,44 @@
+"""What waits for somebody: the open approvals in which their answer would count now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals.deciding.permission import check_may_decide
+from metaflow_extensions.hitl.approvals.deciding.votes import seat
+from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
+from metaflow_extensions.hitl.approvals.refusals import NotAllowed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hitl_bot.slack.people import SlackPeople
+    from metaflow_extensions.hitl.approvals.record import Approval, Person
+    from metaflow_extensions.hitl.approvals.use_cases import UseCases
+
+
+def asked_of(cases: UseCases, people: SlackPeople, user_id: str, approvals: Iterable[Approval]) -> frozenset[str]:
+    """Return the ids of those approvals that wait for this person, in their own right or for somebody absent.
+
+    Held to the rules that an answer is held to; who has voted has done their part. A list is worth having without its
+    order, so where Slack can't say who somebody is, only names tell: those that are open to all, or name their id.
+    """
+    try:
+        person = people.person(user_id)
+        absent = list(cases.delegations.absent_for(person, cases.clock()))
+    except HitlError:
+        return frozenset(one.id for one in approvals if user_id in one.rule.names or not one.rule.names)
+
+    def waits(approval: Approval) -> bool:
+        try:
+            own = check_may_decide(approval, person, people, absent=absent)
+        except (NotAllowed, PeopleUnavailable):
+            return False
+        return (own.on_behalf_of or person).id not in _have_voted(approval)
+
+    return frozenset(one.id for one in approvals if waits(one))
+
+
+def _have_voted(approval: Approval) -> set[str]:
+    voters: list[Person] = [seat(vote) for vote in approval.votes]
+    return {person.id for person in voters}
