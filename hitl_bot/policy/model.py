@@ -18,8 +18,9 @@ from pydantic import (
 )
 
 from metaflow_extensions.hitl.approvals.duration import parse_duration
+from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.reminding import NEVER, read_quiet
-from metaflow_extensions.hitl.approvals.rule import Need, OnVeto, PolicyRule
+from metaflow_extensions.hitl.approvals.rule import OnVeto, PolicyRule
 
 _MOST = 20  # people who must agree, as in the decorator
 

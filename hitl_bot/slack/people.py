@@ -10,8 +10,8 @@ from slack_sdk.errors import SlackApiError
 
 from hitl_bot.slack.cache import BoundedCache
 from hitl_bot.slack.client import SLACK_FAILED
-from metaflow_extensions.hitl.approvals.deciding.permission import Bar
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
+from metaflow_extensions.hitl.approvals.ports import Bar
 from metaflow_extensions.hitl.approvals.record import Origin, Person
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
-from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout
+from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from tests.fixtures.approvals import approving, rejecting
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import RecordError
-from metaflow_extensions.hitl.approvals.record import Earlier, Verdict
+from metaflow_extensions.hitl.approvals.question import Earlier
+from metaflow_extensions.hitl.approvals.record import Verdict
 
 if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.ledger import Ledger

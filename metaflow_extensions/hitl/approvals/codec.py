@@ -14,7 +14,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
-from metaflow_extensions.hitl.approvals import record, rule
+from metaflow_extensions.hitl.approvals import question, record, rule
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, NewerFormat, RecordError
 from metaflow_extensions.hitl.approvals.record import Approval
 
@@ -165,7 +165,9 @@ def _plain(value: Any) -> Any:
 @cache
 def _hints(cls: type) -> dict[str, Any]:
     # The record's annotations are strings, and some of the names stand under TYPE_CHECKING there.
-    return get_type_hints(cls, globalns={**vars(rule), **vars(record), "datetime": datetime, "Mapping": Mapping})
+    return get_type_hints(
+        cls, globalns={**vars(question), **vars(rule), **vars(record), "datetime": datetime, "Mapping": Mapping}
+    )
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:

@@ -5,13 +5,13 @@ The docstrings are promises; one contract suite for each port holds every adapte
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from datetime import datetime
 
-    from metaflow_extensions.hitl.approvals.deciding.permission import Bar
     from metaflow_extensions.hitl.approvals.record import Approval, Person, Post
     from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
@@ -130,6 +130,18 @@ class Notifier(Protocol):
             As for ``post``.
         """
         ...
+
+
+class Bar(str, Enum):
+    """Why somebody never decides anything, in words for them."""
+
+    DEACTIVATED = "the account is deactivated."
+    APP = "an app never decides."
+    GUEST = "guests of the workspace never decide. Ask one of its members."
+    STRANGER = "people of another workspace never decide. Ask a member of this one."
+
+    def __str__(self) -> str:
+        return self.value
 
 
 class People(Protocol):

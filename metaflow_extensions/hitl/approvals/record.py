@@ -6,14 +6,10 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-# The codec reads the annotations, those of the rules too.
+# The codec reads the annotations.
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec  # noqa: TC001
-from metaflow_extensions.hitl.approvals.rule import (
-    Need,
-    PolicyRule,
-    Rule,
-    stricter,
-)
+from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout, Question
+from metaflow_extensions.hitl.approvals.rule import PolicyRule, Rule, stricter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,21 +32,6 @@ class Where(str, Enum):
     SLASH_COMMAND = "slash command"
     FLOW_CLI = "command line"
     TIMEOUT = "timeout"
-
-
-class OnTimeout(str, Enum):
-    """What the deadline does to an approval that nobody answered."""
-
-    APPROVE = "approve"
-    REJECT = "reject"
-    NOTIFY = "notify"
-
-
-class OnReject(str, Enum):
-    """What a rejection does to the gated step."""
-
-    FAIL = "fail"
-    CONTINUE = "continue"
 
 
 class State(str, Enum):
@@ -89,42 +70,6 @@ class Person:
 
 
 CLOCK = Person(id="clock", name="the deadline", origin=Origin.CLOCK)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Earlier:
-    """An approval of the same step that ended in a request for changes, before this run."""
-
-    approval_id: str
-    by: str  # the name of who asked for them
-    reason: str
-    url: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What is asked, of whom, and what happens without an answer."""
-
-    message: str  # formatted with the incoming artifacts; plain text, not yet escaped for any medium
-    schema: dict[str, Any] | None = None  # JSON Schema of the input, fields in the author's order
-    approvers: tuple[str, ...] = ()  # nobody named: everybody who sees the question
-    notifiers: tuple[str, ...] = ()
-    channel: str | None = None
-    timeout: int | None = None  # seconds
-    on_timeout: OnTimeout = OnTimeout.REJECT
-    on_reject: OnReject = OnReject.FAIL
-    run_url: str | None = None
-    quorum: int = 1  # how many different people must agree
-    needs: tuple[Need, ...] = ()  # so many of each of several groups; `approvers` then names them all
-    allow_self_approval: bool = True
-    allow_changes: bool = False
-    remind_every: int | None = None  # seconds
-    escalate_after: int | None = None  # seconds
-    escalate_to: tuple[str, ...] = ()
-    batch: bool | None = None  # None: from four shards on
-    tags: tuple[str, ...] = ()  # of the run
-    run_again: str | None = None  # the command that starts such a run, for who may have to change it
-    follows: Earlier | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

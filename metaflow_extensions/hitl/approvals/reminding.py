@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.approvals.record import OnTimeout, ReminderKind, State
+from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.record import ReminderKind, State
 
 if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.record import Approval

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from metaflow_extensions.hitl.approvals.question import Need
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from metaflow_extensions.hitl.approvals.record import Question
+    from metaflow_extensions.hitl.approvals.question import Question
 
 
 class OnVeto(str, Enum):
@@ -17,14 +19,6 @@ class OnVeto(str, Enum):
 
     REJECT = "reject"
     COUNT = "count"  # it takes as many rejections as approvals
-
-
-@dataclass(frozen=True, kw_only=True)
-class Need:
-    """So many of some people must agree."""
-
-    of: tuple[str, ...] = ()  # as approvers are named: user ids, groups, addresses; nobody named: everybody
-    quorum: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

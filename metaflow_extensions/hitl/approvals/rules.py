@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.errors import OtherPathspec
+from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import (
     CLOCK,
     Approval,
     Closing,
     Decision,
-    OnTimeout,
     Reminder,
     Settlement,
     State,
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from metaflow_extensions.hitl.approvals.pathspec import Pathspec
-    from metaflow_extensions.hitl.approvals.record import Gate, Person, Post, Question, ReminderKind, Vote
+    from metaflow_extensions.hitl.approvals.question import Question
+    from metaflow_extensions.hitl.approvals.record import Gate, Person, Post, ReminderKind, Vote
     from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
     from metaflow_extensions.hitl.approvals.pathspec import Pathspec
     from metaflow_extensions.hitl.approvals.ports import CheckInput, Clock, Engine, Notifier, People, Policy
-    from metaflow_extensions.hitl.approvals.record import Approval, Gate, Person, Post, Question
+    from metaflow_extensions.hitl.approvals.question import Question
+    from metaflow_extensions.hitl.approvals.record import Approval, Gate, Person, Post
     from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
 

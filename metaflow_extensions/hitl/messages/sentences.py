@@ -7,7 +7,8 @@ import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metaflow_extensions.hitl.approvals.duration import in_words
-from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout, Origin, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
+from metaflow_extensions.hitl.approvals.record import Origin, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.schema.fields import fields
 from metaflow_extensions.hitl.messages import voting
 

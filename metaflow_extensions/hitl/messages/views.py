@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.duration import in_words
-from metaflow_extensions.hitl.approvals.record import OnReject, State
+from metaflow_extensions.hitl.approvals.question import OnReject
+from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import Block, context, field_sections, modal, mrkdwn, plain, section
 from metaflow_extensions.hitl.messages.form import form_blocks

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
-from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, Question
+from metaflow_extensions.hitl.approvals.question import Question
+from metaflow_extensions.hitl.approvals.record import EngineKind, Gate
 from metaflow_extensions.hitl.approvals.schema import typed
 from metaflow_extensions.hitl.approvals.use_cases import unposted
 from metaflow_extensions.hitl.approvals.waiting import wait

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from metaflow_extensions.hitl.approvals.deciding.permission import is_group
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout
-from metaflow_extensions.hitl.approvals.rule import Need
+from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.schema import normalise
 
 if TYPE_CHECKING:

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import tzinfo
 
-    from metaflow_extensions.hitl.approvals.deciding.permission import Bar
-    from metaflow_extensions.hitl.approvals.ports import Notifier, Store
+    from metaflow_extensions.hitl.approvals.ports import Bar, Notifier, Store
 
 
 class SlackKnows:

@@ -8,7 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from hitl_bot.sandbox.driver import Closed
-from metaflow_extensions.hitl.approvals.record import OnTimeout, State, Where
+from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.record import State, Where
 from tests.fixtures.approvals import REQUESTER, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
 

@@ -12,8 +12,8 @@ import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.sandbox.driver import Closed, Errors
+from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, State, Verdict, Where
-from metaflow_extensions.hitl.approvals.rule import Need
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.engines.fake import FakeEngine
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace

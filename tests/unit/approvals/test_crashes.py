@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import HitlError, StoreUnavailable
-from metaflow_extensions.hitl.approvals.record import OnTimeout, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.record import State, Verdict, Where
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from tests.fixtures.approvals import (
     ALICE,

@@ -27,7 +27,8 @@ from metaflow_extensions.hitl.approvals.errors import (
 )
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger, change_key
 from metaflow_extensions.hitl.approvals.pathspec import BadId
-from metaflow_extensions.hitl.approvals.record import OnTimeout, Post, State
+from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.record import Post, State
 from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ApprovalError, TooLate
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import (

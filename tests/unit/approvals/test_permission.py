@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from metaflow_extensions.hitl.approvals import rules
-from metaflow_extensions.hitl.approvals.deciding.permission import Bar, check_may_decide
+from metaflow_extensions.hitl.approvals.deciding.permission import check_may_decide
 from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
+from metaflow_extensions.hitl.approvals.ports import Bar
+from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.record import Origin, Person, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
-from metaflow_extensions.hitl.approvals.rule import Need, PolicyRule
+from metaflow_extensions.hitl.approvals.rule import PolicyRule
 from tests.fixtures.approvals import ALICE, BOB, REQUESTER, Directory, approval, voting
 from tests.fixtures.approvals import CAROL as CAROL_OF_SLACK
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import NotifierUnavailable, PeopleUnavailable
-from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, OnReject, OnTimeout, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout
+from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import (
     AlreadyDecided,
     ChangesNotOffered,
@@ -16,7 +17,7 @@ from metaflow_extensions.hitl.approvals.refusals import (
     Superseded,
     TooLate,
 )
-from metaflow_extensions.hitl.approvals.rule import Need, PolicyRule
+from metaflow_extensions.hitl.approvals.rule import PolicyRule
 from metaflow_extensions.hitl.approvals.sweeping import Act, plan
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from tests.fixtures.approvals import ALICE, BOB, CAROL, NOW, REQUESTER, Bench, after, pathspec, question

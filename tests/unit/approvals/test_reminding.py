@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaflow_extensions.hitl.approvals import rules
-from metaflow_extensions.hitl.approvals.record import Approval, OnTimeout, ReminderKind
+from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind
 from metaflow_extensions.hitl.approvals.reminding import NEVER_QUIET, WEEKEND, Due, Quiet, next_reminder, read_quiet
 from tests.fixtures.approvals import NOW, after, approval, approving, moments
 

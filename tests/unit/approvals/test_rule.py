@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaflow_extensions.hitl.approvals.rule import Need, OnVeto, Panel, PolicyRule, stricter
+from metaflow_extensions.hitl.approvals.question import Need
+from metaflow_extensions.hitl.approvals.rule import OnVeto, Panel, PolicyRule, stricter
 from tests.fixtures.approvals import needs, policy_rules, question
 
 NAMES = st.sampled_from(["@a", "@b", "@c"])

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import OtherPathspec
-from metaflow_extensions.hitl.approvals.record import CLOCK, OnReject, OnTimeout, Post, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
+from metaflow_extensions.hitl.approvals.record import CLOCK, Post, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import (
     AlreadyDecided,
     ApprovalError,

@@ -21,7 +21,8 @@ from metaflow_extensions.hitl.approvals.errors import (
     RecordError,
     StoreUnavailable,
 )
-from metaflow_extensions.hitl.approvals.record import EngineKind, OnTimeout, State
+from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.record import EngineKind, State
 from metaflow_extensions.hitl.approvals.sweeping import (
     CARRY_OUT_AFTER,
     CLAIM_FOR,

@@ -18,7 +18,8 @@ from metaflow_extensions.hitl.approvals.errors import (
     PeopleUnavailable,
     StoreUnavailable,
 )
-from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
+from metaflow_extensions.hitl.approvals.record import State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import (
     AlreadyDecided,
     NotAllowed,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.deciding import votes
-from metaflow_extensions.hitl.approvals.record import OnTimeout, Origin, Person, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.record import Origin, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import (
     AlreadyDecided,
     ApprovalReasonMissing,

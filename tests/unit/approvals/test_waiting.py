@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NoSuchApproval, StoreUnavailable
-from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
+from metaflow_extensions.hitl.approvals.record import State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import Rejected, Superseded
 from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
 from metaflow_extensions.hitl.approvals.use_cases import Answer

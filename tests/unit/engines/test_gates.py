@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 
 from metaflow_extensions.hitl.approvals import rules
-from metaflow_extensions.hitl.approvals.record import OnReject, OnTimeout, Origin, Person, Verdict, Where
+from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
+from metaflow_extensions.hitl.approvals.record import Origin, Person, Verdict, Where
 from metaflow_extensions.hitl.engines.gates import MESSAGE_LENGTH, NotThere, Over, Waiting, assess, ending, why_gone
 from metaflow_extensions.hitl.engines.nodes import Phase
 from tests.fixtures.approvals import ALICE, BOB, NOW, after, approval, approving, rejecting, texts

@@ -10,23 +10,20 @@ from hypothesis import strategies as st
 
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
+from metaflow_extensions.hitl.approvals.question import Earlier, Need, OnReject, OnTimeout, Question
 from metaflow_extensions.hitl.approvals.record import (
     Approval,
     Decision,
-    Earlier,
     EngineKind,
     Gate,
-    OnReject,
-    OnTimeout,
     Origin,
     Person,
     Post,
-    Question,
     Verdict,
     Vote,
     Where,
 )
-from metaflow_extensions.hitl.approvals.rule import Need, OnVeto, PolicyRule
+from metaflow_extensions.hitl.approvals.rule import OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.schema import normalise
 
 NOW = datetime(2026, 11, 23, 16, 0, tzinfo=timezone.utc)

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from metaflow_extensions.hitl.approvals.record import OnTimeout, Origin, Person, Verdict, Where
+from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.record import Origin, Person, Verdict, Where
 from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.messages.question import render
 from tests.unit.messages.examples import LATER, NOW, SCHEMA, decided, every_state, expired, pending, settled

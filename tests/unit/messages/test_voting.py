@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from metaflow_extensions.hitl.approvals import rules
-from metaflow_extensions.hitl.approvals.record import Earlier, OnTimeout, Post, Verdict
-from metaflow_extensions.hitl.approvals.rule import Need, OnVeto, PolicyRule
+from metaflow_extensions.hitl.approvals.question import Earlier, Need, OnTimeout
+from metaflow_extensions.hitl.approvals.record import Post, Verdict
+from metaflow_extensions.hitl.approvals.rule import OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from metaflow_extensions.hitl.messages import action_ids, answers, sentences, terminal, views, voting
 from metaflow_extensions.hitl.messages.question import render

@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
-from metaflow_extensions.hitl.approvals.record import Question
+from metaflow_extensions.hitl.approvals.question import Question
 from tests.fixtures.approvals import REQUESTER, Bench, WatchedStore, gate, pathspec
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from metaflow_extensions.hitl.approvals.duration import BadDuration
-from metaflow_extensions.hitl.approvals.rule import Need
+from metaflow_extensions.hitl.approvals.question import Need
 
 with warnings.catch_warnings():
     # The plugin loads Metaflow, whose own copy of yaml warns where another one is installed.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
+from metaflow_extensions.hitl.approvals.ports import Bar
 from metaflow_extensions.hitl.approvals.record import Origin, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 
@@ -18,20 +18,6 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.rule import Rule
 
 _GROUP = re.compile(r"@[^@]+|S[A-Z0-9]+")  # a handle, or the id that usergroups.list gives (S0614TZR7)
-
-
-class Bar(str, Enum):
-    """Why somebody never decides anything, in words for them."""
-
-    DEACTIVATED = "the account is deactivated."
-    APP = "an app never decides."
-    GUEST = "guests of the workspace never decide. Ask one of its members."
-    STRANGER = "people of another workspace never decide. Ask a member of this one."
-
-    def __str__(self) -> str:
-        return self.value
-
-
 _SELF = "you asked for this run, and somebody else has to approve it. Ask one of the others who may."
 LIFTED_BY_POLICY = frozenset({Bar.GUEST, Bar.STRANGER})  # for those that the operator names
 

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
+    from metaflow_extensions.hitl.approvals.question import Need
     from metaflow_extensions.hitl.approvals.record import Approval, Person, Vote
-    from metaflow_extensions.hitl.approvals.rule import Need, Rule
+    from metaflow_extensions.hitl.approvals.rule import Rule
 
 
 def cast(votes: Sequence[Vote], vote: Vote) -> tuple[Vote, ...]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.record import OnTimeout
+from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.engines.nodes import PARAMETER
 from metaflow_extensions.hitl.plugins.argo.notify_container import notify_template
 from metaflow_extensions.hitl.plugins.argo.sharing import Part, share

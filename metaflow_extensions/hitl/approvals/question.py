@@ -1,0 +1,66 @@
+"""What is asked of people about one task, as its author wrote it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class OnTimeout(str, Enum):
+    """What the deadline does to an approval that nobody answered."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    NOTIFY = "notify"
+
+
+class OnReject(str, Enum):
+    """What a rejection does to the gated step."""
+
+    FAIL = "fail"
+    CONTINUE = "continue"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """So many of some people must agree."""
+
+    of: tuple[str, ...] = ()  # as approvers are named: user ids, groups, addresses; nobody named: everybody
+    quorum: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """An approval of the same step that ended in a request for changes, before this run."""
+
+    approval_id: str
+    by: str  # the name of who asked for them
+    reason: str
+    url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked, of whom, and what happens without an answer."""
+
+    message: str  # formatted with the incoming artifacts; plain text, not yet escaped for any medium
+    schema: dict[str, Any] | None = None  # JSON Schema of the input, fields in the author's order
+    approvers: tuple[str, ...] = ()  # nobody named: everybody who sees the question
+    notifiers: tuple[str, ...] = ()
+    channel: str | None = None
+    timeout: int | None = None  # seconds
+    on_timeout: OnTimeout = OnTimeout.REJECT
+    on_reject: OnReject = OnReject.FAIL
+    run_url: str | None = None
+    quorum: int = 1  # how many different people must agree
+    needs: tuple[Need, ...] = ()  # so many of each of several groups; `approvers` then names them all
+    allow_self_approval: bool = True
+    allow_changes: bool = False
+    remind_every: int | None = None  # seconds
+    escalate_after: int | None = None  # seconds
+    escalate_to: tuple[str, ...] = ()
+    batch: bool | None = None  # None: from four shards on
+    tags: tuple[str, ...] = ()  # of the run
+    run_again: str | None = None  # the command that starts such a run, for who may have to change it
+    follows: Earlier | None = None
