@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hitl_bot.sandbox.control import Control, NothingHappened
 from hitl_bot.sandbox.surfaces import (
     TIMEOUT,
+    Client,
     Closed,
     Element,
     Errors,
@@ -68,35 +69,17 @@ class Driver:
         raise NotThere(f"nobody is called {name!r}")
 
 
-class Person:
+class Person(Client):
     """One person at their client."""
 
     def __init__(self, control: Control, user_id: str, name: str) -> None:
-        self.control = control
-        self.id = user_id
+        super().__init__(control, user_id)
         self.name = name
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
 
-    # What they see
-
-    def messages(self, channel: str) -> list[Message]:
-        """Return what they see in a channel (``#name`` or id; ``@app`` is the app's direct messages), oldest first."""
-        return [Message(self, shape) for shape in self.control.messages(channel, self.id)]
-
-    def ephemerals(self, channel: str) -> list[Message]:
-        """Return what is visible to them alone."""
-        return [one for one in self.messages(channel) if one.is_ephemeral]
-
-    def views(self) -> list[View]:
-        """Return the modals they have open, the top one last."""
-        return [View(self, shape) for shape in self._screen()["views"]]
-
-    def view(self) -> View | None:
-        """Return the modal on top."""
-        views = self.views()
-        return views[-1] if views else None
+    # Waiting
 
     def home(self, timeout: float = TIMEOUT) -> View:
         """Open the app's Home tab and return it once the app has published it in answer."""
@@ -106,13 +89,6 @@ class Person:
         if self._change(wanted, seq, timeout) is None and self._screen()["home"] is None:
             raise NothingHappened(f"the app published no Home tab within {timeout:g} s")
         return View(self, self._screen()["home"])
-
-    def home_now(self) -> View | None:
-        """Return the Home tab as it stands, without opening it."""
-        home = self._screen()["home"]
-        return View(self, home) if home else None
-
-    # Waiting
 
     def wait_for_message(
         self,
@@ -294,6 +270,3 @@ class Person:
 
     def _changes_after(self, seq: int) -> list[Json]:
         return list(self.control.get("changes", after=seq)["changes"])
-
-    def _screen(self) -> Json:
-        return dict(self.control.get("screen", user=self.id))

@@ -1,7 +1,8 @@
-"""What a person looks at and works with: a message, a form, the Home tab, as `driver` reads them."""
+"""What a person looks at and works with in their client: messages, forms, the Home tab."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from hitl_bot.sandbox.mentions import visible_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hitl_bot.sandbox.driver import Person
+    from hitl_bot.sandbox.control import Control
 
 Json = dict[str, Any]
 TIMEOUT = 10.0
@@ -74,11 +75,44 @@ class Element:
         return str(text.get("text", ""))
 
 
-class Surface:
+class Client:
+    """What Slack shows one person."""
+
+    def __init__(self, control: Control, user_id: str) -> None:
+        self.control = control
+        self.id = user_id
+
+    def messages(self, channel: str) -> list[Message]:
+        """Return what they see in a channel (``#name`` or id; ``@app`` is the app's direct messages), oldest first."""
+        return [Message(self, shape) for shape in self.control.messages(channel, self.id)]
+
+    def ephemerals(self, channel: str) -> list[Message]:
+        """Return what is visible to them alone."""
+        return [one for one in self.messages(channel) if one.is_ephemeral]
+
+    def views(self) -> list[View]:
+        """Return the modals they have open, the top one last."""
+        return [View(self, shape) for shape in self._screen()["views"]]
+
+    def view(self) -> View | None:
+        """Return the modal on top."""
+        views = self.views()
+        return views[-1] if views else None
+
+    def home_now(self) -> View | None:
+        """Return the Home tab as it stands, without opening it."""
+        home = self._screen()["home"]
+        return View(self, home) if home else None
+
+    def _screen(self) -> Json:
+        return dict(self.control.get("screen", user=self.id))
+
+
+class Surface(ABC):
     """Blocks that a person looks at: a message, a modal, the Home tab."""
 
-    def __init__(self, person: Person, blocks: list[Json]) -> None:
-        self.person = person
+    def __init__(self, client: Client, blocks: list[Json]) -> None:
+        self.client = client
         self.blocks = blocks
 
     @property
@@ -111,15 +145,16 @@ class Surface:
         return visible_text("", self.blocks)
 
     @property
+    @abstractmethod
     def where(self) -> Json:
-        raise NotImplementedError
+        """What tells the sandbox which surface this is."""
 
 
 class Message(Surface):
     """A message as a person sees it."""
 
-    def __init__(self, person: Person, shape: Json) -> None:
-        super().__init__(person, shape["blocks"])
+    def __init__(self, client: Client, shape: Json) -> None:
+        super().__init__(client, shape["blocks"])
         self.shape = shape
         self.channel: str = shape["channel"]
         self.ts: str = shape["ts"]
@@ -141,12 +176,12 @@ class Message(Surface):
     @property
     def thread(self) -> list[Message]:
         """The replies to it, the oldest first."""
-        everything = self.person.messages(self.channel)
+        everything = self.client.messages(self.channel)
         return [one for one in everything if one.thread_ts == self.ts and one.ts != self.ts]
 
     def refresh(self) -> Message:
         """Return it as it is now; NotThere if it was deleted."""
-        for one in self.person.messages(self.channel):
+        for one in self.client.messages(self.channel):
             if one.ts == self.ts:
                 return one
         raise NotThere(f"message {self.ts} is gone")
@@ -166,8 +201,8 @@ class Field:
 class View(Surface):
     """A modal, or the Home tab, as a person sees it; what is filled in is kept until it is submitted."""
 
-    def __init__(self, person: Person, shape: Json) -> None:
-        super().__init__(person, shape["blocks"])
+    def __init__(self, client: Client, shape: Json) -> None:
+        super().__init__(client, shape["blocks"])
         self.shape = shape
         self.id: str = shape["id"]
         self.callback_id: str = shape["callback_id"]
@@ -238,25 +273,25 @@ class View(Surface):
         NotAcknowledged
             The app did not answer in time, or answered what can't be shown.
         """
-        control = self.person.control
-        answer = control.post("acts/submit", {"user": self.person.id, "view": self.id, "entries": self.entries})
+        control = self.client.control
+        answer = control.post("acts/submit", {"user": self.client.id, "view": self.id, "entries": self.entries})
         if answer.get("error"):
             raise NotAcknowledged(f"{answer['error']} {answer.get('details', '')}".strip())
         if answer["errors"]:
             labels = {one.block_id: one.label for one in self.fields}
             by_label = {labels[block_id]: text for block_id, text in answer["errors"].items()}
             return Errors(by_label, from_app=answer["sent"])
-        top = self.person.view()
+        top = self.client.view()
         # A view that lay below and is seen again is no answer to this one.
         return Updated(top) if top is not None and self.id in (top.id, top.shape["previous_view_id"]) else Closed()
 
     def close(self) -> None:
         """Press the close button."""
-        self.person.control.post("acts/close", {"user": self.person.id, "view": self.id})
+        self.client.control.post("acts/close", {"user": self.client.id, "view": self.id})
 
     def refresh(self) -> View | None:
         """Return it as it is now; None once it is closed."""
-        return next((one for one in self.person.views() if one.id == self.id), None)
+        return next((one for one in self.client.views() if one.id == self.id), None)
 
     def wait_for_update(self, wanted: Callable[[View], bool] = bool, timeout: float = TIMEOUT) -> View:
         """Wait until the app has rewritten it so."""
@@ -265,11 +300,11 @@ class View(Surface):
             now = self.refresh()
             return now if now is not None and now.shape["hash"] != self.shape["hash"] and wanted(now) else None
 
-        found: View = self.person.control.wait_until(look, timeout, f"an update of {self!r}")
+        found: View = self.client.control.wait_until(look, timeout, f"an update of {self!r}")
         return found
 
     def wait_until_closed(self, timeout: float = TIMEOUT) -> None:
-        self.person.control.wait_until(lambda: self.refresh() is None, timeout, f"the end of {self!r}")
+        self.client.control.wait_until(lambda: self.refresh() is None, timeout, f"the end of {self!r}")
 
 
 def confirms(shape: Json, confirm: str) -> bool:
