@@ -6,6 +6,9 @@ HITL_E2E_NAMESPACE
     Where Argo runs workflows. Default: argo.
 HITL_E2E_ARGO_VERSION
     Such as 4.1: what Metaflow itself does not run there is left out. Default: 3.
+HITL_E2E_ARGO_SERVER_URL, HITL_E2E_ARGO_SERVER_TOKEN, HITL_E2E_ARGO_SERVER_CA_FILE
+    Argo's own server for that cluster, with a bearer token of somebody who may get and update workflows, and a PEM file
+    to check its certificate against. Without the first, what is done through it is skipped.
 HITL_E2E_S3_ROOT, with boto3's own AWS_* variables and METAFLOW_S3_ENDPOINT_URL
     ``s3://bucket/prefix`` that pods reach. Default on a cluster without nodes, whose pods run as processes of this
     machine: an S3 server of the tests.
@@ -18,13 +21,16 @@ import re
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import kubernetes
 import pytest
+import requests
 
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
@@ -46,6 +52,7 @@ CHANNEL = "#ml-approvals"
 PATIENCE = 300.0  # seconds for one event: a pod starts Python many times, Argo looks at a workflow every 10 s
 ARGO = ("argoproj.io", "v1alpha1")
 ENDED = {"Succeeded", "Failed", "Error"}
+SERVER_SETTINGS = ("URL", "TOKEN", "CA_FILE")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -145,6 +152,11 @@ class Run:
         """Return a node by the name that people see."""
         return [node for node in self.nodes if node["displayName"] == name][index]
 
+    def template(self, name: str) -> dict[str, Any]:
+        """Return a template as the workflow has it."""
+        templates = self.workflow["status"]["storedWorkflowTemplateSpec"]["templates"]
+        return next(template for template in templates if template["name"] == name)
+
     def suspended(self) -> list[dict[str, Any]]:
         """Return the gates that wait."""
         return [node for node in self.nodes if node["type"] == "Suspend" and node.get("phase") == "Running"]
@@ -191,9 +203,23 @@ class Run:
 
     def end_by_hand(self, node: dict[str, Any], phase: str) -> None:
         """End a suspend node as somebody with rights on workflows can, past any record."""
-        path = f"/status/nodes/{node['id']}"
-        body = [{"op": "add", "path": f"{path}/{key}", "value": value} for key, value in {"phase": phase}.items()]
-        body.append({"op": "add", "path": f"{path}/finishedAt", "value": node["startedAt"]})
+        self._change(f"/status/nodes/{node['id']}", phase=phase, finishedAt=node["startedAt"])
+
+    def make_older(self, node: dict[str, Any], seconds: float) -> None:
+        """Let Argo believe that a node began to wait some time ago."""
+        began = datetime.fromisoformat(node["startedAt"].replace("Z", "+00:00")) - timedelta(seconds=seconds)
+        self._change(f"/status/nodes/{node['id']}", startedAt=began.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+    def shut_down(self, how: str) -> None:
+        """Do what ``argo stop`` (Stop) and ``argo terminate`` (Terminate) do."""
+        self._change("/spec", shutdown=how)
+
+    def delete(self) -> None:
+        objects = kubernetes.client.CustomObjectsApi(self.api)
+        objects.delete_namespaced_custom_object(*ARGO, self.namespace, "workflows", self.name)
+
+    def _change(self, path: str, **values: str) -> None:
+        body = [{"op": "add", "path": f"{path}/{key}", "value": value} for key, value in values.items()]
         kubernetes.client.CustomObjectsApi(self.api).patch_namespaced_custom_object(
             *ARGO, self.namespace, "workflows", self.name, body, _content_type="application/json-patch+json"
         )
@@ -255,14 +281,15 @@ def deploy(
     api: Any,
     namespace: str,
     pods: PodRunner | None,
-) -> Iterator[Callable[[str], Deployed]]:
+) -> Iterator[Callable[..., Deployed]]:
     """Create a flow's WorkflowTemplate; it and its workflows are removed after the test."""
     made: list[Deployed] = []
     records = f"{storage['METAFLOW_DATASTORE_SYSROOT_S3']}/records-{uuid4().hex[:8]}"
 
-    def create(body: str) -> Deployed:
+    def create(body: str, *, above: str = "") -> Deployed:
         written = flow(
             body,
+            above=above,
             **{name: value for name, value in storage.items() if name != "METAFLOW_HITL_ROOT"},
             KUBECONFIG=os.environ[KUBECONFIG],
             METAFLOW_KUBERNETES_NAMESPACE=namespace,
@@ -283,11 +310,39 @@ def deploy(
         return made[-1]
 
     yield create
-    objects = kubernetes.client.CustomObjectsApi(api)
     for one in made:
         one.flow.call("argo-workflows", "delete")
         for run in one.runs:
-            objects.delete_namespaced_custom_object(*ARGO, namespace, "workflows", run.name)
+            with suppress(kubernetes.client.exceptions.ApiException):  # a test may have deleted it
+                run.delete()
+
+
+@dataclass(frozen=True)
+class ArgoServer:
+    """Argo's own server, for what people do with its commands and pages."""
+
+    settings: dict[str, str]  # by which the flow's commands find it
+
+    def put(self, run: Run, what: str, **body: object) -> dict[str, Any]:
+        """Do to a workflow what ``argo <what>`` does."""
+        url, token = (self.settings[f"METAFLOW_HITL_ARGO_SERVER_{part}"] for part in ("URL", "TOKEN"))
+        answer = requests.put(
+            f"{url}/api/v1/workflows/{run.namespace}/{run.name}/{what}",
+            json={"namespace": run.namespace, "name": run.name, **body},
+            headers={"Authorization": f"Bearer {token}"},
+            verify=self.settings.get("METAFLOW_HITL_ARGO_SERVER_CA_FILE", True),
+            timeout=30,
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@pytest.fixture
+def argo_server() -> ArgoServer:
+    given = {name: os.environ.get(f"HITL_E2E_{name}") for name in (f"ARGO_SERVER_{part}" for part in SERVER_SETTINGS)}
+    if not given["ARGO_SERVER_URL"]:
+        pytest.skip("set HITL_E2E_ARGO_SERVER_URL to Argo's own server")
+    return ArgoServer({f"METAFLOW_HITL_{name}": value for name, value in given.items() if value})
 
 
 @pytest.fixture

@@ -93,6 +93,96 @@ def test_foreach_and_its_join(deploy):
     assert "JOINS ['a', 'b', 'c']" in run.logs()
 
 
+def test_a_foreach_in_a_foreach(deploy):
+    """Every inner shard of every outer one asks for itself, and only its own answer opens it."""
+    deployed = deploy("""
+        @step
+        def start(self):
+            self.letters = ["a", "b"]
+            self.next(self.outer, foreach="letters")
+
+        @step
+        def outer(self):
+            self.letter = self.input
+            self.numbers = [1, 2]
+            self.next(self.inner, foreach="numbers")
+
+        @hitl(message="Inner {self.letter}{self.input}?")
+        @step
+        def inner(self):
+            print("RUNS", self.letter, self.input)
+            self.name = f"{self.letter}{self.input}"
+            self.next(self.inner_join)
+
+        @step
+        def inner_join(self, inputs):
+            self.names = sorted(one.name for one in inputs)
+            self.next(self.outer_join)
+
+        @step
+        def outer_join(self, inputs):
+            print("JOINS", sorted(name for one in inputs for name in one.names))
+            self.next(self.end)
+
+        @step
+        def end(self):
+            pass
+    """)
+    run = deployed.trigger()
+    gates = run.wait_until_suspended(4)
+    assert messages(deployed, gates) == ["Inner a1?", "Inner a2?", "Inner b1?", "Inner b2?"]
+    gates.sort(key=lambda gate: deployed.approval(gate).question.message)
+    approve(deployed, gates.pop(1))
+    run.until(lambda one: "RUNS a 2" in one.logs())
+    assert messages(deployed, run.wait_until_suspended(3)) == ["Inner a1?", "Inner b1?", "Inner b2?"]
+    for gate in gates:
+        approve(deployed, gate)
+    assert run.end() == "Succeeded", run.story()
+    assert "JOINS ['a1', 'a2', 'b1', 'b2']" in run.logs()
+
+
+def test_gates_that_share_their_templates(deploy):
+    """In a flow of many gates each asks, waits and runs for its own step, although the templates are shared."""
+    names = [f"gate_{number}" for number in range(21)]
+    steps = [
+        f"""
+        @hitl(message="{name} after {{self.last}}?")
+        @step
+        def {name}(self):
+            print("RUNS", current.step_name, current.hitl.decided_by)
+            self.last = current.step_name
+            self.next(self.{following})
+        """
+        for name, following in zip(names, [*names[1:], "end"], strict=True)
+    ]
+    begin = f"""
+        @step
+        def start(self):
+            self.last = "start"
+            self.next(self.{names[0]})
+        """
+    end = """
+        @step
+        def end(self):
+            pass
+        """
+    deployed = deploy("".join([begin, *steps, end]))
+    run = deployed.trigger()
+    (first,) = run.wait_until_suspended()
+    assert (first["displayName"], messages(deployed, [first])) == ("hitl-suspend-gate-0", ["gate_0 after start?"])
+    assert first["templateName"] == "hitl-suspend--1"
+    approve(deployed, first)
+    (second,) = run.until(
+        lambda one: [gate for gate in one.suspended() if gate["id"] != first["id"] and not one.unfinished_pods()]
+    )
+    assert (second["displayName"], messages(deployed, [second])) == ("hitl-suspend-gate-1", ["gate_1 after gate_0?"])
+    assert "RUNS gate_0 alice" in run.logs()
+    said = deployed.flow.hitl("reject", deployed.approval(second).id, "--reason", "enough")
+    assert said.process.returncode == 0, said.output
+    assert run.end() == "Failed"
+    assert "RUNS gate_1" not in run.logs()
+
+
 def test_a_rejected_shard_fails_alone(deploy):
     """The other shard runs to its end; then the run fails, as Metaflow does it."""
     deployed = deploy("""
