@@ -1,23 +1,10 @@
-"""The ledger: every version of every approval, as immutable, hash-chained objects in a store.
-
-    approvals/<id>/00001.json                       the versions; the highest is the state
-    open/<id>                                       marker: not settled yet
-    changes/<time>-<id>-<version>                   marker: the tail that the sweeper follows
-    decided/<flow>/<step>/<newest first>-<id>       marker: history
-    claims/<id>/<what>-<span of time>               which sweeper may do what can't be done twice
-
-Whoever creates the next version first has won; the loser reads again. There is no lock and nothing is
-overwritten, so this works on any store with an atomic create.
-"""
+"""Reading and writing approvals as versions in a store."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
@@ -34,49 +21,23 @@ from metaflow_extensions.hitl.approvals.errors import (
     StoreUnavailable,
     TooManyWriters,
 )
+from metaflow_extensions.hitl.approvals.ledger import keys
+from metaflow_extensions.hitl.approvals.ledger.entries import Entry
+from metaflow_extensions.hitl.approvals.ledger.trail import check_whole
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec, checked_id, is_id
 from metaflow_extensions.hitl.approvals.rules import belongs_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime, timedelta
 
+    from metaflow_extensions.hitl.approvals.ledger.entries import Change
     from metaflow_extensions.hitl.approvals.ports import Store
     from metaflow_extensions.hitl.approvals.record import Approval
 
 _ATTEMPTS = 20  # of a writer that keeps losing the race for the next version
 _READERS = 16  # reads at once; S3 answers each in some 20 ms, and boto3 keeps 10 connections or more
 _NAMED = 5  # of the approvals that begin alike, in the error
-_VERSION = re.compile(r"(\d{5,})\.json")
-_CHANGE = re.compile(r"changes/(\d{8}T\d{12}Z)-([a-z0-9-]+)-(\d+)")
-_DECIDED = re.compile(r"(\d{16})-([a-z0-9-]+)")
-_STAMP = "%Y%m%dT%H%M%S%fZ"
-_LATEST = 10**16  # microseconds; counting down from the year 2286 sorts the newest first
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """The newest version of an approval, as read or written here."""
-
-    version: Version
-    digest: str  # SHA-256 of its bytes, in hex
-
-    @property
-    def approval(self) -> Approval:
-        return self.version.approval
-
-    @property
-    def number(self) -> int:
-        return self.version.number
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """One marker of the tail."""
-
-    key: str
-    at: datetime
-    approval_id: str
-    number: int
 
 
 class Ledger:
@@ -97,10 +58,10 @@ class Ledger:
         CorruptRecord, NewerFormat
             There is one, and it can't be trusted.
         """
-        keys = list(self.store.list(_folder(approval_id)))
-        if not keys:
+        versions = list(self.store.list(keys.folder(approval_id)))
+        if not versions:
             raise NoSuchApproval(approval_id, self.store.url)
-        return self._entry(approval_id, _number(keys[-1]))
+        return self._entry(approval_id, keys.version_number(versions[-1]))
 
     def read_version(self, approval_id: str, number: int) -> Entry | None:
         """Read one version: one GET. None if it is not written yet."""
@@ -112,7 +73,7 @@ class Ledger:
     def begin(self, approval: Approval) -> Entry:
         """Write the first version, or return what is there if it is about the same task."""
         # The marker comes first: a crash in between leaves something to clean, never something lost.
-        self.store.mark(f"open/{approval.id}")
+        self.store.mark(keys.open_key(approval.id))
         version = Version(number=1, previous=None, event="requested", at=approval.requested_at, approval=approval)
         try:
             return self._write(version)
@@ -177,20 +138,20 @@ class Ledger:
 
     def finish(self, approval: Approval) -> None:
         """Take a settled approval off the list of open ones."""
-        self.store.unmark(f"open/{approval.id}")
+        self.store.unmark(keys.open_key(approval.id))
 
     def _write(self, version: Version) -> Entry:
         body = encode(version)
         approval_id = version.approval.id
-        self.store.create(_key(approval_id, version.number), body)
+        self.store.create(keys.version_key(approval_id, version.number), body)
         # After the record, so that who follows the tail finds what it names; `open/` covers a crash in between. Without
         # the marker the record stands all the same: an error here would tell a person that it does not.
         with suppress(StoreUnavailable):
-            self.store.mark(f"changes/{_stamp(version.at)}-{approval_id}-{version.number}")
+            self.store.mark(f"{keys.change_key(version.at)}-{approval_id}-{version.number}")
         return Entry(version=version, digest=hashlib.sha256(body).hexdigest())
 
     def _entry(self, approval_id: str, number: int) -> Entry:
-        key = _key(approval_id, number)
+        key = keys.version_key(approval_id, number)
         body = self.store.read(key)
         version = decode(key, body)
         if version.number != number:
@@ -216,7 +177,7 @@ class Ledger:
             return Pathspec.parse(text).approval_id
         beginning = checked_id(text)
         # A whole id means itself, even if others begin with it.
-        if next(iter(self.store.list(_folder(beginning), limit=1)), None) is not None:
+        if next(iter(self.store.list(keys.folder(beginning), limit=1)), None) is not None:
             return beginning
         found = list(islice(self._ids(f"approvals/{beginning}"), _NAMED))
         if len(found) == 1:
@@ -237,7 +198,7 @@ class Ledger:
 
     def open_ids(self) -> Iterator[str]:
         """Yield the ids that are not settled: one LIST for each 1,000. What is no id is not ours, and passed over."""
-        names = (key.split("/", 1)[1] for key in self.store.list("open/"))
+        names = (key.split("/", 1)[1] for key in self.store.list(keys.OPEN))
         return (name for name in names if is_id(name))
 
     def read_many(self, ids: Iterable[str]) -> Iterator[Entry | RecordError]:
@@ -258,47 +219,43 @@ class Ledger:
     def note_decided(self, approval: Approval) -> None:
         """Put a decided approval into the history of its step."""
         if approval.decision is not None:
-            newest_first = _LATEST - int(approval.decision.at.timestamp() * 1_000_000)
-            pathspec = approval.pathspec
-            self.store.mark(f"decided/{pathspec.flow}/{pathspec.step}/{newest_first:016d}-{approval.id}")
+            self.store.mark(keys.decided_key(approval.pathspec, approval.id, approval.decision.at))
 
     def decided_ids(self, flow: str, step: str, *, limit: int) -> list[str]:
         """Return the ids decided last in one step, newest first."""
-        keys = self.store.list(f"decided/{flow}/{step}/", limit=limit)
-        return [key.rsplit("/", 1)[1].split("-", 1)[1] for key in keys]
+        markers = self.store.list(keys.decided_folder(flow, step), limit=limit)
+        return [key.rsplit("/", 1)[1].split("-", 1)[1] for key in markers]
 
     def decided_since(self, since: datetime, *, flow: str | None = None) -> Iterator[tuple[datetime, str]]:
         """Yield when and what was decided since then, in one flow or in all: step by step, each newest first.
 
         One LIST for each step that was ever gated, and one more for each 1,000 decisions in the span.
         """
-        root = "decided/" if flow is None else f"decided/{flow}/"
+        root = keys.DECIDED if flow is None else f"{keys.DECIDED}{flow}/"
         after = ""
         while (key := next(iter(self.store.list(root, after=after, limit=1)), None)) is not None:
             step = key.rsplit("/", 1)[0]
             for marker in self.store.list(f"{step}/"):
-                match = _DECIDED.fullmatch(marker.rsplit("/", 1)[1])
-                if match is None:
+                decided = keys.decided(marker)
+                if decided is None:
                     continue
-                at = datetime.fromtimestamp((_LATEST - int(match[1])) / 1_000_000, timezone.utc)
-                if at < since:
+                if decided[0] < since:
                     break
-                yield at, match[2]
+                yield decided
             after = f"{step}/~"  # behind every decision of this step
 
     def changes(self, since: datetime) -> Iterator[Change]:
         """Yield what was written since then by the writers' clocks, oldest first; other keys are passed over."""
-        for key in self.store.list("changes/", after=change_key(since)):
-            match = _CHANGE.fullmatch(key)
-            at = _unstamped(match[1]) if match else None
-            if match and at and is_id(match[2]):
-                yield Change(key=key, at=at, approval_id=match[2], number=int(match[3]))
+        for key in self.store.list(keys.CHANGES, after=keys.change_key(since)):
+            change = keys.change(key)
+            if change is not None:
+                yield change
 
     def forget_changes(self, before: datetime) -> int:
         """Remove the tail's markers that are older; return how many."""
-        end = change_key(before)
+        end = keys.change_key(before)
         count = 0
-        for key in takewhile(lambda key: key < end, self.store.list("changes/")):
+        for key in takewhile(lambda key: key < end, self.store.list(keys.CHANGES)):
             self.store.unmark(key)
             count += 1
         return count
@@ -311,8 +268,7 @@ class Ledger:
         bool
             Whether it is this holder's. Asking again gives the same answer, until the span is over.
         """
-        span = int(now.timestamp() // during.total_seconds())
-        key = f"claims/{checked_id(approval_id)}/{what}-{span:010d}"
+        key = keys.claim_key(approval_id, what, now=now, during=during)
         try:
             self.store.create(key, holder.encode())
         except KeyTaken:
@@ -323,7 +279,7 @@ class Ledger:
 
     def trail(self, approval_id: str) -> list[Entry]:
         """Read every version, oldest first."""
-        numbers = sorted(_number(key) for key in self.store.list(_folder(approval_id)))
+        numbers = sorted(keys.version_number(key) for key in self.store.list(keys.folder(approval_id)))
         if not numbers:
             raise NoSuchApproval(approval_id, self.store.url)
         return [self._entry(approval_id, number) for number in numbers]
@@ -342,86 +298,5 @@ class Ledger:
         whole, no hash can tell; a store with Object Lock prevents it.
         """
         trail = self.trail(approval_id)
-        for position, entry in enumerate(trail, start=1):
-            key = _key(approval_id, entry.number)
-            if entry.number != position:
-                raise CorruptRecord(key, f"version {position} is missing before it")
-            before = trail[position - 2] if position > 1 else None
-            if entry.version.previous != (before.digest if before else None):
-                raise CorruptRecord(key, f"the hash in it is not that of version {position - 1}")
-            if not (_follows(before.approval, entry.approval) if before else _asks_only(entry.approval)):
-                raise CorruptRecord(key, "it changes what an earlier version had settled")
+        check_whole(approval_id, trail)
         return trail
-
-
-def _asks_only(first: Approval) -> bool:
-    return first == replace(first, posts=(), votes=(), reminders=(), decision=None, closing=None, settlement=None)
-
-
-def _follows(before: Approval, after: Approval) -> bool:
-    return (
-        _unchanging(after) == _unchanging(before)
-        and after.posts[: len(before.posts)] == before.posts
-        # The deadline moves with the operator's rule alone.
-        and (before.deadline == after.deadline or before.policy_rule != after.policy_rule)
-        # Votes and rule come before the decision, and stay as they were when it fell.
-        and (before.decision is None or _grounds(before) == _grounds(after))
-        and before.decision in (None, after.decision)
-        and before.closing in (None, after.closing)
-        and before.settlement in (None, after.settlement)
-    )
-
-
-def _unchanging(approval: Approval) -> Approval:
-    return replace(
-        approval,
-        posts=(),
-        votes=(),
-        reminders=(),
-        policy_rule=None,
-        deadline=None,
-        decision=None,
-        closing=None,
-        settlement=None,
-        unknown={},
-    )
-
-
-def _grounds(approval: Approval) -> tuple[object, ...]:
-    return approval.votes, approval.reminders, approval.policy_rule, approval.deadline
-
-
-def retention_start(now: datetime) -> datetime:
-    """Before this, the tail's markers may go: a sweeper that was down for longer reads all of ``open/`` anyway."""
-    return now - timedelta(days=7)
-
-
-def change_key(at: datetime) -> str:
-    """Return where the tail's markers of this moment begin."""
-    return f"changes/{_stamp(at)}"
-
-
-def _folder(approval_id: str) -> str:
-    return f"approvals/{checked_id(approval_id)}/"
-
-
-def _key(approval_id: str, number: int) -> str:
-    return f"{_folder(approval_id)}{number:05d}.json"
-
-
-def _number(key: str) -> int:
-    match = _VERSION.fullmatch(key.rsplit("/", 1)[1])
-    if not match:
-        raise CorruptRecord(key, "no version has such a name")
-    return int(match[1])
-
-
-def _stamp(at: datetime) -> str:
-    return at.astimezone(timezone.utc).strftime(_STAMP)
-
-
-def _unstamped(text: str) -> datetime | None:
-    try:
-        return datetime.strptime(text, _STAMP).replace(tzinfo=timezone.utc)
-    except ValueError:
-        return None  # a day that no calendar has

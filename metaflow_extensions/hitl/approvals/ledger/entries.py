@@ -1,0 +1,38 @@
+"""What is read from a ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from metaflow_extensions.hitl.approvals.codec import Version
+    from metaflow_extensions.hitl.approvals.record import Approval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """The newest version of an approval, as read or written here."""
+
+    version: Version
+    digest: str  # SHA-256 of its bytes, in hex
+
+    @property
+    def approval(self) -> Approval:
+        return self.version.approval
+
+    @property
+    def number(self) -> int:
+        return self.version.number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One marker of the tail."""
+
+    key: str
+    at: datetime
+    approval_id: str
+    number: int

@@ -1,0 +1,65 @@
+"""Whether a trail is whole: no gap, every hash right, the question and the decision never changed. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals.errors import CorruptRecord
+from metaflow_extensions.hitl.approvals.ledger.keys import version_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from metaflow_extensions.hitl.approvals.ledger.entries import Entry
+    from metaflow_extensions.hitl.approvals.record import Approval
+
+
+def check_whole(approval_id: str, trail: Sequence[Entry]) -> None:
+    """Raise CorruptRecord about the first thing that is wrong with all versions of an approval, oldest first."""
+    for position, entry in enumerate(trail, start=1):
+        key = version_key(approval_id, entry.number)
+        if entry.number != position:
+            raise CorruptRecord(key, f"version {position} is missing before it")
+        before = trail[position - 2] if position > 1 else None
+        if entry.version.previous != (before.digest if before else None):
+            raise CorruptRecord(key, f"the hash in it is not that of version {position - 1}")
+        if not (_follows(before.approval, entry.approval) if before else _asks_only(entry.approval)):
+            raise CorruptRecord(key, "it changes what an earlier version had settled")
+
+
+def _asks_only(first: Approval) -> bool:
+    return first == replace(first, posts=(), votes=(), reminders=(), decision=None, closing=None, settlement=None)
+
+
+def _follows(before: Approval, after: Approval) -> bool:
+    return (
+        _unchanging(after) == _unchanging(before)
+        and after.posts[: len(before.posts)] == before.posts
+        # The deadline moves with the operator's rule alone.
+        and (before.deadline == after.deadline or before.policy_rule != after.policy_rule)
+        # Votes and rule come before the decision, and stay as they were when it fell.
+        and (before.decision is None or _grounds(before) == _grounds(after))
+        and before.decision in (None, after.decision)
+        and before.closing in (None, after.closing)
+        and before.settlement in (None, after.settlement)
+    )
+
+
+def _unchanging(approval: Approval) -> Approval:
+    return replace(
+        approval,
+        posts=(),
+        votes=(),
+        reminders=(),
+        policy_rule=None,
+        deadline=None,
+        decision=None,
+        closing=None,
+        settlement=None,
+        unknown={},
+    )
+
+
+def _grounds(approval: Approval) -> tuple[object, ...]:
+    return approval.votes, approval.reminders, approval.policy_rule, approval.deadline
