@@ -1,0 +1,35 @@
+"""The sweeper: what an open approval needs next, and when.
+
+It finishes what others began and could not end: it posts what is not posted, expires what is due, carries out what is
+decided, closes what nobody waits for, and takes what is settled off the list of open ones. Every act is idempotent, so
+several sweepers, or one that was killed half-way, do no harm.
+"""
+
+from metaflow_extensions.hitl.approvals.sweeping.planning import (
+    CARRY_OUT_AFTER,
+    CLAIM_FOR,
+    GATHER_FOR,
+    POST_AFTER,
+    Act,
+    Plan,
+    plan,
+)
+from metaflow_extensions.hitl.approvals.sweeping.ports import Each, Follower, Reminders, Witness
+from metaflow_extensions.hitl.approvals.sweeping.sweeper import LOOK_BACK, READ_ALL_EVERY, Sweeper
+
+__all__ = [
+    "CARRY_OUT_AFTER",
+    "CLAIM_FOR",
+    "GATHER_FOR",
+    "LOOK_BACK",
+    "POST_AFTER",
+    "READ_ALL_EVERY",
+    "Act",
+    "Each",
+    "Follower",
+    "Plan",
+    "Reminders",
+    "Sweeper",
+    "Witness",
+    "plan",
+]

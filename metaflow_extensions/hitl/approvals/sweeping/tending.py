@@ -1,0 +1,131 @@
+"""Doing what one approval needs, whichever sweeper comes first."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals.errors import (
+    CorruptRecord,
+    HitlError,
+    NewerFormat,
+    NoSuchApproval,
+    NotifierBusy,
+    OtherPathspec,
+    RecordError,
+)
+from metaflow_extensions.hitl.approvals.sweeping.agenda import Tended
+from metaflow_extensions.hitl.approvals.sweeping.planning import CLAIM_FOR, Act, Plan, deciding_deadline, plan
+from metaflow_extensions.hitl.approvals.use_cases import Outcome
+
+if TYPE_CHECKING:
+    from metaflow_extensions.hitl.approvals.ledger import Entry
+    from metaflow_extensions.hitl.approvals.ports import Clock
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.sweeping.ports import Reminders, Witness
+    from metaflow_extensions.hitl.approvals.use_cases import UseCases
+
+
+class Tending:
+    """Tends one approval at a time, in the threads of the sweeper's ``each``; so it keeps its hands off the agenda.
+
+    Parameters
+    ----------
+    cases : UseCases
+        What is carried out here, and its clock.
+    witness : Witness
+        Told of every act.
+    name : str
+        Of this sweeper among all that share the store.
+    """
+
+    def __init__(self, cases: UseCases, witness: Witness, *, name: str) -> None:
+        self.reminders: Reminders | None = None
+        self._cases = cases
+        self._clock: Clock = cases.clock
+        self._witness = witness
+        self._name = name
+        self._unusable: set[str] = set()  # reported: once is enough
+
+    def plan(self, approval: Approval) -> Plan | None:
+        """Say what an open approval needs next, asking people again included."""
+        cases = self._cases
+        coming = plan(approval, notifiers=cases.notifiers, engines=cases.engines, policy=cases.policy)
+        at = self.reminders.next_at(approval) if self.reminders is not None else None
+        if at is None or (coming is not None and coming.at <= at):
+            return coming
+        return Plan(act=Act.REMIND, at=at)
+
+    def tend(self, approval_id: str) -> Tended:
+        try:
+            outcome = self._act(self._cases.ledger.read(approval_id))
+        except (CorruptRecord, NewerFormat, OtherPathspec, NoSuchApproval) as error:
+            self.report_unusable(approval_id, error)
+            return Tended(approval_id=approval_id)
+        except HitlError as error:
+            self._witness.failed(approval_id, error)
+            return Tended(approval_id=approval_id, again=True)
+        except Exception as error:  # noqa: BLE001 - a defect in one must not hold up the deadlines of all the others
+            self._witness.broke(approval_id, error)
+            return Tended(approval_id=approval_id, again=True)
+        if outcome is None:
+            return Tended(approval_id=approval_id, again=True)
+        for problem in outcome.pending:
+            self._witness.failed(approval_id, problem)
+        coming = None if outcome.approval.settlement is not None else self.plan(outcome.approval)
+        busy = [problem.seconds for problem in outcome.pending if isinstance(problem, NotifierBusy)]
+        turn: Plan | None = None
+        if coming is not None and busy and len(busy) == len(outcome.pending):
+            turn = Plan(act=coming.act, at=self._clock() + timedelta(seconds=min(busy)))
+        return Tended(
+            approval_id=approval_id,
+            coming=None if coming is None else coming.at,
+            again=bool(outcome.pending),
+            turn=turn,
+            deadline=deciding_deadline(outcome.approval),
+        )
+
+    def _act(self, entry: Entry) -> Outcome | None:
+        """Do what is due; None if another sweeper is at it."""
+        approval, now = entry.approval, self._clock()
+        coming = self.plan(approval)
+        if coming is None or coming.at > now:
+            return Outcome(approval=approval)
+        if coming.act is Act.POST and approval.is_due(now):
+            # What could not be posted until its deadline must not keep the deadline from deciding.
+            coming = Plan(act=Act.EXPIRE, at=now)
+        if coming.act is Act.POST:
+            # A message that is posted twice can't be taken back: of several sweepers, one posts.
+            if not self._cases.ledger.claim(approval.id, "post", self._name, now=now, during=CLAIM_FOR):
+                return None
+            outcome = self._cases.post(entry)
+        elif coming.act is Act.REMIND and self.reminders is not None:
+            outcome = self.reminders.remind(entry)
+        elif coming.act is Act.GOVERN:
+            outcome = self._cases.govern(entry)
+        elif coming.act is Act.EXPIRE:
+            outcome = self._cases.expire(entry)
+        else:
+            outcome = self._cases.carry_out(entry)
+        if not outcome.pending:
+            self._witness.did(coming.act, outcome.approval)
+        return outcome
+
+    def look_for_its_run(self, entry: Entry) -> None:
+        approval = entry.approval
+        engine = self._cases.engines.get(approval.gate.engine)
+        if engine is None or approval.decision is not None or approval.closing is not None:
+            return
+        try:
+            why = engine.gone(approval)
+            if why is not None:
+                self._cases.close(entry, why)  # what it can't show now comes again through the tail
+        except HitlError as error:
+            self._witness.failed(approval.id, error)
+        except Exception as error:  # noqa: BLE001 - as in tend
+            self._witness.broke(approval.id, error)
+
+    def report_unusable(self, approval_id: str, error: RecordError) -> None:
+        if approval_id not in self._unusable:
+            self._unusable.add(approval_id)
+            self._witness.failed(approval_id, error)
