@@ -35,9 +35,17 @@ class FormErrors(HitlError):
         self.errors = errors
 
 
+class FormOver(HitlError):
+    """Nothing is left to be answered. Nothing was decided; the view says how it ended."""
+
+    def __init__(self, view: Json) -> None:
+        super().__init__(str(self.__doc__))
+        self.view = view
+
+
 def submit(
     ack: Ack, view: Json, client: WebClient, cases: UseCases, workers: Executor, take: Callable[[], Entry]
-) -> None:
+) -> bool:
     """Take an answer into the record, close the form or say in it what is wrong, and then carry the answer out.
 
     The record is written before the ack, because only it knows whether the form may close: somebody else may have
@@ -47,30 +55,36 @@ def submit(
     ----------
     take : Callable
         Checks and records the answer.
+
+    Returns
+    -------
+    bool
+        Whether it was taken.
     """
     taking = workers.submit(take)
     try:
         entry = taking.result(PATIENCE)
     except NotYet:
         ack(response_action="update", view=views.saving_view(views.approval_of(view)))
-        _end_later(view, client, cases, taking.result)
-        return
+        return _end_later(view, client, cases, taking.result)
     except HitlError as error:
         log.info("refused", approval_id=views.approval_of(view), kind=type(error).__name__)
         ack(**_refusal(error, view, cases))
-        return
+        return False
     ack(response_action="clear")
     _carry_out(cases, entry)
+    return True
 
 
-def _end_later(view: Json, client: WebClient, cases: UseCases, result: Callable[[], Entry]) -> None:
+def _end_later(view: Json, client: WebClient, cases: UseCases, result: Callable[[], Entry]) -> bool:
     try:
         entry = result()
     except HitlError as error:
         client.views_update(view_id=view["id"], view=_ending(error, cases) or views.refused_view(error))
-        return
+        return False
     client.views_update(view_id=view["id"], view=views.closed_view(entry.approval, now=cases.clock()))
     _carry_out(cases, entry)
+    return True
 
 
 def _carry_out(cases: UseCases, entry: Entry) -> None:
@@ -95,7 +109,9 @@ def _refusal(error: HitlError, view: Json, cases: UseCases) -> Json:
 
 
 def _ending(error: HitlError, cases: UseCases) -> Json | None:
-    """Return the view for an approval that takes no answer any more; None for any other refusal."""
+    """Return the view for what takes no answer any more; None for any other refusal."""
+    if isinstance(error, FormOver):
+        return error.view
     if not isinstance(error, ApprovalError) or isinstance(error, (NotAllowed, ReasonMissing)):
         return None
     return views.closed_view(error.approval, now=cases.clock())

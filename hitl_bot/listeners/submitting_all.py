@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hitl_bot.listeners.answering_all import answer_all
 from hitl_bot.listeners.payloads import user_of
-from hitl_bot.listeners.submitting import FormErrors, submit
-from metaflow_extensions.hitl.approvals.record import Verdict, Where
+from hitl_bot.listeners.submitting import FormErrors, FormOver, submit
+from metaflow_extensions.hitl.approvals.record import State, Verdict, Where
+from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ApprovalError, Superseded, TooLate
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
 from metaflow_extensions.hitl.approvals.use_cases import Answer
-from metaflow_extensions.hitl.messages.batch import batch_of
+from metaflow_extensions.hitl.messages.batch_views import answered_view, batch_of
 from metaflow_extensions.hitl.messages.form import form_errors, form_values
 from metaflow_extensions.hitl.messages.sentences import form_fields
 from metaflow_extensions.hitl.messages.views import reason_of
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     """Which gates are answered, and how."""
 
 
+_OVER = (AlreadyDecided, TooLate, Superseded)
+
+
 def answers_all(choose: Callable[[Batch, Json], Chosen]) -> Callable[..., None]:
     """Return the callback of a form.
 
@@ -54,23 +59,26 @@ def answers_all(choose: Callable[[Batch, Json], Chosen]) -> Callable[..., None]:
         batches: Batches,
     ) -> None:
         left: Chosen = []
+        faster: list[ApprovalError] = []  # somebody was, of those that this form answers as well
 
         def take() -> Entry:
             # The first gate's answer is taken before the form closes, so that a refusal stands in it.
             found = batches.read(batch_of(view))
-            meant = choose(found, view)
-            if not meant:
-                return cases.ledger.read(found.members[0].id)  # nothing is ticked or rejected: the form just closes
-            first, answer = meant[0]
-            try:
-                entry = cases.take(first.id, answer, who=people.person(user_of(body)), where=Where.FORM)
-            except InvalidInput as error:
-                raise FormErrors(form_errors(form_fields(first), error.problems)) from error
-            left.extend(meant[1:])
-            return entry
+            who = people.person(user_of(body))
+            meant = sorted(choose(found, view), key=lambda chosen: chosen[0].state is not State.PENDING)
+            for place, (first, answer) in enumerate(meant):
+                try:
+                    taken = cases.take(first.id, answer, who=who, where=Where.FORM)
+                except InvalidInput as error:
+                    raise FormErrors(form_errors(form_fields(first), error.problems)) from error
+                except _OVER as error:
+                    faster.append(error)
+                    continue
+                left.extend(meant[place + 1 :])
+                return taken
+            raise FormOver(answered_view(batches.read(found.id)))
 
-        submit(ack, view, client, cases, workers, take)
-        if not left:
+        if not submit(ack, view, client, cases, workers, take) or not (left or faster):
             return
         answers = {approval.id: answer for approval, answer in left}
         came = answer_all(
@@ -81,6 +89,7 @@ def answers_all(choose: Callable[[Batch, Json], Chosen]) -> Callable[..., None]:
             where=Where.FORM,
             workers=workers,
         )
+        came = replace(came, count=came.count + 1, refused=(*faster, *came.refused))
         if came.refused:
             reply = came.reply
             client.chat_postMessage(channel=user_of(body), text=reply["text"], blocks=reply["blocks"])

@@ -119,6 +119,19 @@ class Batches:
             raise NoSuchBatch(str(NoSuchBatch.__doc__))
         return _batch(batch_id, members)
 
+    def glance(self, batch_id: str) -> Batch:
+        """Return a batch as this bot knows it, which may be two seconds old: for what has to open at once.
+
+        Raises
+        ------
+        NoSuchBatch, StoreError
+            As ``read``.
+        """
+        with self._lock:
+            known = self._known.get(batch_id)
+            members = list(known.members.values()) if known is not None else []
+        return _batch(batch_id, members) if members else self.read(batch_id)
+
     # As a notifier.
 
     def join(self, approval: Approval) -> Post:
@@ -213,11 +226,12 @@ class Batches:
             raise NotifierBusy("Another bot posts the message of these gates.", seconds=_SOON)
         members = self._siblings(approval)
         asked = _Asked(id=batch_id, pathspec=_run_of(approval), requested_at=min(one.requested_at for one in members))
-        message = render(_batch(batch_id, members), now=now)
-        post = replace(self._slack.post_message(asked, message, approval.question.channel), batch=batch_id)
-        body = json.dumps({"channel": post.channel, "ts": post.ts, "url": post.url, "pathspec": asked.pathspec})
+        names = self._slack.look_up(approval)
+        message = render(_batch(batch_id, members), now=now, ids=names.ids, nobody=names.nobody)
+        post = self._slack.post_message(asked, message, approval.rule.channel)
+        post = replace(post, batch=batch_id, ids=names.ids, nobody=names.nobody)
         with suppress(KeyTaken):
-            self._ledger.store.create(f"batches/{batch_id}/post", body.encode())
+            self._ledger.store.create(f"batches/{batch_id}/post", _written(post, asked.pathspec))
         shown = _Shown(id=batch_id, pathspec=asked.pathspec, post=post, shown_at=now)
         shown.members = {one.id: one for one in members}
         return self._remember(shown)
@@ -250,6 +264,8 @@ class Batches:
             ts=held["ts"],
             url=held["url"],
             batch=batch_id,
+            ids=held["ids"],
+            nobody=tuple(held["nobody"]),
         )
         shown = _Shown(id=batch_id, pathspec=held["pathspec"], post=post)
         shown.members = {one.id: one for one in members}
@@ -295,8 +311,19 @@ class BatchingNotifier:
             self._batches.update(approval, post)
 
 
+def _written(post: Post, pathspec: str) -> bytes:
+    """Write where a message stands, as it is read again."""
+    place = {"channel": post.channel, "ts": post.ts, "url": post.url, "ids": post.ids, "nobody": post.nobody}
+    return json.dumps({**place, "pathspec": pathspec}).encode()
+
+
+def _order(one: Approval) -> tuple[object, ...]:
+    shard, task = one.question.shard, one.pathspec.task
+    return shard.place if shard else (), len(task), task
+
+
 def _batch(batch_id: str, members: list[Approval]) -> Batch:
-    ordered = sorted(members, key=lambda one: (len(one.pathspec.task), one.pathspec.task))
+    ordered = sorted(members, key=_order)
     return Batch(id=batch_id, pathspec=_run_of(members[0]), members=ordered)
 
 
@@ -307,7 +334,7 @@ def _run_of(approval: Approval) -> str:
 
 def _name(approval: Approval) -> str:
     """Return the id of a batch without its number: the step, and a hash of all that its gates have in common."""
-    common = f"{_run_of(approval)}\n{approval.question.channel or ''}"
+    common = f"{_run_of(approval)}\n{approval.rule.channel or ''}"
     digest = b32encode(hashlib.sha256(common.encode()).digest()).decode().lower()[:10]
     return f"{approval.id.rsplit('-', 1)[0]}-{digest}"
 
@@ -317,6 +344,6 @@ def _batch_id(approval: Approval, number: int) -> str:
 
 
 def _wants_this(one: Approval, approval: Approval) -> bool:
-    same_channel = one.question.channel == approval.question.channel
+    same_channel = one.rule.channel == approval.rule.channel
     unposted = all(post.notifier != SLACK for post in one.posts)
     return one.state is State.PENDING and bool(one.question.batch) and same_channel and unposted

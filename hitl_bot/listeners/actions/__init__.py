@@ -8,6 +8,7 @@ from hitl_bot.listeners.actions.approve import approve
 from hitl_bot.listeners.actions.approve_all import approve_all
 from hitl_bot.listeners.actions.approve_except import approve_except
 from hitl_bot.listeners.actions.choose_flow import choose_flow
+from hitl_bot.listeners.actions.choose_shards import choose_shards
 from hitl_bot.listeners.actions.details import details
 from hitl_bot.listeners.actions.follow_link import follow_link
 from hitl_bot.listeners.actions.reject import reject
@@ -33,3 +34,7 @@ def register(app: App) -> None:
     app.action(action_ids.APPROVE_ALL)(approve_all)
     app.action(action_ids.APPROVE_EXCEPT)(approve_except)
     app.action(action_ids.REJECT_ALL)(reject_all)
+    app.action(action_ids.SHARDS_PREVIOUS)(choose_shards)
+    app.action(action_ids.SHARDS_NEXT)(choose_shards)
+    app.action(action_ids.TICK_ALL)(choose_shards)
+    app.action(action_ids.UNTICK_ALL)(choose_shards)

@@ -9,7 +9,7 @@ from hitl_bot.listeners.answering_all import answer_all
 from hitl_bot.listeners.payloads import user_of
 from metaflow_extensions.hitl.approvals.record import Verdict, Where
 from metaflow_extensions.hitl.approvals.use_cases import Answer
-from metaflow_extensions.hitl.messages.batch import approve_all_view
+from metaflow_extensions.hitl.messages.batch_views import approve_all_view
 from metaflow_extensions.hitl.messages.sentences import opens_form
 
 if TYPE_CHECKING:
@@ -40,10 +40,12 @@ def approve_all(
 ) -> None:
     """Approve all that wait, or open the form where input, or a reason, is asked for."""
     ack()
-    waiting = governed(cases, batches.read(str(action.get("value")))).waiting
+    batch_id = str(action.get("value"))
+    waiting = governed(cases, batches.glance(batch_id)).waiting
     if not waiting or opens_form(waiting[0]):
         open_form(ack, action, body, client, respond, cases, people, workers, batches)
         return
+    waiting = batches.read(batch_id).waiting
     who = people.person(user_of(body))
     came = answer_all(cases, waiting, lambda _: APPROVED, who=who, where=Where.BUTTON, workers=workers)
     if came.refused:

@@ -9,6 +9,7 @@ from hitl_bot.listeners.forms import approve_form
 from hitl_bot.listeners.opening import Opening
 from hitl_bot.listeners.payloads import user_of
 from metaflow_extensions.hitl.messages import answers
+from metaflow_extensions.hitl.messages.batch_views import answered_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,14 +40,22 @@ def opens(build: Callable[[Batch], Json]) -> Callable[..., None]:
         batches: Batches,
     ) -> None:
         ack()
-        found = governed(cases, batches.read(str(action.get("value"))))
-        if not found.waiting:
-            respond(**answers.said("All of them are answered."))
-            return
+
+        def find_out() -> Batch:
+            found = governed(cases, batches.glance(str(action.get("value"))))
+            if found.waiting:
+                # The gates of a step are all asked of the same people: who may answer one may answer all.
+                approve_form(cases, found.waiting[0], people, user_of(body))
+            return found
+
         with Opening(client, body, "Answer all", workers) as opening:
-            # The gates of a step are all asked of the same people: who may answer one may answer all.
-            opening.wait(lambda: approve_form(cases, found.waiting[0], people, user_of(body)))
-            opening.show(build(found))
+            found = opening.wait(find_out)
+            if found.waiting:
+                opening.show(build(found))
+            elif opening.is_open:
+                opening.show(answered_view(found))
+            else:
+                respond(**answers.said("All of them are answered."))
 
     return open_form
 

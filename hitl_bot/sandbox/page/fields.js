@@ -82,7 +82,7 @@ function choices(element, entries, options) {
     const values = items.map((item) => item.querySelector("input")).filter((box) => box.checked).map((box) => box.value);
     options.onchange(many ? values : values[0] ?? null);
   }
-  const scroll = items.length > 6 ? " scroll" : "";
+  const scroll = element.type.startsWith("multi_") && items.length > 6 ? " scroll" : ""; // Slack's menus, which open
   return h("fieldset", { class: "choices", "aria-describedby": options.describedBy, "aria-label": options.label ?? null },
     h("div", { class: `choice-list${scroll}` }, items));
 }

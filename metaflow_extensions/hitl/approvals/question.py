@@ -41,6 +41,14 @@ class Earlier:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shard:
+    """Which task of a foreach asks."""
+
+    place: tuple[int, ...]  # counted from 0, of every foreach around it, the outermost first
+    value: str = ""  # what this shard works on, in words; plain text, not yet escaped for any medium
+
+
+@dataclass(frozen=True, kw_only=True)
 class Question:
     """What is asked, of whom, and what happens without an answer."""
 
@@ -61,6 +69,7 @@ class Question:
     escalate_after: int | None = None  # seconds
     escalate_to: tuple[str, ...] = ()
     batch: bool | None = None  # None: from four shards on
+    shard: Shard | None = None  # None: outside of any foreach
     tags: tuple[str, ...] = ()  # of the run
     run_again: str | None = None  # the command that starts such a run, for who may have to change it
     follows: Earlier | None = None

@@ -38,9 +38,13 @@ HOME_VIEW = "hitl_home_view"
 REASON_BLOCK = "hitl_reason"
 REASON_VALUE = "value"
 
-# Inputs of the view that approves all but some
-SHARDS_BLOCK = "hitl_shards_"  # and a number: ten shards each
+# Inputs of the view that approves all but some, and the buttons in it
+SHARDS_BLOCK = "hitl_shards_"  # and `<look>_<number>`: ten shards each
 SHARDS_VALUE = "value"
+SHARDS_PREVIOUS = "hitl_shards_previous"
+SHARDS_NEXT = "hitl_shards_next"
+TICK_ALL = "hitl_tick_all"
+UNTICK_ALL = "hitl_untick_all"
 OTHERS_BLOCK = "hitl_others"
 OTHERS_VALUE = "value"
 OTHERS_WAIT, OTHERS_REJECTED = "wait", "rejected"

@@ -227,12 +227,12 @@ def _follows(approval: Approval) -> list[Block]:
     return [context(f"After {before}, where {escape(earlier.by, 80)} asked for changes: {quoted(earlier.reason)}")]
 
 
-def _demands(approval: Approval) -> list[Block]:
+def demands_blocks(approval: Approval) -> list[Block]:
     said = filter(None, [voting.demands(approval.rule), voting.waits_at_most(approval)])
     return [context(escape("; ".join(said), 600))] if approval.rule.name else []
 
 
-def _nobody(approval: Approval, nobody: Collection[str]) -> list[Block]:
+def nobody_blocks(approval: Approval, nobody: Collection[str]) -> list[Block]:
     """Report the approvers that nobody stands behind."""
     if not nobody:
         return []
@@ -263,7 +263,7 @@ def _blocks(
         blocks += field_sections(
             [f"*Who decides*\n{who_decides(approval, ids)}", f"*Answer by*\n{answer_by(approval)}"]
         )
-        blocks += [*_demands(approval), *_nobody(approval, nobody), *votes_blocks(approval, ids, share)]
+        blocks += [*demands_blocks(approval), *nobody_blocks(approval, nobody), *votes_blocks(approval, ids, share)]
         if approval.is_due(now):
             blocks.append(section(mrkdwn("*Time is up*, an answer now would come too late.")))
         else:

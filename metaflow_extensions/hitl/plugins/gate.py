@@ -20,7 +20,7 @@ from metaflow_extensions.hitl.approvals.waiting import wait
 from metaflow_extensions.hitl.messages import terminal
 from metaflow_extensions.hitl.notifiers.configured import GROUP, NEEDED
 from metaflow_extensions.hitl.plugins import root
-from metaflow_extensions.hitl.plugins.message import write_message
+from metaflow_extensions.hitl.plugins.message import shard_of, write_message
 from metaflow_extensions.hitl.plugins.run_again import run_again
 from metaflow_extensions.hitl.plugins.settings import in_container, read_settings
 from metaflow_extensions.hitl.plugins.task_log import say
@@ -130,6 +130,7 @@ def question(task: GatedTask, ask: Ask, *, start: str = "run") -> Question:
         escalate_after=ask.escalate_after,
         escalate_to=ask.escalate_to,
         batch=_shards(task.flow) >= _MANY if ask.batch is None else ask.batch,
+        shard=shard_of(task.flow),
         tags=task.tags,
         run_again=run_again(task.flow, task.parameters, root.script(), start) if ask.allow_changes else None,
     )

@@ -8,6 +8,9 @@ from typing import Any
 
 from metaflow.exception import MetaflowException
 
+from metaflow_extensions.hitl.approvals.question import Shard
+
+_SHARD_LENGTH = 200  # characters of what a shard works on; a checkbox shows 75
 _VALUE_LENGTH = 500  # characters of one value: enough to decide by, too few to flood a channel
 _MESSAGE_LENGTH = 2_900  # fits a Slack section (3,000) with what escaping adds left to the notifier
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029\ud800-\udfff]")
@@ -69,3 +72,22 @@ def write_message(step: str, template: str, names: dict[str, Any]) -> str:
         raise BadMessage(f"Step {step}: the template {template!r} can't be filled in: {error}") from error
     text = _CONTROL.sub("\ufffd", text).strip()
     return text if len(text) <= _MESSAGE_LENGTH else text[: _MESSAGE_LENGTH - 1] + "…"
+
+
+def shard_of(flow: Any) -> Shard | None:
+    """Say which task of a foreach this is, and what it works on; None outside of any.
+
+    Parameters
+    ----------
+    flow : FlowSpec
+        In a task. Metaflow gives it the stack of the foreachs around it (metaflow 2.19, ``task.py``).
+    """
+    stack = getattr(flow, "_foreach_stack", None) or ()
+    if not stack:
+        return None
+    try:
+        value = str(flow.input)[:_SHARD_LENGTH]
+    except Exception:  # noqa: BLE001 - an artifact's own code may raise anything, and the question is worth more
+        value = ""
+    words = " ".join(_CONTROL.sub("\ufffd", value).split())
+    return Shard(place=tuple(frame.index for frame in stack), value=words)

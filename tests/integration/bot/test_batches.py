@@ -125,8 +125,10 @@ def test_approve_all_except(bot: Bot, bob: Person, clock: HandClock, ledger: Led
     asked = ask_shards(bot, 23)
     sweep(bot, clock)
     view = bob.open(shown(bob, bool), "Approve all except…")
-    assert [field.label for field in view.fields[:3]] == ["1 to 10 of 23", "11 to 20 of 23", "21 to 23 of 23"]
-    view.fill({"21 to 23 of 23": [asked[20].id], "Those that are not ticked": others})
+    assert [field.label for field in view.fields[:3]] == [
+        f"Shards {some} of 23" for some in ("1 to 10", "11 to 20", "21 to 23")
+    ]
+    view.fill({"Shards 21 to 23 of 23": [asked[20].id], "Those that are not ticked": others})
     rejects = others != "The others wait on"
     if rejects:
         refused = view.submit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -19,8 +20,11 @@ from hitl_bot.sandbox.mentions import mentions
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError
+from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
-from metaflow_extensions.hitl.messages import answers, lists, question, views
+from metaflow_extensions.hitl.messages import answers, batch_views, lists, question, views
+from metaflow_extensions.hitl.messages.batch import Batch, render
+from metaflow_extensions.hitl.messages.choosing import chosen, offer
 from tests.unit.messages.examples import LATER, NOW, TEXTS, approvals, decided, pending
 from tests.unit.messages.limits import check_message, check_view
 
@@ -90,6 +94,48 @@ def test_answers_are_within_every_limit(some, times, text):
     for reply in replies:
         check_message(reply["text"], reply["blocks"])
         assert complaints_about_blocks(copy.deepcopy(reply["blocks"])) == []
+
+
+@settings(thorough, max_examples=50)  # dozens of approvals each
+@given(st.lists(approvals(), min_size=1, max_size=3), st.sampled_from([1, 7]))
+def test_batches_are_within_every_limit(some, times):
+    """The message of any gates, and the views that answer all of them, are what Slack takes."""
+    batch = Batch(id="deploy-abc-1", pathspec="F/1/deploy", members=some * times)
+    message = render(batch, now=LATER, nobody=["@gone"])
+    check_message(message.text, message.blocks)
+    shown = [batch_views.answered_view(batch)]
+    if batch.waiting:
+        shown += [batch_views.approve_all_view(batch), batch_views.reject_all_view(batch)]
+        shown.append(batch_views.approve_except_view(batch, offer(batch)))
+    for view in shown:
+        check_view(view)
+        assert complaints_about_view(copy.deepcopy(view)) == []
+        assert not is_view_too_large(view)
+
+
+@pytest.mark.parametrize("fields", [0, 95])
+def test_2000_shards_are_chosen_on_pages(fields):
+    """A page holds a hundred checkboxes at most beside the form, and its metadata what is ticked on all of them."""
+    schema = normalise({f"field_{number}": "str" for number in range(fields)}) if fields else None
+    members = [
+        replace(pending(message=f"Region {number}? {'wide ' * 99}", schema=schema), id=f"gate-{number:010d}")
+        for number in range(2_000)
+    ]
+    batch = Batch(id="gate-abc-1", pathspec="F/1/gate", members=members)
+    choice = offer(batch)
+    seen: list[str] = []
+    for page in range(choice.pages):
+        choice = choice.turned_to(page)
+        view = batch_views.approve_except_view(batch, choice)
+        check_view(view)
+        assert complaints_about_view(copy.deepcopy(view)) == []
+        assert not is_view_too_large(view)
+        groups = [block["element"] for block in view["blocks"] if block.get("block_id", "").startswith("hitl_shards_")]
+        seen += [option["value"] for group in groups for option in group["options"]]
+        unticked = {one["block_id"]: {"value": {"selected_options": []}} for one in view["blocks"] if "element" in one}
+        choice = chosen(batch, {**view, "state": {"values": unticked}})
+    assert seen == [one.id for one in members]
+    assert choice.ticked == frozenset()
 
 
 def test_three_megabytes_are_cut():

@@ -19,7 +19,7 @@ from metaflow_extensions.hitl.messages.blocks import mrkdwn, section
 from metaflow_extensions.hitl.messages.question import render
 from metaflow_extensions.hitl.notifiers.slack.asked import Asked, Question
 from metaflow_extensions.hitl.notifiers.slack.errors import advice, is_passing, passing
-from metaflow_extensions.hitl.notifiers.slack.names import SlackNames
+from metaflow_extensions.hitl.notifiers.slack.names import Names, SlackNames
 from metaflow_extensions.hitl.notifiers.slack.pace import PATIENCE, Lane, Pace
 
 if TYPE_CHECKING:
@@ -113,10 +113,14 @@ class SlackNotifier:
         NotifierUnavailable, NotifierRefused
             As the port says; of the first kind NotifierBusy, before anything was done.
         """
-        names = self._names.look_up(approval.rule.names)
+        names = self.look_up(approval)
         message = render(approval, now=self.clock(), ids=names.ids, nobody=names.nobody)
         post = self.post_message(approval, message, approval.rule.channel)
         return replace(post, ids=names.ids, nobody=names.nobody)
+
+    def look_up(self, approval: Approval) -> Names:
+        """Find out who in Slack the approvers are; what Slack does not tell is neither found nor missed."""
+        return self._names.look_up(approval.rule.names)
 
     def post_message(self, asked: _Asked, message: Rendered, channel: str | None) -> Post:
         """Write a message that asks about something, or find the one that does; raises as ``post``."""

@@ -1,0 +1,229 @@
+"""The views that answer many gates at once.
+
+Source of the limits: docs.slack.dev/reference/block-kit (10 options in a group of checkboxes, 75 characters for the
+text of one), docs.slack.dev/reference/views (100 blocks, 250 kB, 3,000 characters of private_metadata).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from metaflow_extensions.hitl.approvals.deciding import votes
+from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.messages import action_ids, question, sentences
+from metaflow_extensions.hitl.messages.batch import ending, label, progress
+from metaflow_extensions.hitl.messages.blocks import Block, actions, button, context, modal, plain, section
+from metaflow_extensions.hitl.messages.form import form_blocks
+from metaflow_extensions.hitl.messages.mrkdwn import code, one_line
+from metaflow_extensions.hitl.messages.views import reason_input, rule_wants_one
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.messages.batch import Batch
+    from metaflow_extensions.hitl.messages.choosing import Choice
+
+_BLOCKS = 100
+_BESIDE = 6  # blocks of a page that are neither checkboxes nor inputs of the step
+_GROUP = 10  # checkboxes of one group
+_GROUPS = 10  # of one page, which nobody wants to scroll further than that
+_OPTION = 75
+_ENDINGS = 20
+
+
+def approve_all_view(batch: Batch) -> Block:
+    """Build the form that approves all with the same input."""
+    said = f"What is entered goes to all {len(batch.waiting)} that wait."
+    inputs = _inputs(batch)
+    blocks = [_origin(batch), section(plain(said)), *inputs]
+    return _view("Approve all", blocks, batch, callback_id=action_ids.APPROVE_ALL_VIEW, submit="Approve all")
+
+
+def reject_all_view(batch: Batch) -> Block:
+    """Build the view that asks why all are rejected."""
+    said = f"{len(batch.waiting)} wait, and all of them are rejected."
+    blocks = [_origin(batch), section(plain(said)), reason_input("Reason", "The requester reads it.")]
+    return _view("Reject all", blocks, batch, callback_id=action_ids.REJECT_ALL_VIEW, submit="Reject all")
+
+
+def page_size(batch: Batch) -> int:
+    """Return how many checkboxes one page of the view has, beside the inputs of the form."""
+    return _GROUP * max(1, min(_GROUPS, _BLOCKS - _BESIDE - len(_inputs(batch))))
+
+
+def approve_except_view(batch: Batch, choice: Choice) -> Block:
+    """Build a page of the view with a checkbox for each shard that waits, and the inputs of the form."""
+    shown = choice.shown
+    waiting = {one.id for one in batch.waiting}
+    first = choice.page * choice.size + 1
+    said = "Every shard that is ticked is approved. Untick the others."
+    if choice.pages > 1:
+        said += f" {first} to {first + len(shown) - 1} of {len(choice.offered)}; the ticks of all pages count."
+    blocks: list[Block] = [_origin(batch), section(plain(said))]
+    for number, start in enumerate(range(0, len(shown), _GROUP)):
+        some = [one for one in shown[start : start + _GROUP] if one.id in waiting]
+        if some:
+            upto = min(start + _GROUP, len(shown))
+            heading = f"Shards {first + start} to {first + upto - 1} of {len(choice.offered)}"
+            blocks.append(_checkboxes(batch, choice, some, f"{choice.look}_{number}", heading))
+    if gone := sum(one.id not in waiting for one in shown):
+        blocks.append(context(f"{gone} of these {'was' if gone == 1 else 'were'} answered meanwhile."))
+    blocks += _turning(choice)
+    options = [
+        {"text": plain("The others wait on", _OPTION), "value": action_ids.OTHERS_WAIT},
+        {"text": plain("The others are rejected", _OPTION), "value": action_ids.OTHERS_REJECTED},
+    ]
+    blocks.append(
+        {
+            "type": "input",
+            "block_id": action_ids.OTHERS_BLOCK,
+            "label": plain("Those that are not ticked"),
+            "element": {
+                "type": "radio_buttons",
+                "action_id": action_ids.OTHERS_VALUE,
+                "options": options,
+                "initial_option": options[0],
+            },
+        }
+    )
+    inputs = _inputs(batch)
+    if not batch.members[0].rule.reason_required:
+        hint = "Needed where others are rejected: the requester reads it."
+        blocks.append({**reason_input("Reason", hint), "optional": True})
+    blocks += inputs
+    if len(blocks) > _BLOCKS:  # a form of 95 inputs leaves no room for what is only good to know
+        blocks = [block for block in blocks if block["type"] != "context"]
+    return _view(
+        "Approve all except…",
+        blocks,
+        batch,
+        callback_id=action_ids.APPROVE_EXCEPT_VIEW,
+        submit="Approve",
+        more=choice.held,
+    )
+
+
+def answered_view(batch: Batch) -> Block:
+    """Say how it ended to somebody whose form was still open."""
+    ended = [one for one in batch.members if one.state is not State.PENDING]
+    lines = [context(f"{ending(one)} · {code(one.id)}") for one in ended[:_ENDINGS]]
+    if len(ended) > len(lines):
+        lines.append(context(f"and {len(ended) - len(lines)} more"))
+    said = f"Somebody was faster: none of these waits any more. {progress(batch)}."
+    return modal(
+        "Answered",
+        [_origin(batch), section(plain(said)), *lines],
+        callback_id=action_ids.NOTICE_VIEW,
+        close="Close",
+    )
+
+
+def batch_of(view: Mapping[str, Any]) -> str:
+    """Read the batch's id out of a view that Slack sent back; empty if it holds none."""
+    found = held(view).get("batch")
+    return found if isinstance(found, str) else ""
+
+
+def held(view: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what a view keeps for itself."""
+    try:
+        found = json.loads(view.get("private_metadata") or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def ticked_in(view: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    """Return the ids of the shards on this page that are ticked, and of those that are not."""
+    offered: set[str] = set()
+    for block in view.get("blocks", ()):
+        if str(block.get("block_id", "")).startswith(action_ids.SHARDS_BLOCK):
+            offered |= {str(option["value"]) for option in block["element"]["options"]}
+    ticked: set[str] = set()
+    for block_id, values in view["state"]["values"].items():
+        if block_id.startswith(action_ids.SHARDS_BLOCK):
+            ticked |= {str(one["value"]) for one in values[action_ids.SHARDS_VALUE].get("selected_options") or ()}
+    return ticked & offered, offered - ticked
+
+
+def others_are_rejected(view: Mapping[str, Any]) -> bool:
+    """Whether the view says so."""
+    entered = view["state"]["values"].get(action_ids.OTHERS_BLOCK, {}).get(action_ids.OTHERS_VALUE, {})
+    return (entered.get("selected_option") or {}).get("value") == action_ids.OTHERS_REJECTED
+
+
+def _origin(batch: Batch) -> Block:
+    return context(question.origin(batch.members[0]))
+
+
+def _inputs(batch: Batch) -> list[Block]:
+    """Build what is asked for when somebody approves: filled in with what others approve, where that is the same."""
+    waiting = batch.waiting or batch.members
+    proposals = [votes.proposal(one) for one in waiting]
+    alike = proposals[0] if all(one == proposals[0] for one in proposals) else None
+    first = waiting[0]
+    inputs = form_blocks(sentences.form_fields(first), values=alike)
+    if first.rule.reason_required:
+        inputs.append(reason_input("Reason", rule_wants_one(first)))
+    return inputs
+
+
+def _checkboxes(batch: Batch, choice: Choice, some: Sequence[Approval], name: str, heading: str) -> Block:
+    options = {one.id: _option(batch, one) for one in some}
+    element = {"type": "checkboxes", "action_id": action_ids.SHARDS_VALUE, "options": list(options.values())}
+    if ticked := [option for shard, option in options.items() if shard not in choice.off]:
+        element["initial_options"] = ticked
+    return {
+        "type": "input",
+        "block_id": f"{action_ids.SHARDS_BLOCK}{name}",
+        "label": plain(heading),
+        "optional": True,  # an empty group is an answer
+        "element": element,
+    }
+
+
+def _turning(choice: Choice) -> list[Block]:
+    turns: list[Block] = []
+    if choice.page > 0:
+        turns.append(button("Previous page", action_ids.SHARDS_PREVIOUS, str(choice.page - 1)))
+    if choice.page + 1 < choice.pages:
+        turns.append(button("Next page", action_ids.SHARDS_NEXT, str(choice.page + 1)))
+    count = f" {len(choice.offered)}" if choice.pages > 1 else ""
+    return [
+        actions(
+            [
+                *turns,
+                button(f"Tick all{count}", action_ids.TICK_ALL, str(choice.page)),
+                button(f"Untick all{count}", action_ids.UNTICK_ALL, str(choice.page)),
+            ]
+        )
+    ]
+
+
+def _option(batch: Batch, approval: Approval) -> Block:
+    named = label(batch, approval, _OPTION)
+    asks = one_line(sentences.question(approval)[: 4 * _OPTION])
+    # What did not fit above, or else the id, by which the shard is found again.
+    more = approval.id if (len(asks) <= _OPTION and asks in named) or batch.asks_alike else asks
+    return {"text": plain(named, _OPTION), "description": plain(more, _OPTION), "value": approval.id}
+
+
+def _view(
+    title: str,
+    blocks: list[Block],
+    batch: Batch,
+    *,
+    callback_id: str,
+    submit: str,
+    more: Mapping[str, Any] | None = None,
+) -> Block:
+    return modal(
+        title,
+        blocks,
+        callback_id=callback_id,
+        close="Cancel",
+        submit=plain(submit),
+        private_metadata=json.dumps({"batch": batch.id, **(more or {})}),
+    )

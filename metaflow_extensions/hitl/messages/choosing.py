@@ -1,0 +1,151 @@
+"""Which shards somebody ticks, over as many pages as it takes.
+
+A view keeps nothing but 3,000 characters of its own, so it holds one bit for each shard: offered or not, ticked or
+not. The bits count through the gates that were on the message when the view opened, in the order of their ids, and a
+hash of these ids proves that they still mean the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.messages import batch_views
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.messages.batch import Batch
+
+
+class OtherShards(HitlError):
+    """Other shards have joined since this was opened, so nothing was answered. Close it, and open it again."""
+
+    def __init__(self) -> None:
+        super().__init__(str(self.__doc__))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What was offered, what is ticked, and where somebody looks.
+
+    Attributes
+    ----------
+    known : Sequence[str]
+        The ids of all gates that were on the message when the view opened, sorted.
+    until : datetime
+        When the youngest of them was asked.
+    offered : Sequence[Approval]
+        Those of them that waited then, in the order of the foreach.
+    off : frozenset[str]
+        The ids of those that are not ticked.
+    size : int
+        Checkboxes on a page.
+    page : int
+        From 0.
+    look : int
+        Counts how often the view was built. Its inputs are named by it: what somebody ticked in one that keeps its
+        name, Slack keeps.
+    """
+
+    known: Sequence[str]
+    until: datetime
+    offered: Sequence[Approval]
+    off: frozenset[str] = frozenset()
+    size: int
+    page: int = 0
+    look: int = 0
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-len(self.offered) // self.size))
+
+    @property
+    def shown(self) -> Sequence[Approval]:
+        """The page's shards, also those that were answered meanwhile: a page never shifts."""
+        return self.offered[self.page * self.size : (self.page + 1) * self.size]
+
+    @property
+    def ticked(self) -> frozenset[str]:
+        return frozenset(one.id for one in self.offered) - self.off
+
+    @property
+    def held(self) -> dict[str, Any]:
+        """What the view keeps."""
+        return {
+            "until": self.until.isoformat(),
+            "of": _digest(self.known),
+            "offered": _packed(self.known, {one.id for one in self.offered}),
+            "off": _packed(self.known, self.off),
+            "size": self.size,
+            "page": self.page,
+            "look": self.look,
+        }
+
+    def turned_to(self, page: int) -> Choice:
+        return replace(self, page=min(max(page, 0), self.pages - 1), look=self.look + 1)
+
+    def all_ticked(self) -> Choice:
+        return replace(self, off=frozenset(), look=self.look + 1)
+
+    def none_ticked(self) -> Choice:
+        return replace(self, off=frozenset(one.id for one in self.offered), look=self.look + 1)
+
+
+def offer(batch: Batch) -> Choice:
+    """Offer every shard that waits, ticked."""
+    return Choice(
+        known=sorted(one.id for one in batch.members),
+        until=max(one.requested_at for one in batch.members),
+        offered=batch.waiting,
+        size=batch_views.page_size(batch),
+    )
+
+
+def chosen(batch: Batch, view: Mapping[str, Any]) -> Choice:
+    """Read a choice out of a view that Slack sent back, with what is ticked on its page.
+
+    Raises
+    ------
+    OtherShards
+        The gates are not those that it was made of.
+    """
+    held = batch_views.held(view)
+    try:
+        until = datetime.fromisoformat(str(held["until"]))
+        known = sorted(one.id for one in batch.members if one.requested_at <= until)
+        offered, off = _unpacked(known, str(held["offered"])), _unpacked(known, str(held["off"]))
+        size, page, look = int(held["size"]), int(held["page"]), int(held["look"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise OtherShards from error
+    if held.get("of") != _digest(known):
+        raise OtherShards
+    ticked, unticked = batch_views.ticked_in(view)
+    return Choice(
+        known=known,
+        until=until,
+        offered=[one for one in batch.members if one.id in offered],
+        off=frozenset(((off | unticked) - ticked) & offered),
+        size=size,
+        page=page,
+        look=look,
+    )
+
+
+def _digest(known: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
+
+
+def _packed(known: Sequence[str], ids: Collection[str]) -> str:
+    bits = sum(1 << place for place, one in enumerate(known) if one in ids)
+    return urlsafe_b64encode(bits.to_bytes(len(known) // 8 + 1, "little").rstrip(b"\0")).decode()
+
+
+def _unpacked(known: Sequence[str], text: str) -> frozenset[str]:
+    bits = int.from_bytes(urlsafe_b64decode(text), "little")
+    return frozenset(one for place, one in enumerate(known) if bits >> place & 1)

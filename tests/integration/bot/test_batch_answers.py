@@ -1,0 +1,175 @@
+"""Answering gates that share a message: votes, all but some over many pages, and who was faster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hitl_bot.sandbox.driver import Closed, Errors, Updated
+from metaflow_extensions.hitl.approvals.record import State
+from tests.integration.bot.conftest import SCHEMA
+from tests.integration.bot.test_batches import ask_shards, shown, states, sweep, top
+
+if TYPE_CHECKING:
+    from hitl_bot.bootstrap import Bot
+    from hitl_bot.sandbox.driver import Person, View
+    from metaflow_extensions.hitl.approvals.ledger import Ledger
+    from tests.fixtures.approvals import HandClock
+
+
+def another(person: Person, view: View) -> View:
+    """Return the view as it stands after a button in it."""
+    return person.wait_for_view(lambda one: one.shape["hash"] != view.shape["hash"])
+
+
+def test_votes_are_cast_and_shown(bot: Bot, bob: Person, carol: Person, clock: HandClock, ledger: Ledger) -> None:
+    """Where two must agree "Approve all" is a vote for each shard: the message says whose, and who is missing."""
+    asked = ask_shards(bot, 5, quorum=2, approvers=("@ml-leads",))
+    sweep(bot, clock)
+    bob.click(shown(bob, lambda one: "2 must agree" in one.plain), "Approve all", confirm="Approve all")
+    sweep(bot, clock)
+    voted = shown(bob, lambda one: "Votes" in one.plain)
+    assert "<@U0BOB> approves. Still missing: 1 of <!subteam^S0MLLEADS>." in voted.plain
+    assert voted.plain.count("Waits (1 of 2 agree)") == 5
+    assert states(ledger, asked) == [State.PENDING] * 5
+    carol.click(voted, "Approve all", confirm="Approve all")
+    sweep(bot, clock)
+    message = shown(bob, lambda one: "All 5 shards are answered" in one.plain)
+    assert "*Approved* by bob and carol" in message.plain
+    assert states(ledger, asked) == [State.APPROVED] * 5
+
+
+def test_votes_that_differ_are_told_apart(
+    bot: Bot, bob: Person, carol: Person, clock: HandClock, ledger: Ledger
+) -> None:
+    """After "Approve all except" some shards have a vote and others have none; one rejection rejects its shard."""
+    asked = ask_shards(bot, 5, quorum=2, approvers=("@ml-leads",))
+    sweep(bot, clock)
+    view = bob.open(shown(bob, bool), "Approve all except…")
+    assert isinstance(view.fill({"Shards 1 to 5 of 5": [one.id for one in asked[:3]]}).submit(), Closed)
+    sweep(bot, clock)
+    message = shown(bob, lambda one: "Votes" in one.plain)
+    assert "3 shards: <@U0BOB> approves. Still missing: 1 of <!subteam^S0MLLEADS>." in message.plain
+    assert "2 shards: nobody yet." in message.plain
+    view = carol.open(message, "Reject all…")
+    assert isinstance(view.fill({"Reason": "not on a Friday"}).submit(), Closed)
+    carol.control.wait_until(lambda: states(ledger, asked) == [State.REJECTED] * 5, 10, "five rejections")
+
+
+def test_the_second_voter_sees_what_the_first_entered(
+    bot: Bot, bob: Person, carol: Person, clock: HandClock, ledger: Ledger
+) -> None:
+    """The input of the first is on the message and in the form; another input is a new proposal for every shard."""
+    asked = ask_shards(bot, 4, quorum=2, schema=SCHEMA)
+    sweep(bot, clock)
+    view = bob.open(shown(bob, bool), "Approve all…")
+    assert isinstance(view.fill({"Deploy target": "moon", "Replicas": 3}).submit(), Closed)
+    sweep(bot, clock)
+    view = carol.open(shown(bob, lambda one: "moon" in one.plain), "Approve all…")
+    assert [field.element["initial_value"] for field in view.fields] == ["moon", "3"]
+    assert isinstance(view.fill({"Replicas": 4}).submit(), Closed)
+    sweep(bot, clock)
+    message = shown(bob, lambda one: "<@U0CAROL> approves" in one.plain)
+    assert "<@U0BOB> approves" not in message.plain
+    assert states(ledger, asked) == [State.PENDING] * 4
+
+
+def test_an_approver_that_nobody_is(bot: Bot, bob: Person, clock: HandClock) -> None:
+    """A group that was deleted is reported on the message when the question is asked."""
+    ask_shards(bot, 4, approvers=("@ml-leads", "@long-gone"))
+    sweep(bot, clock)
+    message = shown(bob, bool)
+    assert "*Nobody in Slack is @long-gone*, so only the others can answer." in message.plain
+    assert "<!subteam^S0MLLEADS>" in message.mentions
+
+
+def test_500_shards_on_five_pages(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
+    """Of 500 shards each has its checkbox, a hundred a page; ticks of all pages count, also of those not looked at."""
+    asked = ask_shards(bot, 500)
+    sweep(bot, clock)
+    view = bob.open(shown(bob, lambda one: "500 shards wait" in one.plain), "Approve all except…")
+    assert [field.label for field in view.fields[:2]] == ["Shards 1 to 10 of 500", "Shards 11 to 20 of 500"]
+    view.fill({"Shards 1 to 10 of 500": [one.id for one in asked[1:10]]})
+    bob.click(view, "Next page")
+    second = another(bob, view)
+    assert second.fields[0].label == "Shards 101 to 110 of 500"
+    second.fill({"Shards 101 to 110 of 500": []})
+    bob.click(second, "Previous page")
+    first = another(bob, second)
+    ticked = first.values[first.fields[0].block_id]["value"]["selected_options"]
+    assert [option["value"] for option in ticked] == [one.id for one in asked[1:10]]
+    assert isinstance(first.submit(), Closed)
+    left = [asked[0], *asked[100:110]]
+    approved = [one for one in asked if one not in left]
+
+    def all_but_eleven() -> bool:
+        sweep(bot, clock)
+        return "11 of 500 shards wait" in top(bob)[0].plain
+
+    bob.control.wait_until(all_but_eleven, 60, "the answers")
+    assert states(ledger, approved) == [State.APPROVED] * 489
+    assert states(ledger, left) == [State.PENDING] * 11
+
+
+def test_untick_all_and_tick_some(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
+    """To approve two of 120 nobody unticks 118; an empty choice is refused in the form."""
+    asked = ask_shards(bot, 120)
+    sweep(bot, clock)
+    view = bob.open(shown(bob, bool), "Approve all except…")
+    bob.click(view, "Untick all 120")
+    empty = another(bob, view)
+    refused = empty.submit()
+    assert isinstance(refused, Errors)
+    assert "Nothing is ticked" in refused.by_label["Those that are not ticked"]
+    empty.fill({"Shards 1 to 10 of 120": [asked[3].id, asked[4].id]})
+    assert isinstance(empty.submit(), Closed)
+    bob.control.wait_until(lambda: states(ledger, asked[3:5]) == [State.APPROVED] * 2, 10, "two approvals")
+    assert states(ledger, asked[:3] + asked[5:]) == [State.PENDING] * 118
+
+
+def test_who_joined_later_is_not_approved(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
+    """A shard that came while the view was open was not offered in it, and waits on."""
+    asked = ask_shards(bot, 4)
+    sweep(bot, clock)
+    view = bob.open(shown(bob, bool), "Approve all except…")
+    late = ask_shards(bot, 1, first=9)
+    sweep(bot, clock)
+    shown(bob, lambda one: "5 shards wait" in one.plain)
+    assert isinstance(view.submit(), Closed)
+    bob.control.wait_until(lambda: states(ledger, asked) == [State.APPROVED] * 4, 10, "four approvals")
+    assert states(ledger, late) == [State.PENDING]
+
+
+@pytest.mark.parametrize("opened", ["Approve all except…", "Reject all…"])
+def test_somebody_else_was_faster(
+    bot: Bot, bob: Person, carol: Person, clock: HandClock, ledger: Ledger, opened: str
+) -> None:
+    """A form that was left open while somebody answered says who answered what, and changes nothing."""
+    asked = ask_shards(bot, 4)
+    sweep(bot, clock)
+    message = shown(bob, bool)
+    view = bob.open(message, opened)
+    carol.click(message, "Approve all", confirm="Approve all")
+    carol.control.wait_until(lambda: states(ledger, asked) == [State.APPROVED] * 4, 10, "four approvals")
+    if opened == "Reject all…":
+        view.fill({"Reason": "drift"})
+    else:
+        view.fill({"Those that are not ticked": "The others are rejected", "Reason": "drift"})
+        view.fill({"Shards 1 to 4 of 4": []})
+    answer = view.submit()
+    assert isinstance(answer, Updated)
+    assert answer.view.plain.count("*Approved* by carol") == 4
+    assert states(ledger, asked) == [State.APPROVED] * 4
+
+
+def test_somebody_was_faster_with_some(bot: Bot, bob: Person, carol: Person, clock: HandClock, ledger: Ledger) -> None:
+    """Of four shards in an open form one was rejected meanwhile: three are approved, and bob is told of the one."""
+    asked = ask_shards(bot, 4)
+    sweep(bot, clock)
+    view = bob.open(shown(bob, bool), "Approve all except…")
+    carol.command(f"/hitl reject {asked[1].id} drift")
+    assert isinstance(view.submit(), Closed)
+    told = bob.wait_for_message("@app", lambda one: "3 answered, 1 not" in one.plain)
+    assert "was rejected by carol" in told.plain
+    assert states(ledger, asked) == [State.APPROVED, State.REJECTED, State.APPROVED, State.APPROVED]
