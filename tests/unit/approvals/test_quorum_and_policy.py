@@ -28,11 +28,6 @@ CHANGES = Answer(verdict=Verdict.CHANGES, reason="A lower learning rate.")
 TWO = PolicyRule(name="two", quorum=2)
 
 
-@pytest.fixture
-def bench():
-    return Bench()
-
-
 def decide(bench, asked, answer=YES, who=ALICE, where=Where.BUTTON):
     return bench.cases.decide(asked.id, answer, who=who, where=where).approval
 

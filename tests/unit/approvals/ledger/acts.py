@@ -1,0 +1,33 @@
+"""What the tests of the ledger do to the one approval that they are about."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.record import Post
+from tests.fixtures.approvals import NOW, pathspec
+
+if TYPE_CHECKING:
+    from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
+    from metaflow_extensions.hitl.stores.memory import MemoryStore
+
+
+ID = pathspec().approval_id
+
+
+def decide(ledger: Ledger, decision, *, seen: Entry | None = None) -> Entry:
+    return ledger.update(ID, "decided", decision.at, partial(rules.decide, decision=decision), seen=seen)
+
+
+def settle(ledger: Ledger, at=NOW) -> Entry:
+    return ledger.update(ID, "settled", at, partial(rules.settle, now=at))
+
+
+def post(ledger: Ledger, notifier: str = "slack") -> Entry:
+    return ledger.update(ID, "posted", NOW, partial(rules.posted, post=Post(notifier=notifier, at=NOW)))
+
+
+def markers(store: MemoryStore, prefix: str) -> list[str]:
+    return list(store.list(prefix))

@@ -1,0 +1,64 @@
+"""The tail and the history: markers beside the records."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.ledger import change_key
+from tests.fixtures.approvals import NOW, after, approval, approving, pathspec
+from tests.unit.approvals.ledger.acts import ID, decide, settle
+
+
+def test_the_history_of_a_step_is_newest_first(ledger):
+    """The last decision is the first of its flow and step; undecided ones and other steps are not there."""
+    for n, run in enumerate(["1", "2", "3"]):
+        decided = rules.decide(approval(pathspec(run=run)), approving(at=after(n * 0.000001)))
+        ledger.note_decided(decided)
+        ledger.note_decided(decided)
+    ledger.note_decided(rules.decide(approval(pathspec(step="train")), approving()))
+    ledger.note_decided(approval(pathspec(run="4")))
+    newest_first = [pathspec(run=run).approval_id for run in ("3", "2", "1")]
+    assert ledger.decided_ids("TrainFlow", "deploy", limit=10) == newest_first
+    assert ledger.decided_ids("TrainFlow", "deploy", limit=2) == newest_first[:2]
+    assert ledger.decided_ids("TrainFlow", "other", limit=2) == []
+
+
+def test_the_tail_tells_what_was_written_since(ledger):
+    """The tail is in the order of the writers' clocks, includes the moment asked for, and names the version."""
+    ledger.begin(approval())
+    decide(ledger, approving(at=after(2)))
+    settle(ledger, at=after(3))
+    assert [change.number for change in ledger.changes(NOW)] == [1, 2, 3]
+    assert [change.number for change in ledger.changes(after(2))] == [2, 3]
+    assert [change.number for change in ledger.changes(after(2.000001))] == [3]
+
+
+def test_the_tail_passes_over_what_is_no_change(ledger, store):
+    """A key that somebody else left among the markers stops nobody who follows the tail."""
+    ledger.begin(approval())
+    for key in ("20261302T093000000000Z-deploy-1", "20260302T093000000000Z--1", "zzz", f"{'9' * 8}T{'9' * 12}Z-a-1"):
+        store.mark(f"changes/{key}")
+    store.mark(f"changes/20260302T093000000000Z-{'a' * 100}-1")
+    assert [change.approval_id for change in ledger.changes(NOW)] == [ID]
+
+
+def test_old_markers_of_the_tail_are_removed_and_records_are_not(ledger, store):
+    """Forgetting removes what is older than a moment, and only markers of the tail."""
+    ledger.begin(approval())
+    decide(ledger, approving(at=after(10)))
+    assert ledger.forget_changes(after(10)) == 1
+    assert [change.number for change in ledger.changes(NOW)] == [2]
+    assert ledger.forget_changes(after(10)) == 0
+    assert len(ledger.verify(ID)) == 2
+    assert list(ledger.open_ids()) == [ID]
+
+
+@given(st.lists(st.integers(-(10**12), 10**12), min_size=2, max_size=2))
+def test_keys_of_the_tail_sort_as_time_does(offsets):
+    """Earlier is smaller, so that a listing from a key on is a listing from a moment on."""
+    first, second = (NOW + timedelta(milliseconds=offset) for offset in sorted(offsets))
+    assert change_key(first) <= change_key(second)

@@ -1,0 +1,108 @@
+"""Questions that wait until a notifier has time for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from metaflow_extensions.hitl.approvals.errors import NotifierBusy
+from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.sweeping import CARRY_OUT_AFTER, POST_AFTER, READ_ALL_EVERY, Sweeper
+from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
+from metaflow_extensions.hitl.notifiers.slack.pace import Lane, Pace
+from tests.fixtures.approvals import Bench, HandClock, pathspec
+
+if TYPE_CHECKING:
+    from metaflow_extensions.hitl.approvals.record import Approval, Post
+
+from tests.unit.approvals.sweeping.witness import Witness, decide
+
+
+class PacedNotifier(MemoryNotifier):
+    """Takes two questions at once and then one a second, and tells all others when to come again."""
+
+    def __init__(self, clock: HandClock) -> None:
+        super().__init__(clock)
+        self.attempts = 0
+        self._pace = Pace(lambda: clock().timestamp())
+
+    def post(self, asked: Approval) -> Post:
+        self.attempts += 1
+        self._pace.take("chat.postMessage", "C1", Lane.BULK)
+        return super().post(asked)
+
+
+@pytest.fixture
+def paced(bench: Bench) -> PacedNotifier:
+    notifier = PacedNotifier(bench.clock)
+    bench.notifier = notifier
+    bench.cases.notifiers = {notifier.name: notifier}
+    return notifier
+
+
+def ask_many(bench: Bench, paced: PacedNotifier, count: int, **parts: Any) -> list[Approval]:
+    """Ask by somebody who could not post at all."""
+    bench.cases.notifiers = {}
+    asked = [bench.ask(pathspec(task=str(task)), **parts) for task in range(count)]
+    bench.cases.notifiers = {paced.name: paced}
+    bench.clock.forward(POST_AFTER.total_seconds())
+    return asked
+
+
+def test_each_is_posted_when_its_turn_comes(
+    bench: Bench, paced: PacedNotifier, sweeper: Sweeper, witness: Witness
+) -> None:
+    """Of sixty, one a second is posted, and each takes two attempts, whatever the sweeper reads meanwhile."""
+    asked = ask_many(bench, paced, 60)
+    for second in range(59):
+        sweeper.tick()
+        assert len(paced.posts) == second + 2
+        bench.clock.forward(1)
+    assert set(paced.posts) == {one.id for one in asked}
+    assert paced.attempts == 60 + 58
+    assert all(isinstance(failure, NotifierBusy) for failure in witness.failures)
+
+
+def test_a_full_read_keeps_the_turns(bench: Bench, paced: PacedNotifier, sweeper: Sweeper) -> None:
+    """What waits for its turn is not tried before it, even where all that is open is read again meanwhile."""
+    sweeper.tick()
+    bench.clock.forward((READ_ALL_EVERY - POST_AFTER).total_seconds() - 15)
+    ask_many(bench, paced, 40)
+    for _ in range(39):
+        sweeper.tick()
+        bench.clock.forward(1)
+    assert len(paced.posts) == 40
+    assert paced.attempts == 40 + 38
+
+
+def test_a_decision_does_not_wait_for_the_turn(bench: Bench, paced: PacedNotifier, sweeper: Sweeper) -> None:
+    """What is decided before its question could be posted is carried out at once."""
+    asked = ask_many(bench, paced, 30)
+    sweeper.tick()
+    last = next(one for one in reversed(asked) if one.id not in paced.posts)
+    decide(bench, last.id)
+    sweeper.tick()
+    bench.clock.forward(CARRY_OUT_AFTER.total_seconds())
+    sweeper.tick()
+    assert list(bench.engine.released) == [last.id]
+
+
+@pytest.mark.parametrize("trouble", ["busy", "away", "refuses"])
+def test_a_deadline_decides_whether_posted_or_not(
+    bench: Bench, paced: PacedNotifier, sweeper: Sweeper, trouble: str
+) -> None:
+    """A question that could never be posted expires at its deadline, to the tick."""
+    if trouble == "away":
+        paced.go_away()
+    elif trouble == "refuses":
+        paced.refuse()
+    asked = ask_many(bench, paced, 40, timeout=25)
+    for _ in range(14):
+        sweeper.tick()
+        bench.clock.forward(1)
+    sweeper.tick()
+    assert not [one for one in asked if bench.ledger.read(one.id).approval.state is not State.PENDING]
+    bench.clock.forward(1)
+    sweeper.tick()
+    assert {bench.ledger.read(one.id).approval.state for one in asked} == {State.EXPIRED}
