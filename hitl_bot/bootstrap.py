@@ -187,7 +187,9 @@ def bootstrap(
     homes = HomeTabs(cases, people, client, workers)
     threads = Threads(cases, slack.for_bulk(), workers, name)
     reminding = Reminding(cases, people, threads, never_quiet if policy is None else policy.quiet_for)
-    parts = Parts(cases=cases, people=people, workers=workers, homes=homes, batches=batches, reminding=reminding)
+    parts = Parts(
+        cases=cases, people=people, workers=workers, homes=homes, batches=batches, reminding=reminding, threads=threads
+    )
     with _environment_without(_NOT_FOR_BOLT):
         app = App(
             name="hitl-bot",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hitl_bot.surfaces.batches import Batches
     from hitl_bot.surfaces.home import HomeTabs
     from hitl_bot.surfaces.reminding import Reminding
+    from hitl_bot.surfaces.threads import Threads
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 
@@ -41,6 +42,8 @@ class Parts:
         Gates that share a message.
     reminding : Reminding
         Asks people again.
+    threads : Threads
+        What stands below the questions.
     """
 
     cases: UseCases
@@ -49,6 +52,7 @@ class Parts:
     homes: HomeTabs
     batches: Batches
     reminding: Reminding
+    threads: Threads
 
 
 class StandingAck(Ack):

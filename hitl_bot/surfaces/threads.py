@@ -15,10 +15,11 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierBusy,
     NotifierRefused,
     NotifierUnavailable,
+    PeopleUnavailable,
     RecordError,
 )
-from metaflow_extensions.hitl.approvals.record import Post, State
-from metaflow_extensions.hitl.messages.mrkdwn import code
+from metaflow_extensions.hitl.approvals.record import Post, State, Verdict
+from metaflow_extensions.hitl.messages.mrkdwn import code, mention
 from metaflow_extensions.hitl.messages.trail import happened
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
 
@@ -92,11 +93,18 @@ class Threads:
 
     def say(self, approval: Approval, line: str) -> None:
         """Write a line below a question soon, if it still waits for an answer then."""
+        self._add(approval, _Line(text=line, while_pending=approval.id))
+
+    def note(self, approval: Approval, line: str) -> None:
+        """Write a line below a question soon, however it stands then."""
+        self._add(approval, _Line(text=line))
+
+    def _add(self, approval: Approval, line: _Line) -> None:
         post = _in_slack(approval)
         if post is not None:
             place = _Place(channel=str(post.channel), ts=str(post.ts))
             with self._lock:
-                self._lines.setdefault(place, []).append(_Line(text=line, while_pending=approval.id))
+                self._lines.setdefault(place, []).append(line)
 
     def tick(self) -> None:
         """Write what is to be said, unless that is still going on."""
@@ -129,13 +137,25 @@ class Threads:
             about = f"{code(approval_id)}: " if post.batch else ""
             for entry in trail:
                 if entry.version.event in SAID and self._is_ours(approval_id, entry.number):
-                    self._lines.setdefault(place, []).append(_Line(text=f"{about}{happened(entry.version)}"))
+                    self._lines.setdefault(place, []).append(_Line(text=f"{about}{self._told(entry)}"))
         except RecordError as error:
             log.warning("a thread goes without its line", approval_id=approval_id, why=str(error))
         except HitlError as error:
             log.warning("a thread waits for its line", approval_id=approval_id, why=str(error))
             with self._lock:
                 self._changed.setdefault(approval_id)
+
+    def _told(self, entry: Entry) -> str:
+        """Say what happened; of requested changes to who asked, and has to act."""
+        said, approval = happened(entry.version), entry.approval
+        decision = approval.decision if entry.version.event == "decided" else None
+        if decision is None or decision.verdict is not Verdict.CHANGES:
+            return said
+        try:
+            requester = self._cases.people.in_slack(approval.requester)
+        except PeopleUnavailable:
+            requester = None
+        return said if requester is None else f"{mention(requester)}: {said}"
 
     def _is_ours(self, approval_id: str, number: int) -> bool:
         key = (approval_id, number)

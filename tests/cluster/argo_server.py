@@ -1,6 +1,6 @@
 """A double of argo-server, which is not this project's, on the Workflow objects of the real API server.
 
-It does what argo-server does for the two requests that the engine makes, as read in argo-workflows 4.1.2
+It does what argo-server does for the requests that the engine makes, as read in argo-workflows 4.1.2
 (``server/workflow/workflow_server.go``; ``SetWorkflow``, ``updateSuspendedNode`` and ``SelectorMatchesNode`` in
 ``workflow/util/util.go``) and seen on 3.7.3 and 4.1.2: it speaks to the API server with the caller's token, sets every
 waiting suspend node that the selector matches, all of them without a selector, and updates the object as a whole. It
@@ -78,6 +78,22 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.do_with_workflow(lambda workflow: self.set(workflow, body))
 
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        namespace = self.path.rsplit("/", 1)[1]
+        try:
+            with self.client() as client:
+                objects = kubernetes.client.CustomObjectsApi(client)
+                self.answer(
+                    200,
+                    objects.create_namespaced_custom_object(*RESOURCE, namespace, "workflows", body["workflow"]),
+                )
+        except ApiException as error:
+            # ``ToStatusError`` in ``server/utils/errors.go`` keeps the API server's status: 409 and 403 come through.
+            self.answer(error.status, {"code": error.status, "message": json.loads(error.body)["message"]})
+        except _Refusal as refusal:
+            self.answer(refusal.status, {"code": refusal.status, "message": str(refusal)})
+
     def do_with_workflow(self, act: Any) -> None:
         *_, namespace, name = self.path.removesuffix("/set").split("/")
         try:
@@ -106,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def hydrated(self, name: str) -> dict[str, Any]:
         workflow = self.objects.get_namespaced_custom_object(*self.place, name)
-        status = workflow["status"]
+        status = workflow.setdefault("status", {"nodes": {}})  # the controller writes it a moment after the creation
         offloaded = OFFLOADED.get(status.get("offloadNodeStatusVersion", ""))
         status["nodes"] = recorded.nodes(workflow) if offloaded is None else offloaded
         for key in ("compressedNodes", "offloadNodeStatusVersion"):

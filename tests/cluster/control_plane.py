@@ -83,7 +83,7 @@ class Cluster:
         _, _, namespace, name = user.split(":")
         api = kubernetes.client.RbacAuthorizationV1Api(self.api_client(ADMIN))
         rule = {"apiGroups": ["argoproj.io"], "resources": [resource], "verbs": verbs}
-        metadata = {"name": f"{name}-{resource}"}
+        metadata = {"name": f"{name}-{resource}-{verbs[0]}"}
         api.create_namespaced_role(namespace, {"metadata": metadata, "rules": [rule]})
         binding = {
             "metadata": metadata,

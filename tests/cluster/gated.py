@@ -65,6 +65,18 @@ class Gated:
         path = f"/status/nodes/{self.node(asked)['id']}"
         self.change(*({"op": "add", "path": f"{path}/{key}", "value": value} for key, value in changes.items()))
 
+    def started(self) -> dict[str, dict[str, str]]:
+        """The workflows that were started since: their parameters by name, without the quotes of JSON."""
+        found = self._api().list_namespaced_custom_object(*RESOURCE, self.namespace, "workflows")["items"]
+        return {
+            one["metadata"]["name"]: {
+                parameter["name"]: str(json.loads(parameter["value"]))
+                for parameter in one["spec"]["arguments"]["parameters"]
+            }
+            for one in found
+            if one["metadata"]["name"] != self.name
+        }
+
     def delete(self) -> None:
         self._api().delete_namespaced_custom_object(*RESOURCE, self.namespace, "workflows", self.name)
 
@@ -73,7 +85,13 @@ class Gated:
 
 
 def gated(
-    cluster: Cluster, namespace: str, recording: str = recorded.FOREACH_4_1, *, most: int = 3, **parts: Any
+    cluster: Cluster,
+    namespace: str,
+    recording: str = recorded.FOREACH_4_1,
+    *,
+    most: int = 3,
+    parameters: dict[str, str] | None = None,
+    **parts: Any,
 ) -> Gated:
     """Create a recorded workflow, with an approval for each gate up to so many.
 
@@ -81,6 +99,8 @@ def gated(
     ----------
     recording : str
         One of those that `recorded` names.
+    parameters : dict[str, str], optional
+        With which the template has them, as JSON; the workflow itself was started with none of its own.
     parts : Any
         Of the approvals' question.
     """
@@ -93,6 +113,8 @@ def gated(
         replace(approval(pathspec(run=f"argo-{name}-{namespace}", task=f"t-{number}"), at=now, **parts), gate=gate)
         for number in range(len(gates))
     )
+    arguments = [{"name": key, "value": value} for key, value in (parameters or {}).items()]
+    workflow["status"].setdefault("storedWorkflowTemplateSpec", {})["arguments"] = {"parameters": arguments}
     renamed = with_ids(workflow, dict(zip(gates, (one.id for one in asked), strict=True)))
     kubernetes.client.CustomObjectsApi(cluster.api_client(ADMIN)).create_namespaced_custom_object(
         *RESOURCE, namespace, "workflows", renamed

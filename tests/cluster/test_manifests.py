@@ -296,37 +296,47 @@ def test_no_rule_is_hidden_behind_those(access: None, cluster: Cluster) -> None:
     ]
 
 
+@pytest.fixture(params=[("argo-server", "update"), ("run-again", "create")], ids=lambda one: one[0])
+def component(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A component, and the verb that it adds."""
+    found: tuple[str, str] = request.param
+    return found
+
+
 @pytest.fixture
-def with_argo_server(tmp_path: Path, render: Callable[[Path], list[Json]]) -> Iterator[list[Json]]:
-    """The socket overlay with the component for argo-server, as an operator's own kustomization adds it."""
+def with_component(
+    tmp_path: Path, component: tuple[str, str], render: Callable[[Path], list[Json]]
+) -> Iterator[list[Json]]:
+    """The socket overlay with a component, as an operator's own kustomization adds it."""
     manifests = os.path.relpath(MANIFESTS, tmp_path)
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": "metaflow",
         "resources": [f"{manifests}/overlays/socket"],
-        "components": [f"{manifests}/components/argo-server"],
+        "components": [f"{manifests}/components/{component[0]}"],
     }
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     return render(tmp_path)
 
 
-def test_argo_server_takes_update_and_no_more(
-    access: None, cluster: Cluster, kubectl: Path, with_argo_server: list[Json]
+def test_a_component_adds_one_verb_and_no_more(
+    access: None, cluster: Cluster, kubectl: Path, component: tuple[str, str], with_component: list[Json]
 ) -> None:
     """The component is taken by the server, names settings that the bot knows, and adds one verb on workflows."""
-    assert apply(cluster, kubectl, with_argo_server, "--dry-run=server").count("dry run") == len(with_argo_server)
+    assert apply(cluster, kubectl, with_component, "--dry-run=server").count("dry run") == len(with_component)
     known = {str(one.validation_alias) for one in Settings.model_fields.values()}
-    assert {entry["name"] for entry in container(with_argo_server)["env"]} <= known
-    added = [one for one in with_argo_server if one["metadata"]["name"] == "hitl-bot-argo-server"]
+    assert {entry["name"] for entry in container(with_component)["env"]} <= known
+    verb, role = component[1], f"hitl-bot-{component[0]}"
+    added = [one for one in with_component if one["metadata"]["name"] == role]
     apply(cluster, kubectl, added)
-    wait_until_allowed(cluster, BOT, "update", "workflows", "metaflow")
+    wait_until_allowed(cluster, BOT, verb, "workflows", "metaflow")
     try:
-        assert allowed(cluster, BOT, "metaflow") == BOT_MAY | {("workflows", "update")}
+        assert allowed(cluster, BOT, "metaflow") == BOT_MAY | {("workflows", verb)}
     finally:
         api = kubernetes.client.RbacAuthorizationV1Api(cluster.api_client(ADMIN))
-        api.delete_namespaced_role_binding("hitl-bot-argo-server", "metaflow")
+        api.delete_namespaced_role_binding(role, "metaflow")
         last_moment = time.monotonic() + 30
-        while ("workflows", "update") in allowed(cluster, BOT, "metaflow", [("argoproj.io", "workflows")], ["update"]):
+        while ("workflows", verb) in allowed(cluster, BOT, "metaflow", [("argoproj.io", "workflows")], [verb]):
             assert time.monotonic() < last_moment
             time.sleep(0.01)

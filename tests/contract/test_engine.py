@@ -7,6 +7,7 @@ nothing but a proxy, or a double of argo-server that applies Argo's documented r
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ import pytest
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
-from tests.fixtures.approvals import approving, rejecting
+from metaflow_extensions.hitl.approvals.record import Verdict
+from metaflow_extensions.hitl.approvals.running_again import AlreadyRunAgain, BadParameter, CantRunAgain
+from tests.fixtures.approvals import ALICE, BOB, approving, rejecting
 
 if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.record import Approval
@@ -115,3 +118,65 @@ def test_no_answer_is_unavailable(place: Place) -> None:
         place.engine.carry_out(approved(asked))
     with pytest.raises(EngineUnavailable):
         place.engine.gone(asked)
+
+
+# Starting a run again.
+
+
+def test_a_run_tells_what_it_was_started_with(place: Place) -> None:
+    """The parameters come as people write them, in their order."""
+    assert list(place.engine.parameters(sent_back(place)).items()) == [("alpha", "0.1"), ("model", "fraud")]
+
+
+def test_it_is_started_again_with_other_parameters(place: Place) -> None:
+    """What is not said stays as it was, and what was text stays text; no gate moves."""
+    place.let_start()
+    asked = sent_back(place)
+    name = place.engine.run_again(asked, {"alpha": "0.2"}, ALICE)
+    assert place.started() == {name: {"alpha": "0.2", "model": "fraud"}}
+    assert place.phases() == ["Running"] * 3
+
+
+def test_an_approval_leads_to_one_run(place: Place) -> None:
+    """The same call again returns the same run; other parameters, or another person, are told which there is."""
+    place.let_start()
+    asked = sent_back(place)
+    name = place.engine.run_again(asked, {"model": "1"}, ALICE)
+    assert place.engine.run_again(asked, {"model": "1"}, ALICE) == name
+    for parameters, by in (({"model": "2"}, ALICE), ({"model": "1"}, BOB)):
+        with pytest.raises(AlreadyRunAgain, match=name):
+            place.engine.run_again(asked, parameters, by)
+    assert place.started() == {name: {"alpha": "0.1", "model": "1"}}
+
+
+def test_many_at_once_start_one_run(place: Place) -> None:
+    """Threads that start it all at once start one."""
+    place.let_start()
+    asked = sent_back(place)
+    with ThreadPoolExecutor(6) as pool:
+        names = set(pool.map(lambda _: place.engine.run_again(asked, {"alpha": "0.2"}, ALICE), range(6)))
+    assert list(place.started()) == list(names)
+
+
+def test_a_number_stays_one(place: Place) -> None:
+    """A value of another kind is refused by its name, and nothing is started."""
+    place.let_start()
+    with pytest.raises(BadParameter, match=r"a number, such as 0\.1") as refused:
+        place.engine.run_again(sent_back(place), {"alpha": "high"}, ALICE)
+    assert refused.value.name == "alpha"
+    assert place.started() == {}
+
+
+def test_what_is_gone_can_not_be_started_again(place: Place) -> None:
+    """Only the workflow knew its parameters."""
+    place.let_start()
+    asked = sent_back(place)
+    place.end()
+    with pytest.raises(CantRunAgain, match="deleted"):
+        place.engine.run_again(asked, {}, ALICE)
+
+
+def sent_back(place: Place) -> Approval:
+    asked, _, _ = place.ask(allow_changes=True)
+    wants = rejecting(at=asked.requested_at + timedelta(seconds=60))
+    return rules.decide(asked, replace(wants, verdict=Verdict.CHANGES))

@@ -14,6 +14,7 @@ from hitl_bot.listeners.actions.follow_link import follow_link
 from hitl_bot.listeners.actions.reject import reject
 from hitl_bot.listeners.actions.reject_all import reject_all
 from hitl_bot.listeners.actions.request_changes import request_changes
+from hitl_bot.listeners.actions.run_again import run_again
 from hitl_bot.listeners.actions.turn_page import turn_page
 from metaflow_extensions.hitl.messages import action_ids
 
@@ -26,6 +27,7 @@ def register(app: App) -> None:
     app.action(action_ids.APPROVE)(approve)
     app.action(action_ids.REJECT)(reject)
     app.action(action_ids.REQUEST_CHANGES)(request_changes)
+    app.action(action_ids.RUN_AGAIN)(run_again)
     app.action(action_ids.DETAILS)(details)
     app.action(action_ids.OPEN)(follow_link)
     app.action(action_ids.PREVIOUS_PAGE)(turn_page)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hitl_bot.listeners.asked import asked, refresh_if_stale
 from hitl_bot.listeners.opening import Opening
 from hitl_bot.listeners.payloads import user_of
+from metaflow_extensions.hitl.messages.action_ids import NOTICE_VIEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,7 @@ def opens(title: str, build: Build) -> Callable[..., None]:
         with Opening(client, body, title, workers) as opening:
             entry, form = opening.wait(look)
             opening.show(form)
-            refresh_if_stale(cases, entry.approval, body)
+            if form["callback_id"] == NOTICE_VIEW:  # in place of a form: the message may offer what is over
+                refresh_if_stale(cases, entry.approval, body)
 
     return open_form

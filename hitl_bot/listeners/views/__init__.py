@@ -10,6 +10,7 @@ from hitl_bot.listeners.views.approve_except import approve_except
 from hitl_bot.listeners.views.reject import reject
 from hitl_bot.listeners.views.reject_all import reject_all
 from hitl_bot.listeners.views.request_changes import request_changes
+from hitl_bot.listeners.views.run_again import run_again
 from metaflow_extensions.hitl.messages import action_ids
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def register(app: App) -> None:
     app.view(action_ids.APPROVE_VIEW)(approve)
     app.view(action_ids.REJECT_VIEW)(reject)
     app.view(action_ids.CHANGES_VIEW)(request_changes)
+    app.view(action_ids.RUN_AGAIN_VIEW)(run_again)
     app.view(action_ids.APPROVE_ALL_VIEW)(approve_all)
     app.view(action_ids.APPROVE_EXCEPT_VIEW)(approve_except)
     app.view(action_ids.REJECT_ALL_VIEW)(reject_all)

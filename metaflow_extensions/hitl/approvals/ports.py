@@ -6,10 +6,10 @@ The docstrings are promises; one contract suite for each port holds every adapte
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
     from metaflow_extensions.hitl.approvals.record import Approval, Person, Post
@@ -96,6 +96,37 @@ class Engine(Protocol):
         ------
         EngineUnavailable
             It can't be known now.
+        """
+        ...
+
+
+@runtime_checkable
+class Starter(Protocol):
+    """What can start the run of an approval again: an engine, where it is no process on somebody's own machine."""
+
+    def parameters(self, approval: Approval) -> dict[str, str]:
+        """Return what the run of an approval was started with, by name, as people write it.
+
+        Raises
+        ------
+        CantRunAgain
+            It can't be started again from here. The message says why.
+        EngineUnavailable
+            It can't be known now.
+        """
+        ...
+
+    def run_again(self, approval: Approval, parameters: Mapping[str, str], by: Person) -> str:
+        """Start such a run once more with these parameters, and return its name; those left out stay as they were.
+
+        An approval leads to one such run: the same call again returns its name, another one is refused.
+
+        Raises
+        ------
+        CantRunAgain, EngineUnavailable
+            As for ``parameters``; AlreadyRunAgain if there is one with other parameters, or somebody else's.
+        BadParameter
+            A value is of another kind than the one before. Nothing was started.
         """
         ...
 

@@ -8,17 +8,18 @@ from collections import OrderedDict
 from datetime import timedelta
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
-from metaflow_extensions.hitl.engines import gates, nodes
+from metaflow_extensions.hitl.approvals.running_again import AlreadyRunAgain, CantRunAgain
+from metaflow_extensions.hitl.engines import again, gates, nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.record import Approval, Person
     from metaflow_extensions.hitl.engines.nodes import Ending, Workflow
 
 ATTEMPTS = 6
@@ -56,6 +57,16 @@ class Changed(Passing):
     """Somebody changed the workflow after it was read. It is read again at once."""
 
 
+class MayNotCreate(EngineUnavailable):
+    """The bot's account resumes workflows and starts none, unless the operator lets it."""
+
+    def __init__(self, namespace: str, said: str) -> None:
+        super().__init__(
+            f"The bot may not create workflows in namespace {namespace}, so nothing was started: use the command on "
+            f"the message. An operator can allow it with `components/run-again` of the manifests. {said}"
+        )
+
+
 class ArgoEngine(ABC):
     """Ends exactly one gate of a workflow: reads the workflow, judges it, and ends the gate if it still waits.
 
@@ -82,6 +93,10 @@ class ArgoEngine(ABC):
     @abstractmethod
     def _end(self, workflow: Workflow, waiting: gates.Waiting, ending: Ending, approval: Approval) -> None:
         """End what waits, as far as it waits still; raise Changed if it may not, EngineUnavailable if it can't be."""
+
+    @abstractmethod
+    def _create(self, manifest: dict[str, Any]) -> bool:
+        """Create a workflow, or return False if there is one of this name; raise EngineUnavailable if it can't be."""
 
     # What an operator wants to know.
 
@@ -120,6 +135,14 @@ class ArgoEngine(ABC):
         """Say why nothing waits for an answer any more, as it was no longer than `KEPT` ago. One request a workflow."""
         return self._patiently(partial(self._gone, approval))
 
+    def parameters(self, approval: Approval) -> dict[str, str]:
+        """Read them from the workflow. One request."""
+        return again.parameters(self._patiently(partial(self._found, approval)))
+
+    def run_again(self, approval: Approval, parameters: Mapping[str, str], by: Person) -> str:
+        """Create a workflow from the same template. Two requests, unless something comes between."""
+        return self._patiently(partial(self._run_again, approval, parameters, by))
+
     # One attempt.
 
     def _carry_out(self, approval: Approval, ending: Ending) -> str:
@@ -141,6 +164,25 @@ class ArgoEngine(ABC):
             return _NO_WORKFLOW
         workflow = self._lately.read(namespace, name)
         return gates.missing(name, namespace) if workflow is None else gates.why_gone(workflow, approval)
+
+    def _found(self, approval: Approval) -> Workflow:
+        namespace, name = self._place(approval)
+        if not name:
+            raise CantRunAgain(f"{_NO_WORKFLOW[:1].upper()}{_NO_WORKFLOW[1:]}.")
+        workflow = self._read(namespace, name)
+        if workflow is None:
+            missing = gates.missing(name, namespace)
+            raise CantRunAgain(f"{missing[:1].upper()}{missing[1:]}, and only it knew its parameters.")
+        return workflow
+
+    def _run_again(self, approval: Approval, parameters: Mapping[str, str], by: Person) -> str:
+        wanted = again.manifest(self._found(approval), approval, parameters, by)
+        namespace, name = wanted["metadata"]["namespace"], str(wanted["metadata"]["name"])
+        if not self._create(wanted):
+            standing = self._read(namespace, name)
+            if standing is None or not again.is_the_same(standing, wanted):
+                raise AlreadyRunAgain(name)
+        return name
 
     def _place(self, approval: Approval) -> tuple[str, str]:
         """Return namespace and name; no name if the record holds what no workflow can be called.

@@ -21,6 +21,7 @@ from metaflow_extensions.hitl.engines.argo import (
     READ_TIMEOUT,
     ArgoEngine,
     Changed,
+    MayNotCreate,
     Passing,
     seconds_to_wait,
 )
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.engines.nodes import Ending, Workflow
 
 _NO_MATCH = "no suspend nodes matching"  # in the message of a 500
-_OK, _UNAUTHENTICATED, _FORBIDDEN, _MISSING = 200, 401, 403, 404
+_OK, _UNAUTHENTICATED, _FORBIDDEN, _MISSING, _CONFLICT = 200, 401, 403, 404, 409
 _WORDS_LENGTH = 300  # of what the server says
 
 
@@ -124,10 +125,22 @@ class ArgoServerEngine(ArgoEngine):
         if status != _OK:
             raise self._refusal("update", status, answer)
 
-    def _path(self, namespace: str, name: str) -> str:
-        return f"/api/v1/workflows/{namespace}/{name}"  # names that Kubernetes would give need no quoting
+    def _create(self, manifest: dict[str, Any]) -> bool:
+        namespace = str(manifest["metadata"]["namespace"])
+        status, answer = self._request("POST", self._path(namespace), {"workflow": manifest})
+        if status == _CONFLICT:
+            return False
+        if status == _FORBIDDEN:
+            raise MayNotCreate(namespace, f"argo-server says: {_said(answer)}")
+        if status != _OK:
+            raise self._refusal("create", status, answer)
+        return True
 
-    def _request(self, method: str, path: str, body: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
+    def _path(self, namespace: str, name: str = "") -> str:
+        # Names that Kubernetes would give need no quoting.
+        return f"/api/v1/workflows/{namespace}/{name}".removesuffix("/")
+
+    def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Return the HTTP status and the answer as JSON."""
         try:
             answer = self._session.request(

@@ -6,9 +6,14 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
+from metaflow_extensions.hitl.approvals.running_again import AlreadyRunAgain, BadParameter, CantRunAgain
 
 if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.record import Approval
+    from collections.abc import Mapping
+
+    from metaflow_extensions.hitl.approvals.record import Approval, Person
+
+PARAMETERS = {"alpha": "0.1", "model": "fraud"}  # of every run
 
 
 class FakeEngine:
@@ -18,6 +23,8 @@ class FakeEngine:
     ----------
     released, refused : dict[str, Approval]
         By approval id: the approval with which the gate's task was first let go, or failed.
+    started : dict[str, dict[str, str]]
+        By approval id: the parameters with which its run was started again.
     calls : list[str]
         The approval id of every ``carry_out``, the failed ones too.
     """
@@ -25,7 +32,9 @@ class FakeEngine:
     def __init__(self) -> None:
         self.released: dict[str, Approval] = {}
         self.refused: dict[str, Approval] = {}
+        self.started: dict[str, dict[str, str]] = {}
         self.calls: list[str] = []
+        self._starters: dict[str, Person] = {}
         self._lock = Lock()
         self._outage: str | None = None
         self._gone: dict[str, str] = {}
@@ -51,6 +60,28 @@ class FakeEngine:
         with self._lock:
             self._check_available()
             return self._gone.get(approval.id)
+
+    def parameters(self, approval: Approval) -> dict[str, str]:
+        """Return the same for every run."""
+        with self._lock:
+            self._check_available()
+            if approval.id in self._gone:
+                raise CantRunAgain(f"{self._gone[approval.id]}.")
+            return dict(PARAMETERS)
+
+    def run_again(self, approval: Approval, parameters: Mapping[str, str], by: Person) -> str:
+        """Remember what was started; ``alpha`` takes a number."""
+        wanted = {**self.parameters(approval), **parameters}
+        name = f"again-{approval.id}"
+        try:
+            float(wanted["alpha"])
+        except ValueError:
+            raise BadParameter("alpha", "It takes a number, such as 0.1.") from None
+        with self._lock:
+            standing = (self.started.setdefault(approval.id, wanted), self._starters.setdefault(approval.id, by))
+            if standing != (wanted, by):
+                raise AlreadyRunAgain(name)
+        return name
 
     # What may happen to an engine.
 

@@ -19,6 +19,7 @@ from metaflow_extensions.hitl.engines.argo import (
     READ_TIMEOUT,
     ArgoEngine,
     Changed,
+    MayNotCreate,
     Passing,
     seconds_to_wait,
 )
@@ -158,6 +159,17 @@ class KubernetesEngine(ArgoEngine):
         if status != _OK:
             raise _refusal("patch", namespace, status, answer)
 
+    def _create(self, manifest: dict[str, Any]) -> bool:
+        namespace = str(manifest["metadata"]["namespace"])
+        status, answer = self._request("POST", _path(namespace), manifest)
+        if status == _CONFLICT:
+            return False
+        if status == _FORBIDDEN:
+            raise MayNotCreate(namespace, f"Kubernetes says: {_said(answer, status)}")
+        if status != _CREATED:
+            raise _refusal("create", namespace, status, answer)
+        return True
+
     def _request(
         self, method: str, path: str, content: list[Operation] | dict[str, Any] | None = None
     ) -> tuple[int, dict[str, Any]]:
@@ -197,8 +209,9 @@ class KubernetesEngine(ArgoEngine):
         return headers | {setting["key"]: setting["value"] for setting in settings if setting["value"]}
 
 
-def _path(namespace: str, name: str) -> str:
-    return f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows/{name}"  # such names need no quoting
+def _path(namespace: str, name: str = "") -> str:
+    # Such names need no quoting.
+    return f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/workflows/{name}".removesuffix("/")
 
 
 def _content(data: bytes) -> dict[str, Any]:

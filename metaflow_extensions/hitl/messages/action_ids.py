@@ -6,6 +6,7 @@ from __future__ import annotations
 APPROVE = "hitl_approve"  # decides at once without a schema; opens the form with one
 REJECT = "hitl_reject"  # opens the view that asks for the reason
 REQUEST_CHANGES = "hitl_request_changes"  # opens the view that asks what must change
+RUN_AGAIN = "hitl_run_again"  # opens the view with the parameters of the run
 OPEN = "hitl_open"  # a link to the message: Slack follows it, and the click still wants its ack
 DETAILS = "hitl_details"  # the overflow menu; the value of an option is `<choice>:<approval id>`
 PREVIOUS_PAGE = "hitl_previous_page"  # of a list; the value is `<page>:<words behind /hitl>`
@@ -28,6 +29,7 @@ COPY_COMMAND = "command"
 APPROVE_VIEW = "hitl_approve_view"
 REJECT_VIEW = "hitl_reject_view"
 CHANGES_VIEW = "hitl_changes_view"
+RUN_AGAIN_VIEW = "hitl_run_again_view"
 NOTICE_VIEW = "hitl_notice_view"  # nothing to submit: loading, closed, details
 APPROVE_ALL_VIEW = "hitl_approve_all_view"
 APPROVE_EXCEPT_VIEW = "hitl_approve_except_view"
@@ -37,6 +39,10 @@ HOME_VIEW = "hitl_home_view"
 # The reason: input of the views that reject and request changes, and of the one that approves where a rule wants it
 REASON_BLOCK = "hitl_reason"
 REASON_VALUE = "value"
+
+# Inputs of the view that runs again: a parameter each, named behind this
+PARAMETER_BLOCK = "hitl_parameter:"
+PARAMETER_VALUE = "value"
 
 # Inputs of the view that approves all but some, and the buttons in it
 SHARDS_BLOCK = "hitl_shards_"  # and `<look>_<number>`: ten shards each

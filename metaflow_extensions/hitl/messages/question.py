@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.pathspec import is_id
 from metaflow_extensions.hitl.approvals.record import State, Verdict
+from metaflow_extensions.hitl.approvals.running_again import can_run_again
 from metaflow_extensions.hitl.messages import action_ids, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
     HEADER,
@@ -214,9 +215,11 @@ def again_blocks(approval: Approval, share: int) -> list[Block]:
     """Offer the command that runs this again, where changes were requested."""
     if approval.decision is None or approval.decision.verdict is not Verdict.CHANGES or not approval.question.run_again:
         return []
-    return [
-        section(mrkdwn(f"To run it again, with what should change:\n{code_block(approval.question.run_again, share)}"))
-    ]
+    said = f"To run it again, with what should change:\n{code_block(approval.question.run_again, share)}"
+    blocks = [section(mrkdwn(said))]
+    if can_run_again(approval):
+        blocks.append(actions([button(f"Run again{ELLIPSIS}", action_ids.RUN_AGAIN, approval.id)]))
+    return blocks
 
 
 def _follows(approval: Approval) -> list[Block]:

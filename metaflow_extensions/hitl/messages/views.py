@@ -56,7 +56,7 @@ def approve_view(approval: Approval, *, now: datetime, values: Mapping[str, Any]
         callback_id=action_ids.APPROVE_VIEW,
         close="Cancel",
         submit=plain("Approve"),
-        private_metadata=_metadata(approval.id),
+        private_metadata=metadata_of(approval.id),
     )
 
 
@@ -73,7 +73,7 @@ def reject_view(approval: Approval, *, now: datetime) -> Block:
         callback_id=action_ids.REJECT_VIEW,
         close="Cancel",
         submit=plain("Reject"),
-        private_metadata=_metadata(approval.id),
+        private_metadata=metadata_of(approval.id),
     )
 
 
@@ -86,7 +86,7 @@ def changes_view(approval: Approval, *, now: datetime) -> Block:
         callback_id=action_ids.CHANGES_VIEW,
         close="Cancel",
         submit=plain("Request changes"),
-        private_metadata=_metadata(approval.id),
+        private_metadata=metadata_of(approval.id),
     )
 
 
@@ -170,19 +170,24 @@ def trail_blocks(trail: Sequence[Version]) -> list[Block]:
 
 def loading_view(title: str) -> Block:
     """Hold the place for a view whose record is still being read: a trigger lives for three seconds only."""
-    return _notice(title, [section(plain("Reading the question…"))])
+    return notice_view(title, "Reading the question…")
 
 
 def saving_view(approval_id: str) -> Block:
     """Hold the place while a decision is written for longer than Slack waits for an ack."""
     return _notice(
         "Saving", [section(plain("Saving the answer… The message in the channel shows when it counts."))]
-    ) | {"private_metadata": _metadata(approval_id)}
+    ) | {"private_metadata": metadata_of(approval_id)}
 
 
 def refused_view(error: Exception) -> Block:
     """Say why something did not happen, in the view where it was tried."""
-    return _notice("Not possible", [section(plain(str(error)))])
+    return notice_view("Not possible", str(error))
+
+
+def notice_view(title: str, text: str) -> Block:
+    """Say something, with nothing to submit."""
+    return _notice(title, [section(plain(text))])
 
 
 def approval_of(view: Mapping[str, Any]) -> str:
@@ -254,7 +259,7 @@ def _foot(approval: Approval) -> Block:
     return context(f"{code(approval.id)}{seen}")
 
 
-def _metadata(approval_id: str) -> str:
+def metadata_of(approval_id: str) -> str:
     return json.dumps({"approval": approval_id})
 
 

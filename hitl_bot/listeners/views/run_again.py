@@ -1,0 +1,61 @@
+"""The form that runs a workflow again with other parameters."""
+
+from __future__ import annotations
+
+from concurrent.futures import TimeoutError as NotYet
+from typing import TYPE_CHECKING
+
+from hitl_bot.listeners.payloads import user_of
+from hitl_bot.listeners.submitting import PATIENCE
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.pathspec import checked_id
+from metaflow_extensions.hitl.approvals.running_again import BadParameter, RunningAgain
+from metaflow_extensions.hitl.messages import again, views
+from metaflow_extensions.hitl.messages.mrkdwn import code, name
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from slack_bolt import Ack
+    from slack_sdk import WebClient
+
+    from hitl_bot.listeners.payloads import Json
+    from hitl_bot.slack.people import SlackPeople
+    from hitl_bot.surfaces.threads import Threads
+    from metaflow_extensions.hitl.approvals.use_cases import UseCases
+
+
+def run_again(
+    ack: Ack,
+    body: Json,
+    view: Json,
+    client: WebClient,
+    cases: UseCases,
+    people: SlackPeople,
+    workers: Executor,
+    threads: Threads,
+) -> None:
+    """Start it, and say so in the view and in the question's thread."""
+
+    def start() -> Json:
+        approval = cases.ledger.read(checked_id(views.approval_of(view))).approval
+        who = people.person(user_of(body))
+        entered = again.parameters_of(view["state"]["values"])
+        workflow = RunningAgain(cases.engines, people).run_again(approval, entered, who)
+        threads.note(approval, f"{name(who)} runs it again: workflow {code(workflow)}")
+        return views.notice_view("Run again", again.started(workflow))
+
+    starting = workers.submit(start)
+    try:
+        ack(response_action="update", view=starting.result(PATIENCE))
+    except NotYet:
+        ack(response_action="update", view=views.notice_view("Run again", "Starting it…"))
+        try:
+            ending = starting.result()
+        except HitlError as error:
+            ending = views.refused_view(error)
+        client.views_update(view_id=view["id"], view=ending)
+    except BadParameter as error:
+        ack(response_action="errors", errors={again.parameter_block(error.name): str(error)})
+    except HitlError as error:
+        ack(response_action="update", view=views.refused_view(error))
