@@ -93,6 +93,12 @@ class _Client(SocketModeClient):
         if was_open and not self.is_connected():
             self._monitor_current_session()  # type: ignore[no-untyped-call] # else it looks every two seconds
 
+    def disconnect(self) -> None:
+        # slack_sdk (3.47, ``connection.py``) looks whether there is a socket before it holds the lock to close it, so
+        # of two threads that end a connection at once the second finds none.
+        with suppress(AttributeError):
+            super().disconnect()
+
     def _on_error(self, error: Exception) -> None:
         if not self.closed:
             log.warning("the connection broke", why=repr(error))

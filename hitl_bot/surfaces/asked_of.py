@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 
-def asked_of(cases: UseCases, people: SlackPeople, user_id: str, approvals: Iterable[Approval]) -> frozenset[str]:
-    """Return the ids of those approvals that wait for this person, in their own right or for somebody absent.
+def asked_of(
+    cases: UseCases, people: SlackPeople, user_id: str, approvals: Iterable[Approval]
+) -> dict[str, Person | None]:
+    """Return the ids of those approvals that wait for this person, each with who is absent and whom they decide for.
 
     Held to the rules that an answer is held to; who has voted has done their part. A list is worth having without its
     order, so where Slack can't say who somebody is, only names tell: those that are open to all, or name their id.
@@ -27,16 +29,16 @@ def asked_of(cases: UseCases, people: SlackPeople, user_id: str, approvals: Iter
         person = people.person(user_id)
         absent = list(cases.delegations.absent_for(person, cases.clock()))
     except HitlError:
-        return frozenset(one.id for one in approvals if user_id in one.rule.names or not one.rule.names)
-
-    def waits(approval: Approval) -> bool:
+        return {one.id: None for one in approvals if user_id in one.rule.names or not one.rule.names}
+    mine: dict[str, Person | None] = {}
+    for approval in approvals:
         try:
             own = check_may_decide(approval, person, people, absent=absent)
         except (NotAllowed, PeopleUnavailable):
-            return False
-        return (own.on_behalf_of or person).id not in _have_voted(approval)
-
-    return frozenset(one.id for one in approvals if waits(one))
+            continue
+        if (own.on_behalf_of or person).id not in _have_voted(approval):
+            mine[approval.id] = own.on_behalf_of
+    return mine
 
 
 def _have_voted(approval: Approval) -> set[str]:

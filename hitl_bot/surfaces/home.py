@@ -186,6 +186,7 @@ class HomeTabs:
             decided=[one for one in snapshot.decided if flow in (None, one.pathspec.flow)],
             flows=sorted({one.pathspec.flow for one in (*snapshot.waiting, *snapshot.decided)}),
             flow=flow,
+            absent={approval_id: person for approval_id, person in mine.items() if person is not None},
         )
 
 

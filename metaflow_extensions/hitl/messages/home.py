@@ -6,25 +6,24 @@ Source of the limits: docs.slack.dev/reference/views (100 blocks, 250 kB), docs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.messages import action_ids, sentences, voting
+from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.messages.blocks import BUTTON, Block, context, divider, header, mrkdwn, plain, section
-from metaflow_extensions.hitl.messages.lists import decided_row, open_button, row
-from metaflow_extensions.hitl.messages.mrkdwn import code, cut, date, escape, literal, name, one_line
+from metaflow_extensions.hitl.messages.lists import decided_row, row, watched_row
+from metaflow_extensions.hitl.messages.mrkdwn import code, date
 from metaflow_extensions.hitl.messages.question import more_menu
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.record import Approval, Person
 
 WAITING, ASKED, DECIDED = 15, 5, 8  # rows of each part: 80 blocks at most
 _FLOWS = 99  # in the menu, beside "All flows"
 _LONGEST_FLOW = 150
-_TITLE = 150
 ALL_FLOWS = "*"  # no flow has this name
 
 
@@ -44,6 +43,8 @@ class Inbox:
         The flows to choose from.
     flow : str, optional
         The one that was chosen: everything here is of it.
+    absent : Mapping[str, Person]
+        For whom this person would decide, by approval id, where it is not for themselves.
     """
 
     waiting: Sequence[Approval]
@@ -51,6 +52,7 @@ class Inbox:
     decided: Sequence[Approval]
     flows: Sequence[str]
     flow: str | None = None
+    absent: Mapping[str, Person] = field(default_factory=dict)
 
 
 def home_view(inbox: Inbox, *, now: datetime) -> Block:
@@ -60,12 +62,12 @@ def home_view(inbox: Inbox, *, now: datetime) -> Block:
     waits = f"{count} {'waits' if count == 1 else 'wait'} for you" if count else "Nothing waits for you"
     blocks.append(header(waits))
     for approval in inbox.waiting[:WAITING]:
-        blocks += row(approval, now, more_menu(approval))
+        blocks += row(approval, now, more_menu(approval), absent=inbox.absent.get(approval.id))
     blocks += _more(count - WAITING, "/hitl list mine")
     if inbox.asked:
         blocks += [divider(), header("You asked")]
         for approval in inbox.asked[:ASKED]:
-            blocks += _asked_row(approval, now)
+            blocks += watched_row(approval, now)
         blocks += _more(len(inbox.asked) - ASKED, "/hitl list")
     if inbox.decided:
         blocks += [divider(), header("Decided lately")]
@@ -101,19 +103,6 @@ def _filter(inbox: Inbox) -> Block:
 
 def _option(label: str, value: str) -> Block:
     return {"text": plain(label, BUTTON), "value": value}
-
-
-def _asked_row(approval: Approval, now: datetime) -> list[Block]:
-    until = f"until {date(approval.deadline)}" if approval.deadline else "no deadline"
-    asked = f"asked {sentences.ago(approval.requested_at, now)}"
-    title = cut(one_line(sentences.question(approval)[: 4 * _TITLE]), _TITLE)
-    voted = voting.votes_so_far(approval, name, lambda written: literal(written, 100))
-    where = f"{code(approval.id)}\n{voted}" if voted else code(approval.id)
-    button = next(iter(open_button(approval)), None)
-    return [
-        section(plain(title)) if button is None else section(plain(title), accessory=button),
-        context(f"Waits · {escape(sentences.place(approval))} · {asked} · {until} · {where}"),
-    ]
 
 
 def _more(count: int, words: str) -> list[Block]:

@@ -32,10 +32,10 @@ from metaflow_extensions.hitl.messages.mrkdwn import (
 from metaflow_extensions.hitl.messages.pages import paged
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.record import Approval, Person
     from metaflow_extensions.hitl.approvals.statistics import Statistics
 
 _MESSAGE = 150  # characters of a question in a list
@@ -46,7 +46,7 @@ def listing(
     approvals: Sequence[Approval],
     *,
     now: datetime,
-    mine: Collection[str] = (),
+    mine: Mapping[str, Person | None] | None = None,
     problems: Sequence[Exception] = (),
     page: int = 1,
     words: str = "list",
@@ -59,8 +59,8 @@ def listing(
         The open ones. Those that are answered and not yet carried out are counted, not listed.
     now : datetime
         The present; aware.
-    mine : Collection[str]
-        The ids of those that wait for the person who asks.
+    mine : Mapping[str, Person or None], optional
+        The ids of those that wait for the person who asks, each with whom they would decide for.
     problems : Sequence[Exception]
         Why other approvals could not be read.
     page : int
@@ -71,6 +71,7 @@ def listing(
     waiting = sorted((one for one in approvals if one.state is State.PENDING), key=urgency)
     if not waiting and not problems:
         return nothing_waits(None, now=now) if words == "list" else said(f"Nothing that /hitl {words} names waits.")
+    mine = mine or {}
     for_me = [one for one in waiting if one.id in mine]
     for_others = [one for one in waiting if one.id not in mine]
     verb = "approval waits" if len(waiting) == 1 else "approvals wait"
@@ -86,7 +87,9 @@ def listing(
         for heading, group in (("Waiting for you", for_me), ("Waiting for others", for_others)):
             for position, approval in enumerate(group):
                 head = [section(mrkdwn(f"*{heading}*"))] if position == 0 and for_me and for_others else []
-                yield [*head, *row(approval, now)]
+                is_mine = approval.id in mine
+                shown = row(approval, now, absent=mine[approval.id]) if is_mine else watched_row(approval, now)
+                yield [*head, *shown]
 
     return reply(title, paged([section(mrkdwn(f"*{title}*"))], rows(), foot, page=page, words=words))
 
@@ -147,7 +150,7 @@ def figures(statistics: Statistics, *, now: datetime, span: str, left_out: int =
     if statistics.slowest_open is not None:
         waited = in_words((now - statistics.slowest_open.requested_at).total_seconds())
         blocks.append(section(mrkdwn(f"*Open for the longest time: {waited}*")))
-        blocks += row(statistics.slowest_open, now)
+        blocks += watched_row(statistics.slowest_open, now)
     said_short = ", ".join(f"{label.lower()} {value}" for label, value in counts)
     return reply(escape(f"{title}: {said_short}"), blocks)
 
@@ -157,17 +160,37 @@ def urgency(approval: Approval) -> tuple[float, datetime]:
     return (approval.deadline.timestamp() if approval.deadline else float("inf"), approval.requested_at)
 
 
-def row(approval: Approval, now: datetime, *further: Block) -> list[Block]:
-    """Show an open approval with its buttons, and further ones: three blocks."""
+def row(approval: Approval, now: datetime, *further: Block, absent: Person | None = None) -> list[Block]:
+    """Show what waits for the reader with its buttons, and further ones: three blocks.
+
+    Parameters
+    ----------
+    absent : Person, optional
+        For whom the reader decides, if not for themselves.
+    """
+    where = _where(approval, now)
+    if absent is not None:
+        where += f"\nYou decide for {name(absent)}."
+    buttons = [*_open_button(approval), *question.answer_buttons(approval), *further]
+    return [section(plain(_title(approval))), context(where), actions(buttons)]
+
+
+def watched_row(approval: Approval, now: datetime) -> list[Block]:
+    """Show what waits for others, with the way to its message: two blocks."""
+    title, where = plain(_title(approval)), context(_where(approval, now))
+    to_message = next(iter(_open_button(approval)), None)
+    return [section(title) if to_message is None else section(title, accessory=to_message), where]
+
+
+def _where(approval: Approval, now: datetime) -> str:
+    """Say where a question comes from, how long it waits, and who has voted."""
     asked = f"asked {sentences.ago(approval.requested_at, now)}"
     until = f"until {date(approval.deadline)}" if approval.deadline else "no deadline"
     if approval.deadline is not None and approval.deadline <= now:
         until = f"*overdue*, was {until}"
     where = f"{escape(sentences.place(approval))} · {asked} · {until} · {code(approval.id)}"
-    if voted := voting.votes_so_far(approval, name, lambda written: literal(written, 100)):
-        where += f"\n{voted}"
-    buttons = [*open_button(approval), *question.answer_buttons(approval), *further]
-    return [section(plain(_title(approval))), context(where), actions(buttons)]
+    voted = voting.votes_so_far(approval, name, lambda written: literal(written, 100))
+    return f"{where}\n{voted}" if voted else where
 
 
 def decided_row(approval: Approval, now: datetime) -> list[Block]:
@@ -188,7 +211,6 @@ def _title(approval: Approval) -> str:
     return cut(one_line(sentences.question(approval)[: 4 * _MESSAGE]), _MESSAGE)
 
 
-def open_button(approval: Approval) -> list[Block]:
-    """Build the button that leads to the question's message; none where that has no address."""
+def _open_button(approval: Approval) -> list[Block]:
     url = next((post.url for post in approval.posts if post.url and is_web_address(post.url)), None)
     return [] if url is None else [link_button("Open", action_ids.OPEN, url)]

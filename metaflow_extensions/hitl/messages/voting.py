@@ -66,7 +66,7 @@ def demands(rule: Rule) -> str:
         "" if rule.delegation_allowed else "nobody to decide for others",
         "as many rejections as approvals before it rejects" if rule.on_veto is OnVeto.COUNT and rule.quorum > 1 else "",
     ]
-    said = ", ".join(filter(None, wants))
+    said = _and(filter(None, wants))
     return f"By rule “{rule.name}” of the operator's policy" + (f", which wants {said}" if said else "")
 
 

@@ -60,6 +60,7 @@ def test_it_shows_what_an_answer_would_count_for(
     mine, asked = shown.split("You asked")
     assert "3 wait for you" in mine
     assert all(one.id in mine for one in (by_address, of_carol, both))
+    assert "You decide for carol." in mine
     assert own.id not in mine
     assert own.id in asked
     bob.command(f"/hitl approve {both.id}")

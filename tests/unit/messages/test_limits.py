@@ -25,7 +25,7 @@ from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from metaflow_extensions.hitl.messages import answers, batch_views, lists, question, views
 from metaflow_extensions.hitl.messages.batch import Batch, render
 from metaflow_extensions.hitl.messages.choosing import chosen, offer
-from tests.unit.messages.examples import LATER, NOW, TEXTS, approvals, decided, pending
+from tests.unit.messages.examples import BOB, LATER, NOW, TEXTS, approvals, decided, pending
 from tests.unit.messages.limits import check_message, check_view
 
 thorough = settings(
@@ -83,7 +83,7 @@ def test_answers_are_within_every_limit(some, times, text):
     """/hitl answers within the limits however many approvals are open and whatever went wrong."""
     error = ApprovalError(pending(), text)
     replies = [
-        lists.listing(some * times, now=LATER, mine=[one.id for one in some[::2]], problems=[error] * 9),
+        lists.listing(some * times, now=LATER, mine={one.id: BOB for one in some[::2]}, problems=[error] * 9),
         answers.help_text(text),
         answers.refusal(error),
         answers.broken("a1b2"),
@@ -168,7 +168,7 @@ def test_many_inputs_are_counted(count):
 
 def test_list_is_turned_page_by_page():
     """Of 500 open approvals each page shows as many as one message carries, and says which of how many they are."""
-    reply = lists.listing([pending()] * 500, now=NOW + timedelta(minutes=1), mine=[pending().id])
+    reply = lists.listing([pending()] * 500, now=NOW + timedelta(minutes=1), mine={pending().id: None})
     rows = sum(block["type"] == "actions" for block in reply["blocks"]) - 1  # the last one turns the page
     assert rows >= 8
     assert reply["text"] == "500 approvals wait (500 for you)"

@@ -69,7 +69,7 @@ def test_list_groups_by_who_is_asked():
     soon = replace(pending(message="Soon?", timeout=60), id="gate-1")
     later = replace(pending(message="Later?"), id="gate-2")
     other = replace(pending(message="Other?", timeout=30), id="gate-3")
-    reply = lists.listing([other, later, soon], now=NOW, mine=[soon.id, later.id])
+    reply = lists.listing([other, later, soon], now=NOW, mine={soon.id: None, later.id: None})
     text = visible(reply["blocks"])
     assert reply["text"] == "3 approvals wait (2 for you)"
     order = [text.index(words) for words in ("Waiting for you", "Soon?", "Later?", "Waiting for others", "Other?")]
@@ -77,11 +77,13 @@ def test_list_groups_by_who_is_asked():
 
 
 def test_list_links_to_the_message():
-    """A row opens the message where it was posted."""
+    """A row opens the message where it was posted; what waits for others has nothing else to press."""
     approval = posted(pending(), Post(notifier="slack", at=NOW, channel="C0A", ts="1.2", url="https://s.example/p1"))
-    row = lists.listing([approval], now=NOW)["blocks"][-1]
-    assert row["elements"][0]["url"] == "https://s.example/p1"
-    assert row["elements"][0]["action_id"] == action_ids.OPEN
+    mine = lists.listing([approval], now=NOW, mine={approval.id: None})["blocks"][-1]["elements"]
+    others = lists.listing([approval], now=NOW)["blocks"][-2]["accessory"]
+    for button in (mine[0], others):
+        assert (button["url"], button["action_id"]) == ("https://s.example/p1", action_ids.OPEN)
+    assert len(mine) == 3
 
 
 def test_nothing_waits_and_when_the_last_was_decided():

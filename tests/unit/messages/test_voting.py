@@ -74,8 +74,8 @@ def test_the_message_names_the_rule_and_what_it_wants():
     said = shown(governed(rule))
     assert (
         "By rule “production” of the operator's policy, which wants a reason for an approval too, "
-        "no answers from command lines, nobody to approve their own run, nobody to decide for others, "
-        "as many rejections as approvals before it rejects; it waits 1 h at most"
+        "no answers from command lines, nobody to approve their own run, nobody to decide for others "
+        "and as many rejections as approvals before it rejects; it waits 1 h at most"
     ) in said
     assert "operator's policy" not in shown(pending())
 
