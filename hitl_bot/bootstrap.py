@@ -185,8 +185,8 @@ def bootstrap(
     callbacks = ThreadPoolExecutor(THREADS, thread_name_prefix="listener")
     sweepers = ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="sweep")
     homes = HomeTabs(cases, people, client, workers)
-    threads = Threads(cases, slack.for_bulk(), workers, name)
-    reminding = Reminding(cases, people, threads, never_quiet if policy is None else policy.quiet_for)
+    reminding = Reminding(cases, people, never_quiet if policy is None else policy.quiet_for)
+    threads = Threads(cases, slack.for_bulk(), reminding, workers=workers, troubles=troubles, holder=name)
     parts = Parts(
         cases=cases, people=people, workers=workers, homes=homes, batches=batches, reminding=reminding, threads=threads
     )

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hitl_bot.slack.people import SlackPeople
-    from hitl_bot.surfaces.threads import Threads
     from metaflow_extensions.hitl.approvals.ledger import Entry
     from metaflow_extensions.hitl.approvals.record import Person
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
@@ -46,7 +45,7 @@ class TooSoon(HitlError):
 
 
 class Reminding:
-    """Asks people again. A crash behind the record leaves out one reminder, and never sends one twice.
+    """Asks people again. The record has it first; the threads follow the record, whatever crashes in between.
 
     Parameters
     ----------
@@ -54,18 +53,13 @@ class Reminding:
         Its ledger keeps what was sent.
     people : SlackPeople
         Who is in which group, and where they live.
-    threads : Threads
-        Where it is said.
     quiet_for : Callable[[Approval], Quiet]
         When nobody is reminded of an approval; its zones are those of people whose own is not known.
     """
 
-    def __init__(
-        self, cases: UseCases, people: SlackPeople, threads: Threads, quiet_for: Callable[[Approval], Quiet]
-    ) -> None:
+    def __init__(self, cases: UseCases, people: SlackPeople, quiet_for: Callable[[Approval], Quiet]) -> None:
         self._cases = cases
         self._people = people
-        self._threads = threads
         self._quiet_for = quiet_for
 
     def next_at(self, approval: Approval) -> datetime | None:
@@ -103,20 +97,20 @@ class Reminding:
         return self._write(entry, ReminderKind.REMINDER, now, by=who)
 
     def _write(self, entry: Entry, kind: ReminderKind, now: datetime, by: Person | None = None) -> Approval:
-        wrote = False
-
         def change(newest: Approval) -> Approval:
-            nonlocal wrote
             # Whoever else was faster has asked: what was seen is what must still stand.
-            wrote = newest.reminders == entry.approval.reminders and newest.state is State.PENDING
-            return rules.remind(newest, kind, now, by) if wrote else newest
+            still = newest.reminders == entry.approval.reminders and newest.state is State.PENDING
+            return rules.remind(newest, kind, now, by) if still else newest
 
-        approval = self._cases.ledger.update(entry.approval.id, EVENTS[kind], now, change, seen=entry).approval
+        return self._cases.ledger.update(entry.approval.id, EVENTS[kind], now, change, seen=entry).approval
+
+    def words(self, approval: Approval, kind: ReminderKind) -> str:
+        """Say what the newest reminder of a kind says, to those who can still act; mrkdwn that mentions them."""
         reminder = approval.reminded(kind)
-        if wrote and reminder is not None:
-            whom = self._whom(approval, approval.question.escalate_to if kind is ReminderKind.ESCALATION else None)
-            self._threads.say(approval, reminder_line(approval, reminder, now=now, whom=whom))
-        return approval
+        if reminder is None:
+            return ""
+        whom = self._whom(approval, approval.question.escalate_to if kind is ReminderKind.ESCALATION else None)
+        return reminder_line(approval, reminder, now=self._cases.clock(), whom=whom)
 
     # Whom.
 

@@ -1,64 +1,78 @@
-"""The thread below each question: who answered what, line by line."""
+"""The thread below each question: who answered what, and whom it waits for, line by line.
+
+    said/<approval>/<version>   marker: the line about this version stands in the thread
+    threads/<time>              marker: all that was written until then is said
+
+The record comes first, and the lines follow from it: whatever dies in between, a bot finds what is not said by the
+markers, looks whether it stands in the thread all the same, and says it.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from datetime import timedelta
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING
 
 import structlog
 
+from hitl_bot.surfaces.floor import Floor, Turn
+from hitl_bot.surfaces.reminding import EVENTS
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
     NotifierBusy,
+    NotifierError,
     NotifierRefused,
-    NotifierUnavailable,
     PeopleUnavailable,
     RecordError,
 )
-from metaflow_extensions.hitl.approvals.record import Post, State, Verdict
-from metaflow_extensions.hitl.messages.mrkdwn import code, mention
+from metaflow_extensions.hitl.approvals.ledger.keys import CHANGES, change_key
+from metaflow_extensions.hitl.approvals.record import Approval, Post, State, Verdict
+from metaflow_extensions.hitl.messages.mrkdwn import mention
+from metaflow_extensions.hitl.messages.threads import Line, together
 from metaflow_extensions.hitl.messages.trail import happened
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from concurrent.futures import Executor
 
+    from hitl_bot.surfaces.reminding import Reminding
+    from hitl_bot.telemetry.troubles import Troubles
     from metaflow_extensions.hitl.approvals.ledger import Entry
-    from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.record import ReminderKind
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
     from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 
 SAID = frozenset({"voted", "decided", "expired", "closed", "annulled"})
 """The events that get a line: what somebody decided. That it was asked and settled stands on the message itself."""
-_ENDINGS = frozenset({"settled"})  # what was missed while no bot ran is said then
-_ONCE = timedelta(days=36_500)  # a line is claimed for good, so that it is written once at most
+_REMINDED = {event: kind for kind, event in EVENTS.items()}
+_ENDINGS = frozenset({"settled", "posted"})  # what was missed while no bot ran, or before it was posted, is said then
+_SURELY_TOLD = timedelta(minutes=5)  # the sweeper tells of every change within this time
+_NOTED_EVERY = timedelta(minutes=1)
+_LOOK_AGAIN = timedelta(seconds=5)  # whether it is our turn in a thread, or Slack's trouble is over
+_TROUBLED_FOR = timedelta(days=1)  # that Slack may refuse a line before it is given up
 _WAITING = 10_000  # approvals whose lines are yet to be written; with more the oldest go without
-_LONGEST = 2_900  # characters of one reply, below the 3,000 of a section
 
 log = structlog.get_logger("hitl_bot.threads")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Place:
-    """The message that a thread belongs to."""
+@dataclass(kw_only=True)
+class _Thread:
+    """What is to be said below one message."""
 
-    channel: str
-    ts: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Line:
-    """What is to be said; with an id only while that approval waits."""
-
-    text: str
-    while_pending: str = ""
+    post: Post
+    anchor: str  # the id of the approval or of the batch
+    lines: OrderedDict[str, Line] = field(default_factory=OrderedDict)  # by the name of what they say
+    not_before: datetime | None = None
+    since: datetime | None = None  # Slack refuses
+    in_doubt: bool = False  # whether what was written last stands there
 
 
 class Threads:
-    """Writes what was decided below the question, each line once at most, several of one thread in one reply.
+    """Writes what was decided below the question, and reminds there: no line is lost, and none is written twice.
 
     Parameters
     ----------
@@ -66,84 +80,164 @@ class Threads:
         Its ledger is read, and keeps what was said.
     slack : SlackNotifier
         One that never waits: what is too much for now is said later.
+    reminding : Reminding
+        Has the words for reminders.
     workers : Executor
         Where the writing goes on, so that the sweeper does not wait for Slack.
+    troubles : Troubles
+        Told what Slack refuses.
     holder : str
         Of this bot among all that share the store.
     """
 
-    def __init__(self, cases: UseCases, slack: SlackNotifier, workers: Executor, holder: str) -> None:
+    def __init__(
+        self,
+        cases: UseCases,
+        slack: SlackNotifier,
+        reminding: Reminding,
+        *,
+        workers: Executor,
+        troubles: Troubles,
+        holder: str,
+    ) -> None:
         self._cases = cases
         self._slack = slack
+        self._reminding = reminding
         self._workers = workers
-        self._holder = holder
+        self._troubles = troubles
+        self._floor = Floor(cases.ledger, holder)
         self._changed: OrderedDict[str, None] = OrderedDict()
-        self._said: OrderedDict[tuple[str, int], None] = OrderedDict()
-        self._lines: OrderedDict[_Place, list[_Line]] = OrderedDict()  # claimed here, and yet to be written
+        self._threads: OrderedDict[tuple[str, str], _Thread] = OrderedDict()  # by channel and ts
+        self._notes: list[tuple[Post, Line]] = []
         self._lock = Lock()
         self._busy = False
+        self._caught_up = False  # with what was written before this bot began
+        self._noted_at: datetime | None = None
+        self._unnoted = False  # whether something was said since
 
     def changed(self, entry: Entry) -> None:
         """Note an approval that something may have to be said about."""
-        if entry.version.event in SAID | _ENDINGS and _in_slack(entry.approval) is not None:
-            with self._lock:
-                self._changed[entry.approval.id] = None
-                if len(self._changed) > _WAITING:
-                    self._changed.popitem(last=False)
+        event = entry.version.event
+        late = event in _ENDINGS and entry.approval.state is not State.PENDING
+        if late or event in SAID or event in _REMINDED:
+            self._note(entry.approval.id)
 
-    def say(self, approval: Approval, line: str) -> None:
-        """Write a line below a question soon, if it still waits for an answer then."""
-        self._add(approval, _Line(text=line, while_pending=approval.id))
-
-    def note(self, approval: Approval, line: str) -> None:
-        """Write a line below a question soon, however it stands then."""
-        self._add(approval, _Line(text=line))
-
-    def _add(self, approval: Approval, line: _Line) -> None:
-        post = _in_slack(approval)
+    def note(self, approval: Approval, text: str) -> None:
+        """Write a line that is not in the record below a question soon; it goes with this bot."""
+        post = in_slack(approval)
         if post is not None:
-            place = _Place(channel=str(post.channel), ts=str(post.ts))
             with self._lock:
-                self._lines.setdefault(place, []).append(line)
+                name = f"{approval.id}/at {self._cases.clock().isoformat()}"
+                self._notes.append((post, Line(name=name, approval_id=approval.id, text=text)))
 
     def tick(self) -> None:
         """Write what is to be said, unless that is still going on."""
         with self._lock:
-            if self._busy or not (self._changed or self._lines):
+            idle = self._caught_up and not (self._changed or self._notes or self._threads or self._unnoted)
+            if self._busy or idle:
                 return
             self._busy = True
-            changed, self._changed = list(self._changed), OrderedDict()
-        self._workers.submit(self._work, changed)
+        self._workers.submit(self._work)
 
-    def _work(self, changed: list[str]) -> None:
+    def _note(self, approval_id: str) -> None:
+        with self._lock:
+            self._unnoted = True
+            self._changed[approval_id] = None
+            if len(self._changed) > _WAITING:
+                log.warning("a thread goes without its lines", approval_id=self._changed.popitem(last=False)[0])
+
+    def _work(self) -> None:
         try:
+            if not self._caught_up:
+                self._catch_up()
+            with self._lock:
+                changed, self._changed = list(self._changed), OrderedDict()
+                notes, self._notes = self._notes, []
             for approval_id in changed:
                 self._collect(approval_id)
-            for place in list(self._lines):
-                self._write(place)
+            for post, line in notes:
+                self._thread_of(post, line.approval_id).lines[line.name] = line
+            now = self._cases.clock()
+            for place, thread in list(self._threads.items()):
+                if thread.not_before is None or thread.not_before <= now:
+                    self._write(thread)
+                if not thread.lines:
+                    del self._threads[place]
+            self._note_all_said()
+        except HitlError as error:
+            log.warning("the threads wait", why=str(error))
         except Exception:
             log.exception("the threads broke")
         finally:
             with self._lock:
                 self._busy = False
 
+    # What was said while this bot did not run.
+
+    def _catch_up(self) -> None:
+        """Find what others wrote into records and died before they said it."""
+        noted = [key.removeprefix("threads/") for key in self._cases.ledger.store.list("threads/")]
+        for key in self._cases.ledger.store.list(CHANGES, after=f"{CHANGES}{max(noted, default='')}"):
+            self._note(key.removeprefix(CHANGES).split("-", 1)[1].rsplit("-", 1)[0])
+        self._caught_up = True
+
+    def _note_all_said(self) -> None:
+        """Note, once a minute at most, until when everything is said, so that the next bot need not look further."""
+        now = self._cases.clock()
+        with self._lock:
+            nothing_left = not (self._changed or self._threads)
+        if not nothing_left or not self._unnoted or (self._noted_at and now - self._noted_at < _NOTED_EVERY):
+            return
+        store = self._cases.ledger.store
+        marker = f"threads/{change_key(now - _SURELY_TOLD).removeprefix(CHANGES)}"
+        store.mark(marker)
+        for key in list(store.list("threads/")):
+            if key < marker:
+                store.unmark(key)
+        self._noted_at = now
+        with self._lock:
+            self._unnoted = bool(self._changed)
+
+    # What there is to say.
+
     def _collect(self, approval_id: str) -> None:
         try:
             trail = self._cases.ledger.trail(approval_id)
-            post = _in_slack(trail[-1].approval)
+            post = in_slack(trail[-1].approval)
             if post is None:
-                return
-            place = _Place(channel=str(post.channel), ts=str(post.ts))
-            about = f"{code(approval_id)}: " if post.batch else ""
+                return  # it is told of again when it is posted
+            thread = self._thread_of(post, approval_id)
+            said = self._said(approval_id)
             for entry in trail:
-                if entry.version.event in SAID and self._is_ours(approval_id, entry.number):
-                    self._lines.setdefault(place, []).append(_Line(text=f"{about}{self._told(entry)}"))
+                name = f"{approval_id}/{entry.number}"
+                line = None if entry.number in said or name in thread.lines else self._line(entry, trail)
+                if line is not None:
+                    thread.lines[name] = line
+            if not thread.lines:
+                self._threads.pop((str(post.channel), str(post.ts)), None)
         except RecordError as error:
             log.warning("a thread goes without its line", approval_id=approval_id, why=str(error))
         except HitlError as error:
             log.warning("a thread waits for its line", approval_id=approval_id, why=str(error))
-            with self._lock:
-                self._changed.setdefault(approval_id)
+            self._note(approval_id)
+
+    def _thread_of(self, post: Post, approval_id: str) -> _Thread:
+        place = (str(post.channel), str(post.ts))
+        return self._threads.setdefault(place, _Thread(post=post, anchor=post.batch or approval_id))
+
+    def _said(self, approval_id: str) -> set[int]:
+        return {int(key.rsplit("/", 1)[1]) for key in self._cases.ledger.store.list(f"said/{approval_id}/")}
+
+    def _line(self, entry: Entry, trail: list[Entry]) -> Line | None:
+        event, approval = entry.version.event, entry.approval
+        name = f"{approval.id}/{entry.number}"
+        if event in SAID:
+            about = approval.id if any(post.batch for post in trail[-1].approval.posts) else ""
+            return Line(name=name, approval_id=approval.id, number=entry.number, text=self._told(entry), about=about)
+        kind = _REMINDED.get(event)
+        if kind is None or not _is_newest(entry, kind, trail[-1].approval):
+            return None
+        return Line(name=name, approval_id=approval.id, number=entry.number, text="", reminds=kind)
 
     def _told(self, entry: Entry) -> str:
         """Say what happened; of requested changes to who asked, and has to act."""
@@ -157,47 +251,91 @@ class Threads:
             requester = None
         return said if requester is None else f"{mention(requester)}: {said}"
 
-    def _is_ours(self, approval_id: str, number: int) -> bool:
-        key = (approval_id, number)
-        if key in self._said:
-            return False
+    # Saying it.
+
+    def _write(self, thread: _Thread) -> None:
         now = self._cases.clock()
-        # Before it is written: to say it twice is worse than to die in between and not say it.
-        ours = self._cases.ledger.claim(approval_id, f"said-{number}", self._holder, now=now, during=_ONCE)
-        self._said[key] = None
-        if len(self._said) > 2 * _WAITING:
-            self._said.popitem(last=False)
-        return ours
-
-    def _still_holds(self, line: _Line) -> bool:
-        if not line.while_pending:
-            return True
+        if thread.not_before is not None:
+            self._drop_what_is_noted(thread)
+            if not thread.lines:
+                return
+        turn = self._floor.take(thread.anchor, now)
+        if turn is Turn.NOT_OURS:
+            thread.not_before = now + _LOOK_AGAIN
+            return
         try:
-            return self._cases.ledger.read(line.while_pending).approval.state is State.PENDING
-        except HitlError:
-            return False  # to be silent is better than to ring somebody for nothing
-
-    def _write(self, place: _Place) -> None:
-        lines = self._lines[place]
-        post = Post(notifier=SLACK, at=self._cases.clock(), channel=place.channel, ts=place.ts)
-        count, length = 0, 0
-        texts: dict[str, None] = {}  # what is said of many gates in the same words is said once
-        while count < len(lines) and (count == 0 or length + len(lines[count].text) < _LONGEST):
-            if self._still_holds(lines[count]):
-                texts[lines[count].text] = None
-                length += len(lines[count].text) + 1
-            count += 1
-        try:
-            if texts:
-                self._slack.reply(post, "\n".join(texts))
+            if turn is Turn.TAKEN_OVER or thread.in_doubt:
+                self._drop_what_stands(thread)
+            while thread.lines:
+                self._write_some(thread)
+            thread.since = None
         except NotifierBusy:
-            return  # its turn comes
-        except (NotifierUnavailable, NotifierRefused) as error:
-            log.warning("a thread goes without its lines", channel=place.channel, why=str(error))
-        del lines[:count]
-        if not lines:
-            del self._lines[place]
+            thread.not_before = None  # its turn comes, with one of the next ticks
+        except NotifierError as error:
+            self._suffer(thread, error, now)
+
+    def _drop_what_is_noted(self, thread: _Thread) -> None:
+        """Look what others have said meanwhile."""
+        for approval_id in dict.fromkeys(line.approval_id for line in thread.lines.values()):
+            for number in self._said(approval_id):
+                thread.lines.pop(f"{approval_id}/{number}", None)
+
+    def _drop_what_stands(self, thread: _Thread) -> None:
+        """Look what stands in the thread without being noted: somebody died, or Slack's answer was lost."""
+        self._drop_what_is_noted(thread)
+        if thread.lines:
+            with suppress(NotifierRefused):  # the bot may not look: a line twice is better than none
+                self._done(thread, [name for name in self._slack.said_below(thread.post) if name in thread.lines])
+        thread.in_doubt = False
+
+    def _write_some(self, thread: _Thread) -> None:
+        """Write one reply, with as many lines as it holds."""
+        lines = [filled for line in thread.lines.values() if (filled := self._filled(line)) is not None]
+        text, told = together(lines)
+        over = [name for name in thread.lines if name not in {line.name for line in lines}]
+        if told:
+            thread.in_doubt = True  # until Slack has answered
+            try:
+                self._slack.reply(thread.post, text, [line.name for line in told])
+            except NotifierBusy:
+                thread.in_doubt = False
+                raise
+            thread.in_doubt = False
+        self._done(thread, [*over, *(line.name for line in told)])
+
+    def _filled(self, line: Line) -> Line | None:
+        """Return a line with its words; None if there is nothing to be said any more."""
+        if line.reminds is None:
+            return line
+        approval = self._cases.ledger.read(line.approval_id).approval
+        if approval.state is not State.PENDING:
+            return None  # nothing after the answer
+        return line.saying(self._reminding.words(approval, line.reminds))
+
+    def _done(self, thread: _Thread, names: Iterable[str]) -> None:
+        for name in names:
+            line = thread.lines[name]
+            if line.number is not None:
+                self._cases.ledger.store.mark(f"said/{line.approval_id}/{line.number:05d}")
+            del thread.lines[name]
+
+    def _suffer(self, thread: _Thread, error: NotifierError, now: datetime) -> None:
+        """Try again later: a day long, with pauses that grow."""
+        thread.since = thread.since or now
+        troubled = now - thread.since
+        thread.not_before = now + max(_LOOK_AGAIN, troubled / 2)
+        self._troubles.tell(SLACK, thread.anchor, error)
+        if troubled >= _TROUBLED_FOR:
+            log.warning("a thread goes without its lines", anchor=thread.anchor, why=str(error))
+            thread.lines.clear()
 
 
-def _in_slack(approval: Approval) -> Post | None:
+def in_slack(approval: Approval) -> Post | None:
+    """Return where an approval stands in Slack, if it does."""
     return next((post for post in approval.posts if post.notifier == SLACK and post.ts is not None), None)
+
+
+def _is_newest(entry: Entry, kind: ReminderKind, newest: Approval) -> bool:
+    """Whether this is the reminder to say, of those that somebody may have missed."""
+    reminder = newest.reminded(kind)
+    return newest.state is State.PENDING and reminder is not None and reminder.at == entry.version.at

@@ -37,7 +37,7 @@ class Troubles:
         self._told: OrderedDict[tuple[str, str], datetime] = OrderedDict()
         self._lock = Lock()
 
-    def tell(self, notifier: str, approval: Approval, error: NotifierError) -> None:
+    def tell(self, notifier: str, example: str, error: NotifierError) -> None:
         """Log a trouble, if it is not known to whoever reads the log. To wait for one's turn is no trouble."""
         if isinstance(error, NotifierBusy):
             return
@@ -50,7 +50,7 @@ class Troubles:
             self._told.move_to_end(key)
             if len(self._told) > _CAUSES:
                 self._told.popitem(last=False)
-        log.error("questions can't be shown", notifier=notifier, why=str(error), for_example=approval.id)
+        log.error("questions can't be shown", notifier=notifier, why=str(error), for_example=example)
 
 
 class ToldNotifier:
@@ -76,7 +76,7 @@ class ToldNotifier:
         try:
             return self._notifier.post(approval)
         except NotifierError as error:
-            self._troubles.tell(self._name, approval, error)
+            self._troubles.tell(self._name, approval.id, error)
             raise
 
     def update(self, approval: Approval, post: Post) -> None:
@@ -84,7 +84,7 @@ class ToldNotifier:
         try:
             self._notifier.update(approval, post)
         except NotifierError as error:
-            self._troubles.tell(self._name, approval, error)
+            self._troubles.tell(self._name, approval.id, error)
             raise
 
 

@@ -157,8 +157,8 @@ def test_a_post_that_nobody_can_update_holds_nothing_up(web: Web) -> None:
 def test_troubles_are_remembered_within_bounds(caplog: pytest.LogCaptureFixture) -> None:
     """A thousand causes are kept in mind, however many there are; waiting for one's turn is none."""
     troubles = Troubles(HandClock())
-    troubles.tell("slack", approval(), NotifierBusy("Others are before it.", seconds=1))
+    troubles.tell("slack", approval().id, NotifierBusy("Others are before it.", seconds=1))
     assert len(troubles._told) == 0
     for number in range(_CAUSES + 10):
-        troubles.tell("slack", approval(), NotifierRefused(f"cause {number}"))
+        troubles.tell("slack", approval().id, NotifierRefused(f"cause {number}"))
     assert len(troubles._told) == _CAUSES

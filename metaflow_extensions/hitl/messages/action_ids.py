@@ -57,6 +57,7 @@ OTHERS_WAIT, OTHERS_REJECTED = "wait", "rejected"
 
 # Metadata of the question's message
 EVENT_TYPE = "hitl_approval"
+SAID = "hitl_said"  # and of the lines below it
 
 
 def overflow_value(choice: str, approval_id: str) -> str:

@@ -94,6 +94,20 @@ def render(
     )
 
 
+def brief(message: Rendered) -> Rendered:
+    """Leave of a message what it takes to answer it: what the notification says, the buttons and the id.
+
+    For Slack's limits that nobody knows: those that are documented, a message keeps by itself.
+    """
+    last = message.blocks[-1]
+    blocks = [
+        section(mrkdwn(message.text)),
+        context("Slack did not take the whole message. Details, or `/hitl show`, has the rest."),
+        *[block for block in message.blocks[:-1] if block["type"] == "actions"],
+    ]
+    return Rendered(text=message.text, blocks=[*blocks, last], metadata=message.metadata)
+
+
 def asked_by_message(message: Mapping[str, Any]) -> str | None:
     """Return the id of the approval that a message as Slack sends it asks about; None if it asks about none.
 

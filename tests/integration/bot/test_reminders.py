@@ -11,8 +11,10 @@ from hitl_bot.bootstrap import Bot, bootstrap
 from metaflow_extensions.hitl.approvals.record import ReminderKind, State
 from tests.fixtures.approvals import REQUESTER, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, Ask
+from tests.integration.bot.test_threads import let_die, tick_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from hitl_bot.sandbox.driver import Message, Person
@@ -36,9 +38,10 @@ def thread(person: Person, message: Message, count: int) -> list[Message]:
 
 
 def sweep(bot: Bot, clock: HandClock, seconds: float) -> None:
-    """Let time pass, remind, and write."""
+    """Let time pass, remind, learn that the record says so, and write."""
     bot.sweeper.tick()
     clock.forward(seconds)
+    bot.sweeper.tick()
     bot.sweeper.tick()
 
 
@@ -209,3 +212,35 @@ def test_quiet_hours(
         assert reminder.mentions == mentioned
     assert bot.stop(5)
     assert len(message.thread) == (0 if mentioned is None else 1)
+
+
+@pytest.mark.parametrize("beginning", ["claims/", "said/"])
+def test_a_bot_that_dies_still_reminds_once(
+    ask: Ask,
+    bot: Bot,
+    settings: Settings,
+    store: Store,
+    bob: Person,
+    clock: HandClock,
+    interventions: list[Callable[[str, str], None]],
+    beginning: str,
+) -> None:
+    """It dies behind the record and before the thread, or before that is noted: another bot reminds, once."""
+    approval = ask(remind_every=HOUR, approvers=("U0BOB",))
+    message = bob.wait_for_message(CHANNEL)
+    bot.sweeper.tick()
+    clock.forward(HOUR)
+    died = let_die(interventions, "create" if beginning == "claims/" else "mark", beginning)
+    tick_until(bot, clock, died)
+    clock.forward(61)
+    fresh = bootstrap(settings, store=store, clock=clock)
+    said = Event()
+    interventions.append(lambda asked, key: said.set() if (asked, key[:5]) == ("mark", "said/") else None)
+    tick_until(fresh, clock, said)
+    for _ in range(5):
+        fresh.sweeper.tick()
+        clock.forward(60)
+    assert fresh.stop(5)
+    (reminder,) = thread(bob, message, 1)
+    assert reminder.mentions == ["<@U0BOB>"]
+    assert len(bot.cases.ledger.read(approval.id).approval.reminders) == 1

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from threading import Event
 from typing import TYPE_CHECKING
 
+import pytest
+import structlog
+
 from hitl_bot.bootstrap import Bot, bootstrap
+from tests.fixtures.approvals import Crash
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
+from tests.integration.bot.test_batches import ask_shards, shown, sweep
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from hitl_bot.sandbox.control import Control
     from hitl_bot.sandbox.driver import Message, Person
     from hitl_bot.settings import Settings
@@ -94,3 +102,134 @@ def test_a_line_that_fails_holds_up_nothing(
     bot.sweeper.tick()
     assert bot.cases.ledger.read(approval.id).approval.settlement is not None
     assert message.refresh().buttons == []
+
+
+# A line is neither lost nor written twice, whatever dies.
+
+
+def let_die(interventions: list[Callable[[str, str], None]], request: str, beginning: str) -> Event:
+    """Let a bot die at its first request about such a key: here only the thread that asks, which is not let on."""
+    died = Event()
+
+    def intervene(asked: str, key: str) -> None:
+        if asked == request and key.startswith(beginning) and not died.is_set():
+            died.set()
+            raise Crash(key)
+
+    interventions.append(intervene)
+    return died
+
+
+@contextmanager
+def another_bot(settings: Settings, store: Store, clock: HandClock, seconds: float) -> Iterator[Bot]:
+    """Start another bot over the same store, so many seconds later."""
+    clock.forward(seconds)
+    fresh = bootstrap(settings, store=store, clock=clock)
+    try:
+        yield fresh
+    finally:
+        assert fresh.stop(5)
+
+
+@pytest.fixture
+def noted(interventions: list[Callable[[str, str], None]]) -> Callable[[str], Event]:
+    """Return an event that is set once a marker that begins so is written."""
+
+    def until(beginning: str) -> Event:
+        event = Event()
+
+        def look(asked: str, key: str) -> None:
+            if asked == "mark" and key.startswith(beginning):
+                event.set()
+
+        interventions.append(look)
+        return event
+
+    return until
+
+
+def tick_until(bot: Bot, clock: HandClock, event: Event) -> None:
+    """Let a bot work, second by second, until something has happened."""
+    for _ in range(300):
+        bot.sweeper.tick()
+        clock.forward(1)
+        if event.wait(0.1):
+            return
+    pytest.fail("it did not happen within 300 ticks")
+
+
+@pytest.mark.parametrize(("request_name", "beginning"), [("create", "claims/"), ("list", "said/"), ("mark", "said/")])
+@pytest.mark.parametrize("seconds", [61, 3_600])
+def test_a_bot_that_dies_loses_no_line_and_doubles_none(
+    ask: Ask,
+    bot: Bot,
+    settings: Settings,
+    store: Store,
+    bob: Person,
+    clock: HandClock,
+    interventions: list[Callable[[str, str], None]],
+    noted: Callable[[str], Event],
+    request_name: str,
+    beginning: str,
+    seconds: int,
+) -> None:
+    """It dies before the line, or behind it and before it is noted; a minute or an hour later another one starts."""
+    approval = ask()
+    message = bob.wait_for_message(CHANNEL)
+    bot.sweeper.tick()
+    bob.command(f"/hitl approve {approval.id}")
+    died = let_die(interventions, request_name, beginning)
+    tick_until(bot, clock, died)
+    said = noted("said/")
+    with another_bot(settings, store, clock, seconds) as fresh:
+        tick_until(fresh, clock, said)
+        for _ in range(3):
+            fresh.sweeper.tick()
+            clock.forward(60)
+    (line,) = replies(bob, message)
+    assert line.startswith("Approved by bob")
+
+
+def test_a_lost_answer_doubles_no_line(
+    ask: Ask, bot: Bot, noted: Callable[[str], Event], bob: Person, clock: HandClock, control: Control
+) -> None:
+    """Slack wrote the line, and its answer never came: the bot looks for it in the thread before it tries again."""
+    approval = ask()
+    message = bob.wait_for_message(CHANNEL)
+    control.lose_answer("chat.postMessage")
+    bob.command(f"/hitl approve {approval.id}")
+    tick_until(bot, clock, noted("said/"))
+    assert len(replies(bob, message)) == 1
+
+
+def test_a_line_that_slack_refuses_comes_when_it_is_mended(
+    ask: Ask, bot: Bot, noted: Callable[[str], Event], bob: Person, clock: HandClock, control: Control
+) -> None:
+    """While the token is revoked the operator is told, once; the line follows when somebody has mended it."""
+    approval = ask()
+    message = bob.wait_for_message(CHANNEL)
+    with structlog.testing.capture_logs() as entries:
+        control.fault("chat.postMessage", error="token_revoked", times=1_000)
+        bob.command(f"/hitl approve {approval.id}")
+        for _ in range(30):
+            bot.sweeper.tick()
+            clock.forward(1)
+        control.wait_until(lambda: [one for one in entries if one["log_level"] == "error"], 10, "the operator's line")
+        control.clear_faults()
+        tick_until(bot, clock, noted("said/"))
+    assert ["The bot token was revoked." in one["why"] for one in entries if one["log_level"] == "error"] == [True]
+    assert len(replies(bob, message)) == 1
+
+
+def test_many_gates_are_told_of_together(bot: Bot, bob: Person, clock: HandClock) -> None:
+    """What was said of twelve shards in the same words stands in their thread once, with whom it is about."""
+    asked = ask_shards(bot, 12)
+    sweep(bot, clock)
+    message = shown(bob, lambda one: "12 shards wait" in one.plain)
+    bob.click(message, "Approve all", confirm="Approve all")
+    for _ in range(4):
+        bot.sweeper.tick()
+        clock.forward(1)
+    (line,) = replies(bob, message)
+    assert line.startswith("12 shards: Approved by bob")
+    assert all(one.id in line for one in asked)

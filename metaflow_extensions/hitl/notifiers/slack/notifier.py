@@ -8,22 +8,21 @@ import time
 from collections import deque
 from dataclasses import replace
 from datetime import timedelta
-from http.client import HTTPException
+from logging import getLogger
 from typing import TYPE_CHECKING, Any, Protocol
-
-from slack_sdk.errors import SlackApiError, SlackClientError
 
 from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.record import Post
+from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.messages.blocks import mrkdwn, section
-from metaflow_extensions.hitl.messages.question import render
+from metaflow_extensions.hitl.messages.question import brief, render
 from metaflow_extensions.hitl.notifiers.slack.asked import Asked, Question
-from metaflow_extensions.hitl.notifiers.slack.errors import advice, is_passing, passing
+from metaflow_extensions.hitl.notifiers.slack.calls import SlackCalls, TooLong
 from metaflow_extensions.hitl.notifiers.slack.names import Names, SlackNames
-from metaflow_extensions.hitl.notifiers.slack.pace import PATIENCE, Lane, Pace
+from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from datetime import datetime
 
     from slack_sdk import WebClient
@@ -37,8 +36,9 @@ NAME = "slack"
 _SURELY_FIRST = timedelta(seconds=2)  # a second attempt at a younger question can only come from this process
 _SKEW = timedelta(minutes=5)  # between the clock of who asked and Slack's
 _TRIED = 4_096  # questions that are remembered as tried: far more than one process asks in two seconds
-_PAGES = 20  # of 200 messages or 1,000 channels, before a look gives up
 _CHANNELS = 256
+
+log = getLogger(__name__)
 
 
 class _Asked(Question, Protocol):
@@ -83,18 +83,15 @@ class SlackNotifier:
         pace: Pace | None = None,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
-        self.client = copy.copy(client)
-        self.client.retry_handlers = []
+        self._calls = SlackCalls(client, pace or Pace(), wait)
         self.default_channel = default_channel
         self.clock = clock
-        self.wait = wait
-        self._pace = pace or Pace()
-        self._lane = Lane.PEOPLE
         self._tried: deque[str] = deque(maxlen=_TRIED)
         self._channel_ids: dict[str, str] = {}
         self._lock = threading.Lock()
         self._asked = Asked(clock)
-        self._names = SlackNames(self.client, clock)
+        self._told: set[str] = set()
+        self._names = SlackNames(self._calls.client, clock)
 
     def for_bulk(self) -> SlackNotifier:
         """Return one that knows what this one knows, and that never waits: what is too much for now is NotifierBusy.
@@ -102,7 +99,7 @@ class SlackNotifier:
         People come before it: it leaves room for their calls.
         """
         bulk = copy.copy(self)
-        bulk._lane = Lane.BULK  # noqa: SLF001 - its own class
+        bulk._calls = self._calls.for_bulk()  # noqa: SLF001 - its own class
         return bulk
 
     def post(self, approval: Approval) -> Post:
@@ -132,7 +129,7 @@ class SlackNotifier:
                 cause="no channel",
             )
         # Before looking for the message: of hundreds that wait for their turn, each would look in vain.
-        self._take_turn("chat.postMessage", channel)
+        self._calls.take_turn("chat.postMessage", channel)
         found = None if self._is_first(asked) else self._find(asked, channel)
         where, ts = found or self._send(asked, message, channel)
         return Post(notifier=NAME, at=self.clock(), channel=where, ts=ts, url=self._permalink(where, ts))
@@ -146,19 +143,16 @@ class SlackNotifier:
         if post.channel is None or post.ts is None:
             return
         # Both of them: with `text` alone Slack drops the blocks, with `blocks` alone the old text stays in searches.
-        self._call(
-            "chat.update",
-            post.channel,
-            {
-                "channel": post.channel,
-                "ts": post.ts,
-                "text": message.text,
-                "blocks": message.blocks,
-                "metadata": message.metadata,
-            },
-        )
+        place = {"channel": post.channel, "ts": post.ts}
+        try:
+            self._calls.call("chat.update", post.channel, {**place, **_content(message)})
+        except TooLong as error:
+            self._tell(post.url or post.ts, error)
+            self._calls.call("chat.update", post.channel, {**place, **_content(brief(message))})
 
-    def reply(self, post: Post, text: str) -> None:
+    # The thread below a message.
+
+    def reply(self, post: Post, text: str, said: Collection[str] = ()) -> None:
         """Write below a message, in its thread.
 
         Parameters
@@ -167,12 +161,13 @@ class SlackNotifier:
             Where the message stands.
         text : str
             mrkdwn of at most 3,000 characters; a mention in it notifies.
+        said : Collection[str]
+            What is said by it, in names for ``said_below``; at most 15 kB.
 
         Raises
         ------
         NotifierUnavailable, NotifierRefused
-            As for ``post``. Of a call whose answer was lost nobody knows whether it is there; to try again may say it
-            twice.
+            As for ``post``. Of a call whose answer was lost ``said_below`` tells whether it is there.
         """
         if post.channel is None or post.ts is None:
             return
@@ -181,10 +176,27 @@ class SlackNotifier:
             "thread_ts": post.ts,
             "text": text,
             "blocks": [section(mrkdwn(text))],
+            "metadata": {"event_type": action_ids.SAID, "event_payload": {"said": sorted(said)}},
             "unfurl_links": False,
             "unfurl_media": False,
         }
-        self._call("chat.postMessage", post.channel, arguments)
+        self._calls.call("chat.postMessage", post.channel, arguments)
+
+    def said_below(self, post: Post) -> set[str]:
+        """Return what stands below a message already, by the names that ``reply`` was given.
+
+        Raises
+        ------
+        NotifierUnavailable, NotifierRefused
+            It can't be known now, or the bot may not look.
+        """
+        look = {"channel": post.channel, "ts": post.ts, "include_all_metadata": True, "limit": 200}
+        below = self._calls.pages("conversations.replies", "messages", str(post.channel), look)
+        found = [(one.get("metadata") or {}) for one in below]
+        payloads = [one.get("event_payload") or {} for one in found if one.get("event_type") == action_ids.SAID]
+        return {str(name) for payload in payloads for name in payload.get("said") or ()}
+
+    # Writing a question, and finding it again.
 
     def _is_first(self, approval: _Asked) -> bool:
         """Whether nobody can have posted this yet, so that there is no need to look."""
@@ -195,16 +207,13 @@ class SlackNotifier:
         return not tried and self.clock() - approval.requested_at < _SURELY_FIRST
 
     def _send(self, approval: _Asked, message: Rendered, channel: str) -> tuple[str, str]:
-        arguments = {
-            "channel": channel,
-            "text": message.text,
-            "blocks": message.blocks,
-            "metadata": message.metadata,
-            "unfurl_links": False,
-            "unfurl_media": False,
-        }
+        place = {"channel": channel, "unfurl_links": False, "unfurl_media": False}
         try:
-            sent = self._call_in_turn("chat.postMessage", channel, arguments)
+            try:
+                sent = self._calls.call_in_turn("chat.postMessage", channel, {**place, **_content(message)})
+            except TooLong as error:
+                self._tell(approval.id, error)
+                sent = self._calls.call("chat.postMessage", channel, {**place, **_content(brief(message))})
         except NotifierUnavailable:
             self._asked.doubt()  # it may stand all the same
             raise
@@ -212,8 +221,6 @@ class SlackNotifier:
         self._remember(channel, where)
         self._asked.note(where, approval, ts)
         return where, ts
-
-    # Finding a message again.
 
     def _find(self, approval: _Asked, channel: str) -> tuple[str, str] | None:
         try:
@@ -223,7 +230,7 @@ class SlackNotifier:
 
             def read(oldest: str) -> Iterator[dict[str, Any]]:
                 look = {"channel": where, "oldest": oldest, "include_all_metadata": True, "limit": 200}
-                return self._pages("conversations.history", "messages", channel, look)
+                return self._calls.pages("conversations.history", "messages", channel, look)
 
             ts = self._asked.find(where, approval, read, since=approval.requested_at - _SKEW)
         except NotifierRefused:
@@ -237,7 +244,7 @@ class SlackNotifier:
                 del self._channel_ids[next(iter(self._channel_ids))]
             self._channel_ids[channel] = where
         if channel != where:
-            self._pace.merge(channel, where)
+            self._calls.merge(channel, where)
 
     def _channel_id(self, channel: str) -> str | None:
         """Return the id of a channel, or None if it can't be found; a direct message is found by its user's id."""
@@ -247,101 +254,30 @@ class SlackNotifier:
         if known is not None:
             return known
         if channel[:1] in "UW" and channel.isupper():
-            where = str(self._call("conversations.open", channel, {"users": channel})["channel"]["id"])
+            where = str(self._calls.call("conversations.open", channel, {"users": channel})["channel"]["id"])
             self._remember(channel, where)
             return where
         look = {"types": "public_channel,private_channel", "exclude_archived": True, "limit": 1_000}
-        for found in self._pages("conversations.list", "channels", channel, look):
+        for found in self._calls.pages("conversations.list", "channels", channel, look):
             if found.get("name") == channel.lstrip("#"):
                 self._remember(channel, str(found["id"]))
                 return str(found["id"])
         return None
 
-    def _pages(self, method: str, name: str, where: str, look: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        cursor = ""
-        for _ in range(_PAGES):
-            page = self._call(method, where, look | ({"cursor": cursor} if cursor else {}))
-            yield from page.get(name) or []
-            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
-            if not cursor:
-                return
-
     def _permalink(self, channel: str, ts: str) -> str | None:
         try:
-            return str(self._call("chat.getPermalink", channel, {"channel": channel, "message_ts": ts})["permalink"])
+            return str(
+                self._calls.call("chat.getPermalink", channel, {"channel": channel, "message_ts": ts})["permalink"]
+            )
         except (NotifierUnavailable, NotifierRefused):
             return None  # a link is a comfort; the question stands
 
-    # Talking to Slack.
-
-    def _call(self, method: str, where: str, arguments: dict[str, Any]) -> Any:
-        """Call a method when its turn comes."""
-        self._take_turn(method, where)
-        return self._call_in_turn(method, where, arguments)
-
-    def _take_turn(self, method: str, where: str) -> None:
-        if seconds := self._pace.take(method, where, self._lane):
-            self.wait(seconds)
-
-    def _call_in_turn(self, method: str, where: str, arguments: dict[str, Any]) -> Any:
-        """Call a method; wait as Slack asks, for ten seconds in all; turn every failure into one of the port's two."""
-        waited = 0.0
-        while isinstance(answer := self._answer(method, where, arguments), float):
-            self._pace.hold(method, where, answer)
-            waited += answer
-            if waited > PATIENCE or self._lane is Lane.BULK:
-                raise NotifierUnavailable(
-                    f"Slack asks to wait {answer:.0f} s before {method} again. What waits is done then, and there is "
-                    "nothing to mend. If this stays, too much is asked in one channel, or another program calls Slack "
-                    "with the same bot token: give it a token of its own, or ask in several channels. "
-                    "(Slack: ratelimited)",
-                    cause=f"ratelimited {method}",
-                )
-            self.wait(answer)
-        return answer
-
-    def _answer(self, method: str, where: str, arguments: dict[str, Any]) -> Any:
-        """Return what a method answers, or for how many seconds Slack wants to be left alone, as a float."""
-        try:
-            return self._request(method, arguments)
-        except SlackApiError as error:
-            pause = _pause(error)
-            if pause is None:
-                raise _translated(method, where, error) from error
-            return pause
-        except (OSError, HTTPException, SlackClientError) as error:
-            raise NotifierUnavailable(
-                f"Slack did not answer {method}: {error}. It will be tried again.", cause=f"no answer {method}"
-            ) from error
-
-    def _request(self, method: str, arguments: dict[str, Any]) -> Any:
-        if method.startswith("chat.") and method != "chat.getPermalink":
-            return self.client.api_call(method, json=arguments)
-        # The reading methods take no JSON: docs.slack.dev/apis/web-api/using-the-slack-web-api
-        return self.client.api_call(method, params=arguments)
+    def _tell(self, what: str, error: TooLong) -> None:
+        """Tell the operator, once for each cause: the question is asked all the same."""
+        if error.cause not in self._told:
+            self._told.add(error.cause)
+            log.error("A shorter message stands for %s and others, with the same buttons. %s", what, error)
 
 
-def _pause(error: SlackApiError) -> float | None:
-    """Return for how many seconds Slack wants to be left alone; None if that is not what it says."""
-    response = error.response
-    if getattr(response, "status_code", 0) != 429 and _code(error) not in {"ratelimited", "rate_limited"}:  # noqa: PLR2004 - HTTP
-        return None
-    headers = {name.lower(): value for name, value in (getattr(response, "headers", None) or {}).items()}
-    try:
-        return max(1.0, float(headers.get("retry-after", 1)))
-    except ValueError:
-        return 1.0
-
-
-def _code(error: SlackApiError) -> str:
-    data = getattr(error.response, "data", None)
-    return str(data.get("error", "")) if isinstance(data, dict) else ""
-
-
-def _translated(method: str, where: str, error: SlackApiError) -> NotifierUnavailable | NotifierRefused:
-    code = _code(error)
-    status = getattr(error.response, "status_code", 200)
-    if is_passing(code, status):
-        return NotifierUnavailable(passing(code or str(status), method=method), cause=f"{code or status} {method}")
-    data = error.response.data
-    return NotifierRefused(advice(code, method=method, channel=where, needed=str(data.get("needed", ""))))
+def _content(message: Rendered) -> dict[str, Any]:
+    return {"text": message.text, "blocks": message.blocks, "metadata": message.metadata}

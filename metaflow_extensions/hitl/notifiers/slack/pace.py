@@ -62,6 +62,7 @@ RATES = {
     "conversations.history": _TIER_3,
     "conversations.list": _TIER_2,
     "conversations.open": _TIER_3,
+    "conversations.replies": _TIER_3,
 }
 """The methods that are paced. The others are called at once, and wait only where Slack says so."""
 _BY_CHANNEL = frozenset({"chat.postMessage"})

@@ -1,4 +1,4 @@
-"""Webhook, email and Apprise against real servers: what they send, and what they say when they can't."""
+"""Email against a real mail server: what is sent, how, and what is said when it can't be."""
 
 from __future__ import annotations
 
@@ -10,125 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import NotifierError, NotifierRefused, NotifierUnavailable
-from metaflow_extensions.hitl.approvals.record import Post
-from metaflow_extensions.hitl.approvals.schema import normalise
-from metaflow_extensions.hitl.notifiers.apprise import AppriseNotifier
 from metaflow_extensions.hitl.notifiers.email import EmailNotifier, Mailbox, Security
-from metaflow_extensions.hitl.notifiers.slack.webhook import SlackWebhookNotifier
-from tests.fixtures.approvals import NOW, HandClock, approval, pathspec
+from tests.contract.asked import HOSTILE, everything
+from tests.fixtures.approvals import HandClock, approval, pathspec
 from tests.fixtures.outlets import mailbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from tests.fixtures.outlets import MailServer, Web
-
-HOSTILE = (
-    "<!channel> <@U0CAROL> <https://evil.example|click> @everyone `rm` ```x``` [a](https://evil.example) &lt;!here&gt;"
-    "\r\nBcc: eve@evil.example\r\n\r\n<script>alert(1)</script><img src=https://evil.example/x>"
-)
-
-
-def everything() -> Approval:
-    """A question with all that a message may show."""
-    schema = normalise({"deploy_target": "str"})
-    asked = approval(
-        message="Deploy fraud v7?\nAccuracy 94.0%",
-        schema=schema,
-        approvers=("U0BOB", "alice@example.com"),
-        timeout=86_400,
-        run_url="https://ui.example/TrainFlow/17",
-    )
-    return rules.posted(asked, Post(notifier="slack", at=NOW, channel="C0", ts="1.0", url="https://x.slack.com/p1"))
-
-
-def texts_of(value: object) -> str:
-    if isinstance(value, dict):
-        return "\n".join(texts_of(inner) for inner in value.values())
-    if isinstance(value, list):
-        return "\n".join(texts_of(inner) for inner in value)
-    return str(value)
-
-
-# The webhook.
-
-
-def webhook(web: Web, waits: Callable[[float], object] = pytest.fail) -> SlackWebhookNotifier:
-    return SlackWebhookNotifier(web.url, clock=HandClock(), script="train.py", wait=waits)
-
-
-def test_webhook_shows_id_and_commands_and_no_button(web: Web) -> None:
-    """Nobody listens to a webhook's buttons: the message holds id, commands, and a link to the one with buttons."""
-    asked = everything()
-    webhook(web).post(asked)
-    [body] = web.bodies
-    assert not [block for block in body["blocks"] if block["type"] == "actions"]
-    text = texts_of(body["blocks"])
-    assert f"python train.py hitl approve {asked.id} --set deploy_target=..." in text
-    assert f"python train.py hitl reject {asked.id} --reason ..." in text
-    assert "<https://x.slack.com/p1|" in text
-    assert body["text"].startswith("Approval needed: Deploy fraud v7?")
-    assert (body["unfurl_links"], body["unfurl_media"]) == (False, False)
-
-
-@pytest.mark.parametrize(
-    ("status", "said", "words"),
-    [
-        (410, "channel_is_archived", "Unarchive it"),
-        (404, "channel_not_found", "Make a new webhook"),
-        (404, "no_service", "Make a new webhook"),
-        (403, "action_prohibited", "Ask them"),
-        (403, "invalid_token", "Make a new webhook"),
-        (400, "invalid_payload", "report it"),
-        (302, "", "Make a new webhook"),
-    ],
-)
-def test_webhook_refused_says_what_to_do(web: Web, status: int, said: str, words: str) -> None:
-    """Each of Slack's answers that will not change by itself is advice; the address, a secret, is never in it."""
-    web.answers.append((status, said, {"Location": "http://127.0.0.1:9/"}))
-    with pytest.raises(NotifierRefused) as refused:
-        webhook(web).post(approval())
-    assert words in str(refused.value)
-    assert "secret" not in str(refused.value)
-    assert len(web.bodies) == 1
-
-
-def test_webhook_that_fails_is_tried_again(web: Web) -> None:
-    """A 500 or a broken connection passes, and the question is sent once in the end."""
-    notifier = webhook(web)
-    for answer in ((500, "rollup_error", {}), (0, "", {})):
-        web.answers.append(answer)
-        with pytest.raises(NotifierUnavailable) as failed:
-            notifier.post(approval())
-        assert "secret" not in f"{failed.value} {failed.value.__cause__}"
-    notifier.post(approval())
-    notifier.post(approval())
-    assert len(web.bodies) == 3
-
-
-def test_webhook_waits_as_slack_asks(web: Web) -> None:
-    """A Retry-After of up to ten seconds is waited for; a longer one is left to a later attempt."""
-    waits: list[float] = []
-    web.answers.append((429, "rate_limited", {"Retry-After": "3"}))
-    webhook(web, waits.append).post(approval())
-    assert waits == [3.0]
-    web.answers.append((429, "rate_limited", {"Retry-After": "30"}))
-    with pytest.raises(NotifierUnavailable, match="wait 30 s"):
-        webhook(web).post(approval())
-
-
-@pytest.mark.parametrize("url", ["http://hooks.slack.com/services/secret", "hooks.slack.com/secret", "https:///secret"])
-def test_webhook_address_must_be_safe(url: str) -> None:
-    """A secret goes over https, and is not shown where it can't."""
-    with pytest.raises(NotifierRefused, match=r"METAFLOW_HITL_SLACK_WEBHOOK is no address") as refused:
-        SlackWebhookNotifier(url, clock=HandClock())
-    assert "/secret" not in str(refused.value)
-
-
-# Email.
+    from tests.fixtures.outlets import MailServer
 
 
 class Links(HTMLParser):
@@ -351,71 +240,3 @@ def test_setting_that_cant_be_used_is_named(name: str, value: str) -> None:
     """The error names the setting and what it takes."""
     with pytest.raises(NotifierRefused, match=f"METAFLOW_HITL_{name}"):
         Mailbox.read({**SETTINGS, f"METAFLOW_HITL_{name}": value})
-
-
-# Apprise.
-
-
-def apprise(*urls: str) -> AppriseNotifier:
-    return AppriseNotifier(" ".join(urls), clock=HandClock(), script="train.py")
-
-
-def test_apprise_sends_title_and_body(web: Web, apprise_loaded: None) -> None:
-    """The service gets a title of one line, and the question with its id, links and commands."""
-    asked = everything()
-    apprise(f"json://127.0.0.1:{web.port}/").post(asked)
-    [body] = web.bodies
-    assert body["title"] == "Approval needed: Deploy fraud v7? Accuracy 94.0%"
-    for words in (asked.id, f"hitl approve {asked.id} --set deploy_target=...", "https://x.slack.com/p1"):
-        assert words in body["message"]
-
-
-def test_apprise_asks_nothing_of_a_service(web: Web, apprise_loaded: None) -> None:
-    """Some services read mentions out of a text: none is left in values, though a person still reads them."""
-    asked = approval(message=HOSTILE, approvers=("@here", "<!subteam^S0RISK>"))
-    apprise(f"json://127.0.0.1:{web.port}/").post(asked)
-    [body] = web.bodies
-    text = f"{body['title']}\n{body['message']}"
-    for executed in ("<!", "<@", "@everyone", "@here", "`", "](", "https://evil", "<script"):
-        assert executed not in text
-    assert "<!channel> <@U0CAROL>" in text.replace("\u2060", "")
-
-
-def test_every_address_is_sent_to(web: Web, apprise_loaded: None) -> None:
-    """Blanks, commas and line breaks separate addresses; a comma inside of one does not."""
-    address = f"json://127.0.0.1:{web.port}/"
-    AppriseNotifier(f"{address}a,b?+X=1,2, {address}\n{address}", clock=HandClock()).post(approval())
-    assert len(web.bodies) == 3
-
-
-def test_no_service_takes_it(web: Web, apprise_loaded: None) -> None:
-    """It is tried again, and the error names the place of the address and not what is secret in it."""
-    notifier = apprise(f"json://user:sesame@127.0.0.1:{web.port}/")
-    web.answers.append((500, "", {}))
-    with pytest.raises(NotifierUnavailable, match=r"json://… \(METAFLOW_HITL_APPRISE_URLS, address 1\)") as failed:
-        notifier.post(approval())
-    assert "sesame" not in str(failed.value)
-    notifier.post(approval())
-    assert len(web.bodies) == 2
-
-
-def test_one_service_that_fails_does_not_ask_the_others_twice(
-    web: Web, apprise_loaded: None, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What one service took is asked; the log names the other, once."""
-    notifier = apprise("json://127.0.0.1:1/", f"json://127.0.0.1:{web.port}/")
-    with caplog.at_level(logging.ERROR, "metaflow_extensions"):
-        for task in ("1", "2", "1"):
-            notifier.post(approval(pathspec(task=task)))
-    assert len(web.bodies) == 2
-    told = [record.getMessage() for record in caplog.records if record.name.startswith("metaflow_extensions")]
-    assert len(told) == 1
-    assert told[0].startswith("No question reaches json://… (METAFLOW_HITL_APPRISE_URLS, address 1). Correct it")
-
-
-@pytest.mark.parametrize("url", ["nosuch://sesame", "sesame", ""])
-def test_address_that_apprise_does_not_know(apprise_loaded: None, url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """It is refused by its place, and neither shown nor logged."""
-    with pytest.raises(NotifierRefused, match="METAFLOW_HITL_APPRISE_URLS, address 1") as refused:
-        apprise(url)
-    assert "sesame" not in str(refused.value) + caplog.text

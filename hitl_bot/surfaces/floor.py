@@ -1,0 +1,75 @@
+"""Which of several bots writes in a thread: one at a time, until it falls silent."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import timedelta
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.approvals.ledger.keys import claim_key
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from metaflow_extensions.hitl.approvals.ledger import Ledger
+
+_FOR = timedelta(minutes=1)  # spans of time; in each of them one bot writes in a thread
+_PAUSE = timedelta(seconds=15)  # in a span after another's, who may be in the middle of a call
+_WHAT = "thread"
+_KNOWN = 10_000  # claims whose holder is kept in mind
+
+
+class Turn(Enum):
+    """Whether to write now."""
+
+    OURS = "ours"  # nobody else has ever written here
+    TAKEN_OVER = "taken over"  # somebody else may have written what is not noted
+    NOT_OURS = "not ours"
+
+
+class Floor:
+    """Gives the floor in each thread to one bot for a minute.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where it is claimed.
+    holder : str
+        Of this bot among all that share the store.
+    """
+
+    def __init__(self, ledger: Ledger, holder: str) -> None:
+        self._ledger = ledger
+        self._holder = holder
+        self._ours: OrderedDict[str, bool] = OrderedDict()
+
+    def take(self, anchor: str, now: datetime) -> Turn:
+        """Ask for the floor in a thread.
+
+        Parameters
+        ----------
+        anchor : str
+            The id of the approval or the batch whose message it stands below.
+        """
+        if not self._ledger.claim(anchor, _WHAT, self._holder, now=now, during=_FOR):
+            return Turn.NOT_OURS
+        this, before = (claim_key(anchor, _WHAT, now=at, during=_FOR) for at in (now, now - _FOR))
+        self._note(this, ours=True)
+        claims = list(self._ledger.store.list(this.rsplit("-", 1)[0]))
+        others = [key for key in claims if not self._is_ours(key)]
+        since = timedelta(seconds=now.timestamp() % _FOR.total_seconds())
+        if before in others and since < _PAUSE:
+            return Turn.NOT_OURS  # what its holder began before the minute was over may still be under way
+        return Turn.TAKEN_OVER if others else Turn.OURS
+
+    def _is_ours(self, key: str) -> bool:
+        if key not in self._ours:
+            self._note(key, ours=self._ledger.store.read(key) == self._holder.encode())
+        return self._ours[key]
+
+    def _note(self, key: str, *, ours: bool) -> None:
+        self._ours[key] = ours
+        self._ours.move_to_end(key)
+        if len(self._ours) > _KNOWN:
+            self._ours.popitem(last=False)

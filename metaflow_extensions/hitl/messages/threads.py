@@ -1,0 +1,81 @@
+"""What a reply in a question's thread says: several lines, and what is said of many gates once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from metaflow_extensions.hitl.messages.mrkdwn import code
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from metaflow_extensions.hitl.approvals.record import ReminderKind
+
+_LONGEST = 2_900  # characters of one reply, below the 3,000 of a section
+_LINES = 300  # of one reply: their names have to fit into its metadata
+_NAMED = 20  # gates of which the same is said
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """Something to be said.
+
+    Attributes
+    ----------
+    name : str
+        By which it is found again in the thread.
+    number : int, optional
+        Of the version that it tells of; None: the record does not know.
+    text : str
+        mrkdwn.
+    about : str
+        The id of the gate it is about, where it does not stand on the message itself.
+    reminds : ReminderKind, optional
+        It reminds, as long as the approval waits.
+    """
+
+    name: str
+    approval_id: str
+    text: str
+    number: int | None = None
+    about: str = ""
+    reminds: ReminderKind | None = None
+
+    def saying(self, text: str) -> Line:
+        return replace(self, text=text)
+
+
+def together(lines: Sequence[Line]) -> tuple[str, list[Line]]:
+    """Put as many lines into one reply as it holds, the oldest first.
+
+    Returns
+    -------
+    str, list[Line]
+        The reply, and the lines that it says; one at least, if there are any.
+    """
+    said: list[Line] = []
+    text = ""
+    for line in lines[:_LINES]:
+        more = _text([*said, line])
+        if said and len(more) > _LONGEST:
+            break
+        said, text = [*said, line], more
+    return text, said
+
+
+def _text(lines: Sequence[Line]) -> str:
+    about: dict[str, list[str]] = {}
+    for line in lines:
+        about.setdefault(line.text, []).append(line.about)
+    return "\n".join(_of(text, [gate for gate in gates if gate]) for text, gates in about.items())
+
+
+def _of(text: str, gates: Sequence[str]) -> str:
+    if not gates:
+        return text
+    named = ", ".join(code(gate) for gate in gates[:_NAMED])
+    if len(gates) == 1:
+        return f"{named}: {text}"
+    more = f" and {len(gates) - _NAMED} more" if len(gates) > _NAMED else ""
+    return f"{len(gates)} shards: {text}\n{named}{more}"

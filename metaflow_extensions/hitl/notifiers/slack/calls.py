@@ -1,0 +1,141 @@
+"""Calls of Slack's Web API: at Slack's pace, and with every failure turned into one of a notifier's two."""
+
+from __future__ import annotations
+
+import copy
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any
+
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
+from metaflow_extensions.hitl.notifiers.slack.errors import advice, is_passing, passing
+from metaflow_extensions.hitl.notifiers.slack.pace import PATIENCE, Lane, Pace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from slack_sdk import WebClient
+
+_PAGES = 20  # of 200 messages or 1,000 channels, before a look gives up
+_TOO_LONG = frozenset({"msg_too_long", "msg_blocks_too_long", "invalid_blocks"})
+
+
+class TooLong(NotifierRefused):
+    """Slack does not take this message as it is. It may take a shorter one."""
+
+
+class SlackCalls:
+    """Calls methods for one lane of the pace. Threads may share it.
+
+    Parameters
+    ----------
+    client : WebClient
+        With a bot token. Used without its retries: repeating chat.postMessage after a lost connection posts twice
+        (slack_sdk's ``ConnectionErrorRetryHandler`` does so unasked).
+    pace : Pace
+        Shared with everything else that calls with the same token.
+    wait : Callable[[float], object]
+        Called with seconds until a turn comes, or when Slack asks for patience; 10 at most for one call of Slack.
+    """
+
+    def __init__(self, client: WebClient, pace: Pace, wait: Callable[[float], object]) -> None:
+        self.client = copy.copy(client)
+        self.client.retry_handlers = []
+        self._pace = pace
+        self._wait = wait
+        self._lane = Lane.PEOPLE
+
+    def for_bulk(self) -> SlackCalls:
+        """Return one that never waits: what is too much for now is NotifierBusy."""
+        bulk = copy.copy(self)
+        bulk._lane = Lane.BULK  # noqa: SLF001 - its own class
+        return bulk
+
+    def call(self, method: str, where: str, arguments: dict[str, Any]) -> Any:
+        """Call a method when its turn comes."""
+        self.take_turn(method, where)
+        return self.call_in_turn(method, where, arguments)
+
+    def take_turn(self, method: str, where: str) -> None:
+        """Wait until a call may be made, or raise NotifierBusy."""
+        if seconds := self._pace.take(method, where, self._lane):
+            self._wait(seconds)
+
+    def call_in_turn(self, method: str, where: str, arguments: dict[str, Any]) -> Any:
+        """Call a method; wait as Slack asks, for ten seconds in all; turn every failure into one of the port's two."""
+        waited = 0.0
+        while isinstance(answer := self._answer(method, where, arguments), float):
+            self._pace.hold(method, where, answer)
+            waited += answer
+            if waited > PATIENCE or self._lane is Lane.BULK:
+                raise NotifierUnavailable(
+                    f"Slack asks to wait {answer:.0f} s before {method} again. What waits is done then, and there is "
+                    "nothing to mend. If this stays, too much is asked in one channel, or another program calls Slack "
+                    "with the same bot token: give it a token of its own, or ask in several channels. "
+                    "(Slack: ratelimited)",
+                    cause=f"ratelimited {method}",
+                )
+            self._wait(answer)
+        return answer
+
+    def pages(self, method: str, name: str, where: str, look: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield what a method lists under a name, page after page."""
+        cursor = ""
+        for _ in range(_PAGES):
+            page = self.call(method, where, look | ({"cursor": cursor} if cursor else {}))
+            yield from page.get(name) or []
+            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                return
+
+    def merge(self, name: str, channel: str) -> None:
+        """Keep one pace for a channel under its name and its id."""
+        self._pace.merge(name, channel)
+
+    def _answer(self, method: str, where: str, arguments: dict[str, Any]) -> Any:
+        """Return what a method answers, or for how many seconds Slack wants to be left alone, as a float."""
+        try:
+            return self._request(method, arguments)
+        except SlackApiError as error:
+            pause = _pause(error)
+            if pause is None:
+                raise _translated(method, where, error) from error
+            return pause
+        except (OSError, HTTPException, SlackClientError) as error:
+            raise NotifierUnavailable(
+                f"Slack did not answer {method}: {error}. It will be tried again.", cause=f"no answer {method}"
+            ) from error
+
+    def _request(self, method: str, arguments: dict[str, Any]) -> Any:
+        if method.startswith("chat.") and method != "chat.getPermalink":
+            return self.client.api_call(method, json=arguments)
+        # The reading methods take no JSON: docs.slack.dev/apis/web-api/using-the-slack-web-api
+        return self.client.api_call(method, params=arguments)
+
+
+def _pause(error: SlackApiError) -> float | None:
+    """Return for how many seconds Slack wants to be left alone; None if that is not what it says."""
+    response = error.response
+    if getattr(response, "status_code", 0) != 429 and _code(error) not in {"ratelimited", "rate_limited"}:  # noqa: PLR2004 - HTTP
+        return None
+    headers = {name.lower(): value for name, value in (getattr(response, "headers", None) or {}).items()}
+    try:
+        return max(1.0, float(headers.get("retry-after", 1)))
+    except ValueError:
+        return 1.0
+
+
+def _code(error: SlackApiError) -> str:
+    data = getattr(error.response, "data", None)
+    return str(data.get("error", "")) if isinstance(data, dict) else ""
+
+
+def _translated(method: str, where: str, error: SlackApiError) -> NotifierUnavailable | NotifierRefused:
+    code = _code(error)
+    status = getattr(error.response, "status_code", 200)
+    if is_passing(code, status):
+        return NotifierUnavailable(passing(code or str(status), method=method), cause=f"{code or status} {method}")
+    data = error.response.data
+    kind = TooLong if code in _TOO_LONG else NotifierRefused
+    return kind(advice(code, method=method, channel=where, needed=str(data.get("needed", ""))))
