@@ -15,11 +15,10 @@ from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
-from metaflow_extensions.hitl.stores import MemoryStore
-from tests.fixtures.approvals import NOW, REQUESTER, HandClock, WatchedStore, gate, pathspec, question
+from tests.fixtures.approvals import NOW, REQUESTER, HandClock, gate, pathspec, question
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from hitl_bot.sandbox.control import Control
     from hitl_bot.sandbox.driver import Driver, Person
@@ -60,21 +59,6 @@ def settings(sandbox: Sandbox) -> Settings:
         slack_channel=CHANNEL,
         port=0,
     )
-
-
-@pytest.fixture
-def interventions() -> list[Callable[[str, str], None]]:
-    """Functions that the store calls before each request, with its name and key; a test adds what it needs."""
-    return []
-
-
-@pytest.fixture
-def store(interventions: list[Callable[[str, str], None]]) -> Store:
-    def intervene(request: str, key: str) -> None:
-        for intervention in interventions:
-            intervention(request, key)
-
-    return WatchedStore(MemoryStore(), intervene)
 
 
 @pytest.fixture

@@ -21,11 +21,10 @@ from hitl_bot.settings import Mode, Settings
 from hitl_bot.web.server import SLACK_PATH
 from metaflow_extensions.hitl.approvals.record import EngineKind
 from metaflow_extensions.hitl.engines.local import LocalEngine
-from metaflow_extensions.hitl.stores import MemoryStore
-from tests.fixtures.approvals import HandClock, WatchedStore
+from tests.fixtures.approvals import HandClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from hitl_bot.sandbox.control import Control
     from metaflow_extensions.hitl.approvals.ports import Store
@@ -103,21 +102,6 @@ def settings(sandbox: Sandbox) -> Settings:
         slack_channel=CHANNEL,
         port=0,
     )
-
-
-@pytest.fixture
-def interventions() -> list[Callable[[str, str], None]]:
-    """Functions that the store calls before each request, with its name and key; a test adds what it needs."""
-    return []
-
-
-@pytest.fixture
-def store(interventions: list[Callable[[str, str], None]]) -> Store:
-    def intervene(request: str, key: str) -> None:
-        for intervention in interventions:
-            intervention(request, key)
-
-    return WatchedStore(MemoryStore(), intervene)
 
 
 def build(settings: Settings, **parts: Any) -> Bot:

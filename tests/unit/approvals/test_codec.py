@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from metaflow_extensions.hitl.approvals.codec import FORMAT, NotJson, Version, decode, encode, seal
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NewerFormat, RecordError
 from metaflow_extensions.hitl.approvals.record import Closing, Post, Settlement
-from tests.fixtures.approvals import NOW, approval, approving, pathspec, versions
+from tests.fixtures.any_approval import versions
+from tests.fixtures.approvals import NOW, approval, approving, pathspec
 
 KEY = "approvals/x/00001.json"
 

@@ -12,18 +12,8 @@ from metaflow_extensions.hitl.approvals.errors import HitlError, StoreUnavailabl
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import State, Verdict, Where
 from metaflow_extensions.hitl.approvals.use_cases import Answer
-from tests.fixtures.approvals import (
-    ALICE,
-    BOB,
-    REQUESTER,
-    Bench,
-    Crash,
-    FailingOnce,
-    WatchedStore,
-    gate,
-    pathspec,
-    question,
-)
+from tests.fixtures.approvals import ALICE, BOB, REQUESTER, Bench, gate, pathspec, question
+from tests.fixtures.watched_stores import Crash, FailingOnce, WatchedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

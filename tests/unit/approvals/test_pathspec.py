@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.pathspec import BadId, Pathspec, checked_id
 from metaflow_extensions.hitl.stores import keys
-from tests.fixtures.approvals import pathspec, pathspecs
+from tests.fixtures.any_approval import pathspecs
+from tests.fixtures.approvals import pathspec
 
 UNFRIENDLY = {
     "Deploy_To_PROD": "deploy-to-prod",

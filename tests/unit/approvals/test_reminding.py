@@ -14,7 +14,8 @@ from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind
 from metaflow_extensions.hitl.approvals.reminding import NEVER_QUIET, WEEKEND, Due, Quiet, next_reminder, read_quiet
-from tests.fixtures.approvals import NOW, after, approval, approving, moments
+from tests.fixtures.any_approval import moments
+from tests.fixtures.approvals import NOW, after, approval, approving
 
 HOUR = 3_600
 NIGHTS = Quiet(begins=time(20), ends=time(8))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.rule import OnVeto, Panel, PolicyRule, stricter
-from tests.fixtures.approvals import needs, policy_rules, question
+from tests.fixtures.any_approval import needs, policy_rules
+from tests.fixtures.approvals import question
 
 NAMES = st.sampled_from(["@a", "@b", "@c"])
 VOTERS = st.lists(st.lists(NAMES, max_size=3, unique=True).map(tuple), max_size=6)

@@ -16,7 +16,8 @@ from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.approvals.waiting import wait
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
-from tests.fixtures.approvals import ALICE, BOB, NOW, Bench, CountedStore, WatchedStore, after, pathspec
+from tests.fixtures.approvals import ALICE, BOB, NOW, Bench, after, pathspec
+from tests.fixtures.watched_stores import CountedStore, WatchedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,8 @@ from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Origin, Person, Verdict, Where
 from metaflow_extensions.hitl.engines.gates import MESSAGE_LENGTH, NotThere, Over, Waiting, assess, ending, why_gone
 from metaflow_extensions.hitl.engines.nodes import Phase
-from tests.fixtures.approvals import ALICE, BOB, NOW, after, approval, approving, rejecting, texts
+from tests.fixtures.any_approval import texts
+from tests.fixtures.approvals import ALICE, BOB, NOW, after, approval, approving, rejecting
 
 LOCAL = Person(id="bob", name="bob", origin=Origin.LOCAL)
 DAY = 86_400

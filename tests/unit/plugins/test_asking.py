@@ -9,7 +9,8 @@ import pytest
 
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.question import Question
-from tests.fixtures.approvals import REQUESTER, Bench, WatchedStore, gate, pathspec
+from tests.fixtures.approvals import REQUESTER, Bench, gate, pathspec
+from tests.fixtures.watched_stores import WatchedStore
 
 
 @pytest.fixture(scope="module")

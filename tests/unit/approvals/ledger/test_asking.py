@@ -10,7 +10,8 @@ import pytest
 
 from metaflow_extensions.hitl.approvals.errors import OtherPathspec
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
-from tests.fixtures.approvals import NOW, WatchedStore, after, approval, approving, pathspec
+from tests.fixtures.approvals import NOW, after, approval, approving, pathspec
+from tests.fixtures.watched_stores import WatchedStore
 from tests.unit.approvals.ledger.acts import ID, decide, settle
 
 

@@ -18,19 +18,9 @@ from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Post, State
 from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ApprovalError, TooLate
 from metaflow_extensions.hitl.stores.memory import MemoryStore
-from tests.fixtures.approvals import (
-    ALICE,
-    BOB,
-    NOW,
-    WatchedStore,
-    after,
-    approval,
-    approvals,
-    approving,
-    pathspec,
-    rejecting,
-    unavailable,
-)
+from tests.fixtures.any_approval import approvals
+from tests.fixtures.approvals import ALICE, BOB, NOW, after, approval, approving, pathspec, rejecting
+from tests.fixtures.watched_stores import WatchedStore, unavailable
 from tests.unit.approvals.ledger.acts import ID, decide, markers, post
 
 

@@ -8,7 +8,8 @@ from metaflow_extensions.hitl.approvals.errors import AmbiguousId, CorruptRecord
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.pathspec import BadId
 from metaflow_extensions.hitl.stores.memory import MemoryStore
-from tests.fixtures.approvals import NOW, WatchedStore, approval, pathspec, unavailable
+from tests.fixtures.approvals import NOW, approval, pathspec
+from tests.fixtures.watched_stores import WatchedStore, unavailable
 from tests.unit.approvals.ledger.acts import ID
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from metaflow_extensions.hitl.approvals.errors import AmbiguousId
 from metaflow_extensions.hitl.approvals.ledger import Ledger
-from tests.fixtures.approvals import CountedStore, approval, approving, pathspec
+from tests.fixtures.approvals import approval, approving, pathspec
+from tests.fixtures.watched_stores import CountedStore
 from tests.unit.approvals.ledger.acts import ID, decide
 
 if TYPE_CHECKING:

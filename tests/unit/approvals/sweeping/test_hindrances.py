@@ -10,7 +10,8 @@ import pytest
 from metaflow_extensions.hitl.approvals.errors import RecordError, StoreUnavailable
 from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.sweeping import READ_ALL_EVERY, Sweeper
-from tests.fixtures.approvals import Bench, Crash, FailingOnce, WatchedStore, pathspec
+from tests.fixtures.approvals import Bench, pathspec
+from tests.fixtures.watched_stores import Crash, FailingOnce, WatchedStore
 
 if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.record import Approval

@@ -10,7 +10,8 @@ from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import EngineKind
 from metaflow_extensions.hitl.approvals.sweeping import Act, plan
-from tests.fixtures.approvals import after, approval, approvals, approving
+from tests.fixtures.any_approval import approvals
+from tests.fixtures.approvals import after, approval, approving
 
 if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.record import Approval

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
-from tests.fixtures.approvals import NOW, Bench, CountedStore, pathspec
+from tests.fixtures.approvals import NOW, Bench, pathspec
+from tests.fixtures.watched_stores import CountedStore
 
 if TYPE_CHECKING:
     from tests.unit.approvals.sweeping.witness import Witness

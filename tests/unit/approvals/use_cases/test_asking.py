@@ -8,7 +8,8 @@ from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierU
 from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.use_cases import unposted
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
-from tests.fixtures.approvals import REQUESTER, WatchedStore, gate, pathspec, question
+from tests.fixtures.approvals import REQUESTER, gate, pathspec, question
+from tests.fixtures.watched_stores import WatchedStore
 from tests.unit.approvals.use_cases.acts import ID, decide, events, is_open
 
 

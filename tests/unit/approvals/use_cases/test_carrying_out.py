@@ -8,7 +8,8 @@ import pytest
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, NotifierUnavailable, StoreUnavailable
 from metaflow_extensions.hitl.approvals.record import State, Where
-from tests.fixtures.approvals import ALICE, WatchedStore, approval
+from tests.fixtures.approvals import ALICE, approval
+from tests.fixtures.watched_stores import WatchedStore
 from tests.unit.approvals.use_cases.acts import APPROVE, ID, decide, events, is_open
 
 

@@ -12,7 +12,8 @@ from metaflow_extensions.hitl.approvals.record import State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, NotAllowed, ReasonMissing, TooLate
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
-from tests.fixtures.approvals import ALICE, BOB, CountedStore, Directory, WatchedStore, approval, gate, pathspec
+from tests.fixtures.approvals import ALICE, BOB, Directory, approval, gate, pathspec
+from tests.fixtures.watched_stores import CountedStore, WatchedStore
 from tests.unit.approvals.use_cases.acts import APPROVE, ID, REJECT, decide, events, is_open
 
 

@@ -13,7 +13,8 @@ from metaflow_extensions.hitl.approvals.record import State, Where
 from metaflow_extensions.hitl.approvals.refusals import Rejected, StillPending, Superseded
 from metaflow_extensions.hitl.approvals.use_cases import passed
 from metaflow_extensions.hitl.stores.memory import MemoryStore
-from tests.fixtures.approvals import ALICE, BOB, Bench, WatchedStore, approval, approving, pathspec
+from tests.fixtures.approvals import ALICE, BOB, Bench, approval, approving, pathspec
+from tests.fixtures.watched_stores import WatchedStore
 from tests.unit.approvals.use_cases.acts import APPROVE, ID, REJECT, decide
 
 
