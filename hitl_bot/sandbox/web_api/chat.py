@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hitl_bot.sandbox import limits
@@ -19,17 +20,7 @@ if TYPE_CHECKING:
 
 def post_message(workspace: Workspace, args: Arguments) -> Json:
     channel = writable_channel(workspace, args.required("channel", "channel_not_found"))
-    text, blocks = content(workspace, args)
-    message = Message(
-        channel=channel.id,
-        ts=workspace.next_ts(),
-        author=BOT_USER_ID,
-        text=text,
-        blocks=blocks,
-        thread_ts=_thread(workspace, channel.id, args),
-        metadata=_metadata(args),
-        mentions=mentions(text, blocks),
-    )
+    message = replace(_written(workspace, channel.id, args, content(workspace, args)), metadata=_metadata(args))
     workspace.post(message)
     return {"channel": channel.id, "ts": message.ts, "message": message.shape()}
 
@@ -37,19 +28,10 @@ def post_message(workspace: Workspace, args: Arguments) -> Json:
 def post_ephemeral(workspace: Workspace, args: Arguments) -> Json:
     channel = writable_channel(workspace, args.required("channel", "channel_not_found"))
     user = args.required("user")
-    text, blocks = content(workspace, args)
+    said = content(workspace, args)
     if user not in channel.members:
         raise SlackError("user_not_in_channel")
-    message = Message(
-        channel=channel.id,
-        ts=workspace.next_ts(),
-        author=BOT_USER_ID,
-        text=text,
-        blocks=blocks,
-        thread_ts=_thread(workspace, channel.id, args),
-        visible_to=user,
-        mentions=mentions(text, blocks),
-    )
+    message = replace(_written(workspace, channel.id, args, said), visible_to=user)
     workspace.post(message)
     return {"message_ts": message.ts}
 
@@ -100,6 +82,19 @@ def _own_message(workspace: Workspace, args: Arguments, not_mine: str) -> Messag
     if message.author != BOT_USER_ID:
         raise SlackError(not_mine)
     return message
+
+
+def _written(workspace: Workspace, channel: str, args: Arguments, said: tuple[str, list[Json]]) -> Message:
+    text, blocks = said
+    return Message(
+        channel=channel,
+        ts=workspace.next_ts(),
+        author=BOT_USER_ID,
+        text=text,
+        blocks=blocks,
+        thread_ts=_thread(workspace, channel, args),
+        mentions=mentions(text, blocks),
+    )
 
 
 def _thread(workspace: Workspace, channel: str, args: Arguments) -> str:
