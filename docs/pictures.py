@@ -1,6 +1,7 @@
-"""Take the README's pictures from the real thing: ``python docs/pictures.py``.
+"""Take the documents' pictures from the real thing: ``python docs/pictures.py [NAME ...]``.
 
-A run waits in the local Slack, bob answers it in Chromium, and three moments of that become ``docs/images/*.png``.
+A run waits in the local Slack, bob answers it in Chromium, and three moments of that become ``docs/images/*.png``. The
+other pictures are the scenes of ``scenes.py``. With names only these are taken: ``run`` or those of the scenes.
 """  # noqa: INP001 - a script beside the documents, no package
 
 from __future__ import annotations
@@ -11,18 +12,26 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import scenes
 from playwright.sync_api import expect, sync_playwright
 
 from hitl_bot.demo.stage import set_stage
 
 if TYPE_CHECKING:
-    from playwright.sync_api import FloatRect, Locator, Page
+    from playwright.sync_api import Browser, FloatRect, Locator, Page
 
 REPOSITORY = Path(__file__).parents[1]
 IMAGES = Path(__file__).parent / "images"
 SIDEBAR, TOP = 244, 48  # pixels of the page that no picture needs
 MESSAGE_WIDTH = 800
 WIDTH, HEIGHT = SIDEBAR + MESSAGE_WIDTH, 800
+# By the picture's name: who looks at the channel, and what happened before.
+MESSAGES = {
+    "voting": ("carol", scenes.voting),
+    "changes": ("alice", scenes.changes),
+    "delegation": ("carol", scenes.delegation),
+    "batch": ("carol", scenes.batch),
+}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 THOUGHT = 45.0  # seconds that bob takes to answer, so that the answered message tells a likely time
 
@@ -31,17 +40,57 @@ def main() -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("Chromium is missing: install Debian's package `chromium`.")
-    flow = REPOSITORY / "examples" / "train_and_deploy.py"
+    wanted = sys.argv[1:] or ["run", *MESSAGES, "home"]
     with (
-        tempfile.TemporaryDirectory() as folder,
-        set_stage(flow, Path(folder), 0, print) as stage,
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=chromium, args=FLAGS) as browser,
     ):
-        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=2)
-        page.goto(f"{stage.url}/?as=bob")
-        answer(page)
+        if "run" in wanted:
+            take_run(browser)
+        for name in wanted:
+            if name in MESSAGES:
+                take_message(browser, name)
+        if "home" in wanted:
+            take_home(browser)
+
+
+def take_run(browser: Browser) -> None:
+    flow = REPOSITORY / "examples" / "train_and_deploy.py"
+    with tempfile.TemporaryDirectory() as folder, set_stage(flow, Path(folder), 0, print) as stage:
+        answer(open_page(browser, f"{stage.url}/?as=bob"))
         stage.run.wait(60)  # its folder goes next
+
+
+def take_message(browser: Browser, name: str) -> None:
+    """Take one message of the channel as it stands after a scene, with its thread where that says more."""
+    who, act = MESSAGES[name]
+    with tempfile.TemporaryDirectory() as folder, scenes.scene(Path(folder)) as play:
+        about = act(play)
+        page = open_page(browser, f"{play.url}/?as={who}")
+        message = page.get_by_role("article").filter(has_text=about).first
+        expect(message).to_be_visible()
+        take(page, name, message_area(message))
+
+
+def take_home(browser: Browser) -> None:
+    with tempfile.TemporaryDirectory() as folder, scenes.scene(Path(folder)) as play:
+        scenes.delegation(play)
+        scenes.inbox(play)
+        page = open_page(browser, f"{play.url}/?as=alice#home")
+        last = page.get_by_text("It follows what changes")
+        expect(last).to_be_visible()
+        take(page, "home", message_area(last))
+
+
+def open_page(browser: Browser, url: str) -> Page:
+    page = browser.new_page(
+        viewport={"width": WIDTH, "height": HEIGHT},
+        device_scale_factor=2,
+        locale="en-GB",
+        timezone_id="Europe/Amsterdam",
+    )
+    page.goto(url)
+    return page
 
 
 def answer(page: Page) -> None:

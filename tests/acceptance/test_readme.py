@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hitl_bot.policy.model import PolicyOfFile, RuleOfFile
+from hitl_bot.policy.reading import parse_policy
 from hitl_bot.settings import Settings
 from tests.fixtures.flows import REPOSITORY, clean_environment
 
@@ -20,9 +22,26 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 RUN_BY_CI = {"make demo", "make test"}
 
 
+DOCS = REPOSITORY / "docs"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
 def fenced(language: str) -> list[str]:
-    blocks = re.findall(rf"^ *```{language}\n(.*?)^ *```", README, re.MULTILINE | re.DOTALL)
-    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+    """All lines of the blocks in a language, of all pages."""
+    found = (block for page in PAGES for block in blocks(page, language))
+    return [line.strip() for block in found for line in block.splitlines() if line.strip()]
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    first, *arguments = command.split()
+    program = str(Path(sys.executable).parent / first)
+    environment = clean_environment()
+    return subprocess.run(
+        [program, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def settings_in_the_table() -> set[str]:
@@ -41,12 +60,58 @@ def settings_of_the_bot() -> set[str]:
 @pytest.mark.parametrize("command", sorted(set(fenced("bash")) - RUN_BY_CI))
 def test_every_command_runs(command, tmp_path):
     """A command in a block marked bash does what it says on a machine without any set-up."""
-    first, *arguments = command.split()
-    program = str(Path(sys.executable).parent / first)
-    done = subprocess.run(
-        [program, *arguments], cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False
-    )
+    done = run(command, tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def sessions():
+    """Each command of a block marked console, with what it shall say."""
+    return [
+        (command, block.split("\n", 1)[1])
+        for page in PAGES
+        for block in blocks(page, "console")
+        for command in [block.splitlines()[0].removeprefix("$ ")]
+    ]
+
+
+@pytest.mark.parametrize(("command", "said"), sessions(), ids=[command for command, _ in sessions()])
+def test_every_command_says_what_the_page_says(command, said, tmp_path):
+    """Word for word, with the policy that the page shows, and with a bad one."""
+    (policy,) = blocks(DOCS / "policy.md", "yaml")
+    (tmp_path / "policy.yaml").write_text(policy)
+    (tmp_path / "bad.yaml").write_text("rules:\n  - name: production\n    quorun: 2\n")
+    done = run(command, tmp_path)
+    assert done.stdout + done.stderr == said
+
+
+def test_the_policys_page_has_every_key():
+    """The example uses each key of a rule and of the file, and the table names each key of a rule, in order."""
+    (text,) = blocks(DOCS / "policy.md", "yaml")
+    policy = parse_policy(text.encode(), "policy.yaml")
+    assert policy.model_fields_set == set(PolicyOfFile.model_fields)
+    assert policy.rules[0].model_fields_set == set(RuleOfFile.model_fields)
+    page = (DOCS / "policy.md").read_text(encoding="utf-8")
+    table = page.split("## What a rule can say")[1].split("\n## ")[0]
+    named = re.findall(r"^\| `([a-z_]+)` \|", table, re.MULTILINE)
+    assert named == [name for name in RuleOfFile.model_fields if name != "match"]
+
+
+@pytest.mark.parametrize("decorated", blocks(DOCS / "slack.md", "python"))
+def test_every_decorator_of_a_page_is_taken(decorated):
+    """Metaflow takes what the page writes, and the step asks for what it says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as below
+        from metaflow import hitl, step  # noqa: PLC0415 - loads Metaflow
+
+        from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator  # noqa: PLC0415
+
+    @step
+    def gated(self):
+        pass
+
+    given = eval(decorated.strip().removeprefix("@"), {"hitl": hitl})(gated)  # noqa: S307 - our own page
+    (found,) = [one for one in given.decorators if isinstance(one, HitlDecorator)]
+    found.init()
 
 
 def test_ci_runs_the_commands_that_tests_can_not():

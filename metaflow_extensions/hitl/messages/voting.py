@@ -5,6 +5,7 @@ A medium hands in how it names an approver (as the author wrote it) and a person
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.deciding import votes
@@ -103,7 +104,10 @@ def put_aside(approval: Approval, who: Callable[[Person], str]) -> str:
 
 def missing(approval: Approval, name: Callable[[str], str]) -> str:
     """Say who has yet to agree: ``1 of @risk and 1 more``."""
-    return _needs(votes.missing(approval), name) or "nobody"
+    rule = approval.rule
+    everybody = rule.deciders or (() if rule.is_open else rule.asked.names)  # whom a need that names nobody means
+    needs = [need if need.of else replace(need, of=everybody) for need in votes.missing(approval)]
+    return _needs(needs, name) or "nobody"
 
 
 def voter(vote: Vote, who: Callable[[Person], str]) -> str:

@@ -1,0 +1,192 @@
+"""Moments of the pages that a single run does not come to, in a Slack whose clock stands still.
+
+The bot and the messages are the real ones; the questions are asked as flows ask them, and nothing waits for an answer.
+"""  # noqa: INP001 - a script beside the documents, no package
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from itertools import count
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from hitl_bot.bootstrap import bootstrap
+from hitl_bot.manifest import app_manifest
+from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.driver import Driver
+from hitl_bot.settings import Settings
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec
+from metaflow_extensions.hitl.approvals.question import Question
+from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, Origin
+from metaflow_extensions.hitl.approvals.record import Person as Somebody
+from metaflow_extensions.hitl.approvals.schema import normalise
+from metaflow_extensions.hitl.engines.fake import FakeEngine
+from metaflow_extensions.hitl.notifiers.slack.pace import Pace
+from metaflow_extensions.hitl.stores import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hitl_bot.bootstrap import Bot
+    from hitl_bot.sandbox.driver import Message, Person
+    from metaflow_extensions.hitl.approvals.record import Approval
+
+CHANNEL = "#ml-approvals"
+MORNING = datetime(2026, 11, 23, 9, 30, tzinfo=timezone.utc)
+INPUT = normalise({"traffic": {"type": "int", "min": 1, "max": 100, "default": 10}})
+POLICY = """
+email_domain: example.com
+rules:
+  - name: production
+    match: {step: [release, deploy]}
+    quorum: 2
+    self_approval: refused
+    longest_timeout: 8h
+"""
+
+
+@dataclass
+class Clock:
+    """The bot's and the sandbox's, moved by hand."""
+
+    now: datetime = MORNING
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A Slack with a bot, and people who can be played."""
+
+    url: str
+    people: Driver
+    bot: Bot
+    clock: Clock
+
+    def ask(self, message: str, pathspec: str, *, by: str = "alice", **parts: Any) -> Approval:
+        """Ask as a workflow on Argo does; ``pathspec`` is ``flow/run/step/task``."""
+        flow, run, step, task = pathspec.split("/")
+        asked = Question(message=message, notifiers=("slack",), **{"timeout": 86_400, **parts})
+        gate = Gate(engine=EngineKind.ARGO, namespace="metaflow", workflow=run.removeprefix("argo-"))
+        place = Pathspec(flow=flow, run=run, step=step, task=task)
+        return self.bot.cases.ask(place, asked, gate, Somebody(id=by, name=by, origin=Origin.LOCAL)).approval
+
+    def message(self, who: Person, asked: Approval) -> Message:
+        return who.wait_for_message(CHANNEL, lambda one: asked.id in one.plain)
+
+    def forward(self, minutes: float) -> None:
+        """Let time pass, and let the sweeper do what is due."""
+        for part in (minutes * 60, 2):
+            self.clock.now += timedelta(seconds=part)
+            self.people.control.set_clock(self.clock.now.timestamp())
+            self.bot.sweeper.tick()
+
+
+@contextmanager
+def scene(folder: Path) -> Iterator[Scene]:
+    """Start a Slack and a bot with the policy above, on a Monday morning, and end them again."""
+    policy, clock = folder / "policy.yaml", Clock()
+    policy.write_text(POLICY)
+    with Sandbox(manifest=app_manifest()) as sandbox:
+        people = Driver(sandbox.url)
+        people.control.set_clock(MORNING.timestamp())
+        settings = Settings(
+            root="memory",
+            slack_bot_token=SecretStr(sandbox.bot_token),
+            slack_app_token=SecretStr(sandbox.app_token),
+            slack_api_url=sandbox.api_url,
+            slack_channel=CHANNEL,
+            port=0,
+            policy=policy,
+        )
+        bot = bootstrap(
+            settings,
+            store=MemoryStore(),
+            clock=clock,
+            engines={EngineKind.ARGO: FakeEngine()},
+            pace=Pace(count(step=60).__next__),
+        )
+        bot.connection.open(Event())
+        try:
+            yield Scene(url=sandbox.url, people=people, bot=bot, clock=clock)
+        finally:
+            bot.stop(5)
+
+
+def voting(play: Scene) -> str:
+    """One of two has approved; return what the message is about."""
+    bob = play.people.as_("bob")
+    asked = play.ask(
+        "Release pricing v12 to everybody?",
+        "Pricing/argo-pricing-4kq8z/release/t-1",
+        approvers=("@ml-leads", "@risk"),
+        schema=INPUT,
+    )
+    play.forward(12)
+    bob.open(play.message(bob, asked), "Approve…").fill({"Traffic": "25"}).submit()
+    play.message(bob, asked)
+    play.forward(1)
+    return "Release pricing v12"
+
+
+def changes(play: Scene) -> str:
+    """Carol wants changes; return what the message is about."""
+    carol = play.people.as_("carol")
+    asked = play.ask(
+        "Train fraud v8 on all of 2026?",
+        "TrainFraud/argo-trainfraud-x7k2p/train/t-1",
+        approvers=("@ml-leads",),
+        allow_changes=True,
+        run_again="python train_fraud.py argo-workflows trigger --alpha 0.3 --rows 12400",
+    )
+    play.forward(7)
+    view = carol.open(play.message(carol, asked), "Request changes…")
+    view.fill({"What must change": "Leave out the rows without a country, and a lower alpha"}).submit()
+    play.message(carol, asked)
+    play.forward(1)
+    return "Train fraud v8"
+
+
+def delegation(play: Scene) -> str:
+    """Alice decides for carol; return what the message is about."""
+    alice, carol = play.people.as_("alice"), play.people.as_("carol")
+    carol.command("/hitl delegate @alice until 2026-12-24")
+    asked = play.ask("Retrain churn on October?", "Churn/argo-churn-9d2mw/retrain/t-1", by="rita", approvers=("@risk",))
+    play.forward(3)
+    alice.click(play.message(alice, asked), "Approve", confirm="Approve")
+    play.forward(1)
+    return "Retrain churn"
+
+
+def inbox(play: Scene) -> None:
+    """Fill alice's Home tab: with what waits for her and for carol, and what she asked."""
+    play.ask("Drop 12,400 rows without a country?", "Clean/argo-clean-p5v7c/drop/t-1", by="rita", timeout=3_600)
+    play.ask(
+        "Send the October report to 31 customers?", "Report/argo-report-b2x9f/send/t-1", by="rita", approvers=("@risk",)
+    )
+    play.ask(
+        "Deploy fraud v7?  Accuracy 94.0%", "TrainFraud/argo-trainfraud-n8r3t/deploy/t-1", approvers=("@ml-leads",)
+    )
+    play.forward(4)
+
+
+def batch(play: Scene) -> str:
+    """Six shards share a message, and two of them are answered; return what it is about."""
+    bob = play.people.as_("bob")
+    regions = ("Austria", "Belgium", "Chile", "Denmark", "Estonia", "France")
+    asked = [
+        play.ask(f"Deploy to {region}?", f"Rollout/argo-rollout-t6j4s/region/t-{number}", batch=True)
+        for number, region in enumerate(regions)
+    ]
+    play.forward(1)
+    for one, verb in zip(asked, ("approve {}", "reject {} no capacity there yet"), strict=False):
+        bob.command("/hitl " + verb.format(one.id))
+    play.forward(1)
+    play.forward(1)
+    return "shards wait"
