@@ -40,9 +40,13 @@ class LikeStep(click.Command):
 
 @click.command(cls=LikeStep, hidden=True, help="Ask for a task that has not started, and print the approval's id.")
 @click.option("--id-file", envvar="METAFLOW_HITL_ID_FILE", help="Write the id to this file, too.")
+@click.option(
+    "--settled-file", envvar="METAFLOW_HITL_SETTLED_FILE", help="Write to this file whether it was carried out before."
+)
 @click.pass_obj
-def notify(obj: Any, step_name: str, id_file: str | None, **options: Any) -> None:
+def notify(obj: Any, step_name: str, id_file: str | None, settled_file: str | None, **options: Any) -> None:
     from metaflow_extensions.hitl.approvals.errors import StoreUnavailable  # noqa: PLC0415
+    from metaflow_extensions.hitl.approvals.use_cases import passed  # noqa: PLC0415
     from metaflow_extensions.hitl.plugins.argo.asking import ask_and_leave  # noqa: PLC0415
 
     if "ARGO_WORKFLOW_NAME" not in os.environ:
@@ -56,8 +60,13 @@ def notify(obj: Any, step_name: str, id_file: str | None, **options: Any) -> Non
                 f"{task.pathspec.approval_id} is not recorded, so {step_name} does not start: {error} "
                 "Mend the store, then start a new run."
             ) from error
+        settled = approval.settlement is not None
+        if settled:
+            passed(approval)  # raises what keeps the step from starting
     if id_file:
         Path(id_file).write_text(approval.id, encoding="utf-8")
+    if settled_file:
+        Path(settled_file).write_text(str(settled).lower(), encoding="utf-8")
     click.echo(approval.id)
 
 

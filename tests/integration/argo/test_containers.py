@@ -113,7 +113,8 @@ def test_settings_reach_the_container_that_asks(compiled):
     made = compiled("triggered", METAFLOW_HITL_NOTIFY_CPU="100m", METAFLOW_HITL_NOTIFY_MEMORY="256", **settings)
     gate = made.gate("deploy")
     ours = {name: value for name, value in environment_of(gate.notify).items() if "_HITL_" in name}
-    assert ours == {**settings, "METAFLOW_HITL_ID_FILE": "/mnt/out/approval_id"}
+    files = {"METAFLOW_HITL_ID_FILE": "/mnt/out/approval_id", "METAFLOW_HITL_SETTLED_FILE": "/mnt/out/approval_settled"}
+    assert ours == settings | files
     assert gate.notify["container"]["resources"]["requests"] == {"cpu": "100m", "memory": "256Mi"}
     ours = {name: value for name, value in environment_of(gate.task).items() if "_HITL_" in name}
     assert ours == {"METAFLOW_HITL_ROOT": "s3://records/hitl"}

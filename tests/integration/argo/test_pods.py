@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 from base64 import b64encode
+from datetime import datetime, timezone
 
 import pytest
 
+from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import EngineKind
 from metaflow_extensions.hitl.stores import open_store
@@ -125,6 +127,37 @@ def test_asking_twice_asks_once(compiled_pod, pod, ledger):
     assert second.returncode == 0, second.stdout
     assert (second.out / "approval_id").read_text() == approval_id
     assert ledger.read(approval_id).approval == approval  # the deadline, too, counts from the first time
+
+
+def settle(ledger, approval_id):
+    """Note that a decision was carried out, and take it off the list of open ones."""
+    now = datetime.now(timezone.utc)
+    ledger.finish(ledger.update(approval_id, "settled", now, lambda one: rules.settle(one, now)).approval)
+
+
+@pytest.mark.parametrize("verdict", ["approve", "reject"])
+def test_a_gate_that_was_carried_out_before_is_not_waited_for(compiled_pod, pod, ledger, verdict):
+    """A workflow that is retried asks again: after an approval it need not wait, after a rejection nothing starts."""
+    flow = compiled_pod()
+    gate = flow.gate("start")
+    first = pod(gate.notify)
+    assert (first.out / "approval_settled").read_text() == "false"
+    (approval_id,) = ledger.open_ids()
+    more = {"approve": ["--set", "target=prod", "--set", "share=7"], "reject": ["--reason", "drift too high"]}[verdict]
+    flow.call("hitl", verdict, approval_id, *more)
+    decided = pod(gate.notify)
+    assert decided.returncode == 0, decided.stdout
+    assert (decided.out / "approval_settled").read_text() == "false"  # somebody is about to end the suspend node
+    settle(ledger, approval_id)
+    again = pod(gate.notify)
+    assert list(ledger.open_ids()) == []
+    if verdict == "approve":
+        assert again.returncode == 0, again.stdout
+        assert (again.out / "approval_settled").read_text() == "true"
+    else:
+        assert again.returncode == 202, again.stdout
+        assert "drift too high" in again.stdout
+        assert not (again.out / "approval_id").exists()
 
 
 def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, ledger):

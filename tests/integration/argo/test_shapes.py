@@ -50,7 +50,8 @@ def test_a_gate_is_asked_then_waits_then_runs(compiled, shape, name):
     assert [one["template"] for one in (notify, suspend, task)] == [notify["name"], suspend["name"], task["name"]]
     assert "depends" not in notify
     assert suspend["depends"] == f"hitl-notify-{plain}.Succeeded"
-    assert task["depends"] == f"hitl-suspend-{plain}.Succeeded"
+    assert suspend["when"] == f"{{{{tasks.hitl-notify-{plain}.outputs.parameters.settled}}}} != true"
+    assert task["depends"] == f"hitl-suspend-{plain}.Succeeded || hitl-suspend-{plain}.Skipped"
     passed_on = [{"name": one, "value": f"{{{{inputs.parameters.{one}}}}}"} for one in inputs]
     assert notify["arguments"]["parameters"] == task["arguments"]["parameters"] == passed_on
     assert suspend["arguments"]["parameters"] == [
@@ -70,8 +71,10 @@ def test_a_gate_gives_out_what_its_step_gives_out(compiled, shape, name):
     given = {one["name"]: one["valueFrom"]["parameter"] for one in gate.dag["outputs"]["parameters"]}
     own = [one["name"] for one in gate.task["outputs"]["parameters"]]
     assert given == {one: f"{{{{tasks.{name}-task.outputs.parameters.{one}}}}}" for one in own}
+    files = {"approval-id": "METAFLOW_HITL_ID_FILE", "settled": "METAFLOW_HITL_SETTLED_FILE"}
     assert gate.notify["outputs"]["parameters"] == [
-        {"name": "approval-id", "valueFrom": {"path": environment_of(gate.notify)["METAFLOW_HITL_ID_FILE"]}}
+        {"name": parameter, "valueFrom": {"path": environment_of(gate.notify)[variable]}}
+        for parameter, variable in files.items()
     ]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from metaflow_extensions.hitl.approvals.errors import HitlError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kMGTPE]i?)?")  # Kubernetes' resource quantities, as people write them
 _BARE_NUMBER = re.compile(r"[0-9]+")
@@ -41,6 +41,14 @@ class SecretKey:
                 f"METAFLOW_HITL_SLACK_SECRET={text!r} names no Kubernetes secret. Write name, or name/key."
             )
         return cls(name=name, key=key or "slack-bot-token")
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A file that the container writes: where it is, and the variable that tells the container so."""
+
+    path: str
+    variable: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +86,7 @@ def notify_template(
     *,
     name: str,
     command: tuple[str, str],
-    output: tuple[str, str],
+    outputs: Mapping[str, File],
     retry: str,
     small: Small,
 ) -> dict[str, Any]:
@@ -92,16 +100,17 @@ def notify_template(
         Of the new template.
     command : tuple of str
         The one text in the shell's command to replace, and what by.
-    output : tuple of str
-        The output parameter, and the file that it is read from.
+    outputs : Mapping[str, File]
+        The output parameters, and the files that they are read from.
     retry : str
         When another attempt makes sense, as Argo's ``retryStrategy.expression``.
     small : Small
         Settings.
     """
-    parameter, path = output
     template = {**original, "name": name}
-    template["outputs"] = {"parameters": [{"name": parameter, "valueFrom": {"path": path}}]}
+    template["outputs"] = {
+        "parameters": [{"name": parameter, "valueFrom": {"path": file.path}} for parameter, file in outputs.items()]
+    }
     template["activeDeadlineSeconds"] = _DEADLINE
     template["retryStrategy"] = {
         "retryPolicy": "Always",
@@ -119,12 +128,12 @@ def notify_template(
         }
     if original.get("tolerations"):
         template["tolerations"] = [one for one in original["tolerations"] if not _ACCELERATOR.search(json.dumps(one))]
-    template["container"] = _container(original["container"], command, path, gone, small)
+    template["container"] = _container(original["container"], command, outputs.values(), gone, small)
     return template
 
 
 def _container(
-    original: dict[str, Any], command: tuple[str, str], id_file: str, gone: list[str], small: Small
+    original: dict[str, Any], command: tuple[str, str], files: Collection[File], gone: list[str], small: Small
 ) -> dict[str, Any]:
     container = {key: value for key, value in original.items() if key not in {"name", "ports"}}
     *shell, text = original["command"]
@@ -137,7 +146,7 @@ def _container(
     container["volumeMounts"] = [mount for mount in mounts if mount["name"] not in gone]
     lost = {mount["mountPath"] for mount in mounts if mount["name"] in gone}
     # METAFLOW_TEMPDIR on a tmpfs that is not there any more.
-    own = {**small.environment, "METAFLOW_HITL_ID_FILE": id_file}
+    own = {**small.environment, **{file.variable: file.path for file in files}}
     kept = [entry for entry in original.get("env") or [] if entry["name"] not in own and entry.get("value") not in lost]
     container["env"] = kept + [{"name": name, "value": value} for name, value in own.items()]
     if secret := small.slack_secret:

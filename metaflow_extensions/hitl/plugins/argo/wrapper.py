@@ -5,6 +5,10 @@
       hitl-suspend-deploy       waits, without a pod
       deploy-task               the container as Metaflow made it; runs once the suspend node Succeeded
 
+A workflow that is retried from before the gate asks once more, and finds an answer that was carried out long ago.
+Nobody will end its suspend node again, so after an approval it is skipped; after a rejection the container that asks
+fails.
+
 The rest of the workflow refers to ``deploy`` by name and stays as it is, so every shape of flow works alike. Nothing
 here reads a clock, a setting or a file: dictionaries in, a dictionary out.
 """
@@ -19,7 +23,7 @@ from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.engines.nodes import PARAMETER
-from metaflow_extensions.hitl.plugins.argo.notify_container import notify_template
+from metaflow_extensions.hitl.plugins.argo.notify_container import File, notify_template
 from metaflow_extensions.hitl.plugins.argo.sharing import Part, share
 
 if TYPE_CHECKING:
@@ -30,7 +34,12 @@ if TYPE_CHECKING:
 Template = dict[str, Any]
 
 STEP_ANNOTATION = "metaflow/step_name"
-ID_FILE = "/mnt/out/approval_id"  # on the volume that Metaflow mounts for output parameters
+SETTLED = "settled"  # whether the gate had been carried out before, so that nobody will end a suspend node
+# On the volume that Metaflow mounts for output parameters.
+OUTPUTS = {
+    PARAMETER: File(path="/mnt/out/approval_id", variable="METAFLOW_HITL_ID_FILE"),
+    SETTLED: File(path="/mnt/out/approval_settled", variable="METAFLOW_HITL_SETTLED_FILE"),
+}
 GRACE = 600  # seconds behind the deadline that the sweeper has before the suspend node ends by itself
 NO_MORE_ATTEMPTS = 202  # metaflow.exception.METAFLOW_EXIT_DISALLOW_RETRY
 # argo-workflows, docs/retries.md: both the policy and the expression must want another attempt.
@@ -193,12 +202,13 @@ def _around(step: str, original: Template, gate: GateSpec, pods: Pods, taken: se
                     "name": suspend,
                     "template": suspend,
                     "depends": f"{notify}.Succeeded",
+                    "when": f"{{{{tasks.{notify}.outputs.parameters.{SETTLED}}}}} != true",
                     "arguments": {"parameters": [approval_id]},
                 },
                 {
                     "name": task,
                     "template": task,
-                    "depends": f"{suspend}.Succeeded",
+                    "depends": f"{suspend}.Succeeded || {suspend}.Skipped",
                     "arguments": {"parameters": passed_on},
                 },
             ],
@@ -209,7 +219,7 @@ def _around(step: str, original: Template, gate: GateSpec, pods: Pods, taken: se
         bare,
         name=notify,
         command=(_step_call(step), f" hitl notify {step} --run-id"),
-        output=(PARAMETER, ID_FILE),
+        outputs=OUTPUTS,
         retry=RETRY,
         small=pods.notify,
     )

@@ -1,0 +1,114 @@
+"""Gates, and what people do to workflows with Argo's own commands and pages."""
+
+from __future__ import annotations
+
+from metaflow_extensions.hitl.approvals.record import State
+from tests.e2e.test_bad_days import SIMPLE
+
+
+def by_server(deployed, argo_server):
+    """Let the flow's commands reach the cluster through Argo's server alone."""
+    deployed.flow.environment |= {**argo_server.settings, "KUBECONFIG": "/nowhere"}
+
+
+def test_approve_through_argo_server(deploy, argo_server):
+    """The flow's command resumes exactly its gate through Argo's server; the other run waits on."""
+    deployed = deploy(SIMPLE)
+    run, other = deployed.trigger("--accuracy", "0.1"), deployed.trigger("--accuracy", "0.2")
+    (gate,) = run.wait_until_suspended()
+    other.wait_until_suspended()
+    by_server(deployed, argo_server)
+    said = deployed.flow.hitl("approve", deployed.approval(gate).id)
+    assert "argo resume" not in said.output
+    assert run.end() == "Succeeded", run.story()
+    assert run.node("hitl-suspend-deploy")["message"] == "approved by alice via command line"
+    assert len(other.suspended()) == 1
+
+
+def test_reject_through_argo_server(deploy, argo_server):
+    """The node says who and why, and no pod of the step ever exists."""
+    deployed = deploy(SIMPLE)
+    run = deployed.trigger()
+    (gate,) = run.wait_until_suspended()
+    by_server(deployed, argo_server)
+    said = deployed.flow.hitl("reject", deployed.approval(gate).id, "--reason", "drift too high")
+    assert "argo node set" not in said.output
+    assert run.end() == "Failed"
+    assert run.node("hitl-suspend-deploy")["message"] == "rejected by alice via command line: drift too high"
+    assert not [pod for pod in run.pods() if "deploy-task" in pod.metadata.name]
+
+
+def test_argos_own_resume_is_no_answer(deploy, argo_server):
+    """``argo resume`` without a selector resumes all that waits, and what nobody approved refuses to start."""
+    deployed = deploy(SIMPLE)
+    run = deployed.trigger()
+    run.wait_until_suspended()
+    argo_server.put(run, "resume")
+    assert run.end() == "Failed"
+    assert "Nobody has approved" in run.logs()
+    assert "RUNS" not in run.logs()
+
+
+RETRIED = """
+    @step
+    def start(self):
+        self.next(self.deploy)
+
+    @hitl(message="Deploy?")
+    @step
+    def deploy(self):
+        print("RUNS deploy", current.hitl.decided_by)
+        self.next(self.after)
+
+    @step
+    def after(self):
+        print("RUNS after")
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+"""
+AGAIN = {"restartSuccessful": True, "nodeFieldSelector": "displayName=deploy"}
+
+
+def test_a_retry_from_before_an_approved_gate_goes_on(deploy, argo_server):
+    """``argo retry`` that starts the gate anew finds the answer that was given: nobody has to give it again."""
+    deployed = deploy(RETRIED)
+    run = deployed.trigger()
+    (gate,) = run.wait_until_suspended()
+    deployed.flow.hitl("approve", deployed.approval(gate).id)
+    assert run.end() == "Succeeded", run.story()
+    assert deployed.approval(gate).settlement is not None
+    argo_server.put(run, "retry", **AGAIN)
+    assert run.end() == "Succeeded", run.story()
+    assert run.node("hitl-suspend-deploy")["type"] == "Skipped"
+    assert "RUNS deploy alice" in run.log(run.node("deploy-task"))
+    assert deployed.approval(gate).state is State.APPROVED
+
+
+def test_a_retry_from_before_a_rejected_gate_fails_again(deploy, argo_server):
+    """The answer stands: nothing of the step starts, and the run fails with it."""
+    deployed = deploy(RETRIED)
+    run = deployed.trigger()
+    (gate,) = run.wait_until_suspended()
+    deployed.flow.hitl("reject", deployed.approval(gate).id, "--reason", "drift too high")
+    assert run.end() == "Failed"
+    argo_server.put(run, "retry", **AGAIN)
+    assert run.end() == "Failed"
+    assert "drift too high" in run.log(run.node("hitl-notify-deploy(0)"))
+    assert run.node("deploy-task")["phase"] == "Omitted"
+    assert not [pod for pod in run.pods() if "deploy-task" in pod.metadata.name]
+
+
+def test_a_retry_behind_an_approved_gate_asks_nobody(deploy, argo_server):
+    """A step that fails behind the gate is retried alone, as ever."""
+    deployed = deploy(RETRIED.replace('print("RUNS after")', 'raise ValueError("broken")'))
+    run = deployed.trigger()
+    (gate,) = run.wait_until_suspended()
+    deployed.flow.hitl("approve", deployed.approval(gate).id)
+    assert run.end() == "Failed"
+    asked = [pod.metadata.name for pod in run.pods() if "notify" in pod.metadata.name]
+    argo_server.put(run, "retry")
+    assert run.end() == "Failed"
+    assert [pod.metadata.name for pod in run.pods() if "notify" in pod.metadata.name] == asked
