@@ -111,17 +111,17 @@ def test_a_foreach_in_a_foreach(deploy):
         @step
         def inner(self):
             print("RUNS", self.letter, self.input)
-            self.name = f"{self.letter}{self.input}"
+            self.label = f"{self.letter}{self.input}"
             self.next(self.inner_join)
 
         @step
         def inner_join(self, inputs):
-            self.names = sorted(one.name for one in inputs)
+            self.labels = sorted(one.label for one in inputs)
             self.next(self.outer_join)
 
         @step
         def outer_join(self, inputs):
-            print("JOINS", sorted(name for one in inputs for name in one.names))
+            print("JOINS", sorted(label for one in inputs for label in one.labels))
             self.next(self.end)
 
         @step

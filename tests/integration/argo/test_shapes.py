@@ -175,6 +175,15 @@ def test_a_container_is_as_metaflow_made_it_once_the_step_is_filled_in(compiled)
     assert timeless(json.dumps(shared, sort_keys=True)) == timeless(json.dumps(own, sort_keys=True))
 
 
+def test_a_few_gates_share_in_a_flow_that_is_large_without_them(compiled):
+    """What counts is whether Argo takes the whole: a flow that fits without its gates fits with them."""
+    parts = chain(50).split("@hitl\n")
+    made = compiled("@hitl\n".join(parts[:13]) + "".join(parts[13:]))
+    assert len([name for name in made.templates if name.startswith("hitl-notify-")]) == 1
+    assert "hitl-notify--1" in made.templates
+    assert "MAX_WORKFLOW_SIZE" not in made.said
+
+
 def test_more_than_argo_takes_is_named(compiled):
     """Gates that have nothing alike fill a workflow: the author hears which of Argo's limits they may meet."""
     made = compiled(chain(70, "@resources(cpu={})"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,9 @@ from metaflow.exception import MetaflowException
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.plugins import root
+from metaflow_extensions.hitl.plugins.argo.limits import COPIES, MOST_TEMPLATES, WORKFLOW_SIZE, stored_size
 from metaflow_extensions.hitl.plugins.argo.notify_container import SecretKey, Small
-from metaflow_extensions.hitl.plugins.argo.wrapper import MOST_TEMPLATES, GateSpec, NotCompiled, Pods, wrap
+from metaflow_extensions.hitl.plugins.argo.wrapper import GateSpec, NotCompiled, Pods, wrap
 from metaflow_extensions.hitl.plugins.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 _COMPILER = "metaflow.plugins.argo.argo_workflows"
 _MARK = "_puts_gates_in"
-WORKFLOW_SIZE = 2**20  # argo-workflows 3.7.3, workflow/packer/packer.go, unless MAX_WORKFLOW_SIZE says otherwise
-COPIES = 2  # storedWorkflowTemplateSpec and storedTemplates in a Workflow's status
 
 
 class NotDeployed(MetaflowException):
@@ -73,7 +71,7 @@ def _warnings(spec: dict[str, Any], gates: int) -> Iterator[str]:
             f"{gates} gates make {count} templates. Argo's full resource definitions, the default since 4.0, take "
             f"{MOST_TEMPLATES}; on such a cluster, split the flow, or install Argo's minimal definitions. {alike}"
         )
-    size = COPIES * len(json.dumps(spec, separators=(",", ":")))
+    size = stored_size(spec)
     if size > WORKFLOW_SIZE:
         yield (
             f"Argo keeps {COPIES} copies of this specification in each workflow, {size // 1024} KiB, and takes "

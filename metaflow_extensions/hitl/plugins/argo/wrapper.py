@@ -23,6 +23,7 @@ from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.engines.nodes import PARAMETER
+from metaflow_extensions.hitl.plugins.argo.limits import fits
 from metaflow_extensions.hitl.plugins.argo.notify_container import File, notify_template
 from metaflow_extensions.hitl.plugins.argo.sharing import Part, share
 
@@ -46,7 +47,6 @@ NO_MORE_ATTEMPTS = 202  # metaflow.exception.METAFLOW_EXIT_DISALLOW_RETRY
 RETRY = f"asInt(lastRetry.exitCode) != {NO_MORE_ATTEMPTS}"
 LONGEST_NAME = 128  # argo-workflows 4.1.2, workflow/validate/validate.go, workflowFieldMaxLength
 MOST_OWN_TEMPLATES = 20  # gates that have all their templates to themselves; more would leave Argo little room
-MOST_TEMPLATES = 200  # argo-workflows 4.1.2, workflow_types.go, MaxItems of WorkflowSpec.templates in the full CRDs
 _NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")  # the same file, workflowFieldNameFmt
 # Settings that hold a secret.
 _SECRETS = re.compile(r"METAFLOW_HITL_(\w*TOKEN|SLACK_SIGNING_SECRET|SLACK_WEBHOOK|SMTP_PASSWORD|APPRISE_URLS)")
@@ -132,7 +132,7 @@ def wrap(workflow_template: Template, gates: Mapping[str, GateSpec], pods: Pods)
             wrapped += around
         else:
             wrapped.append(template)
-    if len(gates) > MOST_OWN_TEMPLATES:
+    if len(gates) > MOST_OWN_TEMPLATES or not fits({**spec, "templates": wrapped}):
         wrapped = share(wrapped, shareable)
     return {**workflow_template, "spec": {**spec, "templates": wrapped}}
 
