@@ -170,10 +170,10 @@ class Run:
 
     def log(self, node: dict[str, Any]) -> str:
         """Return what the pod of a node printed."""
-        (pod,) = (pod.metadata.name for pod in self.pods() if pod.metadata.annotations[NODE] == node["id"])
+        (pod,) = (pod.metadata for pod in self.pods() if pod.metadata.annotations[NODE] == node["id"])
         if self.runner is not None:
-            return self.runner.log(pod)
-        return kubernetes.client.CoreV1Api(self.api).read_namespaced_pod_log(pod, self.namespace, container="main")
+            return self.runner.log(pod.uid)
+        return kubernetes.client.CoreV1Api(self.api).read_namespaced_pod_log(pod.name, self.namespace, container="main")
 
     def logs(self) -> str:
         pods = [node for node in self.nodes if node["type"] == "Pod" and node["phase"] in ENDED]

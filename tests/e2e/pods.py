@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 WORKFLOW = "workflows.argoproj.io/workflow"
 NODE = "workflows.argoproj.io/node-id"
 REPORTED = "workflows.argoproj.io/report-outputs-completed"
+CONFLICT = 409
 LOOK = 0.2  # seconds between two lists of the pods
 
 
@@ -40,7 +41,7 @@ class PodRunner:
     namespace : str
         Of the workflows.
     folder : Path
-        Where each pod has a folder: ``<pod>/log``, ``<pod>/out``.
+        Where each pod has a folder by its uid, as `argo retry` gives names again: ``<uid>/log``, ``<uid>/out``.
     environment : Mapping[str, str]
         What a node of a real cluster would give its pods: PATH with the image's Python, credentials.
     """
@@ -72,9 +73,9 @@ class PodRunner:
         for thread in self._threads:
             thread.join(10)
 
-    def log(self, pod: str) -> str:
+    def log(self, uid: str) -> str:
         """Return what a pod has printed so far."""
-        file = self._folder / pod / "log"
+        file = self._folder / uid / "log"
         return file.read_text(errors="replace") if file.exists() else ""
 
     def _look_for_pods(self) -> None:
@@ -108,7 +109,7 @@ class PodRunner:
         (main,) = (container for container in pod.spec.containers if container.name == "main")
         command = [*(main.command or ()), *(main.args or ())]
         command = command[command.index("--") + 1 :]  # argoexec emissary … -- the step's own command
-        home = self._folder / pod.metadata.name
+        home = self._folder / pod.metadata.uid
         for name in ("out", "work"):
             (home / name).mkdir(parents=True)
         sandbox = ["bwrap", "--die-with-parent", "--dev-bind", "/", "/", "--tmpfs", "/tmp", "--tmpfs", "/mnt"]
@@ -127,10 +128,10 @@ class PodRunner:
                 start_new_session=True,
             )
             with self._lock:
-                self._processes[pod.metadata.name] = process
+                self._processes[pod.metadata.uid] = process
             code = process.wait()
             with self._lock:
-                del self._processes[pod.metadata.name]
+                del self._processes[pod.metadata.uid]
         return (code if code >= 0 else 128 - code), home / "out"
 
     def _variables(self, pod: Any, main: Any) -> dict[str, str]:
@@ -175,7 +176,16 @@ class PodRunner:
             "outputs": {"parameters": parameters, "exitCode": str(code)},
         }
         place = ("argoproj.io", "v1alpha1", self._namespace, "workflowtaskresults")
-        self._objects.create_namespaced_custom_object(*place, result)
+        try:
+            self._objects.create_namespaced_custom_object(*place, result)
+        except kubernetes.client.ApiException as error:
+            if error.status != CONFLICT:
+                raise
+            # The node has run before: the executor overwrites what it said then.
+            merge = "application/merge-patch+json"
+            self._objects.patch_namespaced_custom_object(
+                *place, result["metadata"]["name"], result, _content_type=merge
+            )
 
     def _set_status(self, pod: Any, phase: str, state: dict[str, Any]) -> None:
         containers = [

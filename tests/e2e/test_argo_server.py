@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from metaflow_extensions.hitl.approvals.record import State
 from tests.e2e.test_bad_days import SIMPLE
 
@@ -112,3 +114,19 @@ def test_a_retry_behind_an_approved_gate_asks_nobody(deploy, argo_server):
     argo_server.put(run, "retry")
     assert run.end() == "Failed"
     assert [pod.metadata.name for pod in run.pods() if "notify" in pod.metadata.name] == asked
+
+
+def test_a_memoized_copy_refuses(deploy, argo_server):
+    """``argo resubmit --memoized`` makes a workflow that asked nobody: its gate waits, and opens nothing."""
+    deployed = deploy(RETRIED.replace('print("RUNS after")', 'raise ValueError("broken")'))
+    run = deployed.trigger()
+    (gate,) = run.wait_until_suspended()
+    deployed.flow.hitl("approve", deployed.approval(gate).id)
+    assert run.end() == "Failed"
+    made = argo_server.put(run, "resubmit", memoized=True)
+    copy = replace(run, name=made["metadata"]["name"])
+    deployed.runs.append(copy)
+    (waiting,) = copy.wait_until_suspended()
+    copy.end_by_hand(waiting, "Succeeded")
+    assert copy.end() == "Failed"
+    assert "RUNS deploy" not in copy.logs()
