@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from hitl_bot.bootstrap import Bot, bootstrap
-from tests.fixtures.approvals import Crash
+from tests.fixtures.watched_stores import Crash
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
 from tests.integration.bot.test_batches import ask_shards, shown, sweep
 
