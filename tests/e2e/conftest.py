@@ -261,6 +261,10 @@ class Deployed:
         self.runs.append(Run(name[1], self.namespace, self.api, self.runner))
         return self.runs[-1]
 
+    def all_is_settled(self, _: Run) -> bool:
+        """Whether nothing is left to do about any question; a message shows an answer a moment before."""
+        return not list(self.ledger.open_ids())
+
     def approval(self, gate: dict[str, Any]) -> Approval:
         """Return the record of a gate that waits."""
         (parameter,) = gate["inputs"]["parameters"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import pytest
 
 from metaflow_extensions.hitl.approvals.record import State
 from tests.e2e.test_bad_days import SIMPLE
@@ -103,30 +103,20 @@ def test_a_retry_from_before_a_rejected_gate_fails_again(deploy, argo_server):
     assert not [pod for pod in run.pods() if "deploy-task" in pod.metadata.name]
 
 
-def test_a_retry_behind_an_approved_gate_asks_nobody(deploy, argo_server):
-    """A step that fails behind the gate is retried alone, as ever."""
-    deployed = deploy(RETRIED.replace('print("RUNS after")', 'raise ValueError("broken")'))
+@pytest.mark.parametrize(("step", "node"), [("deploy", "deploy-task"), ("after", "after")])
+def test_a_step_that_fails_behind_an_answer_is_retried_without_another(deploy, argo_server, step, node):
+    """``argo retry`` starts the gated step, or one after it, anew; nobody is asked, and the gate knows the answer."""
+    printed = {"deploy": '"RUNS deploy", current.hitl.decided_by', "after": '"RUNS after"'}[step]
+    deployed = deploy(RETRIED.replace(f"print({printed})", f'print({printed}); raise ValueError("broken")'))
     run = deployed.trigger()
     (gate,) = run.wait_until_suspended()
     deployed.flow.hitl("approve", deployed.approval(gate).id)
     assert run.end() == "Failed"
-    asked = [pod.metadata.name for pod in run.pods() if "notify" in pod.metadata.name]
+    before = {pod.metadata.name: pod.metadata.uid for pod in run.pods()}
     argo_server.put(run, "retry")
     assert run.end() == "Failed"
-    assert [pod.metadata.name for pod in run.pods() if "notify" in pod.metadata.name] == asked
-
-
-def test_a_memoized_copy_refuses(deploy, argo_server):
-    """``argo resubmit --memoized`` makes a workflow that asked nobody: its gate waits, and opens nothing."""
-    deployed = deploy(RETRIED.replace('print("RUNS after")', 'raise ValueError("broken")'))
-    run = deployed.trigger()
-    (gate,) = run.wait_until_suspended()
-    deployed.flow.hitl("approve", deployed.approval(gate).id)
-    assert run.end() == "Failed"
-    made = argo_server.put(run, "resubmit", memoized=True)
-    copy = replace(run, name=made["metadata"]["name"])
-    deployed.runs.append(copy)
-    (waiting,) = copy.wait_until_suspended()
-    copy.end_by_hand(waiting, "Succeeded")
-    assert copy.end() == "Failed"
-    assert "RUNS deploy" not in copy.logs()
+    after = {pod.metadata.name: pod.metadata.uid for pod in run.pods()}
+    anew = [name for name, uid in after.items() if before.get(name) != uid]
+    assert [name for name in anew if "notify" in name] == []
+    assert [name for name in anew if f"-{node}-" in name]
+    assert f"RUNS {step}" in run.log(run.node(node))

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from metaflow_extensions.hitl.approvals.record import State, Where
+from tests.e2e.conftest import PATIENCE
 from tests.e2e.test_gates import linear, question
 
 SIMPLE = """
@@ -83,14 +84,15 @@ def test_a_stopped_run_is_told_on_its_message(deploy, bot):
     runs["delete"].delete()
     assert [runs[how].end() for how in ("Stop", "Terminate")] == ["Failed", "Failed"]
     bot(deployed)
-    told = {
-        how: bob.wait_for_update(message, lambda one: "Closed without an answer" in one.plain and not one.buttons).plain
-        for how, (bob, message) in asked.items()
-    }
+    told = {}
+    for how, (bob, message) in asked.items():
+        closed = bob.wait_for_update(message, lambda one: "Closed without an answer" in one.plain, PATIENCE)
+        assert not closed.buttons
+        told[how] = closed.plain
     assert runs["Stop"].name in told["Stop"]
     assert runs["Terminate"].name in told["Terminate"]
     assert "it was deleted" in told["delete"]
-    assert list(deployed.ledger.open_ids()) == []
+    runs["Stop"].until(deployed.all_is_settled)
 
 
 def test_an_answer_to_a_stopped_run_says_so(deploy, bot):
@@ -103,7 +105,7 @@ def test_an_answer_to_a_stopped_run_says_so(deploy, bot):
     run.shut_down("Stop")
     assert run.end() == "Failed"
     bob.click(message, "Approve", confirm="Approve")
-    told = bob.wait_for_update(message, lambda one: not one.buttons).plain
+    told = bob.wait_for_update(message, lambda one: not one.buttons, PATIENCE).plain
     assert "The run could not be resumed" in told
     assert "Start a new run" in told
     assert "RUNS" not in run.logs()
@@ -132,8 +134,8 @@ def test_a_bot_that_died_before_the_resume(deploy, bot, tmp_path):
     assert run.end() == "Succeeded", run.story()
     assert "RUNS bob" in run.logs()
     assert run.node("hitl-suspend-deploy")["message"] == "approved by bob via Slack button"
-    bob.wait_for_update(message, lambda one: "the run goes on" in one.plain)
-    assert list(deployed.ledger.open_ids()) == []
+    bob.wait_for_update(message, lambda one: "the run goes on" in one.plain, PATIENCE)
+    run.until(deployed.all_is_settled)
 
 
 def test_the_exit_hook_runs_after_a_rejection(deploy):

@@ -51,12 +51,10 @@ def test_approve_in_slack(deploy, bot):
     assert run.end() == "Succeeded", run.story()
     assert "RUNS {'target': 'staging'} approved bob" in run.logs()
     assert "approved by bob" in run.node("hitl-suspend-deploy")["message"]
-    answered = bob.wait_for_update(message, lambda one: "Approved" in one.plain and not one.buttons)
+    answered = bob.wait_for_update(message, lambda one: "Approved" in one.plain and not one.buttons, PATIENCE)
     assert "staging" in answered.plain
-    approval = deployed.approval(gate)
-    assert approval.settlement is not None
-    assert approval.settlement.problem == ""
-    assert list(deployed.ledger.open_ids()) == []
+    run.until(deployed.all_is_settled)
+    assert deployed.approval(gate).settlement.problem == ""
 
 
 def test_reject_in_slack(deploy, bot):
