@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
-from threading import Event
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import count
+from threading import Condition, Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,14 +17,17 @@ from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.clock import Clock
 from hitl_bot.sandbox.people import BOT_USER_ID
+from hitl_bot.slack.client import slack_client
 from hitl_bot.telemetry.troubles import TELL_AGAIN
 from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from metaflow_extensions.hitl.notifiers.slack.pace import POSTING, Pace
-from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
+from tests.fixtures.approvals import NOW, REQUESTER, HandClock, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from hitl_bot.sandbox.control import Control
     from hitl_bot.sandbox.driver import Person
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.ledger import Ledger
     from metaflow_extensions.hitl.approvals.ports import Store
     from metaflow_extensions.hitl.approvals.record import Approval
+    from metaflow_extensions.hitl.approvals.use_cases import Outcome
 
 
 @pytest.fixture
@@ -202,3 +209,122 @@ def test_what_stays_is_told_again_after_an_hour(
     clock.forward(TELL_AGAIN.total_seconds())
     pass_seconds(bot, clock, 70)
     assert len(told(log)) == 2
+
+
+# Many that post at once without knowing of each other.
+
+
+class SharedTime:
+    """Lets threads sleep on a clock that goes on once all of them do, to the first that wakes."""
+
+    def __init__(self, clock: HandClock, threads: int) -> None:
+        self._clock = clock
+        self._awake = threads
+        self._wakes: list[datetime] = []
+        self._turn = Condition()
+
+    def sleep(self, seconds: float) -> None:
+        with self._turn:
+            until = self._clock() + timedelta(seconds=seconds)
+            self._wakes.append(until)
+            self._awake -= 1
+            self._go_on()
+            self._turn.wait_for(lambda: self._clock() >= until)
+
+    def end(self) -> None:
+        """Say that a thread is done."""
+        with self._turn:
+            self._awake -= 1
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._awake == 0 and self._wakes:
+            self._clock.now = min(self._wakes)
+            due = [one for one in self._wakes if one <= self._clock.now]
+            self._wakes = [one for one in self._wakes if one > self._clock.now]
+            self._awake = len(due)
+            self._turn.notify_all()
+
+
+def test_pods_that_post_with_one_token_leave_to_the_bot_what_slack_does_not_take(
+    bot: Bot, sandbox: Sandbox, control: Control, clock: HandClock, ledger: Ledger, log: list[Any]
+) -> None:
+    """A hundred pods post at once, each with a pace of its own: each waits as Slack asks, none fails, none posts twice.
+
+    After ten seconds they leave the rest to the bot, which posts it at Slack's pace.
+    """
+    control.enforce_rates()
+    many = 100
+    time = SharedTime(clock, many)
+
+    def pod(number: int) -> Outcome:
+        client = slack_client(sandbox.bot_token, sandbox.api_url)
+        pace = Pace(lambda: clock().timestamp())
+        cases = copy.copy(bot.cases)
+        notifier = SlackNotifier(client, default_channel=CHANNEL, clock=clock, pace=pace, wait=time.sleep)
+        cases.notifiers = {"slack": notifier}
+        try:
+            asked = question(notifiers=("slack",), approvers=("@ml-leads",))
+            return cases.ask(pathspec(task=str(number)), asked, gate(), REQUESTER)
+        finally:
+            time.end()
+
+    with ThreadPoolExecutor(many) as pods:
+        outcomes = list(pods.map(pod, range(many)))
+    posted = [one for one in outcomes if one.approval.posts]
+    left = [one for one in outcomes if not one.approval.posts]
+    assert len(posted) >= 10  # one a second, for ten seconds
+    assert all("ratelimited" in str(one.pending[0]) for one in left)
+    assert clock() - NOW <= timedelta(seconds=12)
+    pass_seconds(bot, clock, 20 + 2 * len(left))
+    assert sorted(questions(control)) == sorted(one.approval.id for one in outcomes)
+    assert all(ledger.read(one.approval.id).approval.posts for one in outcomes)
+    assert {call["outcome"] for call in control.calls("chat.postMessage")} == {"ok", "ratelimited"}
+    assert [one for one in control.calls("chat.postMessage") if one["outcome"] == "ratelimited"][-1]["at"] <= (
+        NOW + timedelta(seconds=12)
+    ).timestamp()  # the bot itself never met the limit
+
+
+def _is_last(asked: str, key: str, left: Iterator[int]) -> bool:
+    """Whether this request notes the last of so many decisions."""
+    return asked == "mark" and key.startswith("decided/") and next(left) == 0
+
+
+def test_500_shards_at_once(
+    bot: Bot,
+    control: Control,
+    clock: HandClock,
+    bob: Person,
+    ledger: Ledger,
+    log: list[Any],
+    interventions: list[Callable[[str, str], None]],
+) -> None:
+    """Five hundred shards within a second are one message, which is rewritten once a second at most; so are answers."""
+    asked = ask_elsewhere(bot, range(500), batch=True)
+    pass_seconds(bot, clock, 30)
+    [message] = control.messages(CHANNEL)
+    assert "500 shards wait" in message["plain"]
+    assert {ledger.read(one.id).approval.posts[0].ts for one in asked} == {message["ts"]}
+    shown = bob.wait_for_message(CHANNEL)
+    decided = Event()
+    left = count(499, -1)
+    interventions.append(lambda asked, key: decided.set() if _is_last(asked, key, left) else None)
+    bob.click(shown, "Approve all", confirm="Approve all", timeout=0)
+    assert decided.wait(120)
+
+    def all_are_answered() -> bool:
+        pass_seconds(bot, clock, 2)
+        return "All 500 shards are answered" in control.messages(CHANNEL)[0]["plain"]
+
+    control.wait_until(all_are_answered, 60, "the last update")
+    pass_seconds(bot, clock, 30)
+    assert {ledger.read(one.id).approval.state for one in asked} == {State.APPROVED}
+    assert list(ledger.open_ids()) == []
+    assert control.exceeded_rates() == []
+    assert {call["outcome"] for call in control.calls()} == {"ok"}
+    assert told(log) == []
+    [updates] = [rate for rate in control.rates() if rate["method"] == "chat.update"]
+    assert updates["peak_second"] <= 1
+    replies = [one for one in control.messages(CHANNEL) if one["thread_ts"] not in {"", one["ts"]}]
+    assert len(replies) < 20  # and not one for each of them
+    assert len(control.messages(CHANNEL)) == 1 + len(replies)
