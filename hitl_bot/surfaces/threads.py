@@ -232,7 +232,10 @@ class Threads:
         event, approval = entry.version.event, entry.approval
         name = f"{approval.id}/{entry.number}"
         if event in SAID:
-            about = approval.id if any(post.batch for post in trail[-1].approval.posts) else ""
+            about = ""
+            if any(post.batch for post in trail[-1].approval.posts):
+                about = approval.question.shard.value if approval.question.shard else ""
+                about = about or approval.id
             return Line(name=name, approval_id=approval.id, number=entry.number, text=self._told(entry), about=about)
         kind = _REMINDED.get(event)
         if kind is None or not _is_newest(entry, kind, trail[-1].approval):

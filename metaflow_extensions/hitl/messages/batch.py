@@ -33,6 +33,7 @@ from metaflow_extensions.hitl.messages.mrkdwn import (
     mention,
     name,
     one_line,
+    quoted,
 )
 from metaflow_extensions.hitl.messages.question import Rendered
 
@@ -154,8 +155,10 @@ def label(batch: Batch, approval: Approval, most: int) -> str:
 def ending(approval: Approval) -> str:
     """Say how a gate that takes no answer any more ended; mrkdwn that mentions nobody."""
     said = sentences.verdict(approval, name)
-    # A closing's reason is text from outside; a decision's sentence is ours, with the people's names made safe in it.
-    return f"*{said.head}*{said.tail if approval.closing is None else escape(one_line(said.tail[:400]), 100)}"
+    if approval.closing is not None:  # its reason is text from outside; what is said of a decision is ours
+        return f"*{said.head}*{escape(one_line(said.tail[:400]), 100)}"
+    reason = approval.decision.reason.strip() if approval.decision else ""
+    return f"*{said.head}*{said.tail}" + (f", {quoted(reason, 100)}" if reason else "")
 
 
 def _title(batch: Batch) -> str:

@@ -30,7 +30,7 @@ class Line:
     text : str
         mrkdwn.
     about : str
-        The id of the gate it is about, where it does not stand on the message itself.
+        The gate it is about, by what it works on or by its id, where several share the message.
     reminds : ReminderKind, optional
         It reminds, as long as the approval waits.
     """

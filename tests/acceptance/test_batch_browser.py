@@ -1,0 +1,117 @@
+"""A foreach whose gates share a message, as people meet it: a real run, and two of them in a real browser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from hitl_bot.demo.stage import set_stage
+from tests.fixtures.flows import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Locator, Page
+
+    from hitl_bot.demo.stage import Stage
+
+FLOW = """
+from metaflow import FlowSpec, current, hitl, step
+
+
+class RollOut(FlowSpec):
+    @step
+    def start(self):
+        self.version = 7
+        self.regions = ["eu-west-1", "eu-central-1", "us-east-1", "us-west-2", "ap-south-1", "sa-east-1"]
+        self.next(self.deploy, foreach="regions")
+
+    @hitl(
+        message="Deploy fraud v{self.version} to {self.input}?  Accuracy 94.0%",
+        quorum=2,
+        approvers=["@ml-leads"],
+        on_reject="continue",
+    )
+    @step
+    def deploy(self):
+        print(f"{self.input}: {current.hitl.verdict}")
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    RollOut()
+"""
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """The local Slack, the bot, and a run on its way to its six gates."""
+    flow = tmp_path / "roll_out.py"
+    flow.write_text(FLOW, encoding="utf-8")
+    with set_stage(flow, tmp_path, 0, print) as ready:
+        yield ready
+
+
+def message_on(page: Page) -> Locator:
+    """Wait until the channel shows all six shards on one message, and return it."""
+    message = page.get_by_role("article").filter(has_text="RollOut / deploy")
+    expect(message).to_contain_text("6 shards wait", timeout=PATIENCE * 1000)
+    expect(message).to_have_count(1)
+    return message
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)], ids=["laptop", "phone"])
+def test_two_people_answer_six_shards(
+    stage: Stage, visit: Callable[..., Page], shot: Callable[[Page, str], None], width: int, height: int
+) -> None:
+    """Bob votes for all, carol for all but one, which she rejects: the message tells each step, and the run goes on."""
+    page = visit(f"{stage.url}/?as=bob", width=width, height=height)
+    message = message_on(page)
+    expect(message).to_contain_text("2 must agree")
+    shot(page, "waits")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    message.get_by_role("button", name="Approve all", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Approve all").click()
+    expect(message).to_contain_text("@bob approves. Still missing: 1 of @ml-leads.")
+    expect(message).to_contain_text("Waits (1 of 2 agree)")
+    shot(page, "voted")
+
+    page = visit(f"{stage.url}/?as=carol", width=width, height=height)
+    message = message_on(page)
+    message.get_by_role("button", name="Approve all except…").click()
+    form = page.get_by_role("dialog")
+    boxes = form.get_by_role("checkbox")
+    expect(boxes).to_have_count(6)
+    expect(form.get_by_label("us-east-1")).to_be_checked()
+    form.get_by_label("us-east-1").uncheck()
+    shot(page, "form")
+    assert form.evaluate("element => element.scrollWidth <= element.clientWidth")
+    form.get_by_label("The others are rejected").check()
+    form.get_by_role("button", name="Approve", exact=True).click()
+    expect(form.get_by_role("alert").filter(has_text="needs a reason")).to_be_visible()
+    shot(page, "error")
+    form.get_by_label("Reason").fill("too much drift in the east")
+    form.get_by_role("button", name="Approve", exact=True).click()
+    expect(form).to_have_count(0)
+    expect(message).to_contain_text("All 6 shards are answered")
+    expect(message).to_contain_text("5 approved · 1 rejected")
+    expect(message.get_by_role("button", name="Approve all")).to_have_count(0)
+    assert stage.run.wait(PATIENCE) == 0, "\n".join(stage.run.lines)
+    ran = [line.split("] ", 1)[-1] for line in stage.run.lines]
+    assert sum(line.endswith(": approved") for line in ran) == 5
+    assert sum(line.endswith("us-east-1: rejected") for line in ran) == 1
+    message.get_by_role("button", name="replies").or_(message.get_by_role("button", name="reply")).first.click()
+    thread = page.get_by_text("too much drift in the east")
+    expect(thread.first).to_be_visible()
+    shot(page, "thread")
