@@ -144,7 +144,8 @@ class Batches:
         """
         with self._joining:
             shown = self._open_batch(approval) or self._begin(approval)
-            self._ledger.store.mark(f"batches/{shown.id}/of/{approval.id}")
+            if approval.id not in shown.members:
+                self._mark(shown.id, [approval.id])
             with self._lock:
                 shown.stale = shown.stale or shown.members.get(approval.id) != approval
                 shown.members[approval.id] = approval
@@ -225,6 +226,8 @@ class Batches:
         if not self._ledger.claim(batch_id, "post", self._holder, now=now, during=CLAIM_FOR):
             raise NotifierBusy("Another bot posts the message of these gates.", seconds=_SOON)
         members = self._siblings(approval)
+        # Before anybody sees them on the message: whoever then approves all approves what the message shows.
+        self._mark(batch_id, [one.id for one in members])
         asked = _Asked(id=batch_id, pathspec=_run_of(approval), requested_at=min(one.requested_at for one in members))
         names = self._slack.look_up(approval)
         message = render(_batch(batch_id, members), now=now, ids=names.ids, nobody=names.nobody)
@@ -235,6 +238,10 @@ class Batches:
         shown = _Shown(id=batch_id, pathspec=asked.pathspec, post=post, shown_at=now)
         shown.members = {one.id: one for one in members}
         return self._remember(shown)
+
+    def _mark(self, batch_id: str, ids: list[str]) -> None:
+        for _ in self._workers.map(self._ledger.store.mark, [f"batches/{batch_id}/of/{one}" for one in ids]):
+            pass
 
     def _siblings(self, approval: Approval) -> list[Approval]:
         """Read the gates of the same step and run that wait and have no message yet."""

@@ -84,7 +84,7 @@ def test_two_people_answer_six_shards(
     message.get_by_role("button", name="Approve all", exact=True).click()
     page.get_by_role("dialog").get_by_role("button", name="Approve all").click()
     expect(message).to_contain_text("@bob approves. Still missing: 1 of @ml-leads.")
-    expect(message).to_contain_text("Waits (1 of 2 agree)")
+    expect(message.get_by_text("Waits (1 of 2 agree)")).to_have_count(6)
     shot(page, "voted")
 
     page = visit(f"{stage.url}/?as=carol", width=width, height=height)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,8 @@ from tests.integration.bot.conftest import SCHEMA
 from tests.integration.bot.test_batches import ask_shards, shown, states, sweep, top
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hitl_bot.bootstrap import Bot
     from hitl_bot.sandbox.driver import Person, View
     from metaflow_extensions.hitl.approvals.ledger import Ledger
@@ -173,3 +176,20 @@ def test_somebody_was_faster_with_some(bot: Bot, bob: Person, carol: Person, clo
     told = bob.wait_for_message("@app", lambda one: "3 answered, 1 not" in one.plain)
     assert "was rejected by carol" in told.plain
     assert states(ledger, asked) == [State.APPROVED, State.REJECTED, State.APPROVED, State.APPROVED]
+
+
+def test_all_that_the_message_shows_are_answered(
+    bot: Bot, bob: Person, clock: HandClock, ledger: Ledger, interventions: list[Callable[[str, str], None]]
+) -> None:
+    """Whoever approves all at once approves each shard that is shown, also those whose record does not name it yet."""
+    asked = ask_shards(bot, 6)
+    posted = Event()
+
+    def click_at_once(request: str, key: str) -> None:
+        if request == "create" and key.endswith("/00002.json") and not posted.is_set():
+            posted.set()
+            bob.click(shown(bob, lambda one: "6 shards wait" in one.plain), "Approve all", confirm="Approve all")
+
+    interventions.append(click_at_once)
+    sweep(bot, clock)
+    bob.control.wait_until(lambda: states(ledger, asked) == [State.APPROVED] * 6, 10, "six approvals")
