@@ -98,6 +98,10 @@ class SlackPeople:
         known = self._known_as(person.id) or person.email or (person.id if "@" in person.id else None)
         return None if known is None else self.find(known)
 
+    def known_as(self, person: Person) -> str | None:
+        """Return what the operator says a user of a machine is in Slack: an e-mail address or id. Asks nobody."""
+        return None if person.origin is Origin.SLACK else self._known_as(person.id)
+
     def find(self, name: str) -> Person | None:
         """Return the person behind an id or an email address, or None if there is none."""
         user_id = name

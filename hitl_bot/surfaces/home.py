@@ -170,6 +170,12 @@ class HomeTabs:
             decided=[one for one in decided if one.decision is not None],
         )
 
+    def _asked(self, approval: Approval, person: Person) -> bool:
+        known = self._people.known_as(approval.requester)
+        if known is None:
+            return is_requester(approval, person)
+        return known.lower() in {person.id.lower(), (person.email or "").lower()}
+
     def _inbox(self, user_id: str, snapshot: _Snapshot) -> home.Inbox:
         with self._lock:
             watcher = self._watchers.get(user_id)
@@ -182,7 +188,7 @@ class HomeTabs:
             person = None
         return home.Inbox(
             waiting=[one for one in waiting if one.id in mine],
-            asked=[one for one in waiting if person is not None and is_requester(one, person)],
+            asked=[one for one in waiting if person is not None and self._asked(one, person)],
             decided=[one for one in snapshot.decided if flow in (None, one.pathspec.flow)],
             flows=sorted({one.pathspec.flow for one in (*snapshot.waiting, *snapshot.decided)}),
             flow=flow,
