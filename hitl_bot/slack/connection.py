@@ -183,9 +183,15 @@ class Connection:
 
     def close(self) -> None:
         """Close it."""
-        session = self._handler.client.current_session
-        if session is not None and session.sock is not None:
+        client = self._handler.client
+        client.current_session_state.terminated = True
+        session = client.current_session
+        sock = None if session is None else session.sock
+        if sock is not None:
             # slack_sdk waits for up to 3 s until the thread that reads has a lock to spare (3.47, ``connection.py``).
             with suppress(OSError):
-                session.sock.shutdown(SHUT_RDWR)
+                sock.shutdown(SHUT_RDWR)
+        # These close what they find broken, and two that close one session trip each other up.
+        for runner in (client.current_session_runner, client.current_app_monitor):
+            runner.shutdown()  # type: ignore[no-untyped-call] # slack_sdk's
         self._handler.close()  # type: ignore[no-untyped-call] # Bolt's
