@@ -148,7 +148,7 @@ def test_open_approvals_are_found_with_one_list_a_thousand(ledger: Ledger, s3_ve
 
 
 def test_the_list_reads_each_approval_once(ask: Ask, bob: Person, s3_versitygw: S3, ledger: Ledger):
-    """`/hitl list` takes a LIST for the markers, one for who is absent, and for each approval a read: a LIST and a GET."""
+    """`/hitl list` takes a LIST for the markers, one for who is absent, and for each approval a LIST and a GET."""
     asked = [ask(task=f"shard-{number}").id for number in range(5)]
     bob.command("/hitl list")
     ledger.store.mark("open/last")
