@@ -205,7 +205,7 @@ def test_somebody_absent_is_stood_in_for(ask, look, shot):
         ("dave", "guests of the workspace never decide"),
         ("erin", "people of another workspace never decide"),
         ("alice", "you asked for this run"),
-        ("grace", "@ml-leads or U0ALICE may. Ask one of them"),
+        ("grace", "@ml-leads or @alice may. Ask one of them"),
     ],
 )
 def test_who_may_not_is_told_why(ask, look, shot, who, words):

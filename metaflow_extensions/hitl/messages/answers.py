@@ -15,12 +15,14 @@ from metaflow_extensions.hitl.messages.blocks import (
     section,
 )
 from metaflow_extensions.hitl.messages.mrkdwn import (
+    approver,
     code,
     code_block,
     escape,
     name,
     one_line,
 )
+from metaflow_extensions.hitl.messages.refusals import refusal_block
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,14 +75,19 @@ def done(outcome: Outcome) -> Reply:
     about = escape(one_line(sentences.question(approval)), 300)
     if approval.state is State.PENDING:
         text = f"Your vote counts: {about}"
-        after = f"still missing: {voting.missing(approval, str)}"
-    else:
-        text = f"{sentences.verdict(approval, name).head}: {about}"
-        after = sentences.trouble(approval) or sentences.aftermath(approval)
+        missing = voting.missing(approval, lambda written: approver(written, {}))
+        still = f"Still missing: {missing}."
+        return reply(f"{text} {still}", [section(mrkdwn(text)), section(mrkdwn(still)), *_pending(outcome)])
+    text = f"{sentences.verdict(approval, name).head}: {about}"
+    after = sentences.trouble(approval) or sentences.aftermath(approval)
     lines = [f"{after[:1].upper()}{after[1:].rstrip('.')}."] if after else []
-    # Nothing to do for the reader: the record stands, and the sweeper goes on where this stopped.
-    lines += [f"Not done yet, and tried again: {one_line(str(error))}" for error in outcome.pending[:3]]
-    return reply(text, [section(mrkdwn(text)), *[section(plain(line)) for line in lines], context(code(approval.id))])
+    return reply(text, [section(mrkdwn(text)), *[section(plain(line)) for line in lines], *_pending(outcome)])
+
+
+def _pending(outcome: Outcome) -> list[Block]:
+    """Say what was not done yet: nothing to do for the reader, since the sweeper goes on where this stopped."""
+    lines = [f"Not done yet, and tried again: {one_line(str(error))}" for error in outcome.pending[:3]]
+    return [*[section(plain(line)) for line in lines], context(code(outcome.approval.id))]
 
 
 def command(approval: Approval, *, script: str = "flow.py") -> Reply:
@@ -127,7 +134,7 @@ def help_text(unknown: str | None = None) -> Reply:
 
 def refusal(error: Exception) -> Reply:
     """Say why something did not happen. The errors' own words are written for this."""
-    return said(str(error))
+    return reply(escape(str(error), 1_500).strip() or "–", [refusal_block(error)])
 
 
 def broken(reference: str) -> Reply:

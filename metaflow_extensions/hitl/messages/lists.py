@@ -19,12 +19,12 @@ from metaflow_extensions.hitl.messages.blocks import (
     section,
 )
 from metaflow_extensions.hitl.messages.mrkdwn import (
+    approver,
     code,
     cut,
     date,
     escape,
     is_web_address,
-    literal,
     name,
     one_line,
     quoted,
@@ -189,7 +189,7 @@ def _where(approval: Approval, now: datetime) -> str:
     if approval.deadline is not None and approval.deadline <= now:
         until = f"*overdue*, was {until}"
     where = f"{escape(sentences.place(approval))} · {asked} · {until} · {code(approval.id)}"
-    voted = voting.votes_so_far(approval, name, lambda written: literal(written, 100))
+    voted = voting.votes_so_far(approval, name, lambda written: approver(written, {}))
     return f"{where}\n{voted}" if voted else where
 
 

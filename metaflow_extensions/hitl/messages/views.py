@@ -17,6 +17,7 @@ from metaflow_extensions.hitl.messages import action_ids, question, sentences, v
 from metaflow_extensions.hitl.messages.blocks import Block, context, field_sections, modal, mrkdwn, plain, section
 from metaflow_extensions.hitl.messages.form import form_blocks
 from metaflow_extensions.hitl.messages.mrkdwn import approver, code, code_block, date, escape, link, mention, name
+from metaflow_extensions.hitl.messages.refusals import refusal_block
 from metaflow_extensions.hitl.messages.trail import happened
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def saving_view(approval_id: str) -> Block:
 
 def refused_view(error: Exception) -> Block:
     """Say why something did not happen, in the view where it was tried."""
-    return notice_view("Not possible", str(error))
+    return _notice("Not possible", [refusal_block(error)])
 
 
 def notice_view(title: str, text: str) -> Block:

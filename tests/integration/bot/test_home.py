@@ -66,7 +66,7 @@ def test_it_shows_what_an_answer_would_count_for(
     bob.command(f"/hitl approve {both.id}")
     assert "2 wait for you" in bob.home().plain
     waiting = alice.home().plain
-    assert "bob approves. Still missing: 1 of U0ALICE, U0BOB." in waiting
+    assert "bob approves. Still missing: 1 of <@U0ALICE>, <@U0BOB>." in waiting
     assert "Nothing waits for you" in people.as_("dave").home().plain
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.record import Post, Verdict
-from metaflow_extensions.hitl.approvals.refusals import TooLate
+from metaflow_extensions.hitl.approvals.refusals import NotAllowed, TooLate
 from metaflow_extensions.hitl.approvals.rules import posted
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from metaflow_extensions.hitl.messages import action_ids, answers, lists, views
-from tests.unit.messages.examples import LATER, NOW, SCHEMA, decided, pending, settled
+from tests.unit.messages.examples import BOB, LATER, NOW, SCHEMA, decided, pending, settled
 from tests.unit.messages.limits import visible
 
 
@@ -127,3 +127,15 @@ def test_views_are_json():
     """A view is plain JSON: it survives the way to Slack and back."""
     view = views.approve_view(pending(schema=SCHEMA), now=LATER)
     assert json.loads(json.dumps(view)) == view
+
+
+def test_a_refusal_names_people_not_ids():
+    """Those whom the step names by id are shown as people and groups; what a person wrote stays inert."""
+    asked = pending(approvers=("U0ALICE", "S0RISK", "@ml-leads"))
+    mallory = replace(BOB, id="U0MALLORY", name="<!channel>")
+    reply = answers.refusal(NotAllowed(asked, mallory, "U0ALICE, S0RISK or @ml-leads may."))
+    (block,) = reply["blocks"]
+    assert "<@U0ALICE>, <!subteam^S0RISK> or @ml-leads may." in block["text"]["text"]
+    assert "&lt;!channel&gt; can't decide" in block["text"]["text"]
+    (plain,) = answers.refusal(NotAllowed(pending(), mallory, "guests never decide."))["blocks"]
+    assert plain["text"]["type"] == "plain_text"
