@@ -120,3 +120,17 @@ def test_a_step_that_fails_behind_an_answer_is_retried_without_another(deploy, a
     assert [name for name in anew if "notify" in name] == []
     assert [name for name in anew if f"-{node}-" in name]
     assert f"RUNS {step}" in run.log(run.node(node))
+
+
+def test_a_suspend_node_that_is_started_anew_can_be_resumed(deploy, argo_server):
+    """Only that node waits again, asks nobody, and after ``argo resume`` the step finds the answer that stands."""
+    deployed = deploy(RETRIED)
+    run = deployed.trigger()
+    (gate,) = run.wait_until_suspended()
+    deployed.flow.hitl("approve", deployed.approval(gate).id)
+    assert run.end() == "Succeeded", run.story()
+    argo_server.put(run, "retry", restartSuccessful=True, nodeFieldSelector="displayName=hitl-suspend-deploy")
+    run.wait_until_suspended()
+    argo_server.put(run, "resume")
+    assert run.end() == "Succeeded", run.story()
+    assert "RUNS deploy alice" in run.log(run.node("deploy-task"))
