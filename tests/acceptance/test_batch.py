@@ -76,6 +76,8 @@ def remote(flow, aws, s3_moto):
         METAFLOW_ECS_S3_ACCESS_IAM_ROLE=ROLE,
         METAFLOW_ECS_FARGATE_EXECUTION_ROLE=ROLE,
         METAFLOW_BATCH_CONTAINER_IMAGE="python:3.11",
+        METAFLOW_HITL_SLACK_BOT_TOKEN="xoxb-1-secret",
+        METAFLOW_HITL_NOTIFIER="terminal",
     )
 
 
@@ -94,7 +96,7 @@ def test_the_job_is_submitted_after_the_approval(remote, aws, s3_moto):
     assert "/v1/submitjob" in [path for _, path, _ in aws.proxy.seen]
     told = json.dumps(aws.submitted(), default=str)
     assert s3_moto.root in told
-    assert "TOKEN" not in told
+    assert "xoxb-1-secret" not in told
     run.stop()
 
 
