@@ -21,7 +21,10 @@ def deploy(self):
 def end(self):
     pass
 """
-HOSTILE = "<!channel> <@U0CAROL> <https://evil.example|click> @everyone `rm` [a](https://evil.example) <b>bold</b>"
+HOSTILE = (
+    "<!channel> <@U0CAROL> <https://evil.example|click> @everyone `rm` [a](https://evil.example) <b>bold</b> "
+    "\x1b[31mred \x1b]0;title\x07"
+)
 EVERYWHERE = 'notifier=["slack", "slack_webhook", "email", "apprise", "terminal"]'
 
 
@@ -50,6 +53,9 @@ def test_values_are_shown_everywhere_and_executed_nowhere(flow, outlets, control
     run.wait_for_line("Waiting for a person: Deploy <!channel> <@U0CAROL>")
     gated.hitl("reject", approval.id, "--reason", HOSTILE)
     assert run.wait() != 0
+    shown = "".join([run.output, *(gated.hitl(*words).output for words in (["show", approval.id], ["list", "--all"]))])
+    assert "\x1b[31m" not in shown
+    assert "\x1b]0;" not in shown
 
     [message] = control.messages("#ml-approvals")
     assert message["mentions"] == []

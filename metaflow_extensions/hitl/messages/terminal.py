@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MESSAGE = 2_000  # of a message that may be megabytes
 _VALUE = 500
+_ERROR = 4_000
 _CELL = 44  # of the message in a table
 _UNSEEN = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f]"  # control characters, so every escape sequence, but not the line feed
@@ -31,6 +32,11 @@ def harmless(text: str, limit: int) -> str:
     r"""Shorten text and write out what a terminal would obey: ``\x1b`` becomes those four letters."""
     text = text if len(text) <= limit else text[: limit - 1] + "…"
     return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text.replace("\r\n", "\n").replace("\t", "    "))
+
+
+def words(error: Exception) -> str:
+    """Say what went wrong; an error's words hold what people wrote, such as a reason."""
+    return harmless(str(error), _ERROR)
 
 
 def one_line(text: str, limit: int) -> str:

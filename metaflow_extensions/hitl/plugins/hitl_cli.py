@@ -66,7 +66,7 @@ def list_(obj: Any, everything: bool, as_json: bool) -> None:  # noqa: FBT001 - 
             ids += [approval_id for of_step in decided for approval_id in of_step]
         for entry in cases.ledger.read_many(dict.fromkeys(ids)):
             if isinstance(entry, RecordError):
-                click.secho(str(entry), fg="yellow", err=True)
+                click.secho(terminal.words(entry), fg="yellow", err=True)
             elif entry.approval.pathspec.flow == obj.flow.name:
                 approvals.append(entry.approval)
     if not everything:
@@ -213,7 +213,7 @@ def _report(outcome: Outcome) -> None:
 
     click.echo(terminal.decided(outcome.approval))
     for problem in outcome.pending:
-        click.echo(f"  {problem}")
+        click.echo(f"  {terminal.words(problem)}")
 
 
 @contextmanager
@@ -223,4 +223,6 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except HitlError as error:
-        raise NotDone(str(error)) from error
+        from metaflow_extensions.hitl.messages.terminal import words  # noqa: PLC0415 - only to fail
+
+        raise NotDone(words(error)) from error

@@ -218,6 +218,7 @@ class HitlDecorator(StepDecorator):
         inputs: Any,
     ) -> None:
         from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415
+        from metaflow_extensions.hitl.messages.terminal import words  # noqa: PLC0415
         from metaflow_extensions.hitl.plugins import gate  # noqa: PLC0415
 
         task = gate.GatedTask(
@@ -237,7 +238,7 @@ class HitlDecorator(StepDecorator):
             self._refuse(
                 flow,
                 graph[step_name],
-                GateClosed(str(error)),
+                GateClosed(words(error)),
                 getattr(error, "approval", None),
                 retry_count,
                 max_user_code_retries,

@@ -101,12 +101,13 @@ def _load(obj: Any, step: str, options: dict[str, Any]) -> tuple[GatedTask, Ask]
 def _no_more_attempts_where_none_can_help() -> Iterator[None]:
     """Say by the exit code, to Metaflow and to Argo alike, that a refusal or a bad message stays what it is."""
     from metaflow_extensions.hitl.approvals.errors import HitlError, StoreUnavailable  # noqa: PLC0415
+    from metaflow_extensions.hitl.messages.terminal import words  # noqa: PLC0415
     from metaflow_extensions.hitl.plugins.message import BadMessage  # noqa: PLC0415
 
     try:
         yield
     except StoreUnavailable as error:
-        raise NotAsked(str(error)) from error
+        raise NotAsked(words(error)) from error
     except (HitlError, BadMessage) as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a task's log is its standard error
+        print(words(error), file=sys.stderr)  # noqa: T201 - a task's log is its standard error
         raise SystemExit(METAFLOW_EXIT_DISALLOW_RETRY) from error

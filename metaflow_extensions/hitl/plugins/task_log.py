@@ -6,8 +6,11 @@ import array
 import sys
 import time
 
+from metaflow_extensions.hitl.messages.terminal import harmless
+
 _PATIENCE = 0.5  # seconds a line waits for its reader; a log that nobody reads must not hold the gate
 _LOOK = 0.002  # seconds between two looks
+_LONGEST = 20_000  # characters; what is said is far shorter
 
 
 def say(text: str) -> None:
@@ -16,8 +19,9 @@ def say(text: str) -> None:
     Metaflow's scheduler reads one line at each sign of output, and keeps what came with it until the next sign
     (metaflow 2.19, ``runtime.py``, ``Worker.read_logline``). Of lines written at once, a task that then waits would
     show the first, and the rest when the wait is over: so each is written when the one before has been read.
+    What a terminal would obey in it is written out.
     """
-    for line in text.splitlines():
+    for line in harmless(text, _LONGEST).splitlines():
         print(line, flush=True)  # noqa: T201 - a task's log is its standard output
         end = time.monotonic() + _PATIENCE
         while _unread() and time.monotonic() < end:
