@@ -50,7 +50,9 @@ class Superseded(ApprovalError):
 
     def __init__(self, approval: Approval) -> None:
         why = approval.closing.reason if approval.closing else "the run is gone"
-        super().__init__(approval, f"{approval.id} takes no answer any more: {why.rstrip('.')}.")
+        super().__init__(
+            approval, f"{approval.id} takes no answer any more: {why.rstrip('.')}. Start a new run to ask again."
+        )
 
 
 class NotAllowed(ApprovalError):
