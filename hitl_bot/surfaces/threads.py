@@ -31,7 +31,7 @@ from metaflow_extensions.hitl.approvals.errors import (
 from metaflow_extensions.hitl.approvals.ledger.keys import CHANGES, change_key
 from metaflow_extensions.hitl.approvals.record import Approval, Post, State, Verdict
 from metaflow_extensions.hitl.messages.mrkdwn import mention
-from metaflow_extensions.hitl.messages.threads import Line, together
+from metaflow_extensions.hitl.messages.threads import Line, nobody_knows_who_asked, together
 from metaflow_extensions.hitl.messages.trail import happened
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
 
@@ -50,6 +50,7 @@ SAID = frozenset({"voted", "decided", "expired", "closed", "annulled"})
 """The events that get a line: what somebody decided. That it was asked and settled stands on the message itself."""
 _REMINDED = {event: kind for kind, event in EVENTS.items()}
 _ENDINGS = frozenset({"settled", "posted"})  # what was missed while no bot ran, or before it was posted, is said then
+_DOUBTED = frozenset({"posted", "ruled"})  # after which it may turn out that nobody can approve
 _SURELY_TOLD = timedelta(minutes=5)  # the sweeper tells of every change within this time
 _NOTED_EVERY = timedelta(minutes=1)
 _LOOK_AGAIN = timedelta(seconds=5)  # whether it is our turn in a thread, or Slack's trouble is over
@@ -119,7 +120,7 @@ class Threads:
         """Note an approval that something may have to be said about."""
         event = entry.version.event
         late = event in _ENDINGS and entry.approval.state is not State.PENDING
-        if late or event in SAID or event in _REMINDED:
+        if late or event in SAID or event in _REMINDED or (event in _DOUBTED and _depends_on_who_asked(entry.approval)):
             self._note(entry.approval.id)
 
     def note(self, approval: Approval, text: str) -> None:
@@ -237,10 +238,16 @@ class Threads:
                 about = approval.question.shard.value if approval.question.shard else ""
                 about = about or approval.id
             return Line(name=name, approval_id=approval.id, number=entry.number, text=self._told(entry), about=about)
+        if event == "posted" and self._is_in_doubt(trail[-1].approval):
+            return Line(name=name, approval_id=approval.id, number=entry.number, text=nobody_knows_who_asked(approval))
         kind = _REMINDED.get(event)
         if kind is None or not _is_newest(entry, kind, trail[-1].approval):
             return None
         return Line(name=name, approval_id=approval.id, number=entry.number, text="", reminds=kind)
+
+    def _is_in_doubt(self, approval: Approval) -> bool:
+        """Whether nobody can approve, since whoever asked must not, and nobody knows who that is."""
+        return _depends_on_who_asked(approval) and self._cases.people.in_slack(approval.requester) is None
 
     def _told(self, entry: Entry) -> str:
         """Say what happened; of requested changes to who asked, and has to act."""
@@ -336,6 +343,10 @@ class Threads:
 def in_slack(approval: Approval) -> Post | None:
     """Return where an approval stands in Slack, if it does."""
     return next((post for post in approval.posts if post.notifier == SLACK and post.ts is not None), None)
+
+
+def _depends_on_who_asked(approval: Approval) -> bool:
+    return approval.state is State.PENDING and not approval.rule.self_approval_allowed
 
 
 def _is_newest(entry: Entry, kind: ReminderKind, newest: Approval) -> bool:

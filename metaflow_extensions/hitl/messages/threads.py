@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.messages.mrkdwn import code
+from metaflow_extensions.hitl.messages.mrkdwn import code, name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from metaflow_extensions.hitl.approvals.record import ReminderKind
+    from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind
 
 _LONGEST = 2_900  # characters of one reply, below the 3,000 of a section
 _LINES = 300  # of one reply: their names have to fit into its metadata
@@ -79,3 +79,12 @@ def _of(text: str, gates: Sequence[str]) -> str:
         return f"{named}: {text}"
     more = f" and {len(gates) - _NAMED} more" if len(gates) > _NAMED else ""
     return f"{len(gates)} shards: {text}\n{named}{more}"
+
+
+def nobody_knows_who_asked(approval: Approval) -> str:
+    """Report, before anybody tries, that who asked must not approve and nobody can tell who that is; mrkdwn."""
+    requester = approval.requester
+    return (
+        f"Nobody can approve this: who asked must not, and nobody knows who {name(requester)} is in Slack. An operator "
+        f"can say so: under `people` in the policy file, {code(f'{requester.id}: their e-mail address')}."
+    )

@@ -351,3 +351,27 @@ def test_a_batch_takes_the_reason_that_a_rule_wants(
         return [one.reason for one in decisions if one is not None]
 
     bob.control.wait_until(lambda: reasons() == ["the numbers hold"] * 4, 10, "four approvals")
+
+
+@pytest.mark.parametrize(("people_of_file", "doubts"), [("{rita: alice@example.com}", 0), ("{}", 1)])
+def test_that_nobody_can_approve_is_said_before_anybody_tries(
+    ask: Ask, bot: Bot, bob: Person, clock: HandClock, file: Path, people_of_file: str, doubts: int
+) -> None:
+    """Where who asked must not approve and nobody knows who that is, the thread says so once, and what mends it."""
+    file.write_text(f"people: {people_of_file}\nrules: [{{name: production, self_approval: refused}}]")
+    approval = ask()
+    for _ in range(3):
+        bot.sweeper.tick()
+        clock.forward(2)
+    bob.command(f"/hitl reject {approval.id} no")
+    message = bob.wait_for_message(CHANNEL, lambda one: not one.is_ephemeral and approval.id in one.plain)
+
+    def replies() -> list[str]:
+        clock.forward(5)  # whose turn it is in a thread is looked at as often
+        bot.sweeper.tick()
+        found = [one.plain for one in message.thread]
+        return found if any("Rejected by bob" in one for one in found) else []
+
+    said = "\n".join(bob.control.wait_until(replies, 10, "the rejection"))
+    assert said.count("nobody knows who rita is in Slack") == doubts
+    assert said.count("`rita: their e-mail address`") == doubts
