@@ -254,8 +254,12 @@ def nobody_blocks(approval: Approval, nobody: Collection[str]) -> list[Block]:
     if not nobody:
         return []
     names = ", ".join(literal(one, 100) for one in nobody)
-    everybody = set(approval.rule.names) <= set(nobody)
-    consequence = "nobody can answer. Stop the run and mend `approvers`" if everybody else "only the others can answer"
+    rule = approval.rule
+    consequence = "only the others can answer"
+    if rule.names and set(rule.names) <= set(nobody):
+        consequence = "nobody can answer. Stop the run and mend `approvers`"
+    elif rule.deciders and set(rule.deciders) <= set(nobody):
+        consequence = f"nobody can answer. An operator has to mend `deciders` of the rule “{escape(rule.name, 100)}”"
     return [section(mrkdwn(f"*Nobody in Slack is {names}*, so {consequence}."))]
 
 

@@ -277,6 +277,15 @@ def test_a_disabled_group_is_nobody_and_the_others_can_answer(ask: Ask, bob: Per
     assert "Nobody in Slack is @risk, so only the others can answer." in plain(bob.wait_for_message(CHANNEL))
 
 
+def test_deciders_that_nobody_is_are_reported_too(ask: Ask, bob: Person, demand: Callable[[str], None]) -> None:
+    """A rule whose deciders are gone keeps everybody from deciding: the message says whom to ask for what."""
+    demand("deciders: '@old-team'")
+    ask(approvers=("@ml-leads",))
+    message = plain(bob.wait_for_message(CHANNEL))
+    assert "Nobody in Slack is @old-team, so nobody can answer." in message
+    assert "An operator has to mend `deciders` of the rule “production”." in message
+
+
 def test_approvers_are_mentioned_by_what_slack_knows(ask: Ask, bob: Person) -> None:
     """Handles and addresses become mentions, and stay so when the message changes."""
     ask(approvers=("@ml-leads", "carol@example.com"), quorum=2)

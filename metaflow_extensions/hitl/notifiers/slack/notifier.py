@@ -117,7 +117,8 @@ class SlackNotifier:
 
     def look_up(self, approval: Approval) -> Names:
         """Find out who in Slack the approvers are; what Slack does not tell is neither found nor missed."""
-        return self._names.look_up(approval.rule.names)
+        rule = approval.rule
+        return self._names.look_up(dict.fromkeys((*rule.names, *rule.deciders)))
 
     def post_message(self, asked: _Asked, message: Rendered, channel: str | None) -> Post:
         """Write a message that asks about something, or find the one that does; raises as ``post``."""
