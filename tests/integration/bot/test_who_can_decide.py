@@ -17,6 +17,7 @@ from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.driver import Closed, Driver
 from hitl_bot.settings import Settings
+from hitl_bot.surfaces.asked_of import asked_of
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import Origin, State, Verdict, Where
@@ -272,3 +273,15 @@ def test_who_can_decide(world: World, policy: str, kind: str, way: str) -> None:
     else:
         assert (approval.state, approval.votes) == (State.PENDING, ())
         assert expected in told
+
+
+@pytest.mark.parametrize(("policy", "kind"), list(product(POLICIES, KINDS)))
+def test_lists_and_home_offer_what_would_count(world: World, policy: str, kind: str) -> None:
+    """The same table: what waits for somebody is what they would decide or vote on, and nothing else."""
+    world.rule_by(policy)
+    approval = world.bot.cases.governed(world.ask())
+    expected = TABLE[kind][list(POLICIES).index(policy)]
+    mine = asked_of(world.bot.cases, world.bot.people, KINDS[kind][0], [approval])
+    assert list(mine) == ([approval.id] if expected in {DECIDES, VOTES} else [])
+    if mine and kind == "delegate of an approver":
+        assert mine[approval.id] == world.bot.people.person("U0BOB")
