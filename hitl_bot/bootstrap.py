@@ -167,9 +167,9 @@ def bootstrap(
     slack = SlackNotifier(client, default_channel=settings.slack_channel, clock=clock, pace=pace)
     name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     workers = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
-    batches = Batches(Ledger(store), slack.for_bulk(), clock, workers, name)
-    others = configured(settings.for_notifiers(), clock=clock)
     troubles = Troubles(clock)
+    batches = Batches(Ledger(store), slack.for_bulk(), clock=clock, workers=workers, troubles=troubles, holder=name)
+    others = configured(settings.for_notifiers(), clock=clock)
     engines = _engines(settings, clock) if engines is None else engines
     cases = UseCases(
         Ledger(store),

@@ -27,7 +27,8 @@ from metaflow_extensions.hitl.approvals.errors import (
     KeyMissing,
     KeyTaken,
     NotifierBusy,
-    NotifierError,
+    NotifierRefused,
+    NotifierUnavailable,
     RecordError,
 )
 from metaflow_extensions.hitl.approvals.pathspec import checked_id
@@ -39,6 +40,7 @@ from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from hitl_bot.telemetry.troubles import Troubles
     from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
     from metaflow_extensions.hitl.approvals.ports import Clock
     from metaflow_extensions.hitl.approvals.record import Approval
@@ -89,15 +91,27 @@ class Batches:
         The present.
     workers : Executor
         Where messages are brought up to date.
+    troubles : Troubles
+        Told what keeps a message from being brought up to date.
     holder : str
         Of this bot among all that share the store.
     """
 
-    def __init__(self, ledger: Ledger, slack: SlackNotifier, clock: Clock, workers: Executor, holder: str) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        slack: SlackNotifier,
+        *,
+        clock: Clock,
+        workers: Executor,
+        troubles: Troubles,
+        holder: str,
+    ) -> None:
         self._ledger = ledger
         self._slack = slack
         self._clock = clock
         self._workers = workers
+        self._troubles = troubles
         self._holder = holder
         self._known: OrderedDict[str, _Shown] = OrderedDict()
         self._lock = Lock()
@@ -198,11 +212,12 @@ class Batches:
             members = list(shown.members.values())
         try:
             self._slack.show(render(_batch(shown.id, members), now=self._clock()), shown.post)
-        except NotifierBusy:
+        except NotifierUnavailable as error:
+            self._troubles.tell(SLACK, shown.id, error)
             with self._lock:
-                shown.stale = True
-        except NotifierError as error:
-            log.warning("a message of many gates is old", batch=shown.id, why=str(error))
+                shown.stale = True  # with the next tick, at Slack's pace
+        except NotifierRefused as error:
+            self._troubles.tell(SLACK, shown.id, error)  # the gates' records say how they stand
 
     # The batch of a gate.
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hitl_bot.surfaces.floor import Floor, Turn
+from hitl_bot.surfaces.reminded import GATHER_FOR, RemindedTogether, is_covered
 from hitl_bot.surfaces.reminding import EVENTS
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
@@ -70,6 +71,7 @@ class _Thread:
     not_before: datetime | None = None
     since: datetime | None = None  # Slack refuses
     in_doubt: bool = False  # whether what was written last stands there
+    remind_at: datetime | None = None  # when those who share the message will have come due
 
 
 class Threads:
@@ -107,11 +109,13 @@ class Threads:
         self._workers = workers
         self._troubles = troubles
         self._floor = Floor(cases.ledger, holder)
+        self._reminded = RemindedTogether(cases.ledger.store)
         self._changed: OrderedDict[str, None] = OrderedDict()
         self._threads: OrderedDict[tuple[str, str], _Thread] = OrderedDict()  # by channel and ts
         self._notes: list[tuple[Post, Line]] = []
         self._lock = Lock()
         self._busy = False
+        self._again = False  # when what is under way is done
         self._caught_up = False  # with what was written before this bot began
         self._noted_at: datetime | None = None
         self._unnoted = False  # whether something was said since
@@ -134,6 +138,7 @@ class Threads:
     def tick(self) -> None:
         """Write what is to be said, unless that is still going on."""
         with self._lock:
+            self._again = self._busy
             idle = self._caught_up and not (self._changed or self._notes or self._threads or self._unnoted)
             if self._busy or idle:
                 return
@@ -148,30 +153,36 @@ class Threads:
                 log.warning("a thread goes without its lines", approval_id=self._changed.popitem(last=False)[0])
 
     def _work(self) -> None:
-        try:
-            if not self._caught_up:
-                self._catch_up()
-            with self._lock:
-                changed, self._changed = list(self._changed), OrderedDict()
-                notes, self._notes = self._notes, []
-            for approval_id in changed:
-                self._collect(approval_id)
-            for post, line in notes:
-                self._thread_of(post, line.approval_id).lines[line.name] = line
-            now = self._cases.clock()
-            for place, thread in list(self._threads.items()):
-                if thread.not_before is None or thread.not_before <= now:
-                    self._write(thread)
-                if not thread.lines:
-                    del self._threads[place]
-            self._note_all_said()
-        except HitlError as error:
-            log.warning("the threads wait", why=str(error))
-        except Exception:
-            log.exception("the threads broke")
-        finally:
-            with self._lock:
+        while self._busy:
+            try:
+                self._say_all()
+            except HitlError as error:
+                log.warning("the threads wait", why=str(error))
+            except Exception:
+                log.exception("the threads broke")
+            except BaseException:
                 self._busy = False
+                raise
+            with self._lock:
+                self._busy, self._again = self._again, False
+
+    def _say_all(self) -> None:
+        if not self._caught_up:
+            self._catch_up()
+        with self._lock:
+            changed, self._changed = list(self._changed), OrderedDict()
+            notes, self._notes = self._notes, []
+        for approval_id in changed:
+            self._collect(approval_id)
+        for post, line in notes:
+            self._thread_of(post, line.approval_id).lines[line.name] = line
+        now = self._cases.clock()
+        for place, thread in list(self._threads.items()):
+            if thread.not_before is None or thread.not_before <= now:
+                self._write(thread)
+            if not thread.lines:
+                del self._threads[place]
+        self._note_all_said()
 
     # What was said while this bot did not run.
 
@@ -214,6 +225,8 @@ class Threads:
                 line = None if entry.number in said or name in thread.lines else self._line(entry, trail)
                 if line is not None:
                     thread.lines[name] = line
+                    if line.reminds is not None and post.batch is not None:
+                        thread.remind_at = self._cases.clock() + GATHER_FOR
             if not thread.lines:
                 self._threads.pop((str(post.channel), str(post.ts)), None)
         except RecordError as error:
@@ -276,8 +289,8 @@ class Threads:
         try:
             if turn is Turn.TAKEN_OVER or thread.in_doubt:
                 self._drop_what_stands(thread)
-            while thread.lines:
-                self._write_some(thread)
+            while ripe := [one for one in thread.lines.values() if _is_ripe(one, thread, now)]:
+                self._write_some(thread, ripe, now)
             thread.since = None
         except NotifierBusy:
             thread.not_before = None  # its turn comes, with one of the next ticks
@@ -298,11 +311,14 @@ class Threads:
                 self._done(thread, [name for name in self._slack.said_below(thread.post) if name in thread.lines])
         thread.in_doubt = False
 
-    def _write_some(self, thread: _Thread) -> None:
+    def _write_some(self, thread: _Thread, ripe: list[Line], now: datetime) -> None:
         """Write one reply, with as many lines as it holds."""
-        lines = [filled for line in thread.lines.values() if (filled := self._filled(line)) is not None]
+        batch = thread.post.batch
+        last = self._reminded.last(batch) if batch is not None and any(one.reminds for one in ripe) else {}
+        lines = [filled for line in ripe if (filled := self._filled(line, last, now)) is not None]
         text, told = together(lines)
-        over = [name for name in thread.lines if name not in {line.name for line in lines}]
+        names = {line.name for line in lines}
+        over = [line.name for line in ripe if line.name not in names]
         if told:
             thread.in_doubt = True  # until Slack has answered
             try:
@@ -312,14 +328,18 @@ class Threads:
                 raise
             thread.in_doubt = False
         self._done(thread, [*over, *(line.name for line in told)])
+        if batch is not None:
+            self._reminded.note(batch, {line.reminds for line in told if line.reminds is not None}, now)
 
-    def _filled(self, line: Line) -> Line | None:
+    def _filled(self, line: Line, last: dict[str, datetime], now: datetime) -> Line | None:
         """Return a line with its words; None if there is nothing to be said any more."""
         if line.reminds is None:
             return line
         approval = self._cases.ledger.read(line.approval_id).approval
         if approval.state is not State.PENDING:
             return None  # nothing after the answer
+        if is_covered(approval, line.reminds, last, now):
+            return None
         return line.saying(self._reminding.words(approval, line.reminds))
 
     def _done(self, thread: _Thread, names: Iterable[str]) -> None:
@@ -347,6 +367,10 @@ def in_slack(approval: Approval) -> Post | None:
 
 def _depends_on_who_asked(approval: Approval) -> bool:
     return approval.state is State.PENDING and not approval.rule.self_approval_allowed
+
+
+def _is_ripe(line: Line, thread: _Thread, now: datetime) -> bool:
+    return line.reminds is None or thread.remind_at is None or thread.remind_at <= now
 
 
 def _is_newest(entry: Entry, kind: ReminderKind, newest: Approval) -> bool:

@@ -18,7 +18,7 @@ from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from tests.fixtures.approvals import NOW, REQUESTER, HandClock, gate, pathspec, question
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hitl_bot.sandbox.control import Control
     from hitl_bot.sandbox.driver import Driver, Person
@@ -84,6 +84,23 @@ def ask(bot: Bot) -> Ask:
         return bot.cases.ask(pathspec(task=task), asked, gate(), REQUESTER).approval
 
     return ask_by_slack
+
+
+@pytest.fixture
+def noted(interventions: list[Callable[[str, str], None]]) -> Callable[[str], Event]:
+    """Return an event that is set once a marker that begins so is written."""
+
+    def until(beginning: str) -> Event:
+        event = Event()
+
+        def look(asked: str, key: str) -> None:
+            if asked == "mark" and key.startswith(beginning):
+                event.set()
+
+        interventions.append(look)
+        return event
+
+    return until
 
 
 @pytest.fixture

@@ -131,23 +131,6 @@ def another_bot(settings: Settings, store: Store, clock: HandClock, seconds: flo
         assert fresh.stop(5)
 
 
-@pytest.fixture
-def noted(interventions: list[Callable[[str, str], None]]) -> Callable[[str], Event]:
-    """Return an event that is set once a marker that begins so is written."""
-
-    def until(beginning: str) -> Event:
-        event = Event()
-
-        def look(asked: str, key: str) -> None:
-            if asked == "mark" and key.startswith(beginning):
-                event.set()
-
-        interventions.append(look)
-        return event
-
-    return until
-
-
 def tick_until(bot: Bot, clock: HandClock, event: Event) -> None:
     """Let a bot work, second by second, until something has happened."""
     for _ in range(300):

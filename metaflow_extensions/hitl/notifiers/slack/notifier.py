@@ -149,7 +149,7 @@ class SlackNotifier:
             self._calls.call("chat.update", post.channel, {**place, **_content(message)})
         except TooLong as error:
             self._tell(post.url or post.ts, error)
-            self._calls.call("chat.update", post.channel, {**place, **_content(brief(message))})
+            self._calls.call_in_turn("chat.update", post.channel, {**place, **_content(brief(message))})
 
     # The thread below a message.
 
@@ -214,7 +214,8 @@ class SlackNotifier:
                 sent = self._calls.call_in_turn("chat.postMessage", channel, {**place, **_content(message)})
             except TooLong as error:
                 self._tell(approval.id, error)
-                sent = self._calls.call("chat.postMessage", channel, {**place, **_content(brief(message))})
+                # In the same turn: in another one the whole message would be tried, and refused, before it again.
+                sent = self._calls.call_in_turn("chat.postMessage", channel, {**place, **_content(brief(message))})
         except NotifierUnavailable:
             self._asked.doubt()  # it may stand all the same
             raise
