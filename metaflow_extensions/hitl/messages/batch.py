@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metaflow_extensions.hitl.approvals.deciding import votes
+from metaflow_extensions.hitl.approvals.pathspec import is_id
 from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
     from metaflow_extensions.hitl.approvals.record import Approval
 
+_CODE = re.compile(r"`([a-z0-9-]+)`")
 _LINES = 20  # shards that the message lists; those that wait come first
 _LINE = 110  # characters of a shard's question there
 _LABEL = 60  # characters of what a shard works on
@@ -106,10 +109,10 @@ def render(
     listed = sorted(batch.members, key=lambda one: one.state is not State.PENDING)
     left = len(listed)
     for approval in listed[:_LINES]:
-        line = context(_line(batch, approval))
-        if not fits([*blocks, line, context(f"and {left} more"), *foot]):
+        shown = context(line(batch, approval))
+        if not fits([*blocks, shown, context(f"and {left} more"), *foot]):
             break
-        blocks.append(line)
+        blocks.append(shown)
         left -= 1
     if left:
         blocks.append(context(f"and {left} more: {code(f'/hitl list step {first.pathspec.step}')}"))
@@ -121,6 +124,16 @@ def render(
             "event_payload": {"approval_id": batch.id, "pathspec": batch.pathspec},
         },
     )
+
+
+def gate_on_message(message: Mapping[str, Any]) -> str | None:
+    """Return the id of a gate that a message as Slack sends it lists; None if it lists none."""
+    for block in message.get("blocks") or ():
+        for element in block.get("elements") or () if block.get("type") == "context" else ():
+            for written in _CODE.findall(str(element.get("text", ""))):
+                if is_id(written):
+                    return str(written)
+    return None
 
 
 def progress(batch: Batch) -> str:
@@ -222,7 +235,8 @@ def _shards(count: int) -> str:
     return f"{count} {'shard' if count == 1 else 'shards'}"
 
 
-def _line(batch: Batch, approval: Approval) -> str:
+def line(batch: Batch, approval: Approval) -> str:
+    """Say in one line how a gate stands; mrkdwn that mentions nobody."""
     shard = approval.question.shard
     asks = cut(one_line(sentences.question(approval)[: 4 * _LINE]), _LINE)
     about = literal(asks, 2 * _LINE)

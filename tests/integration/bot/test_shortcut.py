@@ -35,6 +35,32 @@ def test_it_says_what_still_waits(ask: Ask, bob: Person) -> None:
     assert "Nobody has answered yet." in view.plain
 
 
+def test_of_many_gates_it_tells_each(ask: Ask, bot: Bot, bob: Person, clock: HandClock) -> None:
+    """On the message that the gates of a foreach share it says of each how it stands, by whom and why; to the end."""
+    asked = [ask(str(number), batch=True) for number in range(4)]
+    for _ in range(2):
+        bot.sweeper.tick()
+        clock.forward(2)
+    message = bob.wait_for_message(CHANNEL, lambda one: "4 shards wait" in one.plain)
+    bob.command(f"/hitl reject {asked[0].id} too small")
+    bob.command(f"/hitl approve {asked[1].id}")
+    view = bob.shortcut(message, WHY)
+    assert view is not None
+    words = ["1 approved", "Rejected", "“too small”", "Approved", "Waits"]
+    assert all(one in view.plain for one in words)
+    assert all(one.id in view.plain for one in asked)
+    view.close()
+    for one in asked[2:]:
+        bob.command(f"/hitl approve {one.id}")
+    for _ in range(3):
+        bot.sweeper.tick()
+        clock.forward(2)
+    answered = bob.wait_for_message(CHANNEL, lambda one: "All 4 shards are answered" in one.plain)
+    ended = bob.shortcut(answered, WHY)
+    assert ended is not None
+    assert "3 approved" in ended.plain
+
+
 def test_another_message_has_no_trail(bot: Bot, bob: Person) -> None:
     """On any other message it says what it is for."""
     view = bob.shortcut(bob.say(CHANNEL, "lunch?"), WHY)
