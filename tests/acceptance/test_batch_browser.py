@@ -32,7 +32,7 @@ class RollOut(FlowSpec):
     @hitl(
         message="Deploy fraud v{self.version} to {self.input}?  Accuracy 94.0%",
         quorum=2,
-        approvers=["@ml-leads"],
+        approvers=["@ml-leads", "@long-gone"],
         on_reject="continue",
     )
     @step
@@ -79,11 +79,12 @@ def test_two_people_answer_six_shards(
     page = visit(f"{stage.url}/?as=bob", width=width, height=height)
     message = message_on(page)
     expect(message).to_contain_text("2 must agree")
+    expect(message).to_contain_text("Nobody in Slack is @long-gone, so only the others can answer.")
     shot(page, "waits")
     assert page.evaluate("document.documentElement.scrollWidth") == width
     message.get_by_role("button", name="Approve all", exact=True).click()
     page.get_by_role("dialog").get_by_role("button", name="Approve all").click()
-    expect(message).to_contain_text("@bob approves. Still missing: 1 of @ml-leads.")
+    expect(message).to_contain_text("@bob approves. Still missing: 1 of @ml-leads, @long-gone.")
     expect(message.get_by_text("Waits (1 of 2 agree)")).to_have_count(6)
     shot(page, "voted")
 
@@ -108,6 +109,7 @@ def test_two_people_answer_six_shards(
     expect(message).to_contain_text("5 approved · 1 rejected")
     expect(message.get_by_role("button", name="Approve all")).to_have_count(0)
     assert stage.run.wait(PATIENCE) == 0, "\n".join(stage.run.lines)
+    assert any("Nobody in Slack is @long-gone" in line for line in stage.run.lines)
     ran = [line.split("] ", 1)[-1] for line in stage.run.lines]
     assert sum(line.endswith(": approved") for line in ran) == 5
     assert sum(line.endswith("us-east-1: rejected") for line in ran) == 1

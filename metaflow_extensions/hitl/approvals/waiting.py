@@ -22,6 +22,10 @@ _NO_BOT_AFTER = timedelta(seconds=8)  # a question that is left to a bot is post
 _PATIENCE = timedelta(hours=1)  # that a store may be away behind the deadline before the wait gives up
 
 
+def _nobody_minds(_: Approval) -> None:
+    """Let it be posted."""
+
+
 def wait(
     cases: UseCases,
     approval_id: str,
@@ -29,6 +33,7 @@ def wait(
     poll_interval: float,
     sleep: Callable[[float], object],
     on_trouble: Callable[[StoreUnavailable], object],
+    on_posted: Callable[[Approval], object] = _nobody_minds,
 ) -> Approval:
     """Wait for the answer, or for the deadline, and return the approval if its task may start.
 
@@ -46,6 +51,8 @@ def wait(
         Called with seconds.
     on_trouble : Callable[[StoreUnavailable], object]
         Told when the store did not answer. The wait goes on: a lost connection is no answer.
+    on_posted : Callable[[Approval], object]
+        Told of the question where it is posted, also by a bot; the same may be told again. Default: nobody minds.
 
     Raises
     ------
@@ -69,6 +76,8 @@ def wait(
             newer = None
         if newer is not None:
             entry = newer
+            if entry.approval.posts:
+                on_posted(entry.approval)
             if entry.approval.state is not State.PENDING:
                 return passed(entry.approval)
             continue

@@ -26,7 +26,7 @@ from metaflow_extensions.hitl.plugins.settings import in_container, read_setting
 from metaflow_extensions.hitl.plugins.task_log import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
     from metaflow_extensions.hitl.approvals.ledger import Entry
@@ -65,8 +65,8 @@ def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval
     outcome = cases.ask(task.pathspec, question(task, ask), Gate(engine=EngineKind.LOCAL), root.local_person())
     for problem in outcome.pending:
         say(f"The question is recorded, and could not be posted: {problem}")
-    for line in terminal.nobody(outcome.approval):
-        say(line)
+    say_nobody = _once_each(say)
+    say_nobody(terminal.nobody(outcome.approval))
     for name in unposted(outcome.approval):
         if name not in cases.notifiers:
             say(f"{name} is not set up here ({NEEDED.get(name, GROUP)}), so the question is left to the bot there.")
@@ -77,6 +77,7 @@ def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval
             poll_interval=ask.poll_interval or store.poll_interval,
             sleep=time.sleep,
             on_trouble=_say_trouble,
+            on_posted=lambda posted: say_nobody(terminal.nobody(posted)),
         )
     say(terminal.decided(approval))
     return approval
@@ -177,6 +178,19 @@ def _incoming(task: GatedTask) -> Any:
         return clone
 
     return Inputs(as_flow(datastore) for datastore in task.inputs)
+
+
+def _once_each(write: Callable[[str], None]) -> Callable[[Iterable[str]], None]:
+    """Return what writes lines that it has not written before."""
+    written: set[str] = set()
+
+    def write_new(lines: Iterable[str]) -> None:
+        for line in lines:
+            if line not in written:
+                written.add(line)
+                write(line)
+
+    return write_new
 
 
 def _say_trouble(error: StoreUnavailable) -> None:

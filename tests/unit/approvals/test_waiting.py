@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NoSuchApproval, StoreUnavailable
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
-from metaflow_extensions.hitl.approvals.record import State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Post, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import Rejected, Superseded
 from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
 from metaflow_extensions.hitl.approvals.use_cases import Answer
@@ -151,6 +152,18 @@ def test_a_deadline_that_only_notifies_does_not_end_the_wait(waiting):
     waiting.at(500, lambda: waiting.answer(APPROVE))
     assert waiting().state is State.APPROVED
     assert waiting.sleeps == [10] * 50
+
+
+def test_it_tells_of_a_question_that_a_bot_posts(waiting):
+    """Whoever waits hears where the question stands as soon as the record does."""
+    waiting.bench.ask()
+    told = []
+    post = Post(notifier="slack", at=NOW, channel="C1", ts="1.2", nobody=("@long-gone",))
+    ledger = waiting.bench.ledger
+    waiting.at(20, lambda: ledger.update(ID, "posted", NOW, lambda newest: rules.posted(newest, post)))
+    waiting.at(40, lambda: waiting.answer(APPROVE))
+    wait(waiting.bench.cases, ID, poll_interval=10, sleep=waiting.sleep, on_trouble=pytest.fail, on_posted=told.append)
+    assert told[-1].posts[-1].nobody == ("@long-gone",)
 
 
 def test_a_look_is_one_request_for_the_next_version(waiting):
