@@ -132,6 +132,21 @@ def test_three_megabytes(bot: Bot, bob: User, control: Control, clock: HandClock
     assert {call["outcome"] for call in control.calls()} == {"ok"}
 
 
+@pytest.mark.parametrize("code", ["msg_too_long", "invalid_blocks"])
+def test_a_message_that_slack_finds_too_long(ask: Ask, bob: User, control: Control, ledger: Ledger, code: str) -> None:
+    """A shorter one stands in its place, which is answered and brought up to date like any other."""
+    control.fault("chat.postMessage", error=code)
+    approval = ask(message="Deploy fraud v7?")
+    message = bob.wait_for_message(CHANNEL)
+    assert "Slack did not take the whole message" in message.plain
+    assert "Deploy fraud v7?" in message.plain
+    bob.click(message, "Approve", confirm="Approve")
+    answered = bob.wait_for_update(message, lambda one: "Approved" in one.plain)
+    assert answered.buttons == []
+    assert ledger.read(approval.id).approval.state is State.APPROVED
+    assert len(control.messages(CHANNEL)) == 1
+
+
 def copied(control: Control, message: Message, channel: str, ts: str) -> dict[str, Any]:
     """Return the last click as it would come from a copy of its message somewhere else."""
     payload = copy.deepcopy([one for one in control.envelopes() if one["type"] == "interactive"][-1]["payload"])
