@@ -53,12 +53,20 @@ SCOPES = (
     Scope(name="groups:read", methods=("conversations.list", "conversations.info"), why="likewise, private channels"),
     Scope(
         name="channels:history",
-        methods=("conversations.history",),
+        methods=("conversations.history", "conversations.replies"),
         why="looks for a question that was posted before a connection broke, so that it is not asked twice",
     ),
-    Scope(name="groups:history", methods=("conversations.history",), why="likewise, in private channels"),
+    Scope(
+        name="groups:history",
+        methods=("conversations.history", "conversations.replies"),
+        why="likewise, in private channels",
+    ),
     Scope(name="im:write", methods=("conversations.open",), why="questions and answers as direct messages"),
-    Scope(name="im:history", methods=("conversations.history",), why="as channels:history, in direct messages"),
+    Scope(
+        name="im:history",
+        methods=("conversations.history", "conversations.replies"),
+        why="as channels:history, in direct messages",
+    ),
 )
 # These take any bot token, or need no more than the interaction that they answer.
 WITHOUT_SCOPE = ("auth.test", "chat.getPermalink", "views.open", "views.publish", "views.update")

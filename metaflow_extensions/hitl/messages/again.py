@@ -86,6 +86,6 @@ def _input(name: str, value: str) -> Block:
         "type": "input",
         "block_id": parameter_block(name),
         "label": plain(name),
-        "optional": True,  # an empty text is a value
+        "optional": not value,  # whoever wants to empty one has the command
         "element": element,
     }

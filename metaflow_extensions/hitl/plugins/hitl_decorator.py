@@ -77,7 +77,8 @@ class HitlDecorator(StepDecorator):
         Whether who started the run may approve it. With False the operator's policy has to know who they are in Slack.
     allow_changes : bool, default False
         Offer "Request changes…" as a third answer: the run fails with what must change, and the message has the
-        command that runs it again. Its values are shown in the channel, so not where a parameter is a secret.
+        command that runs it again, and on Argo a button for who asked. Its values are shown in the channel, so not
+        where a parameter is a secret.
     remind_every : str or int, optional
         How often to remind those who can still act, as ``timeout``. Default: never.
     escalate_after : str or int, optional
