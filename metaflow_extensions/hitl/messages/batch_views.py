@@ -15,7 +15,7 @@ from metaflow_extensions.hitl.messages import action_ids, question, sentences
 from metaflow_extensions.hitl.messages.batch import ending, label, line, progress
 from metaflow_extensions.hitl.messages.blocks import Block, actions, button, context, modal, plain, section
 from metaflow_extensions.hitl.messages.form import form_blocks
-from metaflow_extensions.hitl.messages.mrkdwn import code, one_line, quoted
+from metaflow_extensions.hitl.messages.mrkdwn import code, one_line
 from metaflow_extensions.hitl.messages.views import reason_input, rule_wants_one
 
 if TYPE_CHECKING:
@@ -125,10 +125,7 @@ def why_all_view(batch: Batch) -> Block:
     """Say of each gate how it stands, by whom and why; of more than 90 those that are answered come first."""
     answered_first = sorted(batch.members, key=lambda one: one.state is State.PENDING)
     blocks = [_origin(batch), section(plain(progress(batch)))]
-    for one in answered_first[:_EXPLAINED]:
-        reason = one.decision.reason if one.decision else ""
-        why = f": {quoted(reason, 150)}" if reason.strip() else ""
-        blocks.append(context(f"{line(batch, one)}{why}"))
+    blocks += [context(line(batch, one)) for one in answered_first[:_EXPLAINED]]
     if len(answered_first) > _EXPLAINED:
         blocks.append(context(f"and {len(answered_first) - _EXPLAINED} more"))
     blocks.append(context(f"One gate's whole trail: {code('/hitl show ID')}, Details."))
