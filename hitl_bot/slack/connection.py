@@ -93,12 +93,6 @@ class _Client(SocketModeClient):
         if was_open and not self.is_connected():
             self._monitor_current_session()  # type: ignore[no-untyped-call] # else it looks every two seconds
 
-    def disconnect(self) -> None:
-        # slack_sdk (3.47, ``connection.py``) looks whether there is a socket before it holds the lock to close it, so
-        # of two threads that end a connection at once the second finds none.
-        with suppress(AttributeError):
-            super().disconnect()
-
     def _on_error(self, error: Exception) -> None:
         if not self.closed:
             log.warning("the connection broke", why=repr(error))
@@ -191,7 +185,8 @@ class Connection:
             # slack_sdk waits for up to 3 s until the thread that reads has a lock to spare (3.47, ``connection.py``).
             with suppress(OSError):
                 sock.shutdown(SHUT_RDWR)
-        # These close what they find broken, and two that close one session trip each other up.
+        # These end what they find broken. slack_sdk looks for a socket before it holds the lock to close it, so of two
+        # threads that end one session at once the second fails.
         for runner in (client.current_session_runner, client.current_app_monitor):
             runner.shutdown()  # type: ignore[no-untyped-call] # slack_sdk's
         self._handler.close()  # type: ignore[no-untyped-call] # Bolt's
