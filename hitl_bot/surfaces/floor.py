@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.ledger import Ledger
 
 _FOR = timedelta(minutes=1)  # spans of time; in each of them one bot writes in a thread
-_PAUSE = timedelta(seconds=15)  # in a span after another's, who may be in the middle of a call
 _WHAT = "thread"
 _KNOWN = 10_000  # claims whose holder is kept in mind
 
@@ -54,13 +53,10 @@ class Floor:
         """
         if not self._ledger.claim(anchor, _WHAT, self._holder, now=now, during=_FOR):
             return Turn.NOT_OURS
-        this, before = (claim_key(anchor, _WHAT, now=at, during=_FOR) for at in (now, now - _FOR))
+        this = claim_key(anchor, _WHAT, now=now, during=_FOR)
         self._note(this, ours=True)
-        claims = list(self._ledger.store.list(this.rsplit("-", 1)[0]))
+        claims = self._ledger.store.list(this.rsplit("-", 1)[0])
         others = [key for key in claims if not self._is_ours(key)]
-        since = timedelta(seconds=now.timestamp() % _FOR.total_seconds())
-        if before in others and since < _PAUSE:
-            return Turn.NOT_OURS  # what its holder began before the minute was over may still be under way
         return Turn.TAKEN_OVER if others else Turn.OURS
 
     def _is_ours(self, key: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ from metaflow_extensions.hitl.approvals.rules import belongs_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from metaflow_extensions.hitl.approvals.ledger.entries import Change
     from metaflow_extensions.hitl.approvals.ports import Store
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 20  # of a writer that keeps losing the race for the next version
 _READERS = 16  # reads at once; S3 answers each in some 20 ms, and boto3 keeps 10 connections or more
+_LEAST_CLAIM = timedelta(seconds=15)  # longer than any one call takes
 _NAMED = 5  # of the approvals that begin alike, in the error
 
 
@@ -266,13 +268,18 @@ class Ledger:
         Returns
         -------
         bool
-            Whether it is this holder's. Asking again gives the same answer, until the span is over.
+            Whether it is this holder's, for 15 seconds at the least. Asking again gives the same answer, until the
+            span is over.
         """
-        key = keys.claim_key(approval_id, what, now=now, during=during)
+        # What begins at the end of a span is still under way in the next, so that one has to be free, too.
+        spans = {keys.claim_key(approval_id, what, now=at, during=during) for at in (now, now + _LEAST_CLAIM)}
+        return all(self._hold(key, holder.encode()) for key in sorted(spans))
+
+    def _hold(self, key: str, holder: bytes) -> bool:
         try:
-            self.store.create(key, holder.encode())
+            self.store.create(key, holder)
         except KeyTaken:
-            return self.store.read(key) == holder.encode()
+            return self.store.read(key) == holder
         return True
 
     # The trail.

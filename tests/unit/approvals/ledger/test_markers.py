@@ -57,6 +57,25 @@ def test_old_markers_of_the_tail_are_removed_and_records_are_not(ledger, store):
     assert list(ledger.open_ids()) == [ID]
 
 
+def test_a_claim_is_one_holders_until_its_span_is_over(ledger):
+    """The first who claims an act has it for the minute, the others don't; afterwards it is anybody's."""
+    minute = timedelta(minutes=1)
+    assert ledger.claim(ID, "post", "one", now=NOW, during=minute)
+    assert ledger.claim(ID, "post", "one", now=after(44), during=minute)
+    assert not ledger.claim(ID, "post", "other", now=after(44), during=minute)
+    assert ledger.claim(ID, "remind", "other", now=after(44), during=minute)
+    assert ledger.claim(ID, "post", "other", now=after(60), during=minute)
+
+
+def test_what_is_claimed_at_the_end_of_a_span_is_held_in_the_next(ledger):
+    """An act that begins a second before the minute is over meets no other's in the next; and the other way round."""
+    minute = timedelta(minutes=1)
+    assert ledger.claim(ID, "post", "one", now=after(59), during=minute)
+    assert not ledger.claim(ID, "post", "other", now=after(61), during=minute)
+    assert ledger.claim(ID, "post", "other", now=after(120), during=minute)
+    assert not ledger.claim(ID, "post", "one", now=after(119), during=minute)
+
+
 @given(st.lists(st.integers(-(10**12), 10**12), min_size=2, max_size=2))
 def test_keys_of_the_tail_sort_as_time_does(offsets):
     """Earlier is smaller, so that a listing from a key on is a listing from a moment on."""
