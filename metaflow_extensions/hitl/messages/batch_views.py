@@ -14,6 +14,7 @@ from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.messages import action_ids, question, sentences
 from metaflow_extensions.hitl.messages.batch import ending, label, line, progress
 from metaflow_extensions.hitl.messages.blocks import Block, actions, button, context, modal, plain, section
+from metaflow_extensions.hitl.messages.choosing import Choice, held
 from metaflow_extensions.hitl.messages.form import form_blocks
 from metaflow_extensions.hitl.messages.mrkdwn import code, one_line
 from metaflow_extensions.hitl.messages.views import reason_input, rule_wants_one
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from metaflow_extensions.hitl.approvals.record import Approval
     from metaflow_extensions.hitl.messages.batch import Batch
-    from metaflow_extensions.hitl.messages.choosing import Choice
 
 _BLOCKS = 100
 _BESIDE = 6  # blocks of a page that are neither checkboxes nor inputs of the step
@@ -52,6 +52,16 @@ def reject_all_view(batch: Batch) -> Block:
 def page_size(batch: Batch) -> int:
     """Return how many checkboxes one page of the view has, beside the inputs of the form."""
     return _GROUP * max(1, min(_GROUPS, _BLOCKS - _BESIDE - len(_inputs(batch))))
+
+
+def offer(batch: Batch) -> Choice:
+    """Offer every shard that waits, ticked."""
+    return Choice(
+        known=sorted(one.id for one in batch.members),
+        until=max(one.requested_at for one in batch.members),
+        offered=batch.waiting,
+        size=page_size(batch),
+    )
 
 
 def approve_except_view(batch: Batch, choice: Choice) -> Block:
@@ -136,28 +146,6 @@ def batch_of(view: Mapping[str, Any]) -> str:
     """Read the batch's id out of a view that Slack sent back; empty if it holds none."""
     found = held(view).get("batch")
     return found if isinstance(found, str) else ""
-
-
-def held(view: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a view keeps for itself."""
-    try:
-        found = json.loads(view.get("private_metadata") or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def ticked_in(view: Mapping[str, Any]) -> tuple[set[str], set[str]]:
-    """Return the ids of the shards on this page that are ticked, and of those that are not."""
-    offered: set[str] = set()
-    for block in view.get("blocks", ()):
-        if str(block.get("block_id", "")).startswith(action_ids.SHARDS_BLOCK):
-            offered |= {str(option["value"]) for option in block["element"]["options"]}
-    ticked: set[str] = set()
-    for block_id, values in view["state"]["values"].items():
-        if block_id.startswith(action_ids.SHARDS_BLOCK):
-            ticked |= {str(one["value"]) for one in values[action_ids.SHARDS_VALUE].get("selected_options") or ()}
-    return ticked & offered, offered - ticked
 
 
 def others_are_rejected(view: Mapping[str, Any]) -> bool:

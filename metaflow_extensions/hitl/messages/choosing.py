@@ -8,13 +8,14 @@ hash of these ids proves that they still mean the same.
 from __future__ import annotations
 
 import hashlib
+import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.messages import batch_views
+from metaflow_extensions.hitl.messages import action_ids
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -97,14 +98,13 @@ class Choice:
         return replace(self, off=frozenset(one.id for one in self.offered), look=self.look + 1)
 
 
-def offer(batch: Batch) -> Choice:
-    """Offer every shard that waits, ticked."""
-    return Choice(
-        known=sorted(one.id for one in batch.members),
-        until=max(one.requested_at for one in batch.members),
-        offered=batch.waiting,
-        size=batch_views.page_size(batch),
-    )
+def held(view: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what a view keeps for itself."""
+    try:
+        found = json.loads(view.get("private_metadata") or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def chosen(batch: Batch, view: Mapping[str, Any]) -> Choice:
@@ -115,17 +115,17 @@ def chosen(batch: Batch, view: Mapping[str, Any]) -> Choice:
     OtherShards
         The gates are not those that it was made of.
     """
-    held = batch_views.held(view)
+    kept = held(view)
     try:
-        until = datetime.fromisoformat(str(held["until"]))
+        until = datetime.fromisoformat(str(kept["until"]))
         known = sorted(one.id for one in batch.members if one.requested_at <= until)
-        offered, off = _unpacked(known, str(held["offered"])), _unpacked(known, str(held["off"]))
-        size, page, look = int(held["size"]), int(held["page"]), int(held["look"])
+        offered, off = _unpacked(known, str(kept["offered"])), _unpacked(known, str(kept["off"]))
+        size, page, look = int(kept["size"]), int(kept["page"]), int(kept["look"])
     except (KeyError, TypeError, ValueError) as error:
         raise OtherShards from error
-    if held.get("of") != _digest(known):
+    if kept.get("of") != _digest(known):
         raise OtherShards
-    ticked, unticked = batch_views.ticked_in(view)
+    ticked, unticked = _ticked_in(view)
     return Choice(
         known=known,
         until=until,
@@ -135,6 +135,19 @@ def chosen(batch: Batch, view: Mapping[str, Any]) -> Choice:
         page=page,
         look=look,
     )
+
+
+def _ticked_in(view: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    """Return the ids of the shards on this page that are ticked, and of those that are not."""
+    offered: set[str] = set()
+    for block in view.get("blocks", ()):
+        if str(block.get("block_id", "")).startswith(action_ids.SHARDS_BLOCK):
+            offered |= {str(option["value"]) for option in block["element"]["options"]}
+    ticked: set[str] = set()
+    for block_id, values in view["state"]["values"].items():
+        if block_id.startswith(action_ids.SHARDS_BLOCK):
+            ticked |= {str(one["value"]) for one in values[action_ids.SHARDS_VALUE].get("selected_options") or ()}
+    return ticked & offered, offered - ticked
 
 
 def _digest(known: Sequence[str]) -> str:

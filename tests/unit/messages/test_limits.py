@@ -24,7 +24,7 @@ from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from metaflow_extensions.hitl.messages import answers, batch_views, lists, question, views
 from metaflow_extensions.hitl.messages.batch import Batch, render
-from metaflow_extensions.hitl.messages.choosing import chosen, offer
+from metaflow_extensions.hitl.messages.choosing import chosen
 from tests.unit.messages.examples import BOB, LATER, NOW, TEXTS, approvals, decided, pending
 from tests.unit.messages.limits import check_message, check_view
 
@@ -106,7 +106,7 @@ def test_batches_are_within_every_limit(some, times):
     shown = [batch_views.answered_view(batch)]
     if batch.waiting:
         shown += [batch_views.approve_all_view(batch), batch_views.reject_all_view(batch)]
-        shown.append(batch_views.approve_except_view(batch, offer(batch)))
+        shown.append(batch_views.approve_except_view(batch, batch_views.offer(batch)))
     for view in shown:
         check_view(view)
         assert complaints_about_view(copy.deepcopy(view)) == []
@@ -122,7 +122,7 @@ def test_any_number_of_shards_is_chosen_on_pages(shards, fields):
         for number in range(shards)
     ]
     batch = Batch(id="gate-abc-1", pathspec="F/1/gate", members=members)
-    choice = offer(batch)
+    choice = batch_views.offer(batch)
     seen: list[str] = []
     for page in range(choice.pages):
         choice = choice.turned_to(page)
