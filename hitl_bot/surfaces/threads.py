@@ -34,6 +34,7 @@ from metaflow_extensions.hitl.approvals.record import Approval, Post, State, Ver
 from metaflow_extensions.hitl.messages.mrkdwn import mention
 from metaflow_extensions.hitl.messages.threads import Line, nobody_knows_who_asked, together
 from metaflow_extensions.hitl.messages.trail import happened
+from metaflow_extensions.hitl.notifiers.slack.calls import Gone
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
 
 if TYPE_CHECKING:
@@ -294,6 +295,9 @@ class Threads:
             thread.since = None
         except NotifierBusy:
             thread.not_before = None  # its turn comes, with one of the next ticks
+        except Gone as error:
+            log.info("a thread is gone", anchor=thread.anchor, why=str(error))
+            self._done(thread, list(thread.lines))
         except NotifierError as error:
             self._suffer(thread, error, now)
 

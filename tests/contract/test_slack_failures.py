@@ -138,6 +138,7 @@ ADVICE = {
     "msg_too_long": "report it",
     "not_in_channel": "Invite the bot to #x",
     "restricted_action": "Ask an admin",
+    "thread_not_found": "is gone",
     "token_revoked": "Install the app again",
     "something_new": "Run `hitl-bot doctor`",
 }

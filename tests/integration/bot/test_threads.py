@@ -204,6 +204,24 @@ def test_a_line_that_slack_refuses_comes_when_it_is_mended(
     assert len(replies(bob, message)) == 1
 
 
+def test_a_thread_whose_message_was_deleted_is_left_alone(
+    ask: Ask, bot: Bot, noted: Callable[[str], Event], bob: Person, clock: HandClock, control: Control
+) -> None:
+    """Nobody can read it and there is nothing to mend: Slack is asked once, and the operator is not told."""
+    approval = ask()
+    bob.wait_for_message(CHANNEL)
+    posted = len(control.calls("chat.postMessage"))
+    with structlog.testing.capture_logs() as entries:
+        control.fault("chat.postMessage", error="thread_not_found", times=1_000)
+        bob.command(f"/hitl approve {approval.id}")
+        tick_until(bot, clock, noted("said/"))
+        for _ in range(30):
+            bot.sweeper.tick()
+            clock.forward(10)
+    assert len(control.calls("chat.postMessage")) == posted + 1
+    assert [one for one in entries if one["log_level"] == "error"] == []
+
+
 def test_many_gates_are_told_of_together(bot: Bot, bob: Person, clock: HandClock) -> None:
     """What was said of twelve shards in the same words stands in their thread once, with whom it is about."""
     asked = ask_shards(bot, 12)

@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 _PAGES = 20  # of 200 messages or 1,000 channels, before a look gives up
 _TOO_LONG = frozenset({"msg_too_long", "msg_blocks_too_long", "invalid_blocks"})
+_GONE = frozenset({"message_not_found", "thread_not_found"})
 
 
 class TooLong(NotifierRefused):
     """Slack does not take this message as it is. It may take a shorter one."""
+
+
+class Gone(NotifierRefused):
+    """Somebody deleted the message. There is nothing to mend, and nobody to read what is said there."""
 
 
 class SlackCalls:
@@ -137,5 +142,5 @@ def _translated(method: str, where: str, error: SlackApiError) -> NotifierUnavai
     if is_passing(code, status):
         return NotifierUnavailable(passing(code or str(status), method=method), cause=f"{code or status} {method}")
     data = error.response.data
-    kind = TooLong if code in _TOO_LONG else NotifierRefused
+    kind = TooLong if code in _TOO_LONG else Gone if code in _GONE else NotifierRefused
     return kind(advice(code, method=method, channel=where, needed=str(data.get("needed", ""))))

@@ -50,6 +50,7 @@ _ADVICE = {
     "org_login_required": "The workspace is moving to another organisation. Try again when it has.",
     "ekm_access_denied": "The workspace's admins have closed it with Enterprise Key Management. Ask them.",
     "message_not_found": "The message in {channel} is gone, so it can't show the answer. It counts all the same.",
+    "thread_not_found": "The message in {channel} is gone, and its thread with it. The record has what belongs there.",
     "cant_update_message": (
         "The message in {channel} was posted with another bot's token, so it can't show the answer. "
         "It counts all the same; use one token for the flows and the bot."
