@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +159,7 @@ def test_changes_are_requested_and_it_is_run_again(ask, bot, look, shot):
     form.get_by_label("What must change").fill("a lower alpha")
     shot(page, "form")
     form.get_by_role("button", name="Request changes").click()
+    expect(form).to_have_count(0)  # until then nothing is recorded that could be told
     bot.sweeper.tick()
     page = look("alice")
     asked = message(page, "Train fraud v8?")
@@ -175,7 +177,7 @@ def test_changes_are_requested_and_it_is_run_again(ask, bot, look, shot):
     expect(form).to_contain_text("is started")
     form.get_by_role("button", name="Close").last.click()
     bot.sweeper.tick()
-    asked.get_by_role("button", name="replies").click()
+    asked.get_by_role("button", name=re.compile("repl(y|ies)$")).click()  # one may hold both lines
     expect(page.get_by_text("runs it again: workflow")).to_be_visible()
     shot(page, "thread")
     ask("Train fraud v9?", step="train", run="18", allow_changes=True, run_again=command)
