@@ -135,9 +135,6 @@ class Channel:
     shared: bool = False  # with another workspace, through Slack Connect
     topic: str = ""
 
-    def with_members(self, *people: str) -> Channel:
-        return replace(self, members=self.members.union(people))
-
     def shape(self) -> Json:
         """Like ``channel`` of conversations.info."""
         if self.kind is ChannelKind.DIRECT:

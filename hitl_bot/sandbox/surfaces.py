@@ -220,10 +220,6 @@ class View(Surface):
     def submit_label(self) -> str:
         return self._text("submit")
 
-    @property
-    def close_label(self) -> str:
-        return self._text("close")
-
     def _text(self, name: str) -> str:
         return str((self.shape.get(name) or {}).get("text", ""))
 
@@ -302,9 +298,6 @@ class View(Surface):
 
         found: View = self.client.control.wait_until(look, timeout, f"an update of {self!r}")
         return found
-
-    def wait_until_closed(self, timeout: float = TIMEOUT) -> None:
-        self.client.control.wait_until(lambda: self.refresh() is None, timeout, f"the end of {self!r}")
 
 
 def confirms(shape: Json, confirm: str) -> bool:
