@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import structlog
 from slack_bolt import App
 
-from hitl_bot import listeners
 from hitl_bot.cluster import argo_engine
+from hitl_bot.listeners import table
 from hitl_bot.listeners.context import Parts, parts_adder
 from hitl_bot.policy.file import PolicyFile
 from hitl_bot.settings import Mode, Settings, mode_of, needed
@@ -200,7 +200,7 @@ def bootstrap(
             raise_error_for_unhandled_request=True,  # so that the error listener can acknowledge it
             listener_executor=callbacks,
         )
-    listeners.register(app)
+    table.register(app)
     witness = CountedWitness(LogWitness(), metrics)
     sweeper = Sweeper(sweeping_cases, witness, name=name, each=sweepers.map)
     sweeper.be_followed(threads, batches)

@@ -12,8 +12,7 @@ from typing import Any
 import click
 import yaml
 
-from hitl_bot.listeners.commands import COMMAND
-from hitl_bot.listeners.events import EVENTS
+from hitl_bot.listeners.table import COMMAND, EVENTS
 from metaflow_extensions.hitl.messages import action_ids
 
 

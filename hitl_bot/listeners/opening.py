@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from concurrent.futures import TimeoutError as NotYet
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from hitl_bot.listeners.payloads import is_home
+from hitl_bot.listeners.clicked import clicked_approval, refresh_if_stale
+from hitl_bot.listeners.payloads import Json, is_home, user_of
 from hitl_bot.slack.client import SLACK_FAILED
+from hitl_bot.slack.people import SlackPeople
 from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.ledger import Entry
+from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import views
+from metaflow_extensions.hitl.messages.action_ids import NOTICE_VIEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
     from types import TracebackType
 
+    from slack_bolt import Ack
     from slack_sdk import WebClient
     from typing_extensions import Self
 
-    from hitl_bot.listeners.payloads import Json
 
 PATIENCE = 1.0  # seconds of the three that a trigger lives; opening the view takes some of the rest
 
 _Found = TypeVar("_Found")
+
+Build: TypeAlias = "Callable[[UseCases, Approval, SlackPeople, str], Json]"
+"""From the use cases, the approval, the people and the id of who clicked to a view."""
 
 
 class Opening:
@@ -88,3 +97,32 @@ class Opening:
                 raise
             return False  # the trigger has expired meanwhile
         return True
+
+
+def opens(title: str, build: Build) -> Callable[..., None]:
+    """Return the callback of a button that opens a form.
+
+    Parameters
+    ----------
+    title : str
+        Of the view while the record is read; at most 24 characters.
+    build : Callable
+        The view; ``answering`` has several.
+    """
+
+    def open_form(
+        ack: Ack, action: Json, body: Json, client: WebClient, cases: UseCases, people: SlackPeople, workers: Executor
+    ) -> None:
+        ack()
+
+        def look() -> tuple[Entry, Json]:
+            entry = clicked_approval(cases, action.get("value"), body)
+            return entry, build(cases, entry.approval, people, user_of(body))
+
+        with Opening(client, body, title, workers) as opening:
+            entry, form = opening.wait(look)
+            opening.show(form)
+            if form["callback_id"] == NOTICE_VIEW:  # in place of a form: the message may offer what is over
+                refresh_if_stale(cases, entry.approval, body)
+
+    return open_form

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Callable  # noqa: TC003 - pydantic reads it when the class is made
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 # The codec reads the annotations.
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec  # noqa: TC001
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout, Question
 from metaflow_extensions.hitl.approvals.rule import PolicyRule, Rule, stricter
 

@@ -1,31 +1,36 @@
-"""The form that runs a workflow again with other parameters."""
+"""Running again: the button, and the form with the parameters of the run."""
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from concurrent.futures import TimeoutError as NotYet
-from typing import TYPE_CHECKING
 
-from hitl_bot.listeners.payloads import user_of
+from slack_bolt import Ack
+from slack_sdk import WebClient
+
+from hitl_bot.listeners.opening import opens
+from hitl_bot.listeners.payloads import Json, user_of
 from hitl_bot.listeners.submitting import PATIENCE
+from hitl_bot.slack.people import SlackPeople
+from hitl_bot.surfaces.threads import Threads
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.pathspec import checked_id
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.running_again import BadParameter, RunningAgain
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import again, views
 from metaflow_extensions.hitl.messages.mrkdwn import code, name
 
-if TYPE_CHECKING:
-    from concurrent.futures import Executor
 
-    from slack_bolt import Ack
-    from slack_sdk import WebClient
-
-    from hitl_bot.listeners.payloads import Json
-    from hitl_bot.slack.people import SlackPeople
-    from hitl_bot.surfaces.threads import Threads
-    from metaflow_extensions.hitl.approvals.use_cases import UseCases
+def _form(cases: UseCases, approval: Approval, people: SlackPeople, user_id: str) -> Json:
+    running = RunningAgain(cases.engines, people)
+    return again.run_again_view(approval, running.parameters(approval, people.person(user_id)))
 
 
-def run_again(
+open_form = opens("Run again", _form)
+
+
+def submitted(
     ack: Ack,
     body: Json,
     view: Json,

@@ -32,7 +32,7 @@ class NotItsMessage(HitlError):
         )
 
 
-def asked(cases: UseCases, approval_id: object, body: Json) -> Entry:
+def clicked_approval(cases: UseCases, approval_id: object, body: Json) -> Entry:
     """Read the approval that a button names, if the button can be trusted to name it.
 
     Raises
@@ -47,7 +47,7 @@ def asked(cases: UseCases, approval_id: object, body: Json) -> Entry:
     posts = [post for post in entry.approval.posts if post.notifier == SLACK]
     # What a foreign message shows may be another question than the one that the record asks. A place in the record is
     # missing for the moment between posting and noting it: then there is nothing to hold the message against.
-    if place is not None and posts and not any(_stands_at(post, body) for post in posts):
+    if place is not None and posts and not any(_is_at(post, body) for post in posts):
         raise NotItsMessage(entry.approval, posts[0])
     return entry
 
@@ -58,7 +58,7 @@ def refresh_if_stale(cases: UseCases, approval: Approval, body: Json) -> None:
     A message that can't be changed is left as it is: whoever clicked has been told.
     """
     notifier = cases.notifiers.get(SLACK)
-    post = next((post for post in approval.posts if _stands_at(post, body)), None)
+    post = next((post for post in approval.posts if _is_at(post, body)), None)
     if approval.state is State.PENDING or notifier is None or post is None:
         return
     try:
@@ -67,6 +67,6 @@ def refresh_if_stale(cases: UseCases, approval: Approval, body: Json) -> None:
         log.warning("stale message left", approval_id=approval.id, why=str(error))
 
 
-def _stands_at(post: Post, body: Json) -> bool:
+def _is_at(post: Post, body: Json) -> bool:
     place = place_of(body)
     return place is not None and post.notifier == SLACK and (post.channel, post.ts) == (place.channel, place.ts)

@@ -7,17 +7,16 @@ from datetime import date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from hitl_bot.listeners.commands.words import BadWords
+from hitl_bot.listeners.command_text import BadWords
+from hitl_bot.listeners.slash_command import Typed
 from metaflow_extensions.hitl.approvals.deciding.permission import LIFTED_BY_POLICY
 from metaflow_extensions.hitl.messages import answers
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from hitl_bot.listeners.commands.words import Words
     from hitl_bot.slack.people import SlackPeople
     from metaflow_extensions.hitl.approvals.record import Person
-    from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 # <@U…|name> is what Slack sends of a mention where the command's escaping is on; where it is off, as in our manifest,
 # it sends the @name that was typed (docs.slack.dev/interactivity/implementing-slash-commands).
@@ -25,10 +24,10 @@ _PERSON = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{2,30})|([^@\
 _HOW = "Write /hitl delegate @person until 2026-12-24, or an e-mail address or member id for @person; or delegate end."
 
 
-def delegate(cases: UseCases, people: SlackPeople, user_id: str, words: Words) -> answers.Reply:
-    """Let somebody decide in one's place until the end of a day, take that back, or say how it stands."""
-    behind = words.behind
-    me, now = people.person(user_id), cases.clock()
+def delegate(typed: Typed) -> answers.Reply:
+    """Let somebody decide in one's place until the end of a day, take that back, or say who decides for whom."""
+    cases, people, behind = typed.cases, typed.people, typed.words.behind
+    me, now = typed.who, cases.clock()
     if [word.lower() for word in behind] == ["end"]:
         cases.delegations.withdraw(me, now)
         behind = []
@@ -38,7 +37,7 @@ def delegate(cases: UseCases, people: SlackPeople, user_id: str, words: Words) -
     if len(behind) < 3 or behind[-2].lower() != "until":  # noqa: PLR2004 - person, until, date
         raise BadWords(_HOW)
     other, day = _person(" ".join(behind[:-2]), people), behind[-1]
-    until = _end_of(day, _zone(people.zone(user_id)))
+    until = _end_of(day, _zone(people.zone(typed.user_id)))
     return answers.delegated(cases.delegations.delegate(me, other, until, now), day=day)
 
 

@@ -1,0 +1,215 @@
+"""Answering one question: its buttons, the forms that they open, the forms as submitted, and the two typed words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from slack_bolt import Ack, Respond
+from slack_sdk import WebClient
+
+from hitl_bot.listeners.clicked import clicked_approval, refresh_if_stale
+from hitl_bot.listeners.command_text import BadWords, Words, read_pairs, unquoted
+from hitl_bot.listeners.opening import Opening, opens
+from hitl_bot.listeners.payloads import Json, is_home, place_of, user_of
+from hitl_bot.listeners.slash_command import Typed
+from hitl_bot.listeners.submitting import FormErrors, submit
+from hitl_bot.slack.people import SlackPeople
+from hitl_bot.surfaces.home import HomeTabs
+from metaflow_extensions.hitl.approvals.ledger import Entry
+from metaflow_extensions.hitl.approvals.pathspec import checked_id
+from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.refusals import ApprovalError, ChangesNotOffered
+from metaflow_extensions.hitl.approvals.schema import InvalidInput
+from metaflow_extensions.hitl.approvals.use_cases import Answer, UseCases
+from metaflow_extensions.hitl.inputs import parse
+from metaflow_extensions.hitl.messages import answers, views
+from metaflow_extensions.hitl.messages.form import form_errors, form_values
+from metaflow_extensions.hitl.messages.sentences import asks_for_input, form_fields, opens_form
+from metaflow_extensions.hitl.messages.views import approval_of, reason_of
+
+APPROVED = Answer(verdict=Verdict.APPROVE)
+
+
+# The forms, whichever way they were asked for.
+
+
+def approve_form(cases: UseCases, approval: Approval, people: SlackPeople, user_id: str) -> Json:
+    """Build the form that approves, or the view that says how it ended.
+
+    Raises
+    ------
+    NotAllowed, PeopleUnavailable
+        Said before the form is filled in, not after. It is checked again when the form is submitted.
+    """
+    now = cases.clock()
+    if not _takes_an_answer(cases, approval):
+        return views.closed_view(approval, now=now)
+    cases.check_may_decide(approval, people.person(user_id), where=Where.FORM)
+    return views.approve_view(cases.governed(approval), now=now)
+
+
+def reject_form(cases: UseCases, approval: Approval, people: SlackPeople, user_id: str) -> Json:
+    """Build the view that asks for the reason, or the one that says how it ended; raises as ``approve_form``."""
+    now = cases.clock()
+    if not _takes_an_answer(cases, approval):
+        return views.closed_view(approval, now=now)
+    cases.check_may_decide(approval, people.person(user_id), verdict=Verdict.REJECT, where=Where.FORM)
+    return views.reject_view(approval, now=now)
+
+
+def changes_form(cases: UseCases, approval: Approval, people: SlackPeople, user_id: str) -> Json:
+    """Build the view that asks what must change, or the one that says how it ended; raises as ``approve_form``.
+
+    Raises
+    ------
+    ChangesNotOffered
+        The step takes a yes or a no.
+    """
+    now = cases.clock()
+    if not _takes_an_answer(cases, approval):
+        return views.closed_view(approval, now=now)
+    if not approval.question.allow_changes:
+        raise ChangesNotOffered(approval)
+    cases.check_may_decide(approval, people.person(user_id), verdict=Verdict.CHANGES, where=Where.FORM)
+    return views.changes_view(approval, now=now)
+
+
+def _takes_an_answer(cases: UseCases, approval: Approval) -> bool:
+    return approval.state is State.PENDING and not cases.governed(approval).is_due(cases.clock())
+
+
+# The buttons.
+
+
+def approve(
+    ack: Ack,
+    action: Json,
+    body: Json,
+    client: WebClient,
+    respond: Respond,
+    cases: UseCases,
+    people: SlackPeople,
+    workers: Executor,
+    homes: HomeTabs,
+) -> None:
+    """Open the form where input, or a reason, is asked for; decide otherwise, since Slack has asked "are you sure"."""
+    ack()
+
+    def look() -> tuple[Entry, Json | None]:
+        entry = clicked_approval(cases, action.get("value"), body)
+        with_form = opens_form(cases.governed(entry.approval))
+        return entry, approve_form(cases, entry.approval, people, user_of(body)) if with_form else None
+
+    with Opening(client, body, "Approve", workers) as opening:
+        entry, form = opening.wait(look)
+        if form is not None:
+            opening.show(form)
+            refresh_if_stale(cases, entry.approval, body)
+            return
+        known_before = entry.approval.decision
+        try:
+            who = people.person(user_of(body))
+            outcome = cases.decide(entry.approval.id, APPROVED, who=who, where=Where.BUTTON, seen=entry)
+        except ApprovalError as error:
+            refresh_if_stale(cases, error.approval, body)
+            raise
+        if opening.is_open:
+            opening.show(views.closed_view(outcome.approval, now=cases.clock()))
+        elif is_home(body):
+            homes.refresh(user_of(body))
+        elif known_before is not None or outcome.pending or place_of(body) is None:
+            # What just went well is said by the question's own message, unless the button stood on a list.
+            respond(**answers.done(outcome))
+        if known_before is not None:
+            refresh_if_stale(cases, outcome.approval, body)
+
+
+reject = opens("Reject", reject_form)
+request_changes = opens("Request changes", changes_form)
+
+
+# The forms, submitted.
+
+
+def approval_submitted(
+    ack: Ack, body: Json, view: Json, client: WebClient, cases: UseCases, people: SlackPeople, workers: Executor
+) -> None:
+    """Approve with what was entered in the form."""
+
+    def take() -> Entry:
+        # The view carries the id alone: the schema it is held to is the record's, whatever the view shows.
+        seen = cases.ledger.read(checked_id(approval_of(view)))
+        fields = form_fields(seen.approval)
+        values = view["state"]["values"]
+        answer = Answer(verdict=Verdict.APPROVE, input=form_values(fields, values), reason=reason_of(values))
+        try:
+            return cases.take(seen.approval.id, answer, who=people.person(user_of(body)), where=Where.FORM, seen=seen)
+        except InvalidInput as error:
+            raise FormErrors(form_errors(fields, error.problems)) from error
+
+    submit(ack, view, client, cases, workers, take)
+
+
+def _reason_form(verdict: Verdict) -> Callable[..., None]:
+    """Return the callback of a form that gives this answer, for the reason that was entered."""
+
+    def submitted(
+        ack: Ack, body: Json, view: Json, client: WebClient, cases: UseCases, people: SlackPeople, workers: Executor
+    ) -> None:
+        def take() -> Entry:
+            answer = Answer(verdict=verdict, reason=reason_of(view["state"]["values"]))
+            approval_id = checked_id(approval_of(view))
+            return cases.take(approval_id, answer, who=people.person(user_of(body)), where=Where.FORM)
+
+        submit(ack, view, client, cases, workers, take)
+
+    return submitted
+
+
+rejection_submitted = _reason_form(Verdict.REJECT)
+changes_submitted = _reason_form(Verdict.CHANGES)
+
+
+# Typed after /hitl.
+
+
+def approve_typed(typed: Typed) -> answers.Reply | None:
+    """``/hitl approve ID``, with name=value where the step asks for input.
+
+    Decide, or open the form where the step asks for input and none was typed.
+    """
+    cases, words = typed.cases, typed.words
+
+    def look() -> tuple[Entry, Json | None]:
+        entry = cases.ledger.read(cases.ledger.resolve(words.approval_id))
+        with_form = opens_form(cases.governed(entry.approval)) and not words.rest
+        return entry, approve_form(cases, entry.approval, typed.people, typed.user_id) if with_form else None
+
+    with Opening(typed.client, typed.body, "Approve", typed.workers) as opening:
+        entry, form = opening.wait(look)
+        if form is not None:
+            opening.show(form)
+            return None
+        answer = Answer(verdict=Verdict.APPROVE, input=_input(entry.approval, words))
+        outcome = cases.decide(entry.approval.id, answer, who=typed.who, where=Where.SLASH_COMMAND, seen=entry)
+        if opening.is_open:
+            opening.show(views.closed_view(outcome.approval, now=cases.clock()))
+        return answers.done(outcome)
+    return None  # the view says why it was refused
+
+
+def _input(approval: Approval, words: Words) -> Json:
+    schema = approval.question.schema
+    if not words.rest:
+        return {}
+    if schema is None or not asks_for_input(approval):
+        raise BadWords(f"{approval.id} asks for no input, so nothing was decided. Write /hitl approve {approval.id}.")
+    return parse(schema, read_pairs(words.rest))
+
+
+def reject_typed(typed: Typed) -> answers.Reply:
+    """``/hitl reject ID REASON``: reject for the reason after the ID."""
+    approval_id = typed.cases.ledger.resolve(typed.words.approval_id)
+    answer = Answer(verdict=Verdict.REJECT, reason=unquoted(typed.words.rest))
+    return answers.done(typed.cases.decide(approval_id, answer, who=typed.who, where=Where.SLASH_COMMAND))

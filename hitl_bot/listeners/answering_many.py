@@ -1,0 +1,289 @@
+"""Answering the gates that share a message: its buttons, the forms that they open, and the forms as submitted.
+
+Each gate is decided by itself, so each has its own record, checks and refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from slack_bolt import Ack, Respond
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from hitl_bot.listeners.answering import APPROVED, approve_form
+from hitl_bot.listeners.opening import Opening
+from hitl_bot.listeners.payloads import Json, user_of
+from hitl_bot.listeners.submitting import FormErrors, FormOver, submit
+from hitl_bot.slack.people import SlackPeople
+from hitl_bot.surfaces.batches import Batches
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.ledger import Entry
+from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ApprovalError, Superseded, TooLate
+from metaflow_extensions.hitl.approvals.schema import InvalidInput
+from metaflow_extensions.hitl.approvals.use_cases import Answer, UseCases
+from metaflow_extensions.hitl.messages import action_ids, answers, batch_views, views
+from metaflow_extensions.hitl.messages.batch import Batch
+from metaflow_extensions.hitl.messages.choosing import OtherShards, chosen
+from metaflow_extensions.hitl.messages.form import form_errors, form_values
+from metaflow_extensions.hitl.messages.sentences import form_fields, opens_form
+from metaflow_extensions.hitl.messages.views import reason_of
+
+Chosen = list[tuple[Approval, Answer]]
+"""Which gates are answered, and how."""
+
+_NAMED = 3
+_OVER = (AlreadyDecided, TooLate, Superseded)
+
+
+# The buttons.
+
+
+def _opens(build: Callable[[Batch], Json]) -> Callable[..., None]:
+    """Return the callback of a button that opens the form which ``build`` makes of the batch."""
+
+    def open_form(
+        ack: Ack,
+        action: Json,
+        body: Json,
+        client: WebClient,
+        respond: Respond,
+        cases: UseCases,
+        people: SlackPeople,
+        workers: Executor,
+        batches: Batches,
+    ) -> None:
+        ack()
+
+        def find_out() -> Batch:
+            found = _governed(cases, batches.glance(str(action.get("value"))))
+            if found.waiting:
+                # The gates of a step are all asked of the same people: who may answer one may answer all.
+                approve_form(cases, found.waiting[0], people, user_of(body))
+            return found
+
+        with Opening(client, body, "Answer all", workers) as opening:
+            found = opening.wait(find_out)
+            if found.waiting:
+                opening.show(build(found))
+            elif opening.is_open:
+                opening.show(batch_views.answered_view(found))
+            else:
+                respond(**answers.said("All of them are answered."))
+
+    return open_form
+
+
+def _governed(cases: UseCases, found: Batch) -> Batch:
+    """Return a batch with its gates under the operator's rules as they are now."""
+    return replace(found, members=tuple(cases.governed(one) for one in found.members))
+
+
+_open_approve_all = _opens(batch_views.approve_all_view)
+approve_except = _opens(lambda found: batch_views.approve_except_view(found, batch_views.offer(found)))
+reject_all = _opens(batch_views.reject_all_view)
+
+
+def approve_all(
+    ack: Ack,
+    action: Json,
+    body: Json,
+    client: WebClient,
+    respond: Respond,
+    cases: UseCases,
+    people: SlackPeople,
+    workers: Executor,
+    batches: Batches,
+) -> None:
+    """Approve all that wait, or open the form where input, or a reason, is asked for."""
+    ack()
+    batch_id = str(action.get("value"))
+    waiting = _governed(cases, batches.glance(batch_id)).waiting
+    if not waiting or opens_form(waiting[0]):
+        _open_approve_all(ack, action, body, client, respond, cases, people, workers, batches)
+        return
+    waiting = batches.read(batch_id).waiting
+    who = people.person(user_of(body))
+    came = _answer_all(cases, waiting, lambda _: APPROVED, who=who, where=Where.BUTTON, workers=workers)
+    if came.refused:
+        respond(**came.reply)
+
+
+def choose_shards(ack: Ack, action: Json, body: Json, client: WebClient, batches: Batches) -> None:
+    """Show another page, or tick all or none, and keep what is ticked so far."""
+    ack()
+    view = body["view"]
+    found = batches.read(batch_views.batch_of(view))
+    try:
+        choice = chosen(found, view)
+    except OtherShards as error:
+        client.views_update(view_id=view["id"], view=views.refused_view(error))
+        return
+    if action["action_id"] == action_ids.TICK_ALL:
+        choice = choice.all_ticked()
+    elif action["action_id"] == action_ids.UNTICK_ALL:
+        choice = choice.none_ticked()
+    else:
+        choice = choice.turned_to(int(str(action["value"])))
+    with _unless_it_shows_another():
+        page = batch_views.approve_except_view(found, choice)
+        client.views_update(view_id=view["id"], hash=view["hash"], view=page)
+
+
+@contextmanager
+def _unless_it_shows_another() -> Iterator[None]:
+    """Let the first of two quick clicks count: the second was made on a page that is not there any more."""
+    try:
+        yield
+    except SlackApiError as error:
+        if error.response.get("error") != "hash_conflict":
+            raise
+
+
+# The forms, submitted.
+
+
+def _answers_all(choose: Callable[[Batch, Json], Chosen]) -> Callable[..., None]:
+    """Return the callback of a form.
+
+    Parameters
+    ----------
+    choose : Callable
+        From the batch as it is now and the view that Slack sent back to the answers; raises FormErrors.
+    """
+
+    def submitted(
+        ack: Ack,
+        body: Json,
+        view: Json,
+        client: WebClient,
+        cases: UseCases,
+        people: SlackPeople,
+        workers: Executor,
+        batches: Batches,
+    ) -> None:
+        left: Chosen = []
+        faster: list[ApprovalError] = []  # somebody was, of those that this form answers as well
+
+        def take() -> Entry:
+            # The first gate's answer is taken before the form closes, so that a refusal stands in it.
+            found = batches.read(batch_views.batch_of(view))
+            who = people.person(user_of(body))
+            meant = sorted(choose(found, view), key=lambda chosen: chosen[0].state is not State.PENDING)
+            for place, (first, answer) in enumerate(meant):
+                try:
+                    taken = cases.take(first.id, answer, who=who, where=Where.FORM)
+                except InvalidInput as error:
+                    raise FormErrors(form_errors(form_fields(first), error.problems)) from error
+                except _OVER as error:
+                    faster.append(error)
+                    continue
+                left.extend(meant[place + 1 :])
+                return taken
+            raise FormOver(batch_views.answered_view(batches.read(found.id)))
+
+        if not submit(ack, view, client, cases, workers, take) or not (left or faster):
+            return
+        answer_to = {approval.id: answer for approval, answer in left}
+        came = _answer_all(
+            cases,
+            [approval for approval, _ in left],
+            lambda approval: answer_to[approval.id],
+            who=people.person(user_of(body)),
+            where=Where.FORM,
+            workers=workers,
+        )
+        came = replace(came, count=came.count + 1, refused=(*faster, *came.refused))
+        if came.refused:
+            reply = came.reply
+            client.chat_postMessage(channel=user_of(body), text=reply["text"], blocks=reply["blocks"])
+
+    return submitted
+
+
+def _approval_in(view: Json, found: Batch) -> Answer:
+    """Return the approval that was entered; the gates of a step all ask for the same input."""
+    values = view["state"]["values"]
+    entered = form_values(form_fields(found.members[0]), values)
+    return Answer(verdict=Verdict.APPROVE, input=entered, reason=reason_of(values))
+
+
+def _approvals(found: Batch, view: Json) -> Chosen:
+    answer = _approval_in(view, found)
+    return [(one, answer) for one in found.waiting]
+
+
+approval_submitted = _answers_all(_approvals)
+
+
+def _chosen_answers(found: Batch, view: Json) -> Chosen:
+    choice = chosen(found, view)
+    approval = _approval_in(view, found)
+    rejected = choice.off if batch_views.others_are_rejected(view) else frozenset[str]()
+    if rejected and not approval.reason:
+        raise FormErrors({action_ids.REASON_BLOCK: "Rejecting needs a reason: the requester reads it."})
+    if not (choice.ticked or rejected):
+        raise FormErrors({action_ids.OTHERS_BLOCK: "Nothing is ticked, so nothing would be answered."})
+    rejection = Answer(verdict=Verdict.REJECT, reason=approval.reason)
+    if not found.members[0].rule.reason_required:
+        approval = replace(approval, reason="")  # it says why the others are rejected
+    meant = [one for one in choice.offered if one.id in choice.ticked | rejected]
+    return [(one, approval if one.id in choice.ticked else rejection) for one in meant]
+
+
+choice_submitted = _answers_all(_chosen_answers)
+
+
+def _rejections(found: Batch, view: Json) -> Chosen:
+    answer = Answer(verdict=Verdict.REJECT, reason=reason_of(view["state"]["values"]))
+    return [(one, answer) for one in found.waiting]
+
+
+rejection_submitted = _answers_all(_rejections)
+
+
+# One answer to many.
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answered:
+    """What came of an answer to many."""
+
+    count: int
+    refused: tuple[HitlError, ...]
+
+    @property
+    def reply(self) -> answers.Reply:
+        """Say what was refused, and why."""
+        why = [str(error) for error in self.refused[:_NAMED]]
+        more = len(self.refused) - len(why)
+        return answers.said(
+            f"{self.count} answered, {len(self.refused)} not:", *why, *([f"And {more} more."] if more > 0 else [])
+        )
+
+
+def _answer_all(
+    cases: UseCases,
+    approvals: Iterable[Approval],
+    answer_to: Callable[[Approval], Answer],
+    *,
+    who: Person,
+    where: Where,
+    workers: Executor,
+) -> _Answered:
+    """Answer many gates, several at a time."""
+
+    def one(approval: Approval) -> HitlError | None:
+        try:
+            cases.decide(approval.id, answer_to(approval), who=who, where=where)
+        except HitlError as error:
+            return error
+        return None
+
+    came = list(workers.map(one, approvals))
+    refused = tuple(error for error in came if error is not None)
+    return _Answered(count=len(came) - len(refused), refused=refused)

@@ -1,0 +1,90 @@
+"""Looking at an approval: the menu beside the buttons, the entry of a message's menu, ``/hitl show``, and links."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+
+from slack_bolt import Ack, Respond
+from slack_sdk import WebClient
+
+from hitl_bot.listeners.clicked import clicked_approval, refresh_if_stale
+from hitl_bot.listeners.opening import Opening
+from hitl_bot.listeners.payloads import Json, is_home
+from hitl_bot.listeners.slash_command import Typed
+from hitl_bot.surfaces.batches import Batches
+from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval
+from metaflow_extensions.hitl.approvals.ledger import Entry
+from metaflow_extensions.hitl.approvals.pathspec import checked_id
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.messages import answers, views
+from metaflow_extensions.hitl.messages.action_ids import COPY_COMMAND, overflow_choice
+from metaflow_extensions.hitl.messages.batch import gate_on_message
+from metaflow_extensions.hitl.messages.batch_views import why_all_view
+from metaflow_extensions.hitl.messages.question import asked_by_message
+
+
+class AsksNothing(HitlError):
+    """This message asks for no approval. Choose the entry on the message with the question, or write /hitl show ID."""
+
+
+def details(
+    ack: Ack, action: Json, body: Json, client: WebClient, respond: Respond, cases: UseCases, workers: Executor
+) -> None:
+    """Show everything about the approval, or the command that answers from a terminal."""
+    ack()
+    choice, approval_id = overflow_choice(str((action.get("selected_option") or {}).get("value", "")))
+    if choice == COPY_COMMAND and not is_home(body):  # there nothing can be answered with but a view, which has it too
+        respond(**answers.command(clicked_approval(cases, approval_id, body).approval))
+        return
+
+    def look() -> list[Entry]:
+        clicked_approval(cases, approval_id, body)
+        return cases.ledger.trail(approval_id)
+
+    with Opening(client, body, "Details", workers) as opening:
+        trail = opening.wait(look)
+        opening.show(
+            views.details_view(trail[-1].approval, now=cases.clock(), trail=[entry.version for entry in trail])
+        )
+        refresh_if_stale(cases, trail[-1].approval, body)
+
+
+def why(ack: Ack, shortcut: Json, client: WebClient, cases: UseCases, workers: Executor, batches: Batches) -> None:
+    """Show the trail of the approval that a message asks about, or how each gate of many stands.
+
+    Everyone who sees the message may see it.
+    """
+    ack()
+
+    def look() -> Json:
+        message = shortcut.get("message") or {}
+        approval_id = asked_by_message(message) or gate_on_message(message)
+        if approval_id is None:
+            raise AsksNothing(str(AsksNothing.__doc__))
+        try:
+            trail = cases.ledger.trail(checked_id(approval_id))
+        except NoSuchApproval:  # the metadata of a message that many gates share names the batch
+            return why_all_view(batches.read(approval_id))
+        batch_id = next((post.batch for post in trail[-1].approval.posts if post.batch), None)
+        if batch_id is not None:
+            return why_all_view(batches.read(batch_id))
+        return views.why_view(trail[-1].approval, now=cases.clock(), trail=[entry.version for entry in trail])
+
+    with Opening(client, shortcut, "Why?", workers) as opening:
+        try:
+            shown = opening.wait(look)
+        except HitlError as error:
+            shown = views.refused_view(error)
+        opening.show(shown)
+
+
+def show(typed: Typed) -> answers.Reply:
+    """``/hitl show ID``: one approval, with its buttons if it can still be answered."""
+    ledger = typed.cases.ledger
+    entry = ledger.read(ledger.resolve(typed.words.approval_id))
+    return answers.shown(entry.approval, now=typed.cases.clock())
+
+
+def follow_link(ack: Ack) -> None:
+    """The Open button of a list: Slack opens the link itself, and still waits for the ack."""
+    ack()
