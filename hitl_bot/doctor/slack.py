@@ -10,13 +10,14 @@ from hitl_bot.doctor.finding import Finding, bad, good, unknown
 from hitl_bot.manifest import APP_TOKEN_SCOPE, SCOPES
 from hitl_bot.settings import PREFIX, Mode, Settings, SettingsError, mode_of, needed
 from hitl_bot.slack.client import SLACK_FAILED, slack_client
+from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, meaning_of, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slack_sdk import WebClient
 
-_PAGES = 20  # of 1,000 channels
+_PAGES, _PAGE = 20, 999  # of conversations.list, which documents a limit below 1,000
 _NEW_TOKEN = "Install the app in the workspace and set {} to the bot token (xoxb-…) under OAuth & Permissions."  # noqa: S105 - no token
 _PASTE = "Paste the output of `hitl-bot manifest` under App Manifest of the app, and install the app again."
 
@@ -109,13 +110,13 @@ def _find(client: WebClient, wanted: str) -> dict[str, Any] | None:
         try:
             found: dict[str, Any] = client.conversations_info(channel=wanted)["channel"]
         except SlackApiError as error:
-            if _code(error) == "channel_not_found":
+            if meaning_of(error) is Meaning.ABSENT:
                 return None
             raise
         return found
     cursor = ""
     for _ in range(_PAGES):
-        page = client.conversations_list(types="public_channel,private_channel", limit=1_000, cursor=cursor)
+        page = client.conversations_list(types="public_channel,private_channel", limit=_PAGE, cursor=cursor)
         for channel in page["channels"]:
             if channel["name"] == wanted.lstrip("#"):
                 return dict(channel)
@@ -134,12 +135,12 @@ def _scopes(headers: dict[str, Any]) -> frozenset[str]:
 
 def _code(error: Exception) -> str:
     if isinstance(error, SlackApiError):
-        return str(error.response.get("error") or f"HTTP {error.response.status_code}")
+        return code_of(error) or f"HTTP {status_of(error)}"
     return f"no answer ({error})"
 
 
 def _fix(error: Exception, otherwise: str) -> str:
-    if isinstance(error, SlackApiError) and error.response.get("error"):
+    if code_of(error):
         return otherwise
     return f"Check the way from here to {PREFIX}SLACK_API_URL: name resolution, proxy, firewall."
 

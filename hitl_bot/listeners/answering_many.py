@@ -32,6 +32,7 @@ from metaflow_extensions.hitl.messages.choosing import OtherShards, chosen
 from metaflow_extensions.hitl.messages.form import form_errors, form_values
 from metaflow_extensions.hitl.messages.sentences import form_fields, opens_form
 from metaflow_extensions.hitl.messages.views import reason_of
+from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning_of
 
 Chosen = list[tuple[Approval, Answer]]
 """Which gates are answered, and how."""
@@ -140,7 +141,7 @@ def _unless_it_shows_another() -> Iterator[None]:
     try:
         yield
     except SlackApiError as error:
-        if error.response.get("error") != "hash_conflict":
+        if meaning_of(error) is not Meaning.OUTDATED:
             raise
 
 

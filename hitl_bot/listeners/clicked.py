@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hitl_bot.listeners.payloads import place_of
-from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierRefused, NotifierUnavailable
+from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierError
 from metaflow_extensions.hitl.approvals.pathspec import checked_id
 from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
@@ -63,7 +63,7 @@ def refresh_if_stale(cases: UseCases, approval: Approval, body: Json) -> None:
         return
     try:
         notifier.update(approval, post)
-    except (NotifierUnavailable, NotifierRefused) as error:
+    except NotifierError as error:
         log.warning("stale message left", approval_id=approval.id, why=str(error))
 
 

@@ -12,6 +12,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
+from metaflow_extensions.hitl.notifiers.slack.codes import code_of, status_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -64,7 +66,7 @@ def _tell_nobody(method: str, kind: str) -> None:
 def _kind(error: Exception) -> str:
     if not isinstance(error, SlackApiError):
         return type(error).__name__
-    return str(error.response.get("error") or f"http_{error.response.status_code}")
+    return code_of(error) or f"http_{status_of(error)}"
 
 
 def honour_no_proxy(client: _HasProxy, url: str) -> None:

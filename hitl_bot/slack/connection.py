@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from slack_bolt.adapter.socket_mode import SocketModeHandler
-from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode import SocketModeClient
 
 from hitl_bot.slack.client import SLACK_FAILED, honour_no_proxy
 from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, meaning_of
 
 if TYPE_CHECKING:
     from socket import socket
@@ -25,19 +25,6 @@ THREADS = 32  # envelopes at once; each is held until its listener has acknowled
 _PING_EVERY = 2.0  # seconds; a connection that died without a word is given up after five of them
 _AGAIN_AFTER = 5.0  # seconds
 _BUFFER = 65_536  # bytes; slack_sdk takes a level of recursion for each buffer of a message
-_NEEDS_AN_OPERATOR = frozenset(
-    {
-        "account_inactive",
-        "forbidden_team",
-        "invalid_auth",
-        "missing_scope",
-        "not_allowed_token_type",
-        "not_authed",
-        "no_permission",
-        "token_expired",
-        "token_revoked",
-    }
-)
 
 log = structlog.get_logger("hitl_bot.connection")
 
@@ -151,11 +138,11 @@ class Connection:
         try:
             self._handler.client.connect_to_new_endpoint()
         except SLACK_FAILED as error:
-            code = str(error.response.get("error", "")) if isinstance(error, SlackApiError) else ""
-            if code in _NEEDS_AN_OPERATOR:
+            if meaning_of(error) is Meaning.OPERATOR:
                 raise CantConnect(
-                    f"Slack refuses METAFLOW_HITL_SLACK_APP_TOKEN for Socket Mode ({code}). Make an app-level token "
-                    "with the scope connections:write under Basic Information, and turn Socket Mode on; "
+                    f"Slack refuses METAFLOW_HITL_SLACK_APP_TOKEN for Socket Mode ({code_of(error)}). Make "
+                    "an app-level token with the scope connections:write under Basic Information, and turn Socket "
+                    "Mode on; "
                     "`hitl-bot doctor` checks both."
                 ) from error
             log.warning("slack is away", why=repr(error))

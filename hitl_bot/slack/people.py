@@ -13,6 +13,7 @@ from hitl_bot.slack.client import SLACK_FAILED
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ports import Bar
 from metaflow_extensions.hitl.approvals.record import Origin, Person
+from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, meaning_of, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -27,7 +28,6 @@ _PROFILES = 10_000
 _HANDLES_KEPT = timedelta(minutes=10)  # users.list takes 20 calls a minute (tier 2)
 _PAGE, _PAGES = 1_000, 10  # people of one call of users.list, its most; and calls for one answer
 _NAMES_KEPT = timedelta(minutes=5)  # users.lookupByEmail takes 50 calls a minute
-_NOBODY = frozenset({"users_not_found", "user_not_found"})
 _SLACKBOT = "USLACKBOT"  # the one bot whose is_bot is false
 
 
@@ -113,7 +113,7 @@ class SlackPeople:
         try:
             return self.person(user_id)
         except PeopleUnavailable as error:
-            if isinstance(error.__cause__, SlackApiError) and _code(error.__cause__) in _NOBODY:
+            if isinstance(error.__cause__, SlackApiError) and meaning_of(error.__cause__) is Meaning.ABSENT:
                 return None
             raise
 
@@ -164,7 +164,7 @@ class SlackPeople:
         try:
             return str(self._client.users_lookupByEmail(email=address)["user"]["id"])
         except SlackApiError as error:
-            if _code(error) in _NOBODY:
+            if meaning_of(error) is Meaning.ABSENT:
                 return None
             raise _unavailable(f"who {address} is", error) from error
         except SLACK_FAILED as error:
@@ -221,17 +221,13 @@ class SlackPeople:
         )
 
 
-def _code(error: SlackApiError) -> str:
-    return str(error.response.get("error") or error.response.status_code)
-
-
 def _unavailable(what: str, error: Exception) -> PeopleUnavailable:
     if isinstance(error, SlackApiError):
-        code = _code(error)
-        if code in {"missing_scope", "no_permission"}:
+        code = code_of(error) or status_of(error)
+        if meaning_of(error) is Meaning.OPERATOR:
             return PeopleUnavailable(
-                f"Slack may not tell the bot {what} ({code}), so nothing was decided. "
-                "An operator can mend this: `hitl-bot doctor` says how."
+                f"Slack doesn't let the bot see {what} ({code}), so nothing was decided. "
+                "An operator can fix this: `hitl-bot doctor` says how."
             )
         return PeopleUnavailable(f"Slack can't say {what} ({code}), so nothing was decided. Try again in a minute.")
     return PeopleUnavailable(f"Slack did not say {what}, so nothing was decided. Try again in a minute.")

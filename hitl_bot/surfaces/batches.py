@@ -26,14 +26,16 @@ from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
     KeyMissing,
     KeyTaken,
+    MessageUnreachable,
     NotifierBusy,
+    NotifierError,
     NotifierRefused,
-    NotifierUnavailable,
     RecordError,
 )
 from metaflow_extensions.hitl.approvals.pathspec import checked_id
 from metaflow_extensions.hitl.approvals.record import Post, State
 from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
+from metaflow_extensions.hitl.approvals.sweeping.agenda import RETRY_FIRST, RETRY_LAST, RETRY_REFUSED
 from metaflow_extensions.hitl.messages.batch import Batch, render
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
 
@@ -76,6 +78,8 @@ class _Shown:
     members: dict[str, Approval] = field(default_factory=dict)
     shown_at: datetime | None = None
     stale: bool = False
+    pause: timedelta = timedelta()  # since the last attempt failed, and until
+    not_before: datetime | None = None
 
 
 class Batches:
@@ -189,7 +193,9 @@ class Batches:
             due = [
                 shown
                 for shown in self._known.values()
-                if shown.stale and (shown.shown_at is None or now - shown.shown_at >= UPDATE_EVERY)
+                if shown.stale
+                and (shown.shown_at is None or now - shown.shown_at >= UPDATE_EVERY)
+                and (shown.not_before is None or now >= shown.not_before)
             ]
             if not due or self._busy:
                 return
@@ -212,12 +218,20 @@ class Batches:
             members = list(shown.members.values())
         try:
             self._slack.show(render(_batch(shown.id, members), now=self._clock()), shown.post)
-        except NotifierUnavailable as error:
-            self._troubles.tell(SLACK, shown.id, error)
+        except NotifierBusy:
             with self._lock:
                 shown.stale = True  # with the next tick, at Slack's pace
-        except NotifierRefused as error:
+        except MessageUnreachable as error:
             self._troubles.tell(SLACK, shown.id, error)  # the gates' records say how they stand
+        except NotifierError as error:
+            self._troubles.tell(SLACK, shown.id, error)
+            longest = RETRY_REFUSED if isinstance(error, NotifierRefused) else RETRY_LAST
+            with self._lock:
+                shown.stale, shown.pause = True, min(shown.pause * 2 or RETRY_FIRST, longest)
+                shown.not_before = self._clock() + shown.pause
+        else:
+            with self._lock:
+                shown.pause, shown.not_before = timedelta(), None
 
     # The batch of a gate.
 

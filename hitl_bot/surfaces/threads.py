@@ -23,6 +23,7 @@ from hitl_bot.surfaces.reminded import GATHER_FOR, RemindedTogether, is_covered
 from hitl_bot.surfaces.reminding import EVENTS
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
+    MessageUnreachable,
     NotifierBusy,
     NotifierError,
     NotifierRefused,
@@ -34,7 +35,6 @@ from metaflow_extensions.hitl.approvals.record import Approval, Post, State, Ver
 from metaflow_extensions.hitl.messages.mrkdwn import mention
 from metaflow_extensions.hitl.messages.threads import Line, nobody_knows_who_asked, together
 from metaflow_extensions.hitl.messages.trail import happened
-from metaflow_extensions.hitl.notifiers.slack.calls import Gone
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ class Threads:
             thread.since = None
         except NotifierBusy:
             thread.not_before = None  # its turn comes, with one of the next ticks
-        except Gone as error:
+        except MessageUnreachable as error:
             log.info("a thread is gone", anchor=thread.anchor, why=str(error))
             self._done(thread, list(thread.lines))
         except NotifierError as error:

@@ -125,7 +125,7 @@ class NotifierError(HitlError):
 
 
 class NotifierUnavailable(NotifierError):
-    """The question could not be shown now. The record stands; the sweeper tries again."""
+    """It could not be done now, and may work soon. The record stands; the sweeper tries again."""
 
 
 class NotifierBusy(NotifierUnavailable):
@@ -145,4 +145,8 @@ class NotifierBusy(NotifierUnavailable):
 
 
 class NotifierRefused(NotifierError):
-    """The question can't be shown until an operator mends what the message names. The record stands."""
+    """An operator has to fix what the message names. The sweeper tries again, less and less often."""
+
+
+class MessageUnreachable(NotifierError):
+    """The message is gone or can no longer be changed: the only failure that is final. Nothing is tried again."""

@@ -148,7 +148,7 @@ class Notifier(Protocol):
         NotifierUnavailable
             It may be tried again. NotifierBusy says when.
         NotifierRefused
-            It can't succeed before an operator mends what the message names.
+            It can't succeed before an operator fixes what the message names.
         """
         ...
 
@@ -158,7 +158,9 @@ class Notifier(Protocol):
         Raises
         ------
         NotifierUnavailable, NotifierRefused
-            As for ``post``.
+            As for ``post``: what the message shows is out of date until it succeeds, so it is tried again.
+        MessageUnreachable
+            The message is gone, or can no longer be changed. This alone is final.
         """
         ...
 

@@ -15,7 +15,14 @@ from metaflow_extensions.hitl.approvals.changes import earlier_changes
 from metaflow_extensions.hitl.approvals.deciding.acceptance import unaccepted
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
 from metaflow_extensions.hitl.approvals.deciding.permission import Seat, check_may_decide
-from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError, NotifierRefused, NotifierUnavailable
+from metaflow_extensions.hitl.approvals.errors import (
+    EngineUnavailable,
+    HitlError,
+    MessageUnreachable,
+    NotifierError,
+    NotifierRefused,
+    NotifierUnavailable,
+)
 from metaflow_extensions.hitl.approvals.record import Decision, EngineKind, State, Verdict, Vote, Where
 from metaflow_extensions.hitl.approvals.refusals import (
     ChangesNotOffered,
@@ -135,7 +142,7 @@ class UseCases:
                 continue
             try:
                 post = notifier.post(entry.approval)
-            except (NotifierUnavailable, NotifierRefused) as error:
+            except NotifierError as error:
                 failed.append(error)
                 continue
             if post is not None:
@@ -228,7 +235,8 @@ class UseCases:
         """Note the operator's rule in the record, once the messages show it."""
         governed = self.governed(entry.approval)
         here = tuple(post for post in governed.posts if post.notifier in self.notifiers)
-        failed = self._show(governed, here)
+        # A message that nobody can change before an operator acts must not keep the operator's rule out of the record.
+        failed = [error for error in self._show(governed, here) if not isinstance(error, NotifierRefused)]
         if failed:
             return Outcome(approval=entry.approval, pending=tuple(failed))
         ruled = self.ledger.update(
@@ -343,11 +351,10 @@ class UseCases:
                 continue
             try:
                 notifier.update(approval, post)
-            except NotifierUnavailable as error:
+            except MessageUnreachable:
+                continue  # nobody sees it, or nobody can change it: there is nothing to wait for
+            except NotifierError as error:
                 failed.append(error)
-            except NotifierRefused:
-                # The message is gone or its channel archived: the run must not wait for that, and nobody can see it.
-                continue
         return failed
 
     # The gate.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
+from metaflow_extensions.hitl.approvals.errors import MessageUnreachable, NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.record import Post
 
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ class MemoryNotifier:
             return self.posts[approval.id]
 
     def update(self, approval: Approval, post: Post) -> None:
-        """Show the approval in its message; NotifierRefused if there is none."""
+        """Show the approval in its message; MessageUnreachable if there is none."""
         with self._lock:
             self._check_trouble()
             if self.posts.get(approval.id) != post:
-                raise NotifierRefused(f"The message of {approval.id} is gone.")
+                raise MessageUnreachable(f"The message of {approval.id} is gone.")
             self.shown[approval.id] = approval
 
     # What may happen to a medium.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.sweeping.planning import Plan
 
 RETRY_FIRST, RETRY_LAST = timedelta(seconds=3), timedelta(minutes=1)
+RETRY_REFUSED = timedelta(minutes=30)  # the longest pause where only an operator can help, and nobody waits for it
 _PACE = timedelta(seconds=1)
 
 
@@ -26,6 +27,7 @@ class Tended:
     approval_id: str
     coming: datetime | None = None
     again: bool = False
+    longest: timedelta = RETRY_LAST  # pause between two attempts
     turn: Plan | None = None  # all that hinders is that others are before it, until then
     deadline: datetime | None = None  # that decides, whatever else is under way
 
@@ -73,7 +75,7 @@ class Agenda:
         self._turns.pop(tended.approval_id, None)
         if tended.again:
             pause = self._pauses.get(tended.approval_id)
-            self._pauses[tended.approval_id] = pause = min(pause * 2, RETRY_LAST) if pause else RETRY_FIRST
+            self._pauses[tended.approval_id] = pause = min(pause * 2, tended.longest) if pause else RETRY_FIRST
             self._schedule(tended.approval_id, _earliest(now + pause, tended.deadline))
             return
         self._pauses.pop(tended.approval_id, None)

@@ -11,10 +11,11 @@ from metaflow_extensions.hitl.approvals.errors import (
     NewerFormat,
     NoSuchApproval,
     NotifierBusy,
+    NotifierRefused,
     OtherPathspec,
     RecordError,
 )
-from metaflow_extensions.hitl.approvals.sweeping.agenda import Tended
+from metaflow_extensions.hitl.approvals.sweeping.agenda import RETRY_LAST, RETRY_REFUSED, Tended
 from metaflow_extensions.hitl.approvals.sweeping.planning import CLAIM_FOR, Act, Plan, deciding_deadline, plan
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
 
@@ -81,6 +82,7 @@ class Tending:
             approval_id=approval_id,
             coming=None if coming is None else coming.at,
             again=bool(outcome.pending),
+            longest=_patience(outcome),
             turn=turn,
             deadline=deciding_deadline(outcome.approval),
         )
@@ -91,8 +93,8 @@ class Tending:
         coming = self.plan(approval)
         if coming is None or coming.at > now:
             return Outcome(approval=approval)
-        if coming.act is Act.POST and approval.is_due(now):
-            # What could not be posted until its deadline must not keep the deadline from deciding.
+        if coming.act in {Act.POST, Act.GOVERN} and approval.is_due(now):
+            # What could not be posted or shown until its deadline must not keep the deadline from deciding.
             coming = Plan(act=Act.EXPIRE, at=now)
         if coming.act is Act.POST:
             # A message that is posted twice can't be taken back: of several sweepers, one posts.
@@ -129,3 +131,13 @@ class Tending:
         if approval_id not in self._unusable:
             self._unusable.add(approval_id)
             self._witness.failed(approval_id, error)
+
+
+def _patience(outcome: Outcome) -> timedelta:
+    """Return the longest pause before another attempt: long where all is done but what an operator keeps from showing.
+
+    A question that can't be asked is tried every minute: people wait for it.
+    """
+    decided = outcome.approval.decision or outcome.approval.closing
+    refused = all(isinstance(problem, NotifierRefused) for problem in outcome.pending)
+    return RETRY_REFUSED if decided is not None and refused else RETRY_LAST

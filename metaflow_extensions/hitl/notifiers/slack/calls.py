@@ -1,4 +1,4 @@
-"""Calls of Slack's Web API: at Slack's pace, and with every failure turned into one of a notifier's two."""
+"""Calls of Slack's Web API: at Slack's pace, and with every failure turned into one of the port's."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
-from metaflow_extensions.hitl.notifiers.slack.errors import advice, is_passing, passing
+from metaflow_extensions.hitl.approvals.errors import (
+    MessageUnreachable,
+    NotifierError,
+    NotifierRefused,
+    NotifierUnavailable,
+)
+from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, is_busy, meaning, status_of
+from metaflow_extensions.hitl.notifiers.slack.errors import advice, passing
 from metaflow_extensions.hitl.notifiers.slack.pace import PATIENCE, Lane, Pace
 
 if TYPE_CHECKING:
@@ -18,16 +24,10 @@ if TYPE_CHECKING:
     from slack_sdk import WebClient
 
 _PAGES = 20  # of 200 messages or 1,000 channels, before a look gives up
-_TOO_LONG = frozenset({"msg_too_long", "msg_blocks_too_long", "invalid_blocks"})
-_GONE = frozenset({"message_not_found", "thread_not_found"})
 
 
 class TooLong(NotifierRefused):
-    """Slack does not take this message as it is. It may take a shorter one."""
-
-
-class Gone(NotifierRefused):
-    """Somebody deleted the message. There is nothing to mend, and nobody to read what is said there."""
+    """Slack doesn't accept this message as it is. It may accept a shorter one."""
 
 
 class SlackCalls:
@@ -68,7 +68,7 @@ class SlackCalls:
             self._wait(seconds)
 
     def call_in_turn(self, method: str, where: str, arguments: dict[str, Any]) -> Any:
-        """Call a method; wait as Slack asks, for ten seconds in all; turn every failure into one of the port's two."""
+        """Call a method; wait as Slack asks, for ten seconds in all; turn every failure into one of the port's."""
         waited = 0.0
         while isinstance(answer := self._answer(method, where, arguments), float):
             self._pace.hold(method, where, answer)
@@ -122,7 +122,7 @@ class SlackCalls:
 def _pause(error: SlackApiError) -> float | None:
     """Return for how many seconds Slack wants to be left alone; None if that is not what it says."""
     response = error.response
-    if getattr(response, "status_code", 0) != 429 and _code(error) not in {"ratelimited", "rate_limited"}:  # noqa: PLR2004 - HTTP
+    if not is_busy(error):
         return None
     headers = {name.lower(): value for name, value in (getattr(response, "headers", None) or {}).items()}
     try:
@@ -131,16 +131,13 @@ def _pause(error: SlackApiError) -> float | None:
         return 1.0
 
 
-def _code(error: SlackApiError) -> str:
-    data = getattr(error.response, "data", None)
-    return str(data.get("error", "")) if isinstance(data, dict) else ""
+_KINDS: dict[Meaning, type[NotifierError]] = {Meaning.FINAL: MessageUnreachable, Meaning.TOO_LONG: TooLong}
 
 
-def _translated(method: str, where: str, error: SlackApiError) -> NotifierUnavailable | NotifierRefused:
-    code = _code(error)
-    status = getattr(error.response, "status_code", 200)
-    if is_passing(code, status):
+def _translated(method: str, where: str, error: SlackApiError) -> NotifierError:
+    code, status = code_of(error), status_of(error)
+    what = meaning(method, code, status)
+    if what is Meaning.PASSING:
         return NotifierUnavailable(passing(code or str(status), method=method), cause=f"{code or status} {method}")
-    data = error.response.data
-    kind = TooLong if code in _TOO_LONG else Gone if code in _GONE else NotifierRefused
-    return kind(advice(code, method=method, channel=where, needed=str(data.get("needed", ""))))
+    kind = _KINDS.get(what, NotifierRefused)
+    return kind(advice(code, method=method, channel=where, needed=str(error.response.data.get("needed", ""))))

@@ -1,22 +1,9 @@
-"""What Slack's error codes mean for an operator.
+"""What Slack's error codes mean for an operator, in words; what they mean for the bot is in ``codes``.
 
 Source of the codes: docs.slack.dev/reference/methods/chat.postMessage and .../chat.update, section "Errors".
 """
 
 from __future__ import annotations
-
-_PASSING = frozenset(
-    {
-        "accesslimited",
-        "fatal_error",  # may have done its work nevertheless, so the message is looked for before it is posted again
-        "internal_error",
-        "rate_limited",
-        "ratelimited",
-        "request_timeout",
-        "service_unavailable",
-        "team_added_to_org",
-    }
-)
 
 _ELSEWHERE = 'or ask in another channel: @hitl(channel="#approvals") in the step, METAFLOW_HITL_SLACK_CHANNEL for all'
 _REINSTALL = (
@@ -66,19 +53,6 @@ _ADVICE = {
     "invalid_arguments": f"Slack does not accept what {{method}} was called with. {_DEFECT}",
     "no_text": f"Slack finds the message empty. {_DEFECT}",
 }
-
-
-def is_passing(code: str, status: int) -> bool:
-    """Whether a failure may go away by itself.
-
-    Parameters
-    ----------
-    code : str
-        Slack's error code. Words with blanks come from slack_sdk: the answer was no JSON, so not Slack's.
-    status : int
-        Of HTTP.
-    """
-    return status >= 500 or code in _PASSING or not code or " " in code  # noqa: PLR2004 - a server's fault in HTTP
 
 
 def passing(code: str, *, method: str) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from slack_sdk.errors import SlackApiError, SlackClientError
 
+from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
@@ -25,7 +27,6 @@ _NAMES = 4_096
 _LOOKED_UP = 20  # names of one question; more than a message shows
 _USER = re.compile(r"[UW][A-Z0-9]{2,30}")
 _GROUP_ID = re.compile(r"S[A-Z0-9]{2,30}")
-_NOBODY = frozenset({"users_not_found", "user_not_found"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +117,7 @@ class SlackNames:
         try:
             user: dict[str, Any] = self._client.api_call(method, params=arguments)["user"]
         except SlackApiError as error:
-            if error.response.get("error") in _NOBODY:
+            if meaning_of(error) is Meaning.ABSENT:
                 return {}
             raise
         return {} if user.get("deleted") else {name: str(user["id"])}

@@ -11,7 +11,7 @@ from datetime import timedelta
 from logging import getLogger
 from typing import TYPE_CHECKING, Any, Protocol
 
-from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
+from metaflow_extensions.hitl.approvals.errors import NotifierError, NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.record import Post
 from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.messages.blocks import mrkdwn, section
@@ -167,8 +167,8 @@ class SlackNotifier:
 
         Raises
         ------
-        NotifierUnavailable, NotifierRefused
-            As for ``post``. Of a call whose answer was lost ``said_below`` tells whether it is there.
+        NotifierUnavailable, NotifierRefused, MessageUnreachable
+            As for ``update``. Of a call whose answer was lost ``said_below`` tells whether it is there.
         """
         if post.channel is None or post.ts is None:
             return
@@ -259,7 +259,7 @@ class SlackNotifier:
             where = str(self._calls.call("conversations.open", channel, {"users": channel})["channel"]["id"])
             self._remember(channel, where)
             return where
-        look = {"types": "public_channel,private_channel", "exclude_archived": True, "limit": 1_000}
+        look = {"types": "public_channel,private_channel", "exclude_archived": True, "limit": 999}
         for found in self._calls.pages("conversations.list", "channels", channel, look):
             if found.get("name") == channel.lstrip("#"):
                 self._remember(channel, str(found["id"]))
@@ -271,7 +271,7 @@ class SlackNotifier:
             return str(
                 self._calls.call("chat.getPermalink", channel, {"channel": channel, "message_ts": ts})["permalink"]
             )
-        except (NotifierUnavailable, NotifierRefused):
+        except NotifierError:
             return None  # a link is a comfort; the question stands
 
     def _tell(self, what: str, error: TooLong) -> None:

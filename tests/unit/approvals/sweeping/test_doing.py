@@ -184,10 +184,28 @@ def test_a_message_that_is_gone_does_not_hold_up_the_run(bench: Bench, sweeper: 
     """A refused update of the message is settled without it."""
     asked = bench.ask()
     decide(bench, asked.id)
-    bench.notifier.refuse()
+    bench.notifier.delete(asked.id)
     bench.clock.forward(10)
     sweeper.tick()
     assert list(bench.engine.released) == [asked.id]
+    assert bench.ledger.read(asked.id).approval.settlement is not None
+
+
+def test_a_message_that_can_not_be_changed_yet_is_tried_less_and_less_often(
+    bench: Bench, sweeper: Sweeper, witness: Witness
+) -> None:
+    """While only an operator can help, a day costs some fifty attempts; once it works, the approval is settled."""
+    asked = bench.ask()
+    decide(bench, asked.id)
+    bench.notifier.refuse()
+    for _ in range(24 * 60):
+        bench.clock.forward(60)
+        sweeper.tick()
+    assert 48 <= len(witness.failures) <= 60
+    assert list(bench.engine.released) == [asked.id]
+    bench.notifier.come_back()
+    bench.clock.forward(30 * 60)
+    sweeper.tick()
     assert bench.ledger.read(asked.id).approval.settlement is not None
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
-from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, NotifierUnavailable, StoreUnavailable
+from metaflow_extensions.hitl.approvals.errors import (
+    EngineUnavailable,
+    NotifierRefused,
+    NotifierUnavailable,
+    StoreUnavailable,
+)
 from metaflow_extensions.hitl.approvals.record import State, Where
 from tests.fixtures.approvals import ALICE, approval
 from tests.fixtures.watched_stores import WatchedStore
@@ -52,11 +55,23 @@ def test_a_message_that_can_not_be_changed_now_leaves_it_open(bench):
     assert not is_open(bench)
 
 
-@pytest.mark.parametrize("trouble", [lambda notifier: notifier.refuse(), lambda notifier: notifier.delete(ID)])
-def test_a_message_that_can_never_be_changed_holds_up_nothing(bench, trouble):
-    """If the message is gone, or its channel archived, the run goes on and the approval is settled."""
+def test_a_message_that_an_operator_has_to_unlock_leaves_it_open(bench):
+    """The run goes on at once; the approval is settled once the message shows the answer, and not before."""
     bench.ask()
-    trouble(bench.notifier)
+    bench.notifier.refuse()
+    assert [type(error) for error in decide(bench).pending] == [NotifierRefused]
+    assert bench.engine.released.keys() == {ID}
+    assert is_open(bench)
+    bench.notifier.come_back()
+    bench.cases.carry_out(bench.ledger.read(ID))
+    assert bench.notifier.shown[ID].state is State.APPROVED
+    assert not is_open(bench)
+
+
+def test_a_message_that_is_gone_holds_up_nothing(bench):
+    """If the message can no longer be reached, the run goes on and the approval is settled."""
+    bench.ask()
+    bench.notifier.delete(ID)
     assert decide(bench).pending == ()
     assert bench.engine.released.keys() == {ID}
     assert not is_open(bench)

@@ -1,0 +1,299 @@
+"""What Slack's error codes mean: the one table of them, by method.
+
+Nothing else in this project judges a code. Source: the section "Errors" of each method's page below
+docs.slack.dev/reference/methods; ``hitl_bot/sandbox/web_api/reference.json`` holds the codes as data, and a test holds
+this table to it: every documented error of every method in use has a line here.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+from urllib.parse import urlsplit
+
+from slack_sdk.errors import SlackApiError
+
+
+class Meaning(Enum):
+    """What becomes of a call that Slack refused."""
+
+    FINAL = "final"
+    """What the call was about is gone, or can no longer be changed. Trying again would not help."""
+    PASSING = "passing"
+    """It may work soon. So may what nobody knows yet: a new code must not end anything."""
+    OPERATOR = "operator"
+    """It works once somebody fixes token, scopes, membership or settings. Said once, tried less and less often."""
+    TOO_LONG = "too long"
+    """Slack doesn't accept this content. A shorter message is tried; if that fails too, it is a defect of ours."""
+    DEFECT = "defect"
+    """The call itself is wrong: a defect of ours. A later release may do better, so it is treated as an operator's."""
+    ABSENT = "absent"
+    """An answer rather than a failure: there is no such person, group, channel or message."""
+    OUTDATED = "outdated"
+    """The person's screen has moved on: they closed or replaced the view, or the click is too old. Nothing is lost."""
+
+
+_COMMON = {
+    # Of Slack itself, or of the way there.
+    "accesslimited": Meaning.PASSING,
+    "fatal_error": Meaning.PASSING,  # may have done its work nevertheless: the message is looked for before posting
+    "internal_error": Meaning.PASSING,
+    "rate_limited": Meaning.PASSING,
+    "ratelimited": Meaning.PASSING,
+    "request_timeout": Meaning.PASSING,
+    "service_unavailable": Meaning.PASSING,
+    "team_added_to_org": Meaning.PASSING,
+    "org_login_required": Meaning.PASSING,  # while the workspace moves to another organisation
+    # Of the token, the app and the workspace.
+    "access_denied": Meaning.OPERATOR,
+    "account_inactive": Meaning.OPERATOR,
+    "app_access_restricted": Meaning.OPERATOR,
+    "ekm_access_denied": Meaning.OPERATOR,
+    "enterprise_is_restricted": Meaning.OPERATOR,
+    "forbidden_team": Meaning.OPERATOR,
+    "invalid_auth": Meaning.OPERATOR,
+    "missing_scope": Meaning.OPERATOR,
+    "no_permission": Meaning.OPERATOR,
+    "not_allowed_token_type": Meaning.OPERATOR,
+    "not_authed": Meaning.OPERATOR,
+    "plan_upgrade_required": Meaning.OPERATOR,
+    "team_access_not_granted": Meaning.OPERATOR,
+    "team_not_found": Meaning.OPERATOR,
+    "token_expired": Meaning.OPERATOR,
+    "token_revoked": Meaning.OPERATOR,
+    "two_factor_setup_required": Meaning.OPERATOR,
+    # Of the call.
+    "deprecated_endpoint": Meaning.DEFECT,
+    "insecure_request": Meaning.DEFECT,
+    "invalid_arg_name": Meaning.DEFECT,
+    "invalid_arguments": Meaning.DEFECT,
+    "invalid_array_arg": Meaning.DEFECT,
+    "invalid_charset": Meaning.DEFECT,
+    "invalid_form_data": Meaning.DEFECT,
+    "invalid_json": Meaning.DEFECT,
+    "invalid_post_type": Meaning.DEFECT,
+    "is_bot": Meaning.DEFECT,
+    "json_not_object": Meaning.DEFECT,
+    "method_deprecated": Meaning.DEFECT,
+    "missing_args": Meaning.DEFECT,
+    "missing_argument": Meaning.DEFECT,
+    "missing_post_type": Meaning.DEFECT,
+    "unknown_method": Meaning.DEFECT,
+}
+
+_CHANNEL = {
+    "channel_is_limited_access": Meaning.OPERATOR,
+    "channel_not_found": Meaning.OPERATOR,  # private, and the bot was removed: /invite brings it back
+    "is_archived": Meaning.OPERATOR,  # somebody may unarchive it
+    "method_not_supported_for_channel_type": Meaning.OPERATOR,
+    "not_in_channel": Meaning.OPERATOR,
+}
+
+_WRITING = _CHANNEL | {
+    "as_user_not_supported": Meaning.DEFECT,
+    "attachment_payload_limit_exceeded": Meaning.DEFECT,
+    "invalid_attachments": Meaning.DEFECT,
+    "invalid_blocks": Meaning.TOO_LONG,
+    "invalid_blocks_format": Meaning.DEFECT,
+    "invalid_metadata_format": Meaning.DEFECT,
+    "invalid_metadata_schema": Meaning.DEFECT,
+    "markdown_text_conflict": Meaning.DEFECT,
+    "message_limit_exceeded": Meaning.PASSING,
+    "messages_tab_disabled": Meaning.OPERATOR,
+    "metadata_must_be_sent_from_app": Meaning.OPERATOR,
+    "metadata_too_large": Meaning.DEFECT,
+    "msg_blocks_too_long": Meaning.TOO_LONG,
+    "msg_too_long": Meaning.TOO_LONG,
+    "no_text": Meaning.DEFECT,
+    "posting_to_channel_denied": Meaning.OPERATOR,
+    "restricted_action": Meaning.OPERATOR,
+    "slack_connect_canvas_sharing_blocked": Meaning.OPERATOR,
+    "slack_connect_file_link_sharing_blocked": Meaning.OPERATOR,
+    "slack_connect_lists_sharing_blocked": Meaning.OPERATOR,
+    "too_many_attachments": Meaning.DEFECT,
+}
+
+_READING = _CHANNEL | {
+    "invalid_cursor": Meaning.PASSING,  # pages are read from the first one again
+    "invalid_limit": Meaning.DEFECT,
+    "invalid_metadata_filter_keys": Meaning.DEFECT,
+    "invalid_ts_latest": Meaning.DEFECT,
+    "invalid_ts_oldest": Meaning.DEFECT,
+    "invalid_types": Meaning.DEFECT,
+    "limit_required": Meaning.DEFECT,
+    "list_record_comment_fetch_failed": Meaning.PASSING,
+    "fetch_members_failed": Meaning.PASSING,
+}
+
+_VIEWS = {
+    "duplicate_external_id": Meaning.DEFECT,
+    "exchanged_trigger_id": Meaning.OUTDATED,
+    "expired_trigger_id": Meaning.OUTDATED,
+    "hash_conflict": Meaning.OUTDATED,
+    "invalid_trigger_id": Meaning.OUTDATED,
+    "not_found": Meaning.OUTDATED,
+    "push_limit_reached": Meaning.DEFECT,
+    "view_too_large": Meaning.DEFECT,
+}
+
+_FILES_IN_A_MESSAGE = dict.fromkeys(
+    # Our messages carry no files yet; one that Slack holds back may pass without it.
+    (
+        "blocked_file_type",
+        "file_deleted",
+        "file_is_deleted",
+        "file_not_found",
+        "file_share_limit_reached",
+        "max_file_sharing_exceeded",
+        "missing_file_data",
+        "slack_connect_blocked_file_type",
+        "slack_connect_clip_sharing_blocked",
+        "slack_connect_file_upload_sharing_blocked",
+        "unable_to_share_files",
+    ),
+    Meaning.TOO_LONG,
+)
+
+_POSTING = {
+    **_WRITING,
+    **_FILES_IN_A_MESSAGE,
+    "cannot_reply_to_message": Meaning.FINAL,  # only replies bring it: no thread can be below this message
+    "draft_already_deleted": Meaning.DEFECT,
+    "draft_already_sent": Meaning.DEFECT,
+    "draft_has_conflict": Meaning.DEFECT,
+    "draft_not_found": Meaning.DEFECT,
+    "duplicate_channel_not_found": Meaning.OPERATOR,
+    "duplicate_message_not_found": Meaning.PASSING,
+    "message_not_found": Meaning.FINAL,  # not documented for it, and seen where the parent of a thread is gone
+    "restricted_action_non_threadable_channel": Meaning.OPERATOR,
+    "restricted_action_read_only_channel": Meaning.OPERATOR,
+    "restricted_action_thread_locked": Meaning.OPERATOR,
+    "restricted_action_thread_only_channel": Meaning.OPERATOR,
+    "send_on_behalf_not_allowed": Meaning.DEFECT,
+    "thread_not_found": Meaning.FINAL,  # likewise
+    "too_many_contact_cards": Meaning.DEFECT,
+}
+
+_BY_METHOD: dict[str, dict[str, Meaning]] = {
+    "apps.connections.open": {},
+    "auth.test": {},
+    "blocks.validate": {
+        "invalid_blocks": Meaning.DEFECT,
+        "invalid_message": Meaning.DEFECT,
+        "invalid_view": Meaning.DEFECT,
+    },
+    "chat.delete": {
+        **_CHANNEL,
+        "cant_delete_message": Meaning.FINAL,
+        "message_not_found": Meaning.FINAL,
+    },
+    "chat.getPermalink": {**_CHANNEL, "message_not_found": Meaning.FINAL},
+    "chat.postMessage": _POSTING,
+    "chat.update": {
+        **_WRITING,
+        **_FILES_IN_A_MESSAGE,
+        "block_mismatch": Meaning.TOO_LONG,
+        "cant_broadcast_message": Meaning.DEFECT,
+        "cant_update_message": Meaning.FINAL,  # another app's: who wrote a message never changes
+        "edit_window_closed": Meaning.FINAL,  # a message only gets older
+        "external_channel_migrating": Meaning.PASSING,
+        "is_inactive": Meaning.OPERATOR,  # its channel is archived or frozen; somebody may bring it back
+        "message_not_found": Meaning.FINAL,
+        "no_dual_broadcast_content_update": Meaning.DEFECT,
+        "streaming_state_conflict": Meaning.PASSING,
+        "update_failed": Meaning.PASSING,
+    },
+    "conversations.history": _READING,
+    "conversations.info": {**_CHANNEL, "channel_not_found": Meaning.ABSENT},
+    "conversations.list": _READING,
+    "conversations.members": _READING,
+    "conversations.open": {
+        **_CHANNEL,
+        "invalid_user_combination": Meaning.OPERATOR,
+        "not_enough_users": Meaning.DEFECT,
+        "too_many_users": Meaning.DEFECT,
+        "user_disabled": Meaning.OPERATOR,
+        "user_not_found": Meaning.OPERATOR,
+        "user_not_visible": Meaning.OPERATOR,
+        "users_list_not_supplied": Meaning.DEFECT,
+    },
+    "conversations.replies": {**_READING, "thread_not_found": Meaning.FINAL},
+    "usergroups.list": {
+        "invalid_cursor": Meaning.PASSING,
+        "invalid_team": Meaning.OPERATOR,
+        "users_not_found": Meaning.PASSING,
+    },
+    "usergroups.users.list": {"invalid_cursor": Meaning.PASSING, "no_such_subteam": Meaning.ABSENT},
+    "users.info": {
+        "too_many_users": Meaning.DEFECT,
+        "user_not_found": Meaning.ABSENT,
+        "user_not_visible": Meaning.ABSENT,
+    },
+    "users.list": {"invalid_cursor": Meaning.PASSING, "limit_required": Meaning.DEFECT},
+    "users.lookupByEmail": {"users_not_found": Meaning.ABSENT},
+    "views.open": _VIEWS,
+    "views.publish": {
+        **_VIEWS,
+        "missing_profile_id": Meaning.OPERATOR,
+        "not_enabled": Meaning.OPERATOR,
+        "not_implemented": Meaning.OPERATOR,
+    },
+    "views.push": _VIEWS,
+    "views.update": _VIEWS,
+}
+METHODS = frozenset(_BY_METHOD)
+"""The methods of the Web API that this project calls."""
+
+_BUSY = frozenset({"rate_limited", "ratelimited"})
+_SERVER_ERROR, _TOO_MANY = 500, 429  # HTTP
+
+
+def meaning(method: str, code: str, status: int = 200) -> Meaning:
+    """Return what a code means that a method answered.
+
+    Parameters
+    ----------
+    method : str
+        Of the Web API.
+    code : str
+        Slack's. Words with blanks come from slack_sdk: the answer was not JSON, so not Slack's.
+    status : int
+        Of HTTP.
+    """
+    if status >= _SERVER_ERROR or not code or " " in code:
+        return Meaning.PASSING
+    return _BY_METHOD.get(method, {}).get(code) or _COMMON.get(code, Meaning.PASSING)
+
+
+def is_decided(method: str, code: str) -> bool:
+    """Whether a code has a line here, be it the method's own or one for all."""
+    return code in _BY_METHOD.get(method, {}) or code in _COMMON
+
+
+def is_busy(error: SlackApiError) -> bool:
+    """Whether Slack asks to wait: too much was asked of it."""
+    return status_of(error) == _TOO_MANY or code_of(error) in _BUSY
+
+
+def meaning_of(error: Exception) -> Meaning:
+    """Return what a failed call means; what is not Slack's answer passes."""
+    if not isinstance(error, SlackApiError):
+        return Meaning.PASSING
+    return meaning(method_of(error), code_of(error), status_of(error))
+
+
+def code_of(error: Exception) -> str:
+    """Return Slack's code; empty if what failed is not Slack's answer."""
+    data: Any = getattr(getattr(error, "response", None), "data", None)
+    return str(data.get("error") or "") if isinstance(data, dict) else ""
+
+
+def status_of(error: Exception) -> int:
+    """Return the HTTP status of an answer; 0 without one."""
+    return int(getattr(getattr(error, "response", None), "status_code", 0) or 0)
+
+
+def method_of(error: SlackApiError) -> str:
+    """Return the method that was called."""
+    address = str(getattr(error.response, "api_url", ""))
+    return urlsplit(address).path.rsplit("/", 1)[-1]
