@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from metaflow import flowspec
 from metaflow.decorators import StepDecorator, _base_step_decorator
-from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY, MetaflowException, MetaflowExceptionWrapper
+from metaflow.exception import MetaflowException
 
 from metaflow_extensions.hitl.plugins.launch import REMOTE
+from metaflow_extensions.hitl.plugins.specification import encode, parse
+from metaflow_extensions.hitl.plugins.step_guard import GateClosed, guard_steps, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,12 +28,6 @@ class BadHitl(MetaflowException):
     """An argument of the decorator can't be used. Nothing was run."""
 
     headline = "Bad @hitl"
-
-
-class GateClosed(MetaflowException):
-    """The answer, or the lack of one, keeps the step from running."""
-
-    headline = "The gate stays closed"
 
 
 class HitlDecorator(StepDecorator):
@@ -110,6 +106,23 @@ class HitlDecorator(StepDecorator):
     }
 
     ask: Ask
+    opened = False  # the gate of the task that this process runs
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        guard_steps()  # here, because this is called even where Metaflow skips every hook
+
+    @classmethod
+    def extract_args_kwargs_from_decorator_spec(cls, deco_spec: str) -> tuple[list[Any], dict[str, Any]]:
+        try:
+            return [], parse(deco_spec, cls.defaults)
+        except ValueError as error:
+            raise BadHitl(str(error)) from error
+
+    def make_decorator_spec(self) -> str:
+        self.external_init()
+        given = {name: value for name, value in self.attributes.items() if value != self.defaults[name]}
+        return f"{self.name}:{encode(given)}" if given else self.name
 
     def init(self) -> None:
         from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415 - not on import of metaflow
@@ -129,9 +142,11 @@ class HitlDecorator(StepDecorator):
     def step_init(
         self, flow: Any, graph: Any, step_name: str, decorators: Any, environment: Any, flow_datastore: Any, logger: Any
     ) -> None:
+        from metaflow_extensions.hitl.plugins.commands import refuse_without_gates  # noqa: PLC0415
         from metaflow_extensions.hitl.plugins.message import check_template  # noqa: PLC0415
         from metaflow_extensions.hitl.plugins.run_again import parameter_options  # noqa: PLC0415
 
+        refuse_without_gates(step_name)
         self._parameters = parameter_options(flow)
         self.flow_name = flow.name
         self._datastore = (flow_datastore.TYPE, flow_datastore.datastore_root)
@@ -244,7 +259,19 @@ class HitlDecorator(StepDecorator):
                 retry_count,
                 max_user_code_retries,
             )
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong before an answer must not let the run go on
+            self._refuse(
+                flow, graph[step_name], _went_wrong(step_name, error), None, retry_count, max_user_code_retries
+            )
         gate.hand_over(flow, approval)
+        self.opened = True
+
+    def task_exception(
+        self, exception: Any, step_name: str, flow: Any, graph: Any, retry_count: int, max_user_code_retries: int
+    ) -> Any:
+        if not self.opened and not isinstance(exception, GateClosed):
+            # Something failed before the gate was reached: @catch must not take it for the step's own failure.
+            refuse(flow, _went_wrong(step_name, exception))
 
     def _refuse(
         self,
@@ -259,15 +286,20 @@ class HitlDecorator(StepDecorator):
 
         if approval is not None and approval.decision is not None:
             gate.hand_over(flow, approval)
-        catches = any(deco.name == "catch" for deco in node.decorators)
-        if retry_count >= max_user_code_retries and not catches:
-            raise error
-        # An exception would be retried, or handed to @catch, which would let the run go on as if somebody had approved.
-        # Metaflow's own word for "no more attempts" is an exit code.
-        flow._task_ok = False
-        flow._exception = MetaflowExceptionWrapper(error)
-        print(f"{error.headline}: {error}", file=sys.stderr)  # noqa: T201 - a task's log is its standard error
-        raise SystemExit(METAFLOW_EXIT_DISALLOW_RETRY)
+        handled = any(
+            type(deco).task_exception is not StepDecorator.task_exception
+            for deco in node.decorators
+            if deco is not self
+        )
+        if retry_count >= max_user_code_retries and not handled:
+            raise error  # nobody retries or handles it, so Metaflow may tell of it in its own way
+        refuse(flow, error)
+
+
+def _went_wrong(step: str, error: Exception) -> GateClosed:
+    return GateClosed(
+        f"Step {step} does not run. Something failed before its gate was open: {type(error).__name__}: {error}"
+    )
 
 
 hitl: Callable[..., Any] = partial(_base_step_decorator, HitlDecorator)

@@ -79,3 +79,39 @@ def test_gates_compile_alike(compiler, cluster, namespace, oldest_python, shape)
             for key in ("name", "inputs", "outputs", "retryStrategy"):
                 assert then.get(key) == today.get(key)
         assert f" hitl notify {step} --run-id " in before.notify["container"]["command"][2]
+
+
+FAULTY = """
+@step
+def start(self):
+    self.next(self.deploy)
+
+@catch(var="error")
+@hitl(message={message!r}, timeout="1s")
+@step
+def deploy(self):
+    print("DEPLOY RUNS")
+    self.next(self.end)
+
+@step
+def end(self):
+    print("END RUNS")
+"""
+
+
+@pytest.mark.parametrize("message", ["{self.nothing}", "Deploy?"])
+def test_nothing_gets_around_a_gate_there_either(flow, oldest_python, message):
+    """Neither an error before the answer, nor a deadline, nor `spin` lets the step run, whatever `@catch` says."""
+    gated = flow(FAULTY.format(message=message), python=str(oldest_python))
+    for run in (gated.call("run"), gated.call("spin", "deploy", "--skip-decorators")):
+        assert run.process.returncode != 0
+        assert "The gate stays closed" in run.output
+        assert "RUNS" not in run.output
+
+
+def test_with_hitl_gates_every_step_there_too(flow, oldest_python):
+    """The specification is read and handed on by this project, not by Metaflow."""
+    gated = flow(FAULTY.replace('@hitl(message={message!r}, timeout="1s")', ""), python=str(oldest_python))
+    run = gated.call("run", "--with", "hitl:timeout=1s,on_timeout=approve,allow_changes=false,message=5, a=b?")
+    assert run.process.returncode == 0, run.output
+    assert run.output.count(": 5, a=b?") == 3

@@ -6,13 +6,12 @@ import sys
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from metaflow.exception import MetaflowException
-
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.plugins import root
 from metaflow_extensions.hitl.plugins.argo.limits import COPIES, MOST_TEMPLATES, WORKFLOW_SIZE, stored_size
 from metaflow_extensions.hitl.plugins.argo.notify_container import SecretKey, Small
 from metaflow_extensions.hitl.plugins.argo.wrapper import GateSpec, NotCompiled, Pods, wrap
+from metaflow_extensions.hitl.plugins.commands import NotDeployed
 from metaflow_extensions.hitl.plugins.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -20,12 +19,6 @@ if TYPE_CHECKING:
 
 _COMPILER = "metaflow.plugins.argo.argo_workflows"
 _MARK = "_puts_gates_in"
-
-
-class NotDeployed(MetaflowException):
-    """The flow can't go to Argo Workflows with its gates."""
-
-    headline = "The gates can't be compiled"
 
 
 def put_gates_in() -> None:
