@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.codec import Version, encode
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from tests.fixtures.approvals import approval, pathspec
 from tests.fixtures.s3 import S3, bucket_name, running_versitygw, with_bucket
 from tests.fixtures.tools import tool
@@ -54,7 +55,7 @@ def record(store: Store, count: int, *, folders: tuple[str, ...] = ()) -> list[s
 
     def write(number: int) -> str:
         one = approvals[number]
-        version = Version(number=1, previous=None, event="requested", at=now, approval=one)
+        version = Version(number=1, previous=None, event=TrailEvent.REQUESTED, at=now, approval=one)
         store.create(f"approvals/{one.id}/00001.json", encode(version))
         for folder in folders:
             store.mark(f"{folder}/{one.id}")

@@ -23,7 +23,7 @@ from hitl_bot.surfaces.batches import Batches
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict, Where
-from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ApprovalError, Superseded, TooLate
+from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ApprovalError, Closed, TooLate
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
 from metaflow_extensions.hitl.approvals.use_cases import Answer, UseCases
 from metaflow_extensions.hitl.messages import action_ids, answers, batch_views, views
@@ -38,7 +38,7 @@ Chosen = list[tuple[Approval, Answer]]
 """Which gates are answered, and how."""
 
 _NAMED = 3
-_OVER = (AlreadyDecided, TooLate, Superseded)
+_OVER = (AlreadyDecided, TooLate, Closed)
 
 
 # The buttons.

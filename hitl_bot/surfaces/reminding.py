@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from metaflow_extensions.hitl.approvals.record import Person
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
-EVENTS = {
-    ReminderKind.REMINDER: "reminded",
-    ReminderKind.ESCALATION: "escalated",
-    ReminderKind.LAST_CALL: "last call",
-}
 _LOOKED_UP = 20  # members of a group whose time zones are asked for: users.info takes 100 calls a minute (tier 4)
 _BY_HAND_EVERY = timedelta(minutes=10)  # that /hitl remind may ring the same people
 _USER = re.compile(r"[UW][A-Z0-9]{2,30}")
@@ -102,7 +97,7 @@ class Reminding:
             still = newest.reminders == entry.approval.reminders and newest.state is State.PENDING
             return rules.remind(newest, kind, now, by) if still else newest
 
-        return self._cases.ledger.update(entry.approval.id, EVENTS[kind], now, change, seen=entry).approval
+        return self._cases.ledger.update(entry.approval.id, kind.event, now, change, seen=entry).approval
 
     def words(self, approval: Approval, kind: ReminderKind) -> str:
         """Say what the newest reminder of a kind says, to those who can still act; mrkdwn that mentions them."""

@@ -20,7 +20,6 @@ import structlog
 
 from hitl_bot.surfaces.floor import Floor, Turn
 from hitl_bot.surfaces.reminded import GATHER_FOR, RemindedTogether, is_covered
-from hitl_bot.surfaces.reminding import EVENTS
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
     MessageUnreachable,
@@ -30,8 +29,9 @@ from metaflow_extensions.hitl.approvals.errors import (
     PeopleUnavailable,
     RecordError,
 )
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger.keys import CHANGES, change_key
-from metaflow_extensions.hitl.approvals.record import Approval, Post, State, Verdict
+from metaflow_extensions.hitl.approvals.record import Approval, Post, ReminderKind, State, Verdict
 from metaflow_extensions.hitl.messages.mrkdwn import mention
 from metaflow_extensions.hitl.messages.threads import Line, nobody_knows_who_asked, together
 from metaflow_extensions.hitl.messages.trail import happened
@@ -44,15 +44,19 @@ if TYPE_CHECKING:
     from hitl_bot.surfaces.reminding import Reminding
     from hitl_bot.telemetry.troubles import Troubles
     from metaflow_extensions.hitl.approvals.ledger import Entry
-    from metaflow_extensions.hitl.approvals.record import ReminderKind
     from metaflow_extensions.hitl.approvals.use_cases import UseCases
     from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 
-SAID = frozenset({"voted", "decided", "expired", "closed", "annulled"})
+SAID = frozenset(
+    {TrailEvent.VOTED, TrailEvent.DECIDED, TrailEvent.TIMED_OUT, TrailEvent.CLOSED, TrailEvent.NOT_ACCEPTED}
+)
 """The events that get a line: what somebody decided. That it was asked and settled stands on the message itself."""
-_REMINDED = {event: kind for kind, event in EVENTS.items()}
-_ENDINGS = frozenset({"settled", "posted"})  # what was missed while no bot ran, or before it was posted, is said then
-_DOUBTED = frozenset({"posted", "ruled"})  # after which it may turn out that nobody can approve
+_REMINDED: dict[TrailEvent | str, ReminderKind] = {kind.event: kind for kind in ReminderKind}
+# What was missed while no bot ran, or before it was posted, is said then.
+_ENDINGS = frozenset({TrailEvent.SETTLED, TrailEvent.POSTED})
+_DOUBTED = frozenset(
+    {TrailEvent.POSTED, TrailEvent.POLICY_APPLIED}
+)  # after which it may turn out that nobody can approve
 _SURELY_TOLD = timedelta(minutes=5)  # the sweeper tells of every change within this time
 _NOTED_EVERY = timedelta(minutes=1)
 _LOOK_AGAIN = timedelta(seconds=5)  # whether it is our turn in a thread, or Slack's trouble is over
@@ -252,7 +256,7 @@ class Threads:
                 about = approval.question.shard.value if approval.question.shard else ""
                 about = about or approval.id
             return Line(name=name, approval_id=approval.id, number=entry.number, text=self._told(entry), about=about)
-        if event == "posted" and self._is_in_doubt(trail[-1].approval):
+        if event == TrailEvent.POSTED and self._is_in_doubt(trail[-1].approval):
             return Line(name=name, approval_id=approval.id, number=entry.number, text=nobody_knows_who_asked(approval))
         kind = _REMINDED.get(event)
         if kind is None or not _is_newest(entry, kind, trail[-1].approval):
@@ -266,7 +270,7 @@ class Threads:
     def _told(self, entry: Entry) -> str:
         """Say what happened; of requested changes to who asked, and has to act."""
         said, approval = happened(entry.version), entry.approval
-        decision = approval.decision if entry.version.event == "decided" else None
+        decision = approval.decision if entry.version.event == TrailEvent.DECIDED else None
         if decision is None or decision.verdict is not Verdict.CHANGES:
             return said
         try:

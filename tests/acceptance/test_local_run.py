@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from metaflow_extensions.hitl.approvals.events import TrailEvent
+
 LINEAR = """
 @step
 def start(self):
@@ -130,7 +132,7 @@ def test_a_retry_finds_the_answer(flow):
     gated.hitl("approve", approval.id)
     assert run.wait() == 0, run.output
     assert run.wait_for_line("RUNS").endswith("RUNS 1 alice")
-    assert [entry.version.event for entry in gated.ledger.trail(approval.id)].count("requested") == 1
+    assert [entry.version.event for entry in gated.ledger.trail(approval.id)].count(TrailEvent.REQUESTED) == 1
 
 
 def test_every_shard_and_the_join_have_gates_of_their_own(flow):
@@ -225,7 +227,7 @@ def test_stopping_the_run_closes_the_question(flow):
     late = gated.hitl("approve", approval.id)
     assert late.process.returncode != 0, run.output
     # The task says that the run was stopped, or the run says that it ended: whoever of the two comes to it first.
-    assert "takes no answer any more: the run" in late.output
+    assert "can no longer be answered: the run" in late.output
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.driver import Closed, Driver
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from tests.fixtures.flows import Process
 
@@ -81,7 +82,7 @@ def test_a_click_in_slack_lets_the_run_go_on(gated, bot, sandbox, s3_versitygw):
     ledger = Ledger(s3_versitygw.store())
     approval_id = next(iter(key.split("/")[1] for key in ledger.store.list("approvals/")))
     events = [entry.version.event for entry in ledger.verify(approval_id)]
-    assert events == ["requested", "posted", "decided", "settled"]
+    assert events == [TrailEvent.REQUESTED, TrailEvent.POSTED, TrailEvent.DECIDED, TrailEvent.SETTLED]
     assert list(ledger.open_ids()) == []
 
 

@@ -11,6 +11,7 @@ import pytest
 from hitl_bot.telemetry.troubles import _CAUSES, Troubles
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierRefused, NotifierUnavailable
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import Post
 from metaflow_extensions.hitl.notifiers.configured import UnknownNotifier, check_names, configured
 from metaflow_extensions.hitl.stores import MemoryStore
@@ -147,7 +148,7 @@ def test_a_post_that_nobody_can_update_holds_nothing_up(web: Web) -> None:
     asked = bench.ask(notifiers=("slack_webhook", "memory"))
     del bench.cases.notifiers["slack_webhook"]
     decided = bench.ledger.update(
-        asked.id, "decided", bench.clock(), lambda one: rules.decide(one, approving(at=bench.clock()))
+        asked.id, TrailEvent.DECIDED, bench.clock(), lambda one: rules.decide(one, approving(at=bench.clock()))
     )
     outcome = bench.cases.carry_out(decided)
     assert outcome.pending == ()

@@ -15,10 +15,11 @@ from functools import cache
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 from metaflow_extensions.hitl.approvals import question, record, rule
-from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, NewerFormat, RecordError
+from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, NewerFormat, OlderFormat, RecordError
+from metaflow_extensions.hitl.approvals.events import TrailEvent, read_event
 from metaflow_extensions.hitl.approvals.record import Approval
 
-FORMAT = 1
+FORMAT = 2
 _ENVELOPE = ("format", "version", "previous", "event", "at", "sha256")
 _SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n\}')
 _SEAL_LENGTH = len(',\n "sha256": ""\n}') + 64
@@ -41,7 +42,7 @@ class Version:
 
     number: int  # from 1
     previous: str | None  # SHA-256 of the object before, in hex; None for the first
-    event: str  # what this version adds: requested, ruled, posted, voted, decided, expired, closed, annulled, settled
+    event: TrailEvent | str  # what this version adds; a word that this release does not know is a later release's
     at: datetime
     approval: Approval
 
@@ -85,7 +86,7 @@ def _document(version: Version) -> dict[str, Any]:
         "format": FORMAT,
         "version": version.number,
         "previous": version.previous,
-        "event": version.event,
+        "event": str(version.event),
         "at": _plain(version.at),
         **body,
         **unknown,
@@ -99,8 +100,8 @@ def decode(key: str, body: bytes) -> Version:
     ------
     CorruptRecord
         It is truncated, damaged, no JSON, or a value has another type than it should.
-    NewerFormat
-        A later release wrote it in a way that this one can't read.
+    NewerFormat, OlderFormat
+        Another release wrote it in a way that this one can't read.
     """
     try:
         document = json.loads(body, parse_constant=_no_constant, parse_float=_finite)
@@ -115,6 +116,8 @@ def decode(key: str, body: bytes) -> Version:
     # Before everything else: a later release may seal in another way, too.
     if written > FORMAT:
         raise NewerFormat(key, written, FORMAT)
+    if written < FORMAT:
+        raise OlderFormat(key, written, FORMAT)
     if not is_sealed(body):
         raise CorruptRecord(key, "the hash at its end is not that of its bytes")
     try:
@@ -126,7 +129,7 @@ def decode(key: str, body: bytes) -> Version:
         version = Version(
             number=_read(int, number, "version"),
             previous=_read(Union[str, None], previous, "previous"),  # noqa: UP007 - a value, not an annotation
-            event=_read(str, document.get("event"), "event"),
+            event=read_event(_read(str, document.get("event"), "event")),
             at=_read(datetime, document.get("at"), "at"),
             approval=approval,
         )

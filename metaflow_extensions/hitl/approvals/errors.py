@@ -80,6 +80,16 @@ class NewerFormat(RecordError):
         )
 
 
+class OlderFormat(RecordError):
+    """A development release before the first one wrote this version."""
+
+    def __init__(self, key: str, found: int, known: int) -> None:
+        super().__init__(
+            f"The record {key} has format {found}, and this release reads format {known} only. Finish or abandon its "
+            "run with the release that wrote it, and set METAFLOW_HITL_ROOT to an empty place for new ones."
+        )
+
+
 class OtherPathspec(RecordError):
     """The record under this id is about another task."""
 

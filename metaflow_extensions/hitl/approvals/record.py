@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from metaflow_extensions.hitl.approvals.events import TrailEvent
+
 # The codec reads the annotations.
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout, Question
@@ -41,7 +43,8 @@ class State(str, Enum):
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
-    SUPERSEDED = "superseded"
+    CLOSED = "closed"  # nobody waits any more: the run ended, was stopped, or is gone
+    NOT_ACCEPTED = "not accepted"  # the operator's policy refused a decision that nobody could hold back
 
 
 class Origin(str, Enum):
@@ -131,6 +134,18 @@ class ReminderKind(str, Enum):
     ESCALATION = "escalation"
     LAST_CALL = "last call"
 
+    @property
+    def event(self) -> TrailEvent:
+        """The version of the record that a reminder is."""
+        return _REMINDER_EVENTS[self]
+
+
+_REMINDER_EVENTS = {
+    ReminderKind.REMINDER: TrailEvent.REMINDED,
+    ReminderKind.ESCALATION: TrailEvent.ESCALATED,
+    ReminderKind.LAST_CALL: TrailEvent.LAST_CALL,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reminder:
@@ -183,7 +198,7 @@ class Approval:
     @property
     def state(self) -> State:
         if self.closing is not None:
-            return State.SUPERSEDED
+            return State.CLOSED if self.decision is None else State.NOT_ACCEPTED
         if self.decision is None:
             return State.PENDING
         if self.decision.where is Where.TIMEOUT and self.decision.verdict is Verdict.REJECT:

@@ -45,14 +45,34 @@ class TooLate(ApprovalError):
         super().__init__(approval, f"{approval.id} closed at {then}{outcome}. Start a new run to ask again.")
 
 
-class Superseded(ApprovalError):
-    """The approval was closed without an answer."""
+class Closed(ApprovalError):
+    """Nobody waits for an answer any longer."""
 
     def __init__(self, approval: Approval) -> None:
-        why = approval.closing.reason if approval.closing else "the run is gone"
         super().__init__(
-            approval, f"{approval.id} takes no answer any more: {why.rstrip('.')}. Start a new run to ask again."
+            approval, f"{approval.id} can no longer be answered: {_why_closed(approval)}. Start a new run to ask again."
         )
+
+
+class NotAccepted(Closed):
+    """There was a decision, and the operator's policy does not accept it."""
+
+    def __init__(self, approval: Approval) -> None:
+        ApprovalError.__init__(
+            self,
+            approval,
+            f"The operator's policy did not accept the decision about {approval.id}: {_why_closed(approval)}. "
+            "Start a new run to ask again.",
+        )
+
+
+def closed(approval: Approval) -> Closed:
+    """Say why a closed approval takes no answer and opens no gate."""
+    return NotAccepted(approval) if approval.state is State.NOT_ACCEPTED else Closed(approval)
+
+
+def _why_closed(approval: Approval) -> str:
+    return (approval.closing.reason if approval.closing else "the run is gone").rstrip(".")
 
 
 class NotAllowed(ApprovalError):

@@ -24,8 +24,8 @@ from metaflow_extensions.hitl.approvals.refusals import (
     AlreadyDecided,
     ApprovalReasonMissing,
     ReasonMissing,
-    Superseded,
     TooLate,
+    closed,
 )
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ def decide(approval: Approval, decision: Decision) -> Approval:
 
     Raises
     ------
-    AlreadyDecided, TooLate, Superseded, ReasonMissing
+    AlreadyDecided, TooLate, Closed, ReasonMissing
         Nothing changes.
     """
     if approval.closing is not None:
-        raise Superseded(approval)
+        raise closed(approval)
     standing = approval.decision
     if standing is not None:
         # Judge by the decision that stands: a second click must be neither a conflict nor late.
@@ -76,7 +76,7 @@ def decide(approval: Approval, decision: Decision) -> Approval:
 
 def _check_answer(approval: Approval, answer: Decision | Vote) -> None:
     if approval.closing is not None:
-        raise Superseded(approval)
+        raise closed(approval)
     if approval.is_due(answer.at):
         raise TooLate(approval)
     if answer.reason.strip():
@@ -95,7 +95,7 @@ def vote(approval: Approval, cast: Vote) -> Approval:
 
     Raises
     ------
-    AlreadyDecided, TooLate, Superseded, ReasonMissing
+    AlreadyDecided, TooLate, Closed, ReasonMissing
         Nothing changes.
     """
     if approval.decision is not None or not (approval.votes or approval.rule.asks_several):

@@ -23,12 +23,13 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierRefused,
     NotifierUnavailable,
 )
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import Decision, EngineKind, State, Verdict, Vote, Where
 from metaflow_extensions.hitl.approvals.refusals import (
     ChangesNotOffered,
     Rejected,
     StillPending,
-    Superseded,
+    closed,
 )
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class UseCases:
                 continue
             if post is not None:
                 change = partial(rules.posted, post=post)
-                entry = self.ledger.update(entry.approval.id, "posted", self.clock(), change, seen=entry)
+                entry = self.ledger.update(entry.approval.id, TrailEvent.POSTED, self.clock(), change, seen=entry)
                 if entry.approval.state is not State.PENDING:
                     # Answered while the question was on its way: whoever settles it may not know this message.
                     failed += self._show(entry.approval, (post,))
@@ -203,7 +204,7 @@ class UseCases:
             raise
         return self.ledger.update(
             approval_id,
-            lambda voted: "decided" if voted.decision else "voted",
+            lambda voted: TrailEvent.DECIDED if voted.decision else TrailEvent.VOTED,
             vote.at,
             lambda newest: rules.vote(rules.govern(newest, approval.policy_rule), vote),
             seen=seen,
@@ -241,7 +242,7 @@ class UseCases:
             return Outcome(approval=entry.approval, pending=tuple(failed))
         ruled = self.ledger.update(
             entry.approval.id,
-            "ruled",
+            TrailEvent.POLICY_APPLIED,
             self.clock(),
             lambda newest: rules.govern(newest, governed.policy_rule),
             seen=entry,
@@ -262,7 +263,7 @@ class UseCases:
     def _annul(self, entry: Entry, why: str) -> Entry:
         now = self.clock()
         return self.ledger.update(
-            entry.approval.id, "annulled", now, lambda newest: rules.annul(newest, why, now), seen=entry
+            entry.approval.id, TrailEvent.NOT_ACCEPTED, now, lambda newest: rules.annul(newest, why, now), seen=entry
         )
 
     def expire(self, entry: Entry) -> Outcome:
@@ -273,14 +274,14 @@ class UseCases:
             ended = rules.expire(self.governed(newest), now)
             return newest if ended.decision is None else ended
 
-        expired = self.ledger.update(entry.approval.id, "expired", now, expire, seen=entry)
+        expired = self.ledger.update(entry.approval.id, TrailEvent.TIMED_OUT, now, expire, seen=entry)
         return Outcome(approval=expired.approval) if expired.approval.decision is None else self.carry_out(expired)
 
     def close(self, entry: Entry, reason: str) -> Outcome:
         """Close an approval that nobody can answer any more, and show it."""
         now = self.clock()
         closed = self.ledger.update(
-            entry.approval.id, "closed", now, lambda approval: rules.close(approval, reason, now), seen=entry
+            entry.approval.id, TrailEvent.CLOSED, now, lambda approval: rules.close(approval, reason, now), seen=entry
         )
         return self.carry_out(closed)
 
@@ -330,7 +331,7 @@ class UseCases:
             # Not while there is a message that was posted meanwhile and does not show the decision.
             return rules.settle(newest, now, problem, doubt) if newest.posts == approval.posts else newest
 
-        return self.carry_out(self.ledger.update(approval.id, "settled", now, settle, seen=entry))
+        return self.carry_out(self.ledger.update(approval.id, TrailEvent.SETTLED, now, settle, seen=entry))
 
     def _show_votes(self, entry: Entry) -> Outcome:
         """Show the votes so far. Of several that are cast at once the messages show the newest in the end."""
@@ -364,7 +365,7 @@ class UseCases:
 
         Raises
         ------
-        StillPending, Rejected, Superseded
+        StillPending, Rejected, Closed
             It may not.
         StoreError, RecordError
             It can't be known, so it may not.
@@ -384,9 +385,9 @@ def unposted(approval: Approval) -> tuple[str, ...]:
 
 
 def passed(approval: Approval) -> Approval:
-    """Return the approval if its task may start; raise StillPending, Rejected or Superseded otherwise."""
+    """Return the approval if its task may start; raise StillPending, Rejected or Closed otherwise."""
     if approval.closing is not None:
-        raise Superseded(approval)
+        raise closed(approval)
     if approval.decision is None:
         raise StillPending(approval)
     if not approval.lets_run:

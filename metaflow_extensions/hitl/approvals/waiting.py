@@ -56,7 +56,7 @@ def wait(
 
     Raises
     ------
-    Rejected, Superseded
+    Rejected, Closed
         The task may not start.
     StoreUnavailable
         The deadline has come, and the store stayed away for an hour since.

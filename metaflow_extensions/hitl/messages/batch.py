@@ -139,14 +139,9 @@ def gate_on_message(message: Mapping[str, Any]) -> str | None:
 def progress(batch: Batch) -> str:
     """Count how the gates stand."""
     states = Counter(one.state for one in batch.members)
-    words = (
-        (State.APPROVED, "approved"),
-        (State.REJECTED, "rejected"),
-        (State.EXPIRED, "expired"),
-        (State.SUPERSEDED, "closed without an answer"),
-        (State.PENDING, "waiting"),
-    )
-    return " · ".join(f"{states[state]} {word}" for state, word in words if states[state])
+    ended = [f"{states[state]} {state.value}" for state in State if state is not State.PENDING and states[state]]
+    waiting = [f"{states[State.PENDING]} waiting"] if states[State.PENDING] else []
+    return " · ".join([*ended, *waiting])
 
 
 def label(batch: Batch, approval: Approval, most: int) -> str:

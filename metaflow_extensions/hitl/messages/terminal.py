@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.record import State, Verdict
 from metaflow_extensions.hitl.messages import sentences, voting
+from metaflow_extensions.hitl.messages.trail import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -167,7 +168,7 @@ def shown(
     if after := sentences.trouble(approval) or sentences.aftermath(approval):
         rows.append(("then", one_line(after, _VALUE)))
     rows += [
-        ("version", f"{version.number} {one_line(version.event, _CELL)} {_at(version.at, zone)}") for version in trail
+        ("version", f"{version.number} {one_line(short(version), _CELL)} {_at(version.at, zone)}") for version in trail
     ]
     return "\n".join([asked, *(f"  {label:<10} {text}" for label, text in rows)])
 
@@ -186,7 +187,7 @@ def verified(trail: Sequence[Version], digest: str, *, zone: tzinfo = timezone.u
     """
     count = "1 version" if len(trail) == 1 else f"{len(trail)} versions"
     lines = [f"{trail[-1].approval.id} is whole: {count}, each with the hash of the one before it."]
-    lines += [f"  {version.number}  {_at(version.at, zone)}  {one_line(version.event, _CELL)}" for version in trail]
+    lines += [f"  {version.number}  {_at(version.at, zone)}  {one_line(short(version), _CELL)}" for version in trail]
     return "\n".join([*lines, f"  SHA-256 of the newest  {digest}"])
 
 

@@ -2,54 +2,91 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from metaflow_extensions.hitl.approvals.record import Origin, Verdict, Where
+from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.record import Origin, ReminderKind, Verdict, Where
 from metaflow_extensions.hitl.messages import sentences, voting
 from metaflow_extensions.hitl.messages.mrkdwn import escape, literal, name, one_line, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from metaflow_extensions.hitl.approvals.codec import Version
-    from metaflow_extensions.hitl.approvals.record import Approval, Decision, Vote
+    from metaflow_extensions.hitl.approvals.record import Approval
 
 _INPUT = 400  # characters of what was entered
 
 
+class EventWords(NamedTuple):
+    """How an event is told.
+
+    Attributes
+    ----------
+    told : Callable[[Approval], str]
+        In Slack: who did what; mrkdwn. Empty where the version does not hold what its event says.
+    short : str
+        In a terminal's list of versions.
+    """
+
+    told: Callable[[Approval], str]
+    short: str
+
+
 def happened(version: Version) -> str:
     """Say what a version adds, and who did it; mrkdwn that mentions nobody, at most 1,500 characters."""
-    said = _while_open(version) or _at_the_end(version)
+    # A later release's event is a plain word.
+    said = EVENTS[version.event].told(version.approval) if isinstance(version.event, TrailEvent) else ""
     return said or escape(version.event[:1].upper() + version.event[1:], 40)
 
 
-def _while_open(version: Version) -> str:
-    approval = version.approval
-    if version.event == "requested":
-        return f"Asked by {name(approval.requester)}"
-    if version.event == "posted" and approval.posts:
-        return f"Posted with {escape(approval.posts[-1].notifier, 40)}"
-    if version.event == "ruled":
-        said = voting.demands(approval.rule) or "No rule of the operator's policy applies any more"
-        return escape(one_line(said), 500)
-    if version.event == "voted" and approval.votes:
-        return _voted(approval, approval.votes[-1])
-    return ""
+def short(version: Version) -> str:
+    """Say what a version adds in a word or two, for a terminal."""
+    return EVENTS[version.event].short if isinstance(version.event, TrailEvent) else one_line(version.event)
 
 
-def _at_the_end(version: Version) -> str:
-    approval = version.approval
-    if version.event in {"decided", "expired"} and approval.decision is not None:
-        return _decided(approval, approval.decision)
-    if version.event == "closed" and approval.closing is not None:
-        return f"Closed without an answer: {escape(one_line(approval.closing.reason), 300)}"
-    if version.event == "annulled" and approval.closing is not None:
-        return f"Not accepted: {escape(one_line(approval.closing.reason), 500)}"
-    if version.event == "settled":
-        after = sentences.trouble(approval) or f"Settled: {sentences.aftermath(approval)}".removesuffix(": ")
-        return escape(one_line(after), 500)
-    return ""
+def _requested(approval: Approval) -> str:
+    return f"Asked by {name(approval.requester)}"
 
 
-def _voted(approval: Approval, vote: Vote) -> str:
+def _posted(approval: Approval) -> str:
+    return f"Posted with {escape(approval.posts[-1].notifier, 40)}" if approval.posts else ""
+
+
+def _policy_applied(approval: Approval) -> str:
+    said = voting.demands(approval.rule) or "No rule of the operator's policy applies any longer"
+    return escape(one_line(said), 500)
+
+
+def _reminded(kind: ReminderKind, head: str) -> Callable[[Approval], str]:
+    def told(approval: Approval) -> str:
+        reminder = approval.reminded(kind)
+        return head if reminder is None or reminder.by is None else f"{head}, asked for by {name(reminder.by)}"
+
+    return told
+
+
+def _closed(approval: Approval) -> str:
+    return _ended("Closed without an answer", approval, 300)
+
+
+def _not_accepted(approval: Approval) -> str:
+    return _ended("Not accepted", approval, 500)
+
+
+def _ended(head: str, approval: Approval, limit: int) -> str:
+    return f"{head}: {escape(one_line(approval.closing.reason), limit)}" if approval.closing else ""
+
+
+def _settled(approval: Approval) -> str:
+    after = sentences.trouble(approval) or f"Settled: {sentences.aftermath(approval)}".removesuffix(": ")
+    return escape(one_line(after), 500)
+
+
+def _voted(approval: Approval) -> str:
+    if not approval.votes:
+        return ""
+    vote = approval.votes[-1]
     said = f": {quoted(vote.reason)}" if vote.reason else ""
     aside = voting.put_aside(approval, name)
     return f"Vote of {voting.voter(vote, name)} ({vote.where.value}): {vote.verdict.value}{said}" + (
@@ -57,7 +94,10 @@ def _voted(approval: Approval, vote: Vote) -> str:
     )
 
 
-def _decided(approval: Approval, decision: Decision) -> str:
+def _decided(approval: Approval) -> str:
+    decision = approval.decision
+    if decision is None:
+        return ""
     ending = sentences.verdict(approval, name)
     if decision.where is Where.TIMEOUT:
         return f"{ending.head}{ending.tail}"
@@ -69,3 +109,20 @@ def _decided(approval: Approval, decision: Decision) -> str:
         pairs = ", ".join(f"{key}={sentences.value_text(value)[:_INPUT]}" for key, value in decision.input.items())
         entered = f" with {literal(one_line(pairs[: 2 * _INPUT]), _INPUT)}"
     return f"{ending.head}{ending.tail}{way}{said}{entered}"
+
+
+EVENTS = {
+    TrailEvent.REQUESTED: EventWords(_requested, "requested"),
+    TrailEvent.POSTED: EventWords(_posted, "posted"),
+    TrailEvent.POLICY_APPLIED: EventWords(_policy_applied, "policy applied"),
+    TrailEvent.VOTED: EventWords(_voted, "voted"),
+    TrailEvent.REMINDED: EventWords(_reminded(ReminderKind.REMINDER, "Reminded"), "reminded"),
+    TrailEvent.ESCALATED: EventWords(_reminded(ReminderKind.ESCALATION, "Asked further people"), "escalated"),
+    TrailEvent.LAST_CALL: EventWords(_reminded(ReminderKind.LAST_CALL, "Last call before the deadline"), "last call"),
+    TrailEvent.DECIDED: EventWords(_decided, "decided"),
+    TrailEvent.TIMED_OUT: EventWords(_decided, "timed out"),
+    TrailEvent.CLOSED: EventWords(_closed, "closed"),
+    TrailEvent.NOT_ACCEPTED: EventWords(_not_accepted, "not accepted"),
+    TrailEvent.SETTLED: EventWords(_settled, "settled"),
+}
+"""Every event's words, in one place."""

@@ -139,7 +139,7 @@ def test_question_of_a_stopped_run_is_closed(
         clock.forward(601)
         bot.sweeper.tick()
         assert "was stopped in Argo" in bob.wait_for_update(message).plain
-    assert ledger.read(asked.id).approval.state is State.SUPERSEDED
+    assert ledger.read(asked.id).approval.state is State.CLOSED
     assert flow.phases() == ["Running"] * 3
 
 

@@ -13,6 +13,7 @@ from hitl_bot.listeners import opening
 from hitl_bot.sandbox.driver import Closed, NotConfirmed
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import Origin, State, Where
 from metaflow_extensions.hitl.messages import action_ids
 from tests.fixtures.approvals import BOB, HandClock, approving, rejecting
@@ -91,7 +92,7 @@ def test_the_same_click_twice_decides_once(ask: Ask, bot: Bot, bob: Person, cont
     assert bot.stop(5)
     assert [one["attempts"] for one in control.envelopes()] == [2]
     events = [entry.version.event for entry in ledger.verify(approval.id)]
-    assert events.count("decided") == 1
+    assert events.count(TrailEvent.DECIDED) == 1
 
 
 def test_two_people_at_once_have_one_winner(
@@ -121,7 +122,7 @@ def test_two_people_at_once_have_one_winner(
         assert state is State.REJECTED
         assert isinstance(told, Closed)
         assert bob.wait_for_ephemeral(CHANNEL, lambda one: "rejected by carol" in one.plain)
-    assert [entry.version.event for entry in ledger.verify(approval.id)].count("decided") == 1
+    assert [entry.version.event for entry in ledger.verify(approval.id)].count(TrailEvent.DECIDED) == 1
 
 
 def test_approve_on_a_rejected_one_names_the_winner_and_mends_the_message(
@@ -130,7 +131,9 @@ def test_approve_on_a_rejected_one_names_the_winner_and_mends_the_message(
     """A message that still has buttons after a rejection elsewhere tells who rejected, and loses them."""
     approval = ask()
     message = bob.wait_for_message(CHANNEL, asks)
-    ledger.update(approval.id, "decided", clock(), lambda one: rules.decide(one, rejecting(reason="stale", at=clock())))
+    ledger.update(
+        approval.id, TrailEvent.DECIDED, clock(), lambda one: rules.decide(one, rejecting(reason="stale", at=clock()))
+    )
     clock.forward(120)
     bob.click(message, "Approve", confirm="Approve")
     told = bob.wait_for_ephemeral(CHANNEL)
@@ -143,7 +146,7 @@ def test_approve_on_an_approved_one_says_so(ask: Ask, bob: Person, ledger: Ledge
     """The same answer again is no conflict: it says that it stands, and the message is brought up to date."""
     approval = ask()
     message = bob.wait_for_message(CHANNEL, asks)
-    ledger.update(approval.id, "decided", clock(), lambda one: rules.decide(one, approving(BOB, at=clock())))
+    ledger.update(approval.id, TrailEvent.DECIDED, clock(), lambda one: rules.decide(one, approving(BOB, at=clock())))
     bob.click(message, "Approve", confirm="Approve")
     assert "Approved" in bob.wait_for_ephemeral(CHANNEL).plain
     assert message.refresh().buttons == []
@@ -155,7 +158,7 @@ def test_a_form_button_on_a_decided_one_opens_how_it_ended(
     """Where a form would open, a view tells who decided what, with nothing to submit; the message is mended too."""
     approval = ask(schema=SCHEMA)
     message = bob.wait_for_message(CHANNEL, asks)
-    ledger.update(approval.id, "decided", clock(), lambda one: rules.decide(one, rejecting(at=clock())))
+    ledger.update(approval.id, TrailEvent.DECIDED, clock(), lambda one: rules.decide(one, rejecting(at=clock())))
     view = bob.open(message, "Approve…")
     assert view.submit_label == ""
     assert "Rejected" in view.plain

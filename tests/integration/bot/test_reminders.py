@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import ReminderKind, State
 from tests.fixtures.approvals import REQUESTER, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, Ask
@@ -101,7 +102,7 @@ def test_one_reminder_whatever_runs(
     assert late.stop(5)
     assert len(thread(bob, message, 1)) == 1
     events = [entry.version.event for entry in ledger.verify(approval.id)]
-    assert events.count("reminded") == 1
+    assert events.count(TrailEvent.REMINDED) == 1
 
 
 def test_nothing_after_the_answer(ask: Ask, bot: Bot, bob: Person, clock: HandClock) -> None:
@@ -163,7 +164,7 @@ def test_no_reminder_of_what_is_answered(ask: Ask, bot: Bot, bob: Person) -> Non
     approval = ask()
     bob.command(f"/hitl approve {approval.id}")
     (said,) = bob.command(f"/hitl remind {approval.id}")
-    assert "takes no answer any more" in said.plain
+    assert "can no longer be answered" in said.plain
 
 
 # It is 09:30 in UTC, 10:30 for bob in Amsterdam, 04:30 for carol in New York.

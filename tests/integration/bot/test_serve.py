@@ -18,6 +18,7 @@ from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.settings import Settings, SettingsError
 from hitl_bot.slack.connection import CantConnect
 from metaflow_extensions.hitl.approvals.errors import StoreUnfit
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.rules import request
@@ -260,4 +261,4 @@ def test_a_redelivered_envelope_decides_once(ask: Ask, bob: Person, control: Con
     bob.wait_for_update(message)
     control.redeliver(control.envelopes()[-1]["envelope_id"])
     events = [entry.version.event for entry in bot.cases.ledger.verify(approval.id)]
-    assert events.count("decided") == 1
+    assert events.count(TrailEvent.DECIDED) == 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hitl_bot.bootstrap import Bot, bootstrap
 from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import Origin, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from tests.fixtures.approvals import HandClock, approving, gate, pathspec, question
@@ -87,7 +88,7 @@ def test_a_bot_that_died_after_the_record_is_made_up_for(
     """A decision without any of its effects is settled by the next bot's first look at the store."""
     approval = ask()
     message = bob.wait_for_message(CHANNEL)
-    ledger.update(approval.id, "decided", clock(), lambda one: rules.decide(one, approving(at=clock())))
+    ledger.update(approval.id, TrailEvent.DECIDED, clock(), lambda one: rules.decide(one, approving(at=clock())))
     clock.forward(5)
     restarted = bootstrap(settings, store=store, clock=clock)
     restarted.sweeper.tick()
@@ -111,7 +112,7 @@ def test_two_bots_do_no_harm_to_each_other(
     (message,) = [one for one in bob.messages(CHANNEL) if one.thread_ts in {"", one.ts}]
     assert "nobody answered" in message.plain
     events = [entry.version.event for entry in bot.cases.ledger.verify(approval.id)]
-    assert events == ["requested", "posted", "expired", "settled"]
+    assert events == [TrailEvent.REQUESTED, TrailEvent.POSTED, TrailEvent.TIMED_OUT, TrailEvent.SETTLED]
     assert other.stop(5)
 
 

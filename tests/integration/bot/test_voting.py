@@ -232,7 +232,7 @@ def test_a_decision_of_a_command_line_that_does_not_count(
     assert "Not accepted: It was approved on a command line. rita can't decide" in plain(shown)
     assert "the step does not run" in plain(shown)
     assert (list(engine.released), list(engine.refused)) == ([], [approval.id])
-    assert ledger.read(approval.id).approval.state is State.SUPERSEDED
+    assert ledger.read(approval.id).approval.state is State.NOT_ACCEPTED
 
 
 class Recorded:

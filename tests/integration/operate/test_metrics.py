@@ -9,6 +9,7 @@ from hitl_bot.settings import Mode
 from hitl_bot.telemetry.metrics import Metrics, Waiting
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import Where
 from tests.fixtures.approvals import (
@@ -71,7 +72,7 @@ def test_what_others_decide_is_counted_too(bot: Bot, store: Store, clock: HandCl
     bot.sweeper.tick()
     clock.forward(60)
     said = rejecting(ALICE, at=clock(), where=Where.FLOW_CLI)
-    ledger.update(by_hand.id, "decided", clock(), lambda one: rules.decide(one, said))
+    ledger.update(by_hand.id, TrailEvent.DECIDED, clock(), lambda one: rules.decide(one, said))
     bot.sweeper.tick()
     bot.sweeper.tick()
     assert decisions(bot) == {
@@ -84,7 +85,7 @@ def test_history_is_not_counted(bot: Bot, settings: Settings, store: Store, cloc
     """A bot that starts counts what is decided from then on, not what it finds in the tail."""
     asked = bot.cases.ask(pathspec(), question(), gate(), REQUESTER).approval
     said = approving(at=clock())
-    bot.cases.ledger.update(asked.id, "decided", clock(), lambda one: rules.decide(one, said))
+    bot.cases.ledger.update(asked.id, TrailEvent.DECIDED, clock(), lambda one: rules.decide(one, said))
     clock.forward(1)
     other = build(settings, store=store, clock=clock)
     other.web.start()

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaflow_extensions.hitl.approvals.codec import FORMAT, NotJson, Version, decode, encode, seal
-from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NewerFormat, RecordError
+from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NewerFormat, OlderFormat, RecordError
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import Closing, Post, Settlement
 from tests.fixtures.any_approval import versions
 from tests.fixtures.approvals import NOW, approval, approving, pathspec
@@ -39,7 +40,7 @@ def full() -> Version:
         settlement=Settlement(at=NOW, problem="The workflow is gone."),
         unknown={"evidence": {"accuracy": 0.931}},
     )
-    return Version(number=3, previous="0" * 64, event="settled", at=NOW, approval=whole)
+    return Version(number=3, previous="0" * 64, event=TrailEvent.SETTLED, at=NOW, approval=whole)
 
 
 def document(version: Version | None = None) -> dict[str, Any]:
@@ -68,14 +69,16 @@ def test_a_version_has_one_spelling(version):
 @pytest.mark.parametrize("message", ["\ud800", "\udfff\ud800", "a\\\ud800", "\\ud800", "\ud800é🚀\0\u2028", '"\\"'])
 def test_a_lone_surrogate_comes_back(message):
     """Half of a surrogate pair, as a model's output may hold, is kept as it was, in valid UTF-8."""
-    version = Version(number=1, previous=None, event="requested", at=NOW, approval=approval(message=message))
+    version = Version(number=1, previous=None, event=TrailEvent.REQUESTED, at=NOW, approval=approval(message=message))
     encode(version).decode("utf-8")
     assert decode(KEY, encode(version)).approval.question.message == message
 
 
 def test_two_halves_come_back_as_one_character():
     """A high and a low surrogate as two characters are, in JSON, the one character that they stand for."""
-    version = Version(number=1, previous=None, event="requested", at=NOW, approval=approval(message="\ud83d\ude80"))
+    version = Version(
+        number=1, previous=None, event=TrailEvent.REQUESTED, at=NOW, approval=approval(message="\ud83d\ude80")
+    )
     assert decode(KEY, encode(version)).approval.question.message == "🚀"
 
 
@@ -97,7 +100,7 @@ def test_what_a_later_release_added_survives_a_rewrite():
 def test_times_come_back_in_utc():
     """A time with another offset is the same moment, and is shown in UTC like all others."""
     east = timezone(timedelta(hours=5, minutes=30))
-    written = Version(number=1, previous=None, event="requested", at=NOW.astimezone(east), approval=approval())
+    written = Version(number=1, previous=None, event=TrailEvent.REQUESTED, at=NOW.astimezone(east), approval=approval())
     changed = {**document(), "deadline": "2026-03-02T15:00:00+05:30"}
     assert decode(KEY, encode(written)).at.utcoffset() == timedelta(0)
     assert f"{decode(KEY, seal(changed)).approval.deadline:%H:%M}" == "09:30"
@@ -191,6 +194,21 @@ def test_a_newer_format_asks_for_an_upgrade(newer):
     """A record of a later format is refused with both formats, also where it is sealed in another way."""
     with pytest.raises(NewerFormat, match=f"format {newer}, and this release reads up to {FORMAT}. Upgrade"):
         decode(KEY, json.dumps({"format": newer, "anything": "else"}).encode())
+
+
+@pytest.mark.parametrize("older", range(1, FORMAT))
+def test_a_development_release_s_format_says_what_to_do(older):
+    """A record from before the first release is refused, with what to do about its run and about new ones."""
+    body = seal({**document(), "format": older})
+    with pytest.raises(OlderFormat, match=rf"format {older}, .* format {FORMAT} only. Finish or abandon .* METAFLOW"):
+        decode(KEY, body)
+
+
+def test_a_later_release_s_event_stays_the_word_that_it_wrote():
+    """An event only describes, so that one more of them makes no record unreadable."""
+    later = decode(KEY, seal({**document(), "event": "countersigned"}))
+    assert later.event == "countersigned"
+    assert json.loads(encode(later))["event"] == "countersigned"
 
 
 @pytest.mark.parametrize("written", [None, True, "1", 1.0, 0, -1, [], {}])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import HitlError, StoreUnavailable
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import State, Verdict, Where
 from metaflow_extensions.hitl.approvals.use_cases import Answer
@@ -96,7 +97,7 @@ def test_asking_may_be_interrupted_anywhere(moment, error):
         assert not recorded or list(bench.ledger.open_ids()) == [ID]
         finish(bench)
         ask(bench)
-        assert [entry.version.event for entry in bench.ledger.verify(ID)] == ["requested", "posted"]
+        assert [entry.version.event for entry in bench.ledger.verify(ID)] == [TrailEvent.REQUESTED, TrailEvent.POSTED]
         assert list(bench.notifier.posts) == [ID]
         assert list(bench.ledger.open_ids()) == [ID]
 

@@ -8,13 +8,14 @@ from datetime import timedelta
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import NotifierUnavailable, PeopleUnavailable
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import (
     AlreadyDecided,
     ChangesNotOffered,
+    Closed,
     NotAllowed,
-    Superseded,
     TooLate,
 )
 from metaflow_extensions.hitl.approvals.rule import PolicyRule
@@ -50,7 +51,13 @@ def test_each_vote_is_a_version_and_the_last_one_decides(bench):
     assert bench.notifier.shown[asked.id].votes[0].by == ALICE
     assert bench.engine.calls == []
     assert decide(bench, asked, who=BOB).state is State.APPROVED
-    assert events(bench, asked) == ["requested", "posted", "voted", "decided", "settled"]
+    assert events(bench, asked) == [
+        TrailEvent.REQUESTED,
+        TrailEvent.POSTED,
+        TrailEvent.VOTED,
+        TrailEvent.DECIDED,
+        TrailEvent.SETTLED,
+    ]
     assert list(bench.engine.released) == [asked.id]
 
 
@@ -60,7 +67,9 @@ def test_a_changed_vote_leaves_both_in_the_trail(bench):
     for n in (1, 2):
         decide(bench, asked, Answer(verdict=Verdict.APPROVE, input={"n": n}))
     said = [
-        entry.approval.votes[0].input["n"] for entry in bench.ledger.trail(asked.id) if entry.version.event == "voted"
+        entry.approval.votes[0].input["n"]
+        for entry in bench.ledger.trail(asked.id)
+        if entry.version.event == TrailEvent.VOTED
     ]
     assert said == [1, 2]
     assert len(bench.ledger.read(asked.id).approval.votes) == 1
@@ -70,7 +79,7 @@ def test_without_a_quorum_nothing_is_new(bench):
     """The versions are those that there always were."""
     asked = bench.ask()
     decide(bench, asked)
-    assert events(bench, asked) == ["requested", "posted", "decided", "settled"]
+    assert events(bench, asked) == [TrailEvent.REQUESTED, TrailEvent.POSTED, TrailEvent.DECIDED, TrailEvent.SETTLED]
 
 
 def test_a_vote_that_the_message_can_not_show_counts(bench):
@@ -130,11 +139,11 @@ def test_the_sweeper_notes_a_rule_once_the_message_shows_it(bench):
     assert coming.act is Act.GOVERN
     bench.notifier.go_away()
     assert bench.cases.govern(bench.ledger.read(asked.id)).pending
-    assert events(bench, asked) == ["requested", "posted"]
+    assert events(bench, asked) == [TrailEvent.REQUESTED, TrailEvent.POSTED]
     bench.notifier.come_back()
     ruled = bench.cases.govern(bench.ledger.read(asked.id)).approval
     assert bench.notifier.shown[asked.id].policy_rule == TWO
-    assert events(bench, asked) == ["requested", "posted", "ruled"]
+    assert events(bench, asked) == [TrailEvent.REQUESTED, TrailEvent.POSTED, TrailEvent.POLICY_APPLIED]
     assert plan(ruled, notifiers=[bench.notifier.name], engines=[], policy=bench.policy) is None
 
 
@@ -171,12 +180,12 @@ def test_an_unaccepted_decision_of_a_command_line_is_not_carried_out(bench, dema
     bench.cases.engines = {EngineKind.ARGO: bench.engine}
     bench.policy.rule = demands
     ended = bench.cases.carry_out(bench.ledger.read(asked.id)).approval
-    assert (ended.state, ended.lets_run) == (State.SUPERSEDED, False)
+    assert (ended.state, ended.lets_run) == (State.NOT_ACCEPTED, False)
     assert why in ended.closing.reason
     assert (list(bench.engine.released), list(bench.engine.refused)) == ([], [asked.id])
     assert bench.notifier.shown[asked.id].closing == ended.closing
-    assert events(bench, asked)[2:] == ["decided", "annulled", "settled"]
-    with pytest.raises(Superseded):
+    assert events(bench, asked)[2:] == [TrailEvent.DECIDED, TrailEvent.NOT_ACCEPTED, TrailEvent.SETTLED]
+    with pytest.raises(Closed):
         bench.cases.open_gate(asked.pathspec)
 
 
@@ -202,7 +211,7 @@ def test_a_rejection_of_a_command_line_is_carried_out_unless_the_step_would_run(
     decide(going_on, asked, NO, who=REQUESTER, where=Where.FLOW_CLI)
     going_on.policy.rule = bench.policy.rule
     going_on.cases.engines = {EngineKind.ARGO: going_on.engine}
-    assert going_on.cases.carry_out(going_on.ledger.read(asked.id)).approval.state is State.SUPERSEDED
+    assert going_on.cases.carry_out(going_on.ledger.read(asked.id)).approval.state is State.NOT_ACCEPTED
 
 
 def test_an_approval_by_timeout_is_not_carried_out_where_people_must_approve(bench):

@@ -15,11 +15,12 @@ from metaflow_extensions.hitl.approvals.record import CLOCK, Post, State, Verdic
 from metaflow_extensions.hitl.approvals.refusals import (
     AlreadyDecided,
     ApprovalError,
+    Closed,
+    NotAccepted,
     NotAllowed,
     ReasonMissing,
     Rejected,
     StillPending,
-    Superseded,
     TooLate,
 )
 from tests.fixtures.approvals import ALICE, BOB, NOW, after, approval, approving, pathspec, rejecting
@@ -139,10 +140,10 @@ def test_an_answer_outlives_the_deadline():
 def test_a_closed_question_takes_no_answer():
     """Once its run is gone, an approval refuses answers and says why; closing it again changes nothing."""
     closed = rules.close(approval(timeout=HOUR), "the run was stopped", after(1))
-    assert closed.state is State.SUPERSEDED
+    assert closed.state is State.CLOSED
     assert rules.close(closed, "again", after(2)) is closed
     assert rules.expire(closed, after(HOUR)) is closed
-    with pytest.raises(Superseded, match="takes no answer any more: the run was stopped"):
+    with pytest.raises(Closed, match="can no longer be answered: the run was stopped"):
         rules.decide(closed, approving())
 
 
@@ -216,7 +217,8 @@ def test_every_refusal_says_what_happened_to_which_approval():
     refusals: list[ApprovalError] = [
         AlreadyDecided(rejected, rejected.decision, NOW),
         TooLate(asked),
-        Superseded(closed),
+        Closed(closed),
+        NotAccepted(rules.annul(rules.decide(asked, approving()), "gone", NOW)),
         NotAllowed(asked, BOB, "guests never do."),
         ReasonMissing(asked),
         StillPending(asked),
@@ -261,7 +263,7 @@ def test_what_came_first_stands_in_any_order_of_events(on_timeout, happening):
                     standing = rules.settle(standing, at)
                 case answer:
                     standing = rules.decide(standing, answer)
-        except (AlreadyDecided, TooLate, Superseded):
+        except (AlreadyDecided, TooLate, Closed):
             assert standing is before
         if before.state is not State.PENDING:
             assert (standing.decision, standing.closing) == (before.decision, before.closing)

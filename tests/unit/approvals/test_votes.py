@@ -15,8 +15,9 @@ from metaflow_extensions.hitl.approvals.record import Origin, Person, State, Ver
 from metaflow_extensions.hitl.approvals.refusals import (
     AlreadyDecided,
     ApprovalReasonMissing,
+    Closed,
+    NotAccepted,
     ReasonMissing,
-    Superseded,
     TooLate,
 )
 from metaflow_extensions.hitl.approvals.rule import OnVeto, PolicyRule
@@ -124,7 +125,7 @@ def test_a_late_vote_is_refused_and_so_is_one_that_nobody_waits_for():
     asked = rules.vote(approval(quorum=2, timeout=60), voting())
     with pytest.raises(TooLate):
         rules.vote(asked, voting(BOB, at=after(60)))
-    with pytest.raises(Superseded):
+    with pytest.raises(Closed):
         rules.vote(rules.close(asked, "the run was stopped", after(1)), voting(BOB, at=after(2)))
     with pytest.raises(ReasonMissing):
         rules.vote(asked, voting(BOB, NO, reason=" "))
@@ -178,8 +179,8 @@ def test_votes_do_not_keep_a_deadline_from_deciding():
 def test_an_annulled_decision_lets_nothing_run():
     """A decision that the policy does not accept stays in the record and opens nothing."""
     annulled = rules.annul(rules.vote(approval(), voting(RITA)), "The policy wants two.", NOW)
-    assert (annulled.state, annulled.lets_run, annulled.decision.by) == (State.SUPERSEDED, False, RITA)
-    with pytest.raises(Superseded, match="The policy wants two"):
+    assert (annulled.state, annulled.lets_run, annulled.decision.by) == (State.NOT_ACCEPTED, False, RITA)
+    with pytest.raises(NotAccepted, match=r"did not accept the decision about .* The policy wants two\. Start"):
         rules.decide(annulled, rules.decided_by(voting()))
 
 

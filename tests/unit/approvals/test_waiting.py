@@ -10,9 +10,10 @@ import pytest
 
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NoSuchApproval, StoreUnavailable
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Post, State, Verdict, Where
-from metaflow_extensions.hitl.approvals.refusals import Rejected, Superseded
+from metaflow_extensions.hitl.approvals.refusals import Closed, Rejected
 from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.approvals.waiting import wait
@@ -108,7 +109,7 @@ def test_a_closing_fails_the_wait(waiting):
     bench = waiting.bench
     bench.ask()
     waiting.at(25, lambda: bench.cases.close(bench.ledger.read(ID), "The run was stopped."))
-    with pytest.raises(Superseded):
+    with pytest.raises(Closed):
         waiting()
 
 
@@ -160,7 +161,7 @@ def test_it_tells_of_a_question_that_a_bot_posts(waiting):
     told = []
     post = Post(notifier="slack", at=NOW, channel="C1", ts="1.2", nobody=("@long-gone",))
     ledger = waiting.bench.ledger
-    waiting.at(20, lambda: ledger.update(ID, "posted", NOW, lambda newest: rules.posted(newest, post)))
+    waiting.at(20, lambda: ledger.update(ID, TrailEvent.POSTED, NOW, lambda newest: rules.posted(newest, post)))
     waiting.at(40, lambda: waiting.answer(APPROVE))
     wait(waiting.bench.cases, ID, poll_interval=10, sleep=waiting.sleep, on_trouble=pytest.fail, on_posted=told.append)
     assert told[-1].posts[-1].nobody == ("@long-gone",)

@@ -77,7 +77,7 @@ def every_state() -> dict[str, Approval]:
         "rejected, continues": settled(decided(pending(on_reject=OnReject.CONTINUE), Verdict.REJECT)),
         "expired": settled(expired(asked)),
         "approved by timeout": settled(expired(pending(on_timeout=OnTimeout.APPROVE))),
-        "superseded": settled(rules.close(asked, "the run was stopped", LATER)),
+        "closed": settled(rules.close(asked, "the run was stopped", LATER)),
         "voted": voted(pending(quorum=2)),
         "another proposal": voted(
             voted(pending(quorum=2, schema=SCHEMA), CAROL, input={"notes": "a"}), input={"notes": "b"}

@@ -18,6 +18,7 @@ from hitl_bot.sandbox.blocks import (
 )
 from hitl_bot.sandbox.mentions import mentions
 from metaflow_extensions.hitl.approvals.codec import Version
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError
 from metaflow_extensions.hitl.approvals.schema import normalise
@@ -62,7 +63,8 @@ def test_sandbox_accepts_every_message(approval):
 def test_views_are_within_every_limit(approval):
     """Form, reason, notice and details of any approval are views that Slack takes."""
     trail = [
-        Version(number=number, previous=None, event="posted", at=NOW, approval=approval) for number in range(1, 40)
+        Version(number=number, previous=None, event=TrailEvent.POSTED, at=NOW, approval=approval)
+        for number in range(1, 40)
     ]
     shown = [
         views.approve_view(approval, now=LATER),

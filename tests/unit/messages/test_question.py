@@ -21,7 +21,7 @@ ENDINGS = {
     "rejected, continues": "*Rejected* by <@U0BOB> after 3 min",
     "expired": "*Expired* and rejected, nobody answered in 1 d",
     "approved by timeout": "*Approved by timeout*, nobody answered in 1 d",
-    "superseded": "*Closed without an answer*: the run was stopped",
+    "closed": "*Closed without an answer*: the run was stopped",
 }
 AFTERMATHS = {
     "approved": "the run is being resumed",

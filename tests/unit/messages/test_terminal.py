@@ -7,6 +7,7 @@ from datetime import timedelta, timezone
 from hypothesis import given, settings
 
 from metaflow_extensions.hitl.approvals.codec import Version
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import Post, State, Verdict
 from metaflow_extensions.hitl.approvals.rules import posted
 from metaflow_extensions.hitl.messages import terminal
@@ -46,7 +47,7 @@ def test_ending_is_one_line():
 @given(approvals())
 def test_terminal_obeys_nothing_of_a_value(approval):
     """No control character but the line break and no override of direction reaches the terminal."""
-    trail = [Version(number=1, previous=None, event="requested", at=NOW, approval=approval)]
+    trail = [Version(number=1, previous=None, event=TrailEvent.REQUESTED, at=NOW, approval=approval)]
     shown = [
         terminal.question(approval),
         terminal.table([approval], now=LATER),

@@ -22,6 +22,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     StoreUnavailable,
     TooManyWriters,
 )
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import keys
 from metaflow_extensions.hitl.approvals.ledger.entries import Entry
 from metaflow_extensions.hitl.approvals.ledger.trail import check_whole
@@ -76,7 +77,9 @@ class Ledger:
         """Write the first version, or return what is there if it is about the same task."""
         # The marker comes first: a crash in between leaves something to clean, never something lost.
         self.store.mark(keys.open_key(approval.id))
-        version = Version(number=1, previous=None, event="requested", at=approval.requested_at, approval=approval)
+        version = Version(
+            number=1, previous=None, event=TrailEvent.REQUESTED, at=approval.requested_at, approval=approval
+        )
         try:
             return self._write(version)
         except KeyTaken:

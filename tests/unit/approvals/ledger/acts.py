@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import Post
 from tests.fixtures.approvals import NOW, pathspec
 
@@ -18,15 +19,15 @@ ID = pathspec().approval_id
 
 
 def decide(ledger: Ledger, decision, *, seen: Entry | None = None) -> Entry:
-    return ledger.update(ID, "decided", decision.at, partial(rules.decide, decision=decision), seen=seen)
+    return ledger.update(ID, TrailEvent.DECIDED, decision.at, partial(rules.decide, decision=decision), seen=seen)
 
 
 def settle(ledger: Ledger, at=NOW) -> Entry:
-    return ledger.update(ID, "settled", at, partial(rules.settle, now=at))
+    return ledger.update(ID, TrailEvent.SETTLED, at, partial(rules.settle, now=at))
 
 
 def post(ledger: Ledger, notifier: str = "slack") -> Entry:
-    return ledger.update(ID, "posted", NOW, partial(rules.posted, post=Post(notifier=notifier, at=NOW)))
+    return ledger.update(ID, TrailEvent.POSTED, NOW, partial(rules.posted, post=Post(notifier=notifier, at=NOW)))
 
 
 def markers(store: MemoryStore, prefix: str) -> list[str]:

@@ -9,6 +9,7 @@ from threading import Barrier
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import OtherPathspec
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from tests.fixtures.approvals import NOW, after, approval, approving, pathspec
 from tests.fixtures.watched_stores import WatchedStore
@@ -18,7 +19,7 @@ from tests.unit.approvals.ledger.acts import ID, decide, settle
 def test_asking_writes_the_first_version(ledger, store):
     """A new approval is version 1, with nothing before it, and is on the list of open ones and in the tail."""
     entry = ledger.begin(approval())
-    assert (entry.number, entry.version.previous, entry.version.event) == (1, None, "requested")
+    assert (entry.number, entry.version.previous, entry.version.event) == (1, None, TrailEvent.REQUESTED)
     assert ledger.read(ID) == entry
     assert list(ledger.open_ids()) == [ID]
     assert [(change.approval_id, change.number, change.at) for change in ledger.changes(NOW)] == [(ID, 1, NOW)]

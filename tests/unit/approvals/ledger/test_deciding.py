@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import TooManyWriters
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Post, State
@@ -41,7 +42,7 @@ def test_of_eight_deciders_one_wins_and_seven_are_told_who(ledger):
     refusals = [refusal for answer in answers if (refusal := answer.exception()) is not None]
     assert [type(refusal) for refusal in refusals] == [AlreadyDecided] * 7
     assert all(refusal.standing == winner for refusal in refusals)
-    assert [entry.version.event for entry in ledger.verify(ID)] == ["requested", "decided"]
+    assert [entry.version.event for entry in ledger.verify(ID)] == [TrailEvent.REQUESTED, TrailEvent.DECIDED]
 
 
 def test_of_eight_with_the_same_answer_all_have_approved(ledger):
@@ -68,12 +69,12 @@ def test_an_answer_and_the_deadline_never_both_win(ledger):
         def answer(seen=seen, barrier=barrier) -> Entry:
             barrier.wait()
             change = partial(rules.decide, decision=approving(at=after(59)))
-            return ledger.update(seen.approval.id, "decided", after(59), change, seen=seen)
+            return ledger.update(seen.approval.id, TrailEvent.DECIDED, after(59), change, seen=seen)
 
         def expire(seen=seen, barrier=barrier) -> Entry:
             barrier.wait()
             return ledger.update(
-                seen.approval.id, "expired", after(60), partial(rules.expire, now=after(60)), seen=seen
+                seen.approval.id, TrailEvent.TIMED_OUT, after(60), partial(rules.expire, now=after(60)), seen=seen
             )
 
         with ThreadPoolExecutor(2) as pool:
@@ -115,7 +116,10 @@ def test_a_change_that_changes_nothing_is_not_written(ledger):
     """The trail has no versions that add nothing; what was seen is read again before that is said."""
     old = ledger.begin(approval(timeout=60))
     decided = decide(ledger, approving())
-    assert ledger.update(ID, "expired", after(60), partial(rules.expire, now=after(60)), seen=decided) == decided
+    assert (
+        ledger.update(ID, TrailEvent.TIMED_OUT, after(60), partial(rules.expire, now=after(60)), seen=decided)
+        == decided
+    )
     assert ledger.update(ID, "nothing", NOW, lambda newest: newest, seen=old) == decided
     assert len(ledger.trail(ID)) == 2
 
@@ -130,7 +134,7 @@ def test_a_writer_that_keeps_losing_gives_up(ledger):
         return rules.decide(newest, approving())
 
     with pytest.raises(TooManyWriters, match=f"changing {ID} at the same moment. Nothing was written; try again"):
-        ledger.update(ID, "decided", NOW, slow)
+        ledger.update(ID, TrailEvent.DECIDED, NOW, slow)
     assert ledger.verify(ID)[-1].number == 21
     assert ledger.read(ID).approval.state is State.PENDING
 
@@ -139,8 +143,8 @@ def test_settling_twice_is_one_version(ledger):
     """Two who finish the same approval, each with an old view, leave one settlement."""
     ledger.begin(approval())
     seen = decide(ledger, approving())
-    first = ledger.update(ID, "settled", after(1), partial(rules.settle, now=after(1)), seen=seen)
-    second = ledger.update(ID, "settled", after(2), partial(rules.settle, now=after(2)), seen=seen)
+    first = ledger.update(ID, TrailEvent.SETTLED, after(1), partial(rules.settle, now=after(1)), seen=seen)
+    second = ledger.update(ID, TrailEvent.SETTLED, after(2), partial(rules.settle, now=after(2)), seen=seen)
     assert second == first
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import AmbiguousId, CorruptRecord, NoSuchApproval, StoreUnavailable
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.pathspec import BadId
 from metaflow_extensions.hitl.stores.memory import MemoryStore
@@ -54,7 +55,7 @@ def test_an_unknown_id_says_where_it_was_looked_for(ledger):
     with pytest.raises(NoSuchApproval):
         ledger.verify("deploy-x")
     with pytest.raises(NoSuchApproval):
-        ledger.update("deploy-x", "decided", NOW, lambda newest: newest)
+        ledger.update("deploy-x", TrailEvent.DECIDED, NOW, lambda newest: newest)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, OtherPathspec, RecordError
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import BOB, NOW, after, approval, approving, pathspec, rejecting
@@ -41,7 +42,12 @@ def of(versions: list[bytes], *, first: int = 1) -> Ledger:
 def test_a_whole_trail_is_proved(whole):
     """Each version holds the hash of the one before it, and what they add is told in order."""
     trail = whole.verify(ID)
-    assert [entry.version.event for entry in trail] == ["requested", "posted", "decided", "settled"]
+    assert [entry.version.event for entry in trail] == [
+        TrailEvent.REQUESTED,
+        TrailEvent.POSTED,
+        TrailEvent.DECIDED,
+        TrailEvent.SETTLED,
+    ]
     assert [entry.version.previous for entry in trail] == [None, *(entry.digest for entry in trail[:-1])]
 
 
@@ -108,7 +114,7 @@ FORGERIES = {
 def test_a_later_version_that_changes_what_was_settled_is_found(whole, forge):
     """With every hash right, a version that rewrites the question, the decision or a message is still refused."""
     last = whole.read(ID)
-    forged = Version(number=5, previous=last.digest, event="settled", at=NOW, approval=forge(last.approval))
+    forged = Version(number=5, previous=last.digest, event=TrailEvent.SETTLED, at=NOW, approval=forge(last.approval))
     with pytest.raises(CorruptRecord, match=r"00005\.json.*changes what an earlier version had settled"):
         of([*bodies(whole), encode(forged)]).verify(ID)
 
@@ -116,9 +122,9 @@ def test_a_later_version_that_changes_what_was_settled_is_found(whole, forge):
 def test_an_answer_to_a_closed_question_is_found(ledger):
     """With every hash right, a version that forgets a closing, to answer after all, is refused."""
     ledger.begin(approval())
-    closed = ledger.update(ID, "closed", NOW, partial(rules.close, reason="gone", now=NOW))
+    closed = ledger.update(ID, TrailEvent.CLOSED, NOW, partial(rules.close, reason="gone", now=NOW))
     answered = rules.decide(approval(), approving())
-    forged = Version(number=3, previous=closed.digest, event="decided", at=NOW, approval=answered)
+    forged = Version(number=3, previous=closed.digest, event=TrailEvent.DECIDED, at=NOW, approval=answered)
     ledger.store.create(f"approvals/{ID}/00003.json", encode(forged))
     with pytest.raises(CorruptRecord, match="changes what an earlier version had settled"):
         ledger.verify(ID)
@@ -127,7 +133,7 @@ def test_an_answer_to_a_closed_question_is_found(ledger):
 def test_a_question_that_begins_decided_is_found(whole):
     """A trail starts with a question: one that starts with its answer was not written by asking."""
     decided = rules.decide(approval(), approving())
-    forged = Version(number=1, previous=None, event="requested", at=NOW, approval=decided)
+    forged = Version(number=1, previous=None, event=TrailEvent.REQUESTED, at=NOW, approval=decided)
     with pytest.raises(CorruptRecord, match=r"00001\.json"):
         of([encode(forged)]).verify(ID)
 

@@ -166,8 +166,8 @@ def test_a_gate_whose_run_is_gone_is_closed(bench: Bench, sweeper: Sweeper) -> N
     bench.engine.end(asked.id, "the run was stopped")
     sweeper.tick()
     closed = bench.ledger.read(asked.id).approval
-    assert closed.state is State.SUPERSEDED
-    assert bench.notifier.shown[asked.id].state is State.SUPERSEDED
+    assert closed.state is State.CLOSED
+    assert bench.notifier.shown[asked.id].state is State.CLOSED
     assert list(bench.ledger.open_ids()) == []
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from tests.fixtures.approvals import ALICE, Bench, approving
 
 if TYPE_CHECKING:
@@ -42,4 +43,4 @@ class Witness:
 def decide(bench: Bench, approval_id: str) -> None:
     """Write a decision into the record and die before anything else."""
     decision = approving(ALICE, at=bench.clock())
-    bench.ledger.update(approval_id, "decided", bench.clock(), lambda one: rules.decide(one, decision))
+    bench.ledger.update(approval_id, TrailEvent.DECIDED, bench.clock(), lambda one: rules.decide(one, decision))

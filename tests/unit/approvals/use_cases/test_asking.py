@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable, StoreUnavailable
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.use_cases import unposted
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
@@ -18,7 +19,7 @@ def test_asking_records_the_question_and_posts_it(bench):
     asked = bench.ask()
     assert bench.notifier.shown[ID].question == asked.question
     assert asked.posts == (bench.notifier.posts[ID],)
-    assert events(bench) == ["requested", "posted"]
+    assert events(bench) == [TrailEvent.REQUESTED, TrailEvent.POSTED]
 
 
 def test_asking_twice_is_asking_once(bench):
@@ -45,7 +46,7 @@ def test_a_question_that_can_not_be_posted_stands(bench, trouble, error):
     getattr(bench.notifier, trouble)()
     outcome = bench.cases.ask(pathspec(), question(notifiers=("memory",)), gate(), REQUESTER)
     assert [type(each) for each in outcome.pending] == [error]
-    assert (events(bench), is_open(bench)) == (["requested"], True)
+    assert (events(bench), is_open(bench)) == ([TrailEvent.REQUESTED], True)
     assert unposted(outcome.approval) == ("memory",)
     bench.notifier.come_back()
     assert bench.ask().posts == (bench.notifier.posts[ID],)

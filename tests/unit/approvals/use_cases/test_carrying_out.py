@@ -10,6 +10,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierUnavailable,
     StoreUnavailable,
 )
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import State, Where
 from tests.fixtures.approvals import ALICE, approval
 from tests.fixtures.watched_stores import WatchedStore
@@ -24,12 +25,12 @@ def test_an_engine_that_is_away_leaves_it_open(bench):
     assert [type(error) for error in outcome.pending] == [EngineUnavailable]
     assert bench.notifier.shown[ID].state is State.APPROVED
     assert bench.notifier.shown[ID].settlement is None
-    assert (events(bench)[-1], is_open(bench)) == ("decided", True)
+    assert (events(bench)[-1], is_open(bench)) == (TrailEvent.DECIDED, True)
     bench.engine.come_back()
     again = bench.cases.carry_out(bench.ledger.read(ID))
     assert again.pending == ()
     assert bench.engine.released.keys() == {ID}
-    assert (events(bench)[-1], is_open(bench)) == ("settled", False)
+    assert (events(bench)[-1], is_open(bench)) == (TrailEvent.SETTLED, False)
 
 
 def test_an_engine_that_is_not_here_is_left_to_the_bot(bench):
@@ -38,7 +39,7 @@ def test_an_engine_that_is_not_here_is_left_to_the_bot(bench):
     bench.cases.engines = {}
     outcome = decide(bench)
     assert [str(error) for error in outcome.pending] == [f"The bot carries out what was decided about {ID}."]
-    assert (events(bench)[-1], is_open(bench)) == ("decided", True)
+    assert (events(bench)[-1], is_open(bench)) == (TrailEvent.DECIDED, True)
 
 
 def test_a_message_that_can_not_be_changed_now_leaves_it_open(bench):
@@ -105,7 +106,7 @@ def test_carrying_out_again_does_nothing_new(bench):
     bench.clock.forward(60)
     for view in (entry, bench.ledger.read(ID)):
         assert bench.cases.carry_out(view) == first
-    assert events(bench) == ["requested", "posted", "decided", "settled"]
+    assert events(bench) == [TrailEvent.REQUESTED, TrailEvent.POSTED, TrailEvent.DECIDED, TrailEvent.SETTLED]
     assert len(bench.notifier.posts) == 1
 
 
@@ -126,7 +127,7 @@ def test_nothing_is_settled_before_every_message_shows_it(bench):
     entry = bench.cases.take(ID, APPROVE, who=ALICE, where=Where.BUTTON)
     bench.notifier.come_back()
     post = bench.notifier.post(approval())
-    noted = bench.ledger.update(ID, "posted", bench.clock(), lambda newest: replace(newest, posts=(post,)))
+    noted = bench.ledger.update(ID, TrailEvent.POSTED, bench.clock(), lambda newest: replace(newest, posts=(post,)))
     outcome = bench.cases.carry_out(entry)
     assert noted.number == 3
     assert outcome.approval.settlement is not None
@@ -144,6 +145,6 @@ def test_a_store_that_fails_behind_the_record_leaves_it_open(bench):
     outcome = decide(bench.on(WatchedStore(bench.store, away)))
     assert outcome.approval.state is State.APPROVED
     assert [type(error) for error in outcome.pending] == [StoreUnavailable]
-    assert (events(bench)[-1], is_open(bench)) == ("decided", True)
+    assert (events(bench)[-1], is_open(bench)) == (TrailEvent.DECIDED, True)
     assert bench.cases.carry_out(bench.ledger.read(ID)).pending == ()
     assert not is_open(bench)

@@ -8,6 +8,7 @@ import pytest
 
 from metaflow_extensions.hitl.approvals.codec import NotJson
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, PeopleUnavailable
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, NotAllowed, ReasonMissing, TooLate
 from metaflow_extensions.hitl.approvals.use_cases import Answer
@@ -28,7 +29,7 @@ def test_an_approval_releases_the_gate_shows_it_and_settles_it(bench):
     assert outcome.pending == ()
     assert bench.engine.released[ID].decision == decision
     assert bench.notifier.shown[ID] == outcome.approval
-    assert events(bench) == ["requested", "posted", "decided", "settled"]
+    assert events(bench) == [TrailEvent.REQUESTED, TrailEvent.POSTED, TrailEvent.DECIDED, TrailEvent.SETTLED]
     assert not is_open(bench)
     assert bench.ledger.decided_ids("TrainFlow", "deploy", limit=5) == [ID]
 
@@ -84,7 +85,7 @@ def test_the_same_click_twice_is_one_decision(bench):
     bench.clock.forward(5)
     assert decide(bench, who=BOB).approval == first.approval
     assert len(bench.engine.calls) == 1
-    assert events(bench) == ["requested", "posted", "decided", "settled"]
+    assert events(bench) == [TrailEvent.REQUESTED, TrailEvent.POSTED, TrailEvent.DECIDED, TrailEvent.SETTLED]
 
 
 def test_another_answer_is_told_who_won(bench):
@@ -110,7 +111,7 @@ def test_an_input_that_does_not_fit_is_refused(bench):
     bench.ask(schema=SCHEMA)
     with pytest.raises(HitlError, match="target is missing"):
         decide(bench)
-    assert events(bench) == ["requested", "posted"]
+    assert events(bench) == [TrailEvent.REQUESTED, TrailEvent.POSTED]
     assert decide(bench, REJECT).approval.state is State.REJECTED
 
 
@@ -149,7 +150,7 @@ def test_an_input_that_is_no_json_is_refused(bench):
     bench.ask()
     with pytest.raises(NotJson):
         decide(bench, Answer(verdict=Verdict.APPROVE, input={"share": float("nan")}))
-    assert events(bench) == ["requested", "posted"]
+    assert events(bench) == [TrailEvent.REQUESTED, TrailEvent.POSTED]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_who_may_not_decide_changes_nothing(bench, people, refusal):
     bench.ask()
     with pytest.raises(refusal):
         decide(bench)
-    assert events(bench) == ["requested", "posted"]
+    assert events(bench) == [TrailEvent.REQUESTED, TrailEvent.POSTED]
     assert bench.engine.calls == []
 
 
@@ -174,7 +175,7 @@ def test_a_rejection_without_a_reason_changes_nothing(bench):
     bench.ask()
     with pytest.raises(ReasonMissing):
         decide(bench, Answer(verdict=Verdict.REJECT, reason=" \n"))
-    assert events(bench) == ["requested", "posted"]
+    assert events(bench) == [TrailEvent.REQUESTED, TrailEvent.POSTED]
 
 
 def test_an_unknown_id_is_refused(bench):

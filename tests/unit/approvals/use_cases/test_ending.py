@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import State, Where
-from metaflow_extensions.hitl.approvals.refusals import Superseded
+from metaflow_extensions.hitl.approvals.refusals import Closed
 from tests.fixtures.approvals import ALICE
 from tests.unit.approvals.use_cases.acts import APPROVE, ID, REJECT, decide, events, is_open
 
@@ -31,7 +32,7 @@ def test_expiring_before_the_deadline_does_nothing(bench):
     bench.ask(timeout=60)
     bench.clock.forward(59.999999)
     assert bench.cases.expire(bench.ledger.read(ID)).approval.state is State.PENDING
-    assert events(bench) == ["requested", "posted"]
+    assert events(bench) == [TrailEvent.REQUESTED, TrailEvent.POSTED]
     assert is_open(bench)
 
 
@@ -49,11 +50,11 @@ def test_closing_shows_it_and_touches_no_engine(bench):
     """A question whose run is gone is closed, shown as closed and off the list."""
     bench.ask()
     outcome = bench.cases.close(bench.ledger.read(ID), "The run was stopped.")
-    assert outcome.approval.state is State.SUPERSEDED
+    assert outcome.approval.state is State.CLOSED
     assert bench.notifier.shown[ID] == outcome.approval
     assert bench.engine.calls == []
     assert not is_open(bench)
-    with pytest.raises(Superseded):
+    with pytest.raises(Closed):
         decide(bench)
 
 

@@ -10,7 +10,7 @@ from metaflow_extensions.hitl.approvals import pathspec as pathspecs
 from metaflow_extensions.hitl.approvals.errors import NoSuchApproval, OtherPathspec, StoreUnavailable
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import State, Where
-from metaflow_extensions.hitl.approvals.refusals import Rejected, StillPending, Superseded
+from metaflow_extensions.hitl.approvals.refusals import Closed, Rejected, StillPending
 from metaflow_extensions.hitl.approvals.use_cases import passed
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import ALICE, BOB, Bench, approval, approving, pathspec
@@ -46,10 +46,10 @@ def test_a_rejection_keeps_the_gate_closed_unless_the_step_wants_to_see_it(bench
 
 
 def test_a_closed_approval_keeps_the_gate_closed(bench):
-    """What was superseded does not run."""
+    """What was closed does not run."""
     bench.ask()
     bench.cases.close(bench.ledger.read(ID), "The run was stopped.")
-    with pytest.raises(Superseded):
+    with pytest.raises(Closed):
         bench.cases.open_gate(pathspec())
 
 
