@@ -14,14 +14,10 @@ import sys
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from benchmarks.rows import table
+from benchmarks.rows import Row, table
 from hitl_bot.settings import LogFormat, LogLevel
 from hitl_bot.telemetry.logs import set_up_logs
-
-if TYPE_CHECKING:
-    from benchmarks.rows import Row
 
 HERE = Path(__file__).parent
 SUBJECTS = sorted(path.stem for path in HERE.glob("*.py") if "\ndef measure(" in path.read_text(encoding="utf-8"))

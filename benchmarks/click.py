@@ -10,18 +10,13 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from benchmarks.places import record, s3_place
 from benchmarks.rows import Row
-from hitl_bot.demo.stage import CHANNEL, set_stage
-from hitl_bot.sandbox.driver import Closed, Driver
-
-if TYPE_CHECKING:
-    from hitl_bot.demo.stage import Stage
-    from hitl_bot.sandbox.driver import View
-    from tests.fixtures.s3 import S3
+from hitl_bot.demo.stage import CHANNEL, Stage, set_stage
+from hitl_bot.sandbox.driver import Closed, Driver, View
+from tests.fixtures.s3 import S3
 
 ROUNDS = 5
 OTHERS = (10, 2_000)  # records in the bucket besides

@@ -6,11 +6,12 @@ that whatever else the machine does falls on all alike.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from threading import Event
 from time import perf_counter, sleep
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import kubernetes
 
@@ -19,20 +20,13 @@ from hitl_bot.bootstrap import bootstrap
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.driver import Driver
 from hitl_bot.settings import Settings
-from metaflow_extensions.hitl.approvals.record import EngineKind
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind
 from metaflow_extensions.hitl.engines.kubernetes import JSON_PATCH, KubernetesEngine, load_api_client
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.cluster import recorded
-from tests.cluster.control_plane import ADMIN, running_cluster
-from tests.cluster.gated import RESOURCE, approved, gated
+from tests.cluster.control_plane import ADMIN, Cluster, running_cluster
+from tests.cluster.gated import RESOURCE, Gated, approved, gated
 from tests.fixtures.approvals import REQUESTER, question
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from tests.cluster.control_plane import Cluster
-    from tests.cluster.gated import Gated
 
 ROUNDS = 50
 CLICKS = 20

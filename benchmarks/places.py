@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.ports import Store
 from tests.fixtures.approvals import approval, pathspec
 from tests.fixtures.s3 import S3, bucket_name, running_versitygw, with_bucket
 from tests.fixtures.tools import tool
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from metaflow_extensions.hitl.approvals.ports import Store
 
 _WRITERS = 16
 

@@ -10,15 +10,11 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import scenes
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
 
 from hitl_bot.demo.stage import set_stage
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, FloatRect, Locator, Page
 
 REPOSITORY = Path(__file__).parents[1]
 IMAGES = Path(__file__).parent / "images"

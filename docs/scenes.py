@@ -5,36 +5,29 @@ The bot and the messages are the real ones; the questions are asked as flows ask
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import count
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import SecretStr
 
-from hitl_bot.bootstrap import bootstrap
+from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
-from hitl_bot.sandbox.driver import Driver
+from hitl_bot.sandbox.driver import Driver, Message, Person
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import Question
-from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, Origin
-from metaflow_extensions.hitl.approvals.record import Person as Somebody
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Origin, Person as Somebody
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.engines.fake import FakeEngine
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from metaflow_extensions.hitl.stores import MemoryStore
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox.driver import Message, Person
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 CHANNEL = "#ml-approvals"
 MORNING = datetime(2026, 11, 23, 9, 30, tzinfo=timezone.utc)

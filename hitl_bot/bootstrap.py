@@ -7,15 +7,16 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from threading import Thread
-from typing import TYPE_CHECKING
+from threading import Event, Thread
 
 import structlog
 from slack_bolt import App
+from slack_sdk import WebClient
 
 from hitl_bot.cluster import argo_engine
 from hitl_bot.listeners import table
@@ -39,6 +40,7 @@ from hitl_bot.web.request_url import RequestUrl
 from hitl_bot.web.server import WebServer, application
 from hitl_bot.web.signatures import Signatures
 from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Clock, Engine, Store
 from metaflow_extensions.hitl.approvals.record import EngineKind
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
@@ -47,18 +49,9 @@ from metaflow_extensions.hitl.engines.kubernetes import NoCluster
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.inputs import validate
 from metaflow_extensions.hitl.notifiers.configured import configured
-from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
-from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
+from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
+from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from metaflow_extensions.hitl.stores import open_store
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from threading import Event
-
-    from slack_sdk import WebClient
-
-    from metaflow_extensions.hitl.approvals.ports import Clock, Engine, Store
-    from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 
 _SWEEPERS = 8  # approvals that the sweeper works on at once
 # Bolt reads these by itself. The first two turn a bot with one token into an OAuth app that refuses every request

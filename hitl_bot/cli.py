@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 import click
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 # Where the click command of each is. They are imported when they are asked for: the manifest must not
 # wait for boto3, and the demo may miss what only it needs.

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Event, Thread
-from typing import TYPE_CHECKING
 
 import structlog
 
-from metaflow_extensions.hitl.approvals.errors import NotifierError, StoreError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from metaflow_extensions.hitl.approvals.errors import HitlError
-    from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.approvals.sweeping import Act, Sweeper
+from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierError, StoreError
+from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.sweeping import Act, Sweeper
 
 TAIL_EVERY = 1.0  # seconds; deadlines are promised to two
 _AFTER_TROUBLE = 5.0  # seconds

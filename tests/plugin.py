@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
 
 # A busy machine must not fail a property: neither how long an example takes nor how long it takes to draw is a fact.
 settings.register_profile("facts", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from hitl_bot.demo.stage import CHANNEL
+from hitl_bot.demo.stage import CHANNEL, Stage
 from hitl_bot.sandbox.driver import Closed, Driver, Errors
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hitl_bot.demo.stage import Stage
 
 _PATIENCE = 120.0  # seconds; a cold laptop takes 20 for the run to come to its gate
 

@@ -6,20 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from hitl_bot.bootstrap import bootstrap
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.settings import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 CHANNEL = "#ml-approvals"
 REQUESTER = "alice"

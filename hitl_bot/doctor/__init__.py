@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,9 +14,6 @@ from hitl_bot.doctor.finding import Finding, Health
 from hitl_bot.doctor.slack import check_slack
 from hitl_bot.doctor.store import check_store
 from hitl_bot.settings import Settings, read_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _SIGNS = {Health.GOOD: "✓", Health.BAD: "✗", Health.UNKNOWN: "–"}
 _WORDS = {Health.GOOD: "ok", Health.BAD: "BAD", Health.UNKNOWN: "--"}  # for a terminal that can't show the signs

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
 from hitl_bot.cluster import argo_engine
 from hitl_bot.doctor.finding import Finding, bad, good, unknown
-from hitl_bot.settings import PREFIX
+from hitl_bot.settings import PREFIX, Settings
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.engines.kubernetes import NoCluster
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hitl_bot.settings import Settings
 
 
 def check_cluster(settings: Settings) -> Iterator[Finding]:

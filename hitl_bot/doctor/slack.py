@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
+from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from hitl_bot.doctor.finding import Finding, bad, good, unknown
@@ -11,11 +13,6 @@ from hitl_bot.manifest import APP_TOKEN_SCOPE, SCOPES
 from hitl_bot.settings import PREFIX, Mode, Settings, SettingsError, mode_of, needed
 from hitl_bot.slack.client import SLACK_FAILED, slack_client
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, meaning_of, status_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from slack_sdk import WebClient
 
 _PAGES, _PAGE = 20, 999  # of conversations.list, which documents a limit below 1,000
 _NEW_TOKEN = "Install the app in the workspace and set {} to the bot token (xoxb-…) under OAuth & Permissions."  # noqa: S105 - no token

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hitl_bot.doctor.finding import Finding, bad, good
-from hitl_bot.settings import PREFIX, SettingsError, needed
+from hitl_bot.settings import PREFIX, Settings, SettingsError, needed
 from metaflow_extensions.hitl.approvals.errors import StoreError
 from metaflow_extensions.hitl.stores import open_store
-
-if TYPE_CHECKING:
-    from hitl_bot.settings import Settings
 
 
 def check_store(settings: Settings) -> Finding:

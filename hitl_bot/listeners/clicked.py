@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import structlog
 
-from hitl_bot.listeners.payloads import place_of
+from hitl_bot.listeners.payloads import Json, place_of
 from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierError
+from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.pathspec import checked_id
-from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.record import Approval, Post, State
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
-
-if TYPE_CHECKING:
-    from hitl_bot.listeners.payloads import Json
-    from metaflow_extensions.hitl.approvals.ledger import Entry
-    from metaflow_extensions.hitl.approvals.record import Approval, Post
-    from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 log = structlog.get_logger("hitl_bot.listeners")
 

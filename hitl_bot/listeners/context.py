@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
-from slack_bolt import Ack
+from slack_bolt import Ack, BoltContext, BoltResponse
+from slack_sdk import WebClient
 
 from hitl_bot.slack.client import DirectRespond
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Executor
-
-    from slack_bolt import BoltContext, BoltResponse
-    from slack_sdk import WebClient
-
-    from hitl_bot.slack.people import SlackPeople
-    from hitl_bot.surfaces.batches import Batches
-    from hitl_bot.surfaces.home import HomeTabs
-    from hitl_bot.surfaces.reminding import Reminding
-    from hitl_bot.surfaces.threads import Threads
-    from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from hitl_bot.slack.people import SlackPeople
+from hitl_bot.surfaces.batches import Batches
+from hitl_bot.surfaces.home import HomeTabs
+from hitl_bot.surfaces.reminding import Reminding
+from hitl_bot.surfaces.threads import Threads
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 
 @dataclass(frozen=True, kw_only=True)

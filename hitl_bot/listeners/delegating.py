@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, time, timedelta, timezone
-from typing import TYPE_CHECKING
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hitl_bot.listeners.command_text import BadWords
 from hitl_bot.listeners.slash_command import Typed
+from hitl_bot.slack.people import SlackPeople
 from metaflow_extensions.hitl.approvals.deciding.permission import LIFTED_BY_POLICY
+from metaflow_extensions.hitl.approvals.record import Person
 from metaflow_extensions.hitl.messages import answers
-
-if TYPE_CHECKING:
-    from datetime import tzinfo
-
-    from hitl_bot.slack.people import SlackPeople
-    from metaflow_extensions.hitl.approvals.record import Person
 
 # <@U…|name> is what Slack sends of a mention where the command's escaping is on; where it is off, as in our manifest,
 # it sends the @name that was typed (docs.slack.dev/interactivity/implementing-slash-commands).

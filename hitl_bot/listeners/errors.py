@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import TYPE_CHECKING
 
 import structlog
-from slack_bolt import BoltResponse
+from slack_bolt import App, BoltContext, BoltResponse, Respond
 from slack_bolt.error import BoltUnhandledRequestError
+from slack_sdk import WebClient
 
-from hitl_bot.listeners.payloads import user_of
+from hitl_bot.listeners.payloads import Json, user_of
 from hitl_bot.slack.client import SLACK_FAILED
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.messages import answers, views
-
-if TYPE_CHECKING:
-    from slack_bolt import App, BoltContext, Respond
-    from slack_sdk import WebClient
-
-    from hitl_bot.listeners.payloads import Json
 
 log = structlog.get_logger("hitl_bot.listeners")
 

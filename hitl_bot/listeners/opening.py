@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import TimeoutError as NotYet
+from collections.abc import Callable
+from concurrent.futures import Executor, TimeoutError as NotYet
+from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from slack_bolt import Ack
+from slack_sdk import WebClient
 
 from hitl_bot.listeners.clicked import clicked_approval, refresh_if_stale
 from hitl_bot.listeners.payloads import Json, is_home, user_of
@@ -17,12 +22,6 @@ from metaflow_extensions.hitl.messages import views
 from metaflow_extensions.hitl.messages.action_ids import NOTICE_VIEW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Executor
-    from types import TracebackType
-
-    from slack_bolt import Ack
-    from slack_sdk import WebClient
     from typing_extensions import Self
 
 

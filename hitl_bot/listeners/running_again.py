@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import Executor, TimeoutError as NotYet
 
 from slack_bolt import Ack
 from slack_sdk import WebClient

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from concurrent.futures import TimeoutError as NotYet
+from collections.abc import Callable
+from concurrent.futures import Executor, TimeoutError as NotYet
 from typing import TYPE_CHECKING
 
 import structlog
+from slack_sdk import WebClient
 
+from hitl_bot.listeners.payloads import Json
 from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError, NotAllowed, ReasonMissing
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import views
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Executor
-
     from slack_bolt import Ack
-    from slack_sdk import WebClient
-
-    from hitl_bot.listeners.payloads import Json
-    from metaflow_extensions.hitl.approvals.ledger import Entry
-    from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 PATIENCE = 2.0  # seconds of the three; the way to Slack takes some of the rest
 

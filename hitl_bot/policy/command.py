@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +12,6 @@ from hitl_bot.policy.reading import read_policy
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.reminding import NEVER
 from metaflow_extensions.hitl.approvals.rule import OnVeto
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @click.group("policy")

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import structlog
 
 from hitl_bot.policy.model import Subject
 from hitl_bot.policy.reading import BadPolicy, read_policy
-from metaflow_extensions.hitl.approvals.reminding import read_quiet
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.approvals.reminding import Quiet
-    from metaflow_extensions.hitl.approvals.rule import PolicyRule
+from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.reminding import Quiet, read_quiet
+from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
 log = structlog.get_logger("hitl_bot.policy")
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from hitl_bot.policy.model import PolicyOfFile
 from metaflow_extensions.hitl.approvals.errors import HitlError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 LARGEST = 1_000_000  # bytes; a ConfigMap holds as many (kubernetes.io/docs/concepts/configuration/configmap)
 

@@ -10,7 +10,7 @@ from hitl_bot.sandbox.answers import UnknownOption, client_errors, state_of, wit
 from hitl_bot.sandbox.blocks import elements_of
 from hitl_bot.sandbox.envelopes import Envelope, EnvelopeKind
 from hitl_bot.sandbox.mentions import mentions
-from hitl_bot.sandbox.people import BOT_USER_ID, ChannelKind, PersonKind
+from hitl_bot.sandbox.people import BOT_USER_ID, Channel, ChannelKind, Person, PersonKind
 from hitl_bot.sandbox.responses import answer
 from hitl_bot.sandbox.web_api.method import SlackError
 from hitl_bot.sandbox.web_api.views import checked_view, rewrite_view, show_view
@@ -18,7 +18,6 @@ from hitl_bot.sandbox.workspace import Message, ResponseUrl
 
 if TYPE_CHECKING:
     from hitl_bot.sandbox.delivery import Delivery, Receipt
-    from hitl_bot.sandbox.people import Channel, Person
     from hitl_bot.sandbox.workspace import View, Workspace
 
 Json = dict[str, Any]

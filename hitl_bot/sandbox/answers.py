@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hitl_bot.sandbox.blocks import elements_of
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox.complaints import Json
+from hitl_bot.sandbox.complaints import Json
 
 _FIELDS = {
     "plain_text_input": ("value", "initial_value"),

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import itertools
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from hitl_bot.sandbox import limits
 from hitl_bot.sandbox.complaints import Complaints, Json
 from hitl_bot.sandbox.composition import ANY_TEXT, check_optional_text, check_required_text, check_text
 from hitl_bot.sandbox.elements import IN_ACTIONS, IN_INPUT, IN_SECTION, check_element, check_image
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 
 def complaints_about_blocks(blocks: Any, most: int = limits.MESSAGE_BLOCKS) -> list[str]:

@@ -5,12 +5,10 @@ Source: docs.slack.dev/reference/block-kit/composition-objects
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hitl_bot.sandbox import limits
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox.complaints import Complaints, Json
+from hitl_bot.sandbox.complaints import Complaints, Json
 
 PLAIN = frozenset({"plain_text"})
 ANY_TEXT = frozenset({"plain_text", "mrkdwn"})

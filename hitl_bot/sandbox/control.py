@@ -10,10 +10,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import Any
 
 Json = dict[str, Any]
 ANSWER_TIMEOUT = 90.0  # longer than anything the sandbox lets a caller wait for

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +17,13 @@ from hitl_bot.sandbox import screen
 from hitl_bot.sandbox.acts import Acts, ImpossibleAct
 from hitl_bot.sandbox.changes import Kind
 from hitl_bot.sandbox.envelopes import Envelope, EnvelopeKind
-from hitl_bot.sandbox.faults import Delivery as Trouble
-from hitl_bot.sandbox.faults import Fault, Outcome
+from hitl_bot.sandbox.faults import Delivery as Trouble, Fault, Outcome
 from hitl_bot.sandbox.people import Channel, ChannelKind, Group, Person, PersonKind
 from hitl_bot.sandbox.rates import Enforcement
 from hitl_bot.sandbox.socket_mode import Manner
 from hitl_bot.sandbox.web_api.method import SlackError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from hitl_bot.sandbox.delivery import Delivery, Receipt
     from hitl_bot.sandbox.workspace import Workspace
 

@@ -12,7 +12,8 @@ Everything waits on the sandbox's changes, with a timeout in real seconds; nothi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from hitl_bot.sandbox.control import Control, NothingHappened
 from hitl_bot.sandbox.surfaces import (
@@ -30,9 +31,6 @@ from hitl_bot.sandbox.surfaces import (
     View,
     confirms,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = [
     "Closed",

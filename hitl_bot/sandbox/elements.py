@@ -6,23 +6,19 @@ Source: docs.slack.dev/reference/block-kit/block-elements
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Set as AbstractSet
+from typing import Any
 
 from hitl_bot.sandbox import limits
+from hitl_bot.sandbox.complaints import Complaints, Json
 from hitl_bot.sandbox.composition import (
     ANY_TEXT,
     check_confirm,
     check_optional_text,
     check_options,
     check_required_text,
+    check_style as _check_style,
 )
-from hitl_bot.sandbox.composition import check_style as _check_style
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from collections.abc import Set as AbstractSet
-
-    from hitl_bot.sandbox.complaints import Complaints, Json
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 TIME = re.compile(r"\d{2}:\d{2}")

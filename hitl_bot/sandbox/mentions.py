@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hitl_bot.sandbox.complaints import Json
+from hitl_bot.sandbox.complaints import Json
 
 _MENTION = re.compile(r"<(!channel|!here|!everyone|@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+)(?:\|[^>]*)?>")
 # In a plain_text object Slack shows such a token as it stands; in mrkdwn and in `text` it notifies.

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hitl_bot.sandbox.people import APP_ID, TEAM_DOMAIN, TEAM_ID
+from hitl_bot.sandbox.people import APP_ID, TEAM_DOMAIN, TEAM_ID, Channel, Person
 
 if TYPE_CHECKING:
-    from hitl_bot.sandbox.people import Channel, Person
     from hitl_bot.sandbox.workspace import Message, View
 
 Json = dict[str, Any]

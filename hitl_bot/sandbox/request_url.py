@@ -10,14 +10,12 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 
 from hitl_bot.sandbox import limits
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox.envelopes import Envelope
+from hitl_bot.sandbox.envelopes import Envelope
 
 Json = dict[str, Any]
 OK = 200

@@ -6,9 +6,11 @@ import asyncio
 import json
 import threading
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from hitl_bot.sandbox.clock import Clock
 from hitl_bot.sandbox.control_api import ControlApi
@@ -22,9 +24,6 @@ from hitl_bot.sandbox.web_api.method import SlackError
 from hitl_bot.sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from aiohttp.typedefs import Handler
     from typing_extensions import Self
 
 Json = dict[str, Any]

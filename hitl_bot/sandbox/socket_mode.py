@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSMsgType, web
 
 from hitl_bot.sandbox.changes import Kind
+from hitl_bot.sandbox.envelopes import Envelope
 from hitl_bot.sandbox.people import APP_ID
 
 if TYPE_CHECKING:
-    from hitl_bot.sandbox.envelopes import Envelope
     from hitl_bot.sandbox.workspace import Workspace
 
 Json = dict[str, Any]

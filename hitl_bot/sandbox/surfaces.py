@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hitl_bot.sandbox.blocks import elements_of
+from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.mentions import visible_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hitl_bot.sandbox.control import Control
 
 Json = dict[str, Any]
 TIMEOUT = 10.0

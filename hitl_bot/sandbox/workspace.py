@@ -8,12 +8,14 @@ from __future__ import annotations
 import itertools
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hitl_bot.sandbox import limits
 from hitl_bot.sandbox.calls import CallLog
 from hitl_bot.sandbox.changes import Feed, Kind
+from hitl_bot.sandbox.clock import Clock
 from hitl_bot.sandbox.faults import Weather
+from hitl_bot.sandbox.manifest import AppManifest
 from hitl_bot.sandbox.people import (
     APP_ID,
     BOT_ID,
@@ -26,10 +28,6 @@ from hitl_bot.sandbox.people import (
     Population,
 )
 from hitl_bot.sandbox.rates import RateLimits
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox.clock import Clock
-    from hitl_bot.sandbox.manifest import AppManifest
 
 Json = dict[str, Any]
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from datetime import timedelta
+from collections.abc import Callable, Hashable
+from datetime import datetime, timedelta
 from threading import Lock
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.ports import Clock
 
 _Value = TypeVar("_Value")
 

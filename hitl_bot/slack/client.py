@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
 from slack_bolt import Respond
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web import SlackResponse
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from metaflow_extensions.hitl.notifiers.slack.codes import code_of, status_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from slack_sdk.web import SlackResponse
 
 TIMEOUT = 8  # seconds for one call: within the 10 in which a stopping bot has to be gone
 SLACK_FAILED = (SlackClientError, OSError, HTTPException)

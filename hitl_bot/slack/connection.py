@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from socket import SHUT_RDWR
-from typing import TYPE_CHECKING, Any
+from socket import SHUT_RDWR, socket
+from threading import Event
+from typing import Any
 
 import structlog
+from slack_bolt import App
 from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_sdk.socket_mode import SocketModeClient
 
 from hitl_bot.slack.client import SLACK_FAILED, honour_no_proxy
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, meaning_of
-
-if TYPE_CHECKING:
-    from socket import socket
-    from threading import Event
-
-    from slack_bolt import App
 
 THREADS = 32  # envelopes at once; each is held until its listener has acknowledged
 _PING_EVERY = 2.0  # seconds; a connection that died without a word is given up after five of them

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from hitl_bot.slack.cache import BoundedCache
 from hitl_bot.slack.client import SLACK_FAILED
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
-from metaflow_extensions.hitl.approvals.ports import Bar
+from metaflow_extensions.hitl.approvals.ports import Bar, Clock
 from metaflow_extensions.hitl.approvals.record import Origin, Person
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, meaning_of, status_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
-    from slack_sdk import WebClient
-
-    from metaflow_extensions.hitl.approvals.ports import Clock
 
 _PROFILES_KEPT = timedelta(minutes=5)
 _GROUPS_KEPT = timedelta(minutes=2)  # usergroups.* takes 20 calls a minute

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.deciding.permission import check_may_decide
 from metaflow_extensions.hitl.approvals.deciding.votes import seat
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
+from metaflow_extensions.hitl.approvals.record import Approval, Person
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from hitl_bot.slack.people import SlackPeople
-    from metaflow_extensions.hitl.approvals.record import Approval, Person
-    from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 
 def asked_of(

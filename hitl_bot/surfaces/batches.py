@@ -14,14 +14,15 @@ import json
 import re
 from base64 import b32encode
 from collections import OrderedDict
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import structlog
 
+from hitl_bot.telemetry.troubles import Troubles
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
     KeyMissing,
@@ -32,21 +33,14 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierRefused,
     RecordError,
 )
+from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.pathspec import checked_id
-from metaflow_extensions.hitl.approvals.record import Post, State
+from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.record import Approval, Post, State
 from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
 from metaflow_extensions.hitl.approvals.sweeping.agenda import RETRY_FIRST, RETRY_LAST, RETRY_REFUSED
 from metaflow_extensions.hitl.messages.batch import Batch, render
-from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
-
-if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
-    from hitl_bot.telemetry.troubles import Troubles
-    from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
-    from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
+from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
 
 UPDATE_EVERY = timedelta(seconds=1)  # of one message, whatever happens to its gates
 _SOON = 2.0  # seconds until another bot has posted

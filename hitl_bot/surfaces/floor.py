@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING
 
+from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ledger.keys import claim_key
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
 
 _FOR = timedelta(minutes=1)  # spans of time; in each of them one bot writes in a thread
 _WHAT = "thread"

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from heapq import nlargest
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
+from slack_sdk import WebClient
 
 from hitl_bot.slack.client import SLACK_FAILED
+from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.asked_of import asked_of
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable, RecordError
-from metaflow_extensions.hitl.approvals.record import Approval, Origin, State
+from metaflow_extensions.hitl.approvals.ledger import Entry
+from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, State
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import home, lists
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from concurrent.futures import Executor
-    from datetime import datetime
-
-    from slack_sdk import WebClient
-
-    from hitl_bot.slack.people import SlackPeople
-    from metaflow_extensions.hitl.approvals.ledger import Entry
-    from metaflow_extensions.hitl.approvals.record import Person
-    from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 _WATCHERS = 200  # people whose tab is kept up to date; those who opened it last
 _WATCHED_FOR = timedelta(hours=1)  # since they opened it: Slack does not tell when somebody looks away

@@ -5,14 +5,11 @@ batches/<id>/reminded/<time>-<kind>     marker: a reply below the message remind
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from metaflow_extensions.hitl.approvals.ports import Store
-    from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind
+from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind
 
 GATHER_FOR = timedelta(seconds=3)  # the gates of a foreach come due within moments
 _APART = timedelta(minutes=30)  # an escalation, or a last call, of gates that were not asked together

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING
@@ -12,18 +13,14 @@ from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.deciding.permission import is_group
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
-from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind, State
+from metaflow_extensions.hitl.approvals.ledger import Entry
+from metaflow_extensions.hitl.approvals.record import Approval, Person, ReminderKind, State
 from metaflow_extensions.hitl.approvals.reminding import NEVER_QUIET, Quiet, next_reminder
-from metaflow_extensions.hitl.approvals.use_cases import Outcome
+from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.messages.reminders import reminder_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hitl_bot.slack.people import SlackPeople
-    from metaflow_extensions.hitl.approvals.ledger import Entry
-    from metaflow_extensions.hitl.approvals.record import Person
-    from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 _LOOKED_UP = 20  # members of a group whose time zones are asked for: users.info takes 100 calls a minute (tier 4)
 _BY_HAND_EVERY = timedelta(minutes=10)  # that /hitl remind may ring the same people

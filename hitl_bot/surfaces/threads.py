@@ -10,16 +10,19 @@ markers, looks whether it stands in the thread all the same, and says it.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import structlog
 
 from hitl_bot.surfaces.floor import Floor, Turn
 from hitl_bot.surfaces.reminded import GATHER_FOR, RemindedTogether, is_covered
+from hitl_bot.surfaces.reminding import Reminding
+from hitl_bot.telemetry.troubles import Troubles
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
     MessageUnreachable,
@@ -30,22 +33,14 @@ from metaflow_extensions.hitl.approvals.errors import (
     RecordError,
 )
 from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.ledger.keys import CHANGES, change_key
 from metaflow_extensions.hitl.approvals.record import Approval, Post, ReminderKind, State, Verdict
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages.mrkdwn import mention
 from metaflow_extensions.hitl.messages.threads import Line, nobody_knows_who_asked, together
 from metaflow_extensions.hitl.messages.trail import happened
-from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from concurrent.futures import Executor
-
-    from hitl_bot.surfaces.reminding import Reminding
-    from hitl_bot.telemetry.troubles import Troubles
-    from metaflow_extensions.hitl.approvals.ledger import Entry
-    from metaflow_extensions.hitl.approvals.use_cases import UseCases
-    from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
+from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
 
 SAID = frozenset(
     {TrailEvent.VOTED, TrailEvent.DECIDED, TrailEvent.TIMED_OUT, TrailEvent.CLOSED, TrailEvent.NOT_ACCEPTED}

@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from hitl_bot.settings import LogFormat, LogLevel
-
-if TYPE_CHECKING:
-    from structlog.typing import EventDict, Processor, WrappedLogger
 
 _TOKEN = re.compile(r"\b(xox[a-z]|xapp)-[\w-]+")
 _TICKET = re.compile(r"(wss?://[^\s?]+)\?\S+")  # the address of a Socket Mode connection holds its ticket

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
+from datetime import datetime
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from metaflow_extensions.hitl.approvals.record import State
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.errors import HitlError
-    from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.approvals.sweeping import Act, Witness
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.record import Approval, State
+from metaflow_extensions.hitl.approvals.sweeping import Act, Witness
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _TIMES_TO_DECIDE = (

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import BadKey, KeyMissing, KeyTaken, StoreError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.ports import Store
 
 _ANSWERS = (KeyMissing, KeyTaken, BadKey)  # these say how things are, not that the store is ill
 

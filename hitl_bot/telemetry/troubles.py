@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import structlog
 
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from metaflow_extensions.hitl.approvals.ports import Clock, Notifier
-    from metaflow_extensions.hitl.approvals.record import Approval, Post
+from metaflow_extensions.hitl.approvals.ports import Clock, Notifier
+from metaflow_extensions.hitl.approvals.record import Approval, Post
 
 TELL_AGAIN = timedelta(hours=1)
 _CAUSES = 1_000

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from hitl_bot.web.readiness import NotReady
-
-if TYPE_CHECKING:
-    from hitl_bot.web.readiness import Check
-    from metaflow_extensions.hitl.approvals.ports import Store
-    from metaflow_extensions.hitl.engines.argo import ArgoEngine
+from hitl_bot.web.readiness import Check, NotReady
+from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.engines.argo import ArgoEngine
 
 
 class CanBeOpen(Protocol):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Condition, Thread
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import structlog
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 KEPT = 3.0  # seconds
 WITHIN = 3.0  # seconds; the probe in the manifests waits for five

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from threading import Event
 
 import structlog
+from slack_bolt import App
 from slack_bolt.adapter.starlette.handler import to_bolt_request, to_starlette_response
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from hitl_bot.web.signatures import Refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from threading import Event
-
-    from slack_bolt import App
-    from starlette.requests import Request
-
-    from hitl_bot.web.signatures import Signatures
+from hitl_bot.web.signatures import Refusal, Signatures
 
 LARGEST_BODY = 2 * 1024 * 1024  # bytes; a view of 100 blocks with 3,000 characters each, form-encoded, fits twice
 _BODY_WITHIN = 3.0  # seconds, as long as Slack waits for the answer

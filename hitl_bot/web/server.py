@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable, Mapping
 from threading import Thread
-from typing import TYPE_CHECKING
 
 import uvicorn
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from hitl_bot.slack.connection import Connection
+from hitl_bot.web.readiness import Readiness
 from hitl_bot.web.request_url import RequestUrl
 from metaflow_extensions.hitl.approvals.errors import HitlError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from prometheus_client import CollectorRegistry
-    from starlette.requests import Request
-
-    from hitl_bot.slack.connection import Connection
-    from hitl_bot.web.readiness import Readiness
 
 SLACK_PATH = "/slack/events"
 _BACKLOG = 128

@@ -9,14 +9,11 @@ import hashlib
 import hmac
 import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from enum import Enum
 from threading import Lock
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.ports import Clock
 
 WINDOW = 300  # seconds that a request's timestamp may be off, either way: Slack's own advice
 _REMEMBERED = 100_000  # some 20 MB; more than 150 requests a second over the whole time that they are remembered

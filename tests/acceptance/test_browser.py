@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
-from hitl_bot.demo.stage import set_stage
+from hitl_bot.demo.stage import Stage, set_stage
 from tests.fixtures.flows import PATIENCE, REPOSITORY
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from playwright.sync_api import Locator, Page
-
-    from hitl_bot.demo.stage import Stage
 
 FLOW = REPOSITORY / "examples" / "train_and_deploy.py"
 

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
 from hitl_bot.bootstrap import Bot, bootstrap
-from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, Origin, Person
+from hitl_bot.sandbox import Sandbox
+from hitl_bot.settings import Settings
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Origin, Person
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.engines.fake import FakeEngine
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.approvals import HandClock, pathspec, question
 from tests.integration.bot.conftest import clock, sandbox, settings  # noqa: F401 - fixtures
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from playwright.sync_api import Locator, Page
-
-    from hitl_bot.sandbox import Sandbox
-    from hitl_bot.settings import Settings
-    from metaflow_extensions.hitl.approvals.record import Approval
-
-    Visit = Callable[..., Page]
-    Shot = Callable[[Page, str], None]
+Visit = Callable[..., Page]
+Shot = Callable[[Page, str], None]
 
 RITA = Person(id="rita", name="rita", origin=Origin.LOCAL)
 POLICY = """

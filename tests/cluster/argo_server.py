@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,8 +25,6 @@ from metaflow_extensions.hitl.engines import nodes
 from tests.cluster import recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.cluster.control_plane import Cluster
 
 RESOURCE = ("argoproj.io", "v1alpha1")

@@ -14,10 +14,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import kubernetes
 import yaml
@@ -25,9 +26,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.tools.build import binary
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 ADMIN = "admin"
 CRDS = Path(__file__).parent / "crds"

@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import kubernetes
 
 from metaflow_extensions.hitl.approvals import rules
-from metaflow_extensions.hitl.approvals.record import EngineKind, Gate
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate
 from metaflow_extensions.hitl.engines import nodes
 from metaflow_extensions.hitl.engines.kubernetes import JSON_PATCH
 from tests.cluster import recorded
-from tests.cluster.control_plane import ADMIN
+from tests.cluster.control_plane import ADMIN, Cluster
 from tests.fixtures.approvals import approval, approving, pathspec, rejecting
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from tests.cluster.control_plane import Cluster
 
 RESOURCE = ("argoproj.io", "v1alpha1")
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import kubernetes
 import pytest
 from kubernetes.client.exceptions import ApiException
 
 from tests.cluster import recorded
-from tests.cluster.control_plane import ADMIN
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.cluster.control_plane import Cluster
+from tests.cluster.control_plane import ADMIN, Cluster
 
 WORKFLOWS = ("argoproj.io", "v1alpha1", "workflows")
 

@@ -5,25 +5,21 @@ from __future__ import annotations
 import copy
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError
+from metaflow_extensions.hitl.approvals.ports import Engine
 from metaflow_extensions.hitl.engines import argo_server as engine_module
 from metaflow_extensions.hitl.engines.argo_server import ArgoServerEngine
-from tests.cluster import argo_server as double
-from tests.cluster import recorded
+from tests.cluster import argo_server as double, recorded
+from tests.cluster.control_plane import Cluster
 from tests.cluster.gated import approved, gated, rejected
 from tests.cluster.proxy import Answer, First, Hang, LoseAnswer, as_json
 from tests.fixtures.approvals import BOB, after
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from metaflow_extensions.hitl.approvals.ports import Engine
-    from tests.cluster.control_plane import Cluster
-    from tests.fixtures.engines import ArgoPlace, Pauses
+from tests.fixtures.engines import ArgoPlace, Pauses
 
 GET, PUT = ("GET", 200), ("PUT", 200)
 

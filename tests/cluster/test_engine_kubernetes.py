@@ -7,28 +7,22 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
+from metaflow_extensions.hitl.approvals.ports import Engine
 from metaflow_extensions.hitl.approvals.record import Gate, Where
-from metaflow_extensions.hitl.engines import argo
-from metaflow_extensions.hitl.engines import kubernetes as engine_module
+from metaflow_extensions.hitl.engines import argo, kubernetes as engine_module
 from metaflow_extensions.hitl.engines.kubernetes import NoCluster, load_api_client
 from tests.cluster import recorded
+from tests.cluster.control_plane import Cluster
 from tests.cluster.gated import approved, gated, rejected
 from tests.cluster.proxy import Answer, First, Hang, LoseAnswer, as_json
 from tests.fixtures.approvals import BOB, after
-from tests.fixtures.engines import kubernetes_engine
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from metaflow_extensions.hitl.approvals.ports import Engine
-    from tests.cluster.control_plane import Cluster
-    from tests.fixtures.engines import ArgoPlace, Pauses
+from tests.fixtures.engines import ArgoPlace, Pauses, kubernetes_engine
 
 GET, PATCH = ("GET", 200), ("PATCH", 200)
 RECORDINGS = [recorded.FOREACH_3_7, recorded.FOREACH_4_1, recorded.RECURSION_3_7, recorded.COMPRESSED_4_1]

@@ -7,9 +7,10 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import kubernetes
 import pytest
@@ -18,12 +19,7 @@ from kubernetes.client.exceptions import ApiException
 
 from hitl_bot.settings import PREFIX, Settings
 from hitl_bot.web.server import SLACK_PATH, application
-from tests.cluster.control_plane import ADMIN
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.cluster.control_plane import Cluster
+from tests.cluster.control_plane import ADMIN, Cluster
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]

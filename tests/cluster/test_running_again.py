@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import kubernetes
 import pytest
 
 from metaflow_extensions.hitl.approvals import rules
-from metaflow_extensions.hitl.approvals.record import Verdict
+from metaflow_extensions.hitl.approvals.record import Approval, Verdict
 from metaflow_extensions.hitl.engines.argo import MayNotCreate
 from tests.cluster.control_plane import ADMIN
 from tests.cluster.gated import RESOURCE
 from tests.fixtures.approvals import ALICE, rejecting
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from tests.fixtures.engines import ArgoPlace
+from tests.fixtures.engines import ArgoPlace
 
 
 @pytest.fixture(params=["kubernetes", "argo_server"])

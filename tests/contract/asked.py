@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from metaflow_extensions.hitl.approvals import rules
-from metaflow_extensions.hitl.approvals.record import Post
+from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.approvals.schema import normalise
 from tests.fixtures.approvals import NOW, approval
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 HOSTILE = (
     "<!channel> <@U0CAROL> <https://evil.example|click> @everyone `rm` ```x``` [a](https://evil.example) &lt;!here&gt;"

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
+from slack_sdk import WebClient
 
+from hitl_bot.sandbox.control import Control
 from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from tests.fixtures.approvals import NOW, HandClock, after, approving
-
-if TYPE_CHECKING:
-    from slack_sdk import WebClient
-
-    from hitl_bot.sandbox.control import Control
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 CHANNEL = "#ml-approvals"
 CHANNEL_ID = "C0APPROVALS"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,9 +10,7 @@ from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierU
 from metaflow_extensions.hitl.notifiers.apprise import AppriseNotifier
 from tests.contract.asked import HOSTILE, everything
 from tests.fixtures.approvals import HandClock, approval, pathspec
-
-if TYPE_CHECKING:
-    from tests.fixtures.outlets import Web
+from tests.fixtures.outlets import Web
 
 
 def apprise(*urls: str) -> AppriseNotifier:

@@ -6,7 +6,6 @@ import logging
 import re
 from email.headerregistry import Address
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,10 +13,7 @@ from metaflow_extensions.hitl.approvals.errors import NotifierError, NotifierRef
 from metaflow_extensions.hitl.notifiers.email import EmailNotifier, Mailbox, Security
 from tests.contract.asked import HOSTILE, everything
 from tests.fixtures.approvals import HandClock, approval, pathspec
-from tests.fixtures.outlets import mailbox
-
-if TYPE_CHECKING:
-    from tests.fixtures.outlets import MailServer
+from tests.fixtures.outlets import MailServer, mailbox
 
 
 class Links(HTMLParser):

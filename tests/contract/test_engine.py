@@ -9,20 +9,16 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
-from metaflow_extensions.hitl.approvals.record import Verdict
+from metaflow_extensions.hitl.approvals.record import Approval, Verdict
 from metaflow_extensions.hitl.approvals.running_again import AlreadyRunAgain, BadParameter, CantRunAgain
 from tests.fixtures.approvals import ALICE, BOB, approving, rejecting
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from tests.fixtures.engines import Place
+from tests.fixtures.engines import Place
 
 
 @pytest.fixture(params=["fake", "kubernetes", "argo_server"])

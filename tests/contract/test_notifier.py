@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pytest
 
+from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.mentions import visible_text
+from metaflow_extensions.hitl.approvals.ports import Notifier
 from metaflow_extensions.hitl.approvals.record import Post
 from metaflow_extensions.hitl.notifiers.apprise import AppriseNotifier
 from metaflow_extensions.hitl.notifiers.email import EmailNotifier
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
+from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from metaflow_extensions.hitl.notifiers.slack.webhook import SlackWebhookNotifier
 from metaflow_extensions.hitl.notifiers.terminal import TerminalNotifier
 from tests.contract.conftest import CHANNEL, decided
 from tests.fixtures.approvals import NOW, HandClock, approval, pathspec
-from tests.fixtures.outlets import mailbox
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hitl_bot.sandbox.control import Control
-    from metaflow_extensions.hitl.approvals.ports import Notifier
-    from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
-    from tests.fixtures.outlets import MailServer, Web
+from tests.fixtures.outlets import MailServer, Web, mailbox
 
 
 @dataclass(frozen=True)

@@ -6,35 +6,17 @@ import hashlib
 import random
 import socket
 from base64 import b64encode
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
 
-from metaflow_extensions.hitl.approvals.errors import (
-    BadKey,
-    KeyMissing,
-    KeyTaken,
-    StoreUnavailable,
-    StoreUnfit,
-)
+from metaflow_extensions.hitl.approvals.errors import BadKey, KeyMissing, KeyTaken, StoreUnavailable, StoreUnfit
 from metaflow_extensions.hitl.stores.s3 import S3Store
 from tests.fixtures.s3 import ACCESS_KEY, REGION, S3, counted_requests, make_client
-from tests.fixtures.s3_proxy import (
-    CutBody,
-    IgnoreCondition,
-    LoseAnswer,
-    Refuse,
-    S3Proxy,
-    SendTwice,
-    proxy_before,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from botocore.awsrequest import AWSPreparedRequest
+from tests.fixtures.s3_proxy import CutBody, IgnoreCondition, LoseAnswer, Refuse, S3Proxy, SendTwice, proxy_before
 
 CONFLICT = Refuse(409, "ConditionalRequestConflict")
 

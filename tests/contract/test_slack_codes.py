@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from slack_sdk import WebClient
 
+from hitl_bot.sandbox.control import Control
 from metaflow_extensions.hitl.approvals.errors import (
     MessageUnreachable,
     NotifierError,
@@ -19,13 +21,6 @@ from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from tests.contract.conftest import CHANNEL, CHANNEL_ID
 from tests.fixtures.approvals import HandClock, approval, pathspec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from slack_sdk import WebClient
-
-    from hitl_bot.sandbox.control import Control
 
 REFERENCE = json.loads(
     Path(__file__).parents[2].joinpath("hitl_bot/sandbox/web_api/reference.json").read_text(encoding="utf-8")

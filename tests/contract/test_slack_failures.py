@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 from slack_sdk import WebClient
 
+from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.control import Control
 from metaflow_extensions.hitl.approvals.errors import (
     MessageUnreachable,
     NotifierError,
@@ -18,10 +19,6 @@ from metaflow_extensions.hitl.notifiers.slack.errors import advice
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from tests.contract.conftest import CHANNEL, CHANNEL_ID, decided
 from tests.fixtures.approvals import HandClock, approval
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox import Sandbox
-    from hitl_bot.sandbox.control import Control
 
 
 def test_retry_after_is_honoured(slack_notifier: SlackNotifier, control: Control, waits: list[float]) -> None:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from slack_sdk import WebClient
 
+from hitl_bot.sandbox.control import Control
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierUnavailable
 from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from tests.contract.conftest import CHANNEL, CHANNEL_ID, decided
 from tests.fixtures.approvals import NOW, HandClock, approval, pathspec
-
-if TYPE_CHECKING:
-    from slack_sdk import WebClient
-
-    from hitl_bot.sandbox.control import Control
 
 
 def buttons(message: dict[str, Any]) -> list[str]:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import random
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from threading import Barrier, Event
-from typing import TYPE_CHECKING
 
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import BadKey, KeyMissing, KeyTaken
+from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.stores import DirectoryStore, MemoryStore
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from metaflow_extensions.hitl.approvals.ports import Store
 
 WRITERS = 16
 ROUNDS = 50

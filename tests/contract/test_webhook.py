@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
@@ -10,11 +10,7 @@ from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierU
 from metaflow_extensions.hitl.notifiers.slack.webhook import SlackWebhookNotifier
 from tests.contract.asked import everything, texts_of
 from tests.fixtures.approvals import HandClock, approval
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.fixtures.outlets import Web
+from tests.fixtures.outlets import Web
 
 
 def webhook(web: Web, waits: Callable[[float], object] = pytest.fail) -> SlackWebhookNotifier:

@@ -21,11 +21,13 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import kubernetes
@@ -36,16 +38,11 @@ from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.driver import Driver
 from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.stores import open_store
 from tests.e2e.pods import NODE, WORKFLOW, PodRunner, can_run_pods
 from tests.fixtures.flows import Flow, Process
 from tests.fixtures.s3 import ACCESS_KEY, REGION, S3, SECRET_KEY, make_client
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 KUBECONFIG = "HITL_E2E_KUBECONFIG"
 CHANNEL = "#ml-approvals"

@@ -14,15 +14,13 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import kubernetes
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 WORKFLOW = "workflows.argoproj.io/workflow"
 NODE = "workflows.argoproj.io/node-id"

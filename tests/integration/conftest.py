@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
+from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.watched_stores import WatchedStore
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from metaflow_extensions.hitl.approvals.ports import Store
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -12,17 +13,12 @@ from hitl_bot.telemetry.troubles import _CAUSES, Troubles
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.ports import Notifier
 from metaflow_extensions.hitl.approvals.record import Post
 from metaflow_extensions.hitl.notifiers.configured import UnknownNotifier, check_names, configured
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.approvals import NOW, Bench, HandClock, approval, approving
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from metaflow_extensions.hitl.approvals.ports import Notifier
-    from tests.fixtures.outlets import Web
+from tests.fixtures.outlets import Web
 
 PAGER = """
     from metaflow_extensions.hitl.approvals.record import Post

@@ -7,8 +7,7 @@ from datetime import date, datetime, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from jsonschema import Draft202012Validator
 
 from metaflow_extensions.hitl.approvals.schema import InputSchemaError, Kind, fields, limits, normalise

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import KeyMissing, KeyTaken, StoreUnfit
 from metaflow_extensions.hitl.stores import MemoryStore
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class LastWins(MemoryStore):

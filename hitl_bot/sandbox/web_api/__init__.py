@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hitl_bot.sandbox.web_api import apps, chat, conversations, files, users, views
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox.web_api.method import Method
+from hitl_bot.sandbox.web_api.method import Method
 
 METHODS: dict[str, Method] = {
     method.name: method for family in (apps, chat, conversations, files, users, views) for method in family.METHODS

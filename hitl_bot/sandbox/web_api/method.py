@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from hitl_bot.sandbox.rates import Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hitl_bot.sandbox.workspace import Workspace
 
 Json = dict[str, Any]

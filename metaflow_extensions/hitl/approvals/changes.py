@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from metaflow_extensions.hitl.approvals.errors import RecordError
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import Earlier
-from metaflow_extensions.hitl.approvals.record import Verdict
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
-    from metaflow_extensions.hitl.approvals.pathspec import Pathspec
-    from metaflow_extensions.hitl.approvals.record import Approval, Person
+from metaflow_extensions.hitl.approvals.record import Approval, Person, Verdict
 
 _LOOKED_AT = 10  # of the step's newest decisions, for the requester's own
 

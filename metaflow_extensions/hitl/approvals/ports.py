@@ -5,15 +5,13 @@ The docstrings are promises; one contract suite for each port holds every adapte
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.record import Approval, Person, Post
-    from metaflow_extensions.hitl.approvals.rule import PolicyRule
+from metaflow_extensions.hitl.approvals.record import Approval, Person, Post
+from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
 
 class Store(Protocol):

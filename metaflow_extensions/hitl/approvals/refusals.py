@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.record import Decision, State, Verdict
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.record import Approval, Person
+from metaflow_extensions.hitl.approvals.record import Approval, Decision, Person, State, Verdict
 
 
 class ApprovalError(HitlError):

@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.question import OnTimeout
-from metaflow_extensions.hitl.approvals.record import ReminderKind, State
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind, State
 
 SHORTEST = timedelta(minutes=1)  # between two reminders
 LAST_CALL = timedelta(hours=1)  # before the deadline, or a tenth of the timeout if that is less

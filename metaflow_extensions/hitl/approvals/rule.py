@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.approvals.question import Need
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from metaflow_extensions.hitl.approvals.question import Question
+from metaflow_extensions.hitl.approvals.question import Need, Question
 
 
 class OnVeto(str, Enum):

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.errors import OtherPathspec
-from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec
+from metaflow_extensions.hitl.approvals.question import OnTimeout, Question
 from metaflow_extensions.hitl.approvals.record import (
     CLOCK,
     Approval,
     Closing,
     Decision,
+    Gate,
+    Person,
+    Post,
     Reminder,
+    ReminderKind,
     Settlement,
     State,
     Verdict,
+    Vote,
     Where,
 )
 from metaflow_extensions.hitl.approvals.refusals import (
@@ -27,14 +32,7 @@ from metaflow_extensions.hitl.approvals.refusals import (
     TooLate,
     closed,
 )
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.pathspec import Pathspec
-    from metaflow_extensions.hitl.approvals.question import Question
-    from metaflow_extensions.hitl.approvals.record import Gate, Person, Post, ReminderKind, Vote
-    from metaflow_extensions.hitl.approvals.rule import PolicyRule
+from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
 
 def request(pathspec: Pathspec, question: Question, gate: Gate, requester: Person, now: datetime) -> Approval:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError
-from metaflow_extensions.hitl.approvals.ports import Starter
-from metaflow_extensions.hitl.approvals.record import EngineKind, Origin, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from metaflow_extensions.hitl.approvals.ports import Engine, People
-    from metaflow_extensions.hitl.approvals.record import Approval, Person
+from metaflow_extensions.hitl.approvals.ports import Engine, People, Starter
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Origin, Person, Verdict
 
 _HOW = "The command on the message does it too."
 

@@ -6,9 +6,10 @@ the last before a crash; the sweeper finishes what it finds open.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.changes import earlier_changes
@@ -24,24 +25,24 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierUnavailable,
 )
 from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.record import Decision, EngineKind, State, Verdict, Vote, Where
-from metaflow_extensions.hitl.approvals.refusals import (
-    ChangesNotOffered,
-    Rejected,
-    StillPending,
-    closed,
+from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec
+from metaflow_extensions.hitl.approvals.ports import CheckInput, Clock, Engine, Notifier, People, Policy
+from metaflow_extensions.hitl.approvals.question import Question
+from metaflow_extensions.hitl.approvals.record import (
+    Approval,
+    Decision,
+    EngineKind,
+    Gate,
+    Person,
+    Post,
+    State,
+    Verdict,
+    Vote,
+    Where,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
-    from metaflow_extensions.hitl.approvals.pathspec import Pathspec
-    from metaflow_extensions.hitl.approvals.ports import CheckInput, Clock, Engine, Notifier, People, Policy
-    from metaflow_extensions.hitl.approvals.question import Question
-    from metaflow_extensions.hitl.approvals.record import Approval, Gate, Person, Post
-    from metaflow_extensions.hitl.approvals.rule import PolicyRule
-
+from metaflow_extensions.hitl.approvals.refusals import ChangesNotOffered, Rejected, StillPending, closed
+from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
 # Where many gates can share a message. Who asks sees one of them only; the bot sees all.
 _SHARED = frozenset({"slack"})

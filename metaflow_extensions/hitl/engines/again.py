@@ -7,16 +7,12 @@ It is what ``argo-workflows trigger`` of Metaflow creates (metaflow 2.19, ``plug
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from metaflow_extensions.hitl.approvals.record import Approval, Person
 from metaflow_extensions.hitl.approvals.running_again import BadParameter, CantRunAgain
-from metaflow_extensions.hitl.engines.nodes import name_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from metaflow_extensions.hitl.approvals.record import Approval, Person
-    from metaflow_extensions.hitl.engines.nodes import Workflow
+from metaflow_extensions.hitl.engines.nodes import Workflow, name_of
 
 # Annotations: the approval of which changes were requested, and who ran it again.
 AFTER, BY = "metaflow-hitl/after", "metaflow-hitl/by"

@@ -5,22 +5,18 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
+from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.record import Approval, Person
 from metaflow_extensions.hitl.approvals.running_again import AlreadyRunAgain, CantRunAgain
 from metaflow_extensions.hitl.engines import again, gates, nodes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval, Person
-    from metaflow_extensions.hitl.engines.nodes import Ending, Workflow
+from metaflow_extensions.hitl.engines.nodes import Ending, Workflow
 
 ATTEMPTS = 6
 PATIENCE = timedelta(seconds=8)  # of one call in all; the sweeper has the longer breath

@@ -6,7 +6,8 @@ The requests and what they answer: argo-workflows 4.1.2, ``server/workflow/workf
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -14,6 +15,8 @@ from requests.auth import AuthBase
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.pathspec import checked_id
+from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.engines import nodes
 from metaflow_extensions.hitl.engines.argo import (
     CONNECT_TIMEOUT,
@@ -25,14 +28,8 @@ from metaflow_extensions.hitl.engines.argo import (
     Passing,
     seconds_to_wait,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.engines.gates import Waiting
-    from metaflow_extensions.hitl.engines.nodes import Ending, Workflow
+from metaflow_extensions.hitl.engines.gates import Waiting
+from metaflow_extensions.hitl.engines.nodes import Ending, Workflow
 
 _NO_MATCH = "no suspend nodes matching"  # in the message of a 500
 _OK, _UNAUTHENTICATED, _FORBIDDEN, _MISSING, _CONFLICT = 200, 401, 403, 404, 409

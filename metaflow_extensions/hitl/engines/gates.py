@@ -7,13 +7,14 @@ phase is Running (argo-workflows 4.1.2, ``IsActiveSuspendNode`` in ``pkg/apis/wo
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
-from metaflow_extensions.hitl.approvals.record import Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Approval, Decision, Verdict, Where
 from metaflow_extensions.hitl.engines.nodes import (
     Ending,
     Node,
@@ -25,11 +26,6 @@ from metaflow_extensions.hitl.engines.nodes import (
     read_nodes,
     suspend_nodes,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from metaflow_extensions.hitl.approvals.record import Approval, Decision
 
 MESSAGE_LENGTH = 1_000  # of a node's message; what does not fit is in the record
 CLOCKS_APART = timedelta(minutes=5)  # the record carries the asking pod's clock, the workflow the API server's

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError
+from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.engines import nodes
 from metaflow_extensions.hitl.engines.argo import (
     CONNECT_TIMEOUT,
@@ -23,14 +26,8 @@ from metaflow_extensions.hitl.engines.argo import (
     Passing,
     seconds_to_wait,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.engines.gates import Waiting
-    from metaflow_extensions.hitl.engines.nodes import Ending, Operation, Workflow
+from metaflow_extensions.hitl.engines.gates import Waiting
+from metaflow_extensions.hitl.engines.nodes import Ending, Operation, Workflow
 
 JSON_PATCH = "application/json-patch+json"
 _CONTROLLER = re.compile(r"(?:^|/)workflow-controller:(?P<tag>[\w.-]+)")  # the image's name in Argo's own manifests

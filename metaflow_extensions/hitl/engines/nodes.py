@@ -14,17 +14,14 @@ import binascii
 import io
 import json
 import zlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
-from gzip import GzipFile
-from gzip import compress as gzip
-from typing import TYPE_CHECKING, Any
+from gzip import GzipFile, compress as gzip
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from datetime import datetime
 
 Workflow = dict[str, Any]
 Node = dict[str, Any]

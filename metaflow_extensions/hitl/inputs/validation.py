@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
 
@@ -18,9 +19,6 @@ from metaflow_extensions.hitl.approvals.schema import (
     storable,
 )
 from metaflow_extensions.hitl.approvals.schema.formats import FORMATS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 
 def _format_checker() -> FormatChecker:

@@ -6,17 +6,14 @@ Source of the limits: docs.slack.dev/reference/views (100 blocks), docs.slack.de
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.messages.blocks import Block, context, modal, mrkdwn, plain, section
 from metaflow_extensions.hitl.messages.mrkdwn import escape, one_line, quoted
 from metaflow_extensions.hitl.messages.views import metadata_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 _LONGEST = 3_000  # characters of an input
 _LONGEST_NAME = 200

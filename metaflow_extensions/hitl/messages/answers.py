@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypedDict
 
+from metaflow_extensions.hitl.approvals.deciding.delegation import Delegation
 from metaflow_extensions.hitl.approvals.duration import in_words
-from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.record import Approval, Person, State
+from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from metaflow_extensions.hitl.messages import question, sentences, voting
-from metaflow_extensions.hitl.messages.blocks import (
-    Block,
-    context,
-    mrkdwn,
-    plain,
-    section,
-)
-from metaflow_extensions.hitl.messages.mrkdwn import (
-    approver,
-    code,
-    code_block,
-    escape,
-    name,
-    one_line,
-)
+from metaflow_extensions.hitl.messages.blocks import Block, context, mrkdwn, plain, section
+from metaflow_extensions.hitl.messages.mrkdwn import approver, code, code_block, escape, name, one_line
 from metaflow_extensions.hitl.messages.refusals import refusal_block
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.deciding.delegation import Delegation
-    from metaflow_extensions.hitl.approvals.record import Approval, Person
-    from metaflow_extensions.hitl.approvals.use_cases import Outcome
 
 _WORDS = (
     ("/hitl list", "what waits for an answer; also: list mine, list flow NAME, list step NAME, list overdue"),

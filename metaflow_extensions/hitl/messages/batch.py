@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.pathspec import is_id
-from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
     Block,
@@ -38,12 +40,6 @@ from metaflow_extensions.hitl.messages.mrkdwn import (
     quoted,
 )
 from metaflow_extensions.hitl.messages.question import Rendered
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 _CODE = re.compile(r"`([a-z0-9-]+)`")
 _LINES = 20  # shards that the message lists; those that wait come first

@@ -7,23 +7,18 @@ text of one), docs.slack.dev/reference/views (100 blocks, 250 kB, 3,000 characte
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.deciding import votes
-from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.messages import action_ids, question, sentences
-from metaflow_extensions.hitl.messages.batch import ending, label, line, progress
+from metaflow_extensions.hitl.messages.batch import Batch, ending, label, line, progress
 from metaflow_extensions.hitl.messages.blocks import Block, actions, button, context, modal, plain, section
 from metaflow_extensions.hitl.messages.choosing import Choice, held
 from metaflow_extensions.hitl.messages.form import form_blocks
 from metaflow_extensions.hitl.messages.mrkdwn import code, one_line
 from metaflow_extensions.hitl.messages.views import reason_input, rule_wants_one
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.messages.batch import Batch
 
 _BLOCKS = 100
 _BESIDE = 6  # blocks of a page that are neither checkboxes nor inputs of the step

@@ -8,12 +8,10 @@ object. That all blocks of a message together may hold some 13,200 characters of
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from metaflow_extensions.hitl.messages.mrkdwn import cut, length
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 Block = dict[str, Any]
 """A block, an element or a composition object: JSON as Slack takes it."""

@@ -10,18 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.messages import action_ids
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.messages.batch import Batch
+from metaflow_extensions.hitl.messages.batch import Batch
 
 
 class OtherShards(HitlError):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
 
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.messages import plain
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.messages.plain import Row
+from metaflow_extensions.hitl.messages.plain import Row
 
 _BODY = "font: 15px/1.5 sans-serif; color: #1d1c1d"
 _ASKED = "font-size: 18px; font-weight: bold; white-space: pre-wrap"

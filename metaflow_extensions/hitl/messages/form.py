@@ -8,8 +8,9 @@ only, because pods build messages too.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.schema import (
     Field,
@@ -25,9 +26,6 @@ from metaflow_extensions.hitl.approvals.schema import (
     storable,
 )
 from metaflow_extensions.hitl.approvals.schema.formats import read_datetime
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 ACTION_ID = "value"
 """The action_id of every input; its block tells which field it is."""

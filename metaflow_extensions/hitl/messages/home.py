@@ -6,20 +6,16 @@ Source of the limits: docs.slack.dev/reference/views (100 blocks, 250 kB), docs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import datetime
 
+from metaflow_extensions.hitl.approvals.record import Approval, Person
 from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.messages.blocks import BUTTON, Block, context, divider, header, mrkdwn, plain, section
 from metaflow_extensions.hitl.messages.lists import decided_row, row, watched_row
 from metaflow_extensions.hitl.messages.mrkdwn import code, date
 from metaflow_extensions.hitl.messages.question import more_menu
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.record import Approval, Person
 
 WAITING, ASKED, DECIDED = 15, 5, 8  # rows of each part: 80 blocks at most
 _FLOWS = 99  # in the menu, beside "All flows"

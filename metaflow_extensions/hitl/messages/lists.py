@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
 from metaflow_extensions.hitl.approvals.duration import in_words
-from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.record import Approval, Person, State
+from metaflow_extensions.hitl.approvals.statistics import Statistics
 from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting
 from metaflow_extensions.hitl.messages.answers import Reply, nothing_waits, reply, said
 from metaflow_extensions.hitl.messages.blocks import (
@@ -30,13 +32,6 @@ from metaflow_extensions.hitl.messages.mrkdwn import (
     quoted,
 )
 from metaflow_extensions.hitl.messages.pages import paged
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.record import Approval, Person
-    from metaflow_extensions.hitl.approvals.statistics import Statistics
 
 _MESSAGE = 150  # characters of a question in a list
 _PROBLEMS = 3

@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from datetime import datetime
 
-from metaflow_extensions.hitl.approvals.record import Origin
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.record import Person
+from metaflow_extensions.hitl.approvals.record import Origin, Person
 
 ELLIPSIS = "…"
 LINE = 300  # what a line of a message shows of a text that may be long

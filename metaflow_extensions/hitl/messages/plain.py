@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.messages import sentences, voting
 from metaflow_extensions.hitl.messages.mrkdwn import BACKTICK, cut, is_web_address, legible, one_line, utc
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 TITLE = 150
 _MESSAGE = 3_000  # of a message that may be megabytes

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.pathspec import is_id
-from metaflow_extensions.hitl.approvals.record import State, Verdict
+from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict
 from metaflow_extensions.hitl.approvals.running_again import can_run_again
 from metaflow_extensions.hitl.messages import action_ids, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
@@ -42,12 +44,6 @@ from metaflow_extensions.hitl.messages.mrkdwn import (
     one_line,
     quoted,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 _TEXT = 300  # of the message, in a notification; a phone shows less
 _SHOWN_INPUTS = 20

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
-from metaflow_extensions.hitl.messages.blocks import mrkdwn, plain, section
+from metaflow_extensions.hitl.messages.blocks import Block, mrkdwn, plain, section
 from metaflow_extensions.hitl.messages.mrkdwn import approver, escape
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.messages.blocks import Block
 
 _LONGEST = 2_900  # characters, below the 3,000 of a section
 

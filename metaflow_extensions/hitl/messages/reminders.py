@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from datetime import datetime
 
 from metaflow_extensions.hitl.approvals.duration import in_words
-from metaflow_extensions.hitl.approvals.record import ReminderKind
+from metaflow_extensions.hitl.approvals.record import Approval, Reminder, ReminderKind
 from metaflow_extensions.hitl.messages import question
 from metaflow_extensions.hitl.messages.mrkdwn import approver, name
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.record import Approval, Reminder
 
 _MENTIONED = 20
 

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
-from metaflow_extensions.hitl.approvals.record import Origin, State, Verdict, Where
-from metaflow_extensions.hitl.approvals.schema.fields import fields
+from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.schema.fields import Field, fields
 from metaflow_extensions.hitl.messages import voting
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.record import Approval, Person
-    from metaflow_extensions.hitl.approvals.schema.fields import Field
-
 
 _HEADS = {Verdict.APPROVE: "Approved", Verdict.REJECT: "Rejected", Verdict.CHANGES: "Changes requested"}
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import timezone
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone, tzinfo
 
-from metaflow_extensions.hitl.approvals.record import State, Verdict
+from metaflow_extensions.hitl.approvals.codec import Version
+from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict
 from metaflow_extensions.hitl.messages import sentences, voting
 from metaflow_extensions.hitl.messages.trail import short
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime, tzinfo
-
-    from metaflow_extensions.hitl.approvals.codec import Version
-    from metaflow_extensions.hitl.approvals.record import Approval, Person
 
 _MESSAGE = 2_000  # of a message that may be megabytes
 _VALUE = 500

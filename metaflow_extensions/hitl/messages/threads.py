@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind
 from metaflow_extensions.hitl.messages.mrkdwn import code, name
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind
 
 _LONGEST = 2_900  # characters of one reply, below the 3,000 of a section
 _LINES = 300  # of one reply: their names have to fit into its metadata

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
+from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.record import Origin, ReminderKind, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Approval, Origin, ReminderKind, Verdict, Where
 from metaflow_extensions.hitl.messages import sentences, voting
 from metaflow_extensions.hitl.messages.mrkdwn import escape, literal, name, one_line, quoted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from metaflow_extensions.hitl.approvals.codec import Version
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 _INPUT = 400  # characters of what was entered
 

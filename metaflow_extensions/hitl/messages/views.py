@@ -6,26 +6,22 @@ Source: docs.slack.dev/reference/views/modal-views.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.question import OnReject
-from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import Block, context, field_sections, modal, mrkdwn, plain, section
 from metaflow_extensions.hitl.messages.form import form_blocks
 from metaflow_extensions.hitl.messages.mrkdwn import approver, code, code_block, date, escape, link, mention, name
 from metaflow_extensions.hitl.messages.refusals import refusal_block
 from metaflow_extensions.hitl.messages.trail import happened
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.codec import Version
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 REASON = 1_000  # characters; the requester reads it in an error message, not in a report
 _BLOCKS = 100

@@ -5,21 +5,14 @@ A medium hands in how it names an approver (as the author wrote it) and a person
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.duration import in_words
-from metaflow_extensions.hitl.approvals.question import OnTimeout
-from metaflow_extensions.hitl.approvals.record import Verdict
-from metaflow_extensions.hitl.approvals.rule import OnVeto
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from metaflow_extensions.hitl.approvals.question import Need
-    from metaflow_extensions.hitl.approvals.record import Approval, Decision, Person, Vote
-    from metaflow_extensions.hitl.approvals.rule import Rule
+from metaflow_extensions.hitl.approvals.question import Need, OnTimeout
+from metaflow_extensions.hitl.approvals.record import Approval, Decision, Person, Verdict, Vote
+from metaflow_extensions.hitl.approvals.rule import OnVeto, Rule
 
 # So many are named that the words fit where Slack takes the least, 2,000 characters of a field, at 100 a name.
 _APPROVERS, _APPROVERS_BESIDE_A_POLICY, _NEEDS, _OF_A_NEED = 10, 5, 4, 3

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.messages import question, sentences
 from metaflow_extensions.hitl.messages.blocks import Block, context, field_sections, fitted, mrkdwn, plain, section
 from metaflow_extensions.hitl.messages.mrkdwn import code, code_block, link
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 
 def render(approval: Approval, *, script: str = "flow.py") -> dict[str, Any]:

@@ -6,19 +6,16 @@ Source: github.com/caronc/apprise (2.2), ``apprise/apprise.py``.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from logging import getLogger
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
+from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.messages import plain
 from metaflow_extensions.hitl.notifiers.sent import Sent
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval, Post
 
 NAME = "apprise"
 SETTING = "METAFLOW_HITL_APPRISE_URLS"

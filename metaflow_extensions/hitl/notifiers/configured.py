@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierError, NotifierRefused, NotifierUnavailable
-from metaflow_extensions.hitl.approvals.record import Post
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
-    from metaflow_extensions.hitl.approvals.ports import Clock, Notifier
-    from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.ports import Clock, Notifier
+from metaflow_extensions.hitl.approvals.record import Approval, Post
 
 BUILT_IN = ("slack", "slack_webhook", "email", "apprise", "terminal")
 GROUP = "metaflow_hitl.notifiers"

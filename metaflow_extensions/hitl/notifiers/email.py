@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.errors import MessageError
@@ -13,17 +14,12 @@ from email.policy import SMTP
 from email.utils import format_datetime, getaddresses
 from enum import Enum
 from logging import getLogger
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
+from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.messages import email as letters
 from metaflow_extensions.hitl.notifiers.sent import Sent
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval, Post
 
 NAME = "email"
 HOST = "METAFLOW_HITL_SMTP_HOST"

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import MessageUnreachable, NotifierRefused, NotifierUnavailable
-from metaflow_extensions.hitl.approvals.record import Post
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.record import Approval, Post
 
 
 class MemoryNotifier:

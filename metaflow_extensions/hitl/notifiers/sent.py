@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from threading import Lock
-from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.approvals.record import Post
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.record import Approval, Post
 
 _REMEMBERED = 10_000  # questions that this process sent; the record says the rest
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timezone
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from datetime import timezone, tzinfo
 
+from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.messages import terminal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import tzinfo
-
-    from metaflow_extensions.hitl.approvals.record import Approval, Post
 
 
 class TerminalNotifier:

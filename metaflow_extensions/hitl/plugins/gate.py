@@ -5,34 +5,28 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval
+from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, StoreUnavailable
+from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import Question
-from metaflow_extensions.hitl.approvals.record import EngineKind, Gate
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate
 from metaflow_extensions.hitl.approvals.schema import typed
-from metaflow_extensions.hitl.approvals.use_cases import unposted
+from metaflow_extensions.hitl.approvals.use_cases import UseCases, unposted
 from metaflow_extensions.hitl.approvals.waiting import wait
 from metaflow_extensions.hitl.messages import terminal
 from metaflow_extensions.hitl.notifiers.configured import GROUP, NEEDED
 from metaflow_extensions.hitl.plugins import root
 from metaflow_extensions.hitl.plugins.message import shard_of, write_message
+from metaflow_extensions.hitl.plugins.question import Ask
 from metaflow_extensions.hitl.plugins.run_again import run_again
 from metaflow_extensions.hitl.plugins.settings import in_container, read_settings
 from metaflow_extensions.hitl.plugins.task_log import say
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
-    from metaflow_extensions.hitl.approvals.ledger import Entry
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.approvals.use_cases import UseCases
-    from metaflow_extensions.hitl.plugins.question import Ask
 
 _MANY = 4  # shards from which on their gates share a message
 

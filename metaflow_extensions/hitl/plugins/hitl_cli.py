@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaflow._vendor import click
 from metaflow.exception import MetaflowException
 
+from metaflow_extensions.hitl.approvals.record import Approval, Verdict
+from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.plugins.task_commands import notify, wait
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from metaflow_extensions.hitl.approvals.record import Approval, Verdict
-    from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 
 _HISTORY = 50  # decided approvals of each step that `list --all` shows
 

@@ -7,19 +7,16 @@ writes for a task (its attempt, its metadata) is left out, because the task has 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaflow.exception import MetaflowException
 
 from metaflow_extensions.hitl.plugins.gate import GatedTask
+from metaflow_extensions.hitl.plugins.question import Ask
 from metaflow_extensions.hitl.plugins.run_again import parameter_options
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from metaflow_extensions.hitl.plugins.question import Ask
 
 
 class NotGated(MetaflowException):

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import getpass
 import sys
-from datetime import datetime, timezone
+from collections.abc import Callable, Collection
+from datetime import datetime, timezone, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Bar, Notifier, Store
 from metaflow_extensions.hitl.approvals.record import EngineKind, Origin, Person
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.plugins.argo.engine import OwnRights
 from metaflow_extensions.hitl.plugins.settings import all_settings, read_settings
 from metaflow_extensions.hitl.stores import open_store
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from datetime import tzinfo
-
-    from metaflow_extensions.hitl.approvals.ports import Bar, Notifier, Store
 
 
 class SlackKnows:

@@ -11,10 +11,8 @@ from __future__ import annotations
 import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 ENCODED = "encoded"  # the argument that holds all the others
 _TEXTS = frozenset({"message", "channel"})  # never a number, whatever they look like

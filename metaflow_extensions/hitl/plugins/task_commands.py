@@ -9,18 +9,16 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaflow._vendor import click
 from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY, MetaflowException
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from metaflow_extensions.hitl.plugins.gate import GatedTask
-    from metaflow_extensions.hitl.plugins.question import Ask
+from metaflow_extensions.hitl.plugins.gate import GatedTask
+from metaflow_extensions.hitl.plugins.question import Ask
 
 
 class NotAsked(MetaflowException):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from metaflow_extensions.hitl.approvals.errors import StoreError
+from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.stores import keys
 from metaflow_extensions.hitl.stores.directory import DirectoryStore
 from metaflow_extensions.hitl.stores.memory import MemoryStore
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.ports import Store
 
 __all__ = ["BadRoot", "DirectoryStore", "MemoryStore", "open_store"]
 

@@ -16,24 +16,15 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.approvals.errors import (
-    BadKey,
-    KeyMissing,
-    KeyTaken,
-    StoreUnavailable,
-    StoreUnfit,
-)
+from metaflow_extensions.hitl.approvals.errors import BadKey, KeyMissing, KeyTaken, StoreUnavailable, StoreUnfit
 from metaflow_extensions.hitl.stores import keys
 from metaflow_extensions.hitl.stores.probe import prove
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _TMP = ".tmp"  # no key begins with a dot, so none can be in there
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import KeyMissing, KeyTaken
 from metaflow_extensions.hitl.stores import keys
 from metaflow_extensions.hitl.stores.probe import prove
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _PAGE = 1000
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from metaflow_extensions.hitl.approvals.errors import KeyMissing, KeyTaken, StoreUnfit
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.ports import Store
 
 _FIRST = b"first"
 _SECOND = b"second"

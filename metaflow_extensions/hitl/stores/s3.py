@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -30,9 +31,6 @@ from metaflow_extensions.hitl.approvals.errors import (
 from metaflow_extensions.hitl.stores import keys
 from metaflow_extensions.hitl.stores.probe import prove
 from metaflow_extensions.hitl.stores.s3_errors import code_of, may_have_written, status_of, translate
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _PAGE = 1000
 _WRITER = "hitl-writer"  # sent as x-amz-meta-hitl-writer

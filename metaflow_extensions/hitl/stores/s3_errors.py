@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionError as BotoConnectionError,
     CredentialRetrievalError,
     HTTPClientError,
     NoAuthTokenError,
@@ -17,12 +16,8 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
-from botocore.exceptions import ConnectionError as BotoConnectionError
 
-from metaflow_extensions.hitl.approvals.errors import StoreUnavailable, StoreUnfit
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.errors import StoreError
+from metaflow_extensions.hitl.approvals.errors import StoreError, StoreUnavailable, StoreUnfit
 
 _ACCESS = (
     "Allow s3:GetObject, s3:PutObject and s3:DeleteObject on its objects and s3:ListBucket on its bucket. "

@@ -9,19 +9,17 @@ import sys
 import sysconfig
 import textwrap
 import venv
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.fixtures.flows import clean_environment
 from tests.fixtures.s3 import S3, make_client
 from tests.integration.argo.shapes import IMPORTS, SHAPES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 BUCKET = "argo-templates"
 

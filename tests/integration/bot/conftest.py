@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from itertools import count
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Driver, Person
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from tests.fixtures.approvals import NOW, REQUESTER, HandClock, gate, pathspec, question
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver, Person
-    from metaflow_extensions.hitl.approvals.ports import Store
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 CHANNEL = "#ml-approvals"
 SCHEMA = normalise({"deploy_target": "str", "replicas": {"type": "int", "min": 1, "max": 9}})

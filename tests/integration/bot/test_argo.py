@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from threading import Event
@@ -11,26 +12,22 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from hitl_bot.bootstrap import bootstrap
+from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.doctor import examine
 from hitl_bot.doctor.finding import Finding, Health
+from hitl_bot.sandbox.driver import Message, Person
 from hitl_bot.settings import Settings
-from metaflow_extensions.hitl.approvals.record import EngineKind, State
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, State
 from metaflow_extensions.hitl.messages import action_ids
 from tests.fixtures.approvals import REQUESTER, HandClock, question
+from tests.fixtures.engines import ArgoPlace
 from tests.integration.bot.conftest import CHANNEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox.driver import Message, Person
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
-    from metaflow_extensions.hitl.approvals.ports import Store
-    from metaflow_extensions.hitl.approvals.record import Approval
     from tests.cluster.control_plane import Cluster
     from tests.cluster.gated import Gated
-    from tests.fixtures.engines import ArgoPlace
 
 
 @pytest.fixture

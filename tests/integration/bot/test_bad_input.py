@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from hitl_bot.sandbox.driver import Closed
+from hitl_bot.bootstrap import Bot
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Closed, Message, Person as User
 from hitl_bot.sandbox.people import BOT_USER_ID
+from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.question import Shard
 from metaflow_extensions.hitl.approvals.record import Origin, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.messages.action_ids import APPROVE, WHY
-from tests.fixtures.approvals import REQUESTER, gate, pathspec, question
+from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, Ask
 from tests.integration.bot.test_batches import shown, sweep
-
-if TYPE_CHECKING:
-    from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Message
-    from hitl_bot.sandbox.driver import Person as User
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
-    from tests.fixtures.approvals import HandClock
 
 HOSTILE = "<!channel> <@U0CAROL> <https://evil.example|click> @everyone `rm` *b* \x1b[31m \u202egpj.exe & <!here>"
 STRANGER = Person(id="rita", name=HOSTILE, origin=Origin.LOCAL)

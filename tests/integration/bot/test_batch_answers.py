@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Event
-from typing import TYPE_CHECKING
 
 import pytest
 
-from hitl_bot.sandbox.driver import Closed, Errors, Updated
+from hitl_bot.bootstrap import Bot
+from hitl_bot.sandbox.driver import Closed, Errors, Person, Updated, View
+from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import State
+from tests.fixtures.approvals import HandClock
 from tests.integration.bot.conftest import SCHEMA
 from tests.integration.bot.test_batches import ask_shards, shown, states, sweep, top
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox.driver import Person, View
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
-    from tests.fixtures.approvals import HandClock
 
 
 def another(person: Person, view: View) -> View:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Event
-from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 
+from hitl_bot.bootstrap import Bot
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Person
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from tests.fixtures.approvals import HandClock
 from tests.integration.bot.test_batches import ask_shards, shown, sweep
 from tests.integration.bot.test_threads import tick_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Person
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
-    from tests.fixtures.approvals import HandClock
 
 HOUR = 3_600
 

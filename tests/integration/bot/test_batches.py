@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Event
-from typing import TYPE_CHECKING
 
 import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
-from hitl_bot.sandbox.driver import Closed, Errors
-from metaflow_extensions.hitl.approvals.record import State
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Closed, Errors, Message, Person
+from hitl_bot.settings import Settings
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.messages.action_ids import APPROVE_ALL
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, SCHEMA
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Message, Person
-    from hitl_bot.settings import Settings
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
-    from metaflow_extensions.hitl.approvals.ports import Store
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 
 def ask_shards(bot: Bot, count: int, *, first: int = 0, run: str = "17", **parts: object) -> list[Approval]:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from hitl_bot.bootstrap import Bot
 from hitl_bot.listeners import opening
-from hitl_bot.sandbox.driver import Closed, NotConfirmed
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Closed, Driver, Message, NotConfirmed, Person
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import Origin, State, Where
 from metaflow_extensions.hitl.messages import action_ids
 from tests.fixtures.approvals import BOB, HandClock, approving, rejecting
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver, Message, Person
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
 
 
 def asks(message: Message) -> bool:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from structlog.testing import capture_logs
 
-from hitl_bot.sandbox.driver import Closed
+from hitl_bot.bootstrap import Bot
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Closed, Person
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import State, Where
-from tests.fixtures.approvals import REQUESTER, gate, pathspec, question
+from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
-
-if TYPE_CHECKING:
-    from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Person
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
-    from metaflow_extensions.hitl.approvals.ports import Store
-    from tests.fixtures.approvals import HandClock
 
 
 def said(person: Person, line: str) -> str:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Person
+
 if TYPE_CHECKING:
     from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Person
     from tests.integration.bot.conftest import Ask
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hitl_bot.sandbox.driver import Person
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.messages.answers import help_text
 
 if TYPE_CHECKING:
     from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox.driver import Person
     from tests.integration.bot.conftest import Ask
 
 PAGE = (Path(__file__).parents[3] / "docs" / "slack.md").read_text(encoding="utf-8")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -14,14 +16,9 @@ from hitl_bot.doctor import examine
 from hitl_bot.doctor.finding import Finding, Health
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Driver
 from hitl_bot.settings import Mode, Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from hitl_bot.sandbox.control import Control
 
 
 @pytest.fixture

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Event
-from typing import TYPE_CHECKING
 
 import pytest
 
 from hitl_bot.listeners import opening, submitting
-from hitl_bot.sandbox.driver import Closed, Errors, Updated
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Closed, Errors, Message, Person, Updated
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import State, Where
 from metaflow_extensions.hitl.approvals.schema import normalise
 from tests.fixtures.approvals import HandClock, approving, rejecting
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Message, Person
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
 
 FILLED = {"Deploy target": "staging", "Replicas": 3}
 # What Slack's own client can't check: it lets any text through, and the schema does not.

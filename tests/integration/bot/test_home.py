@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
+from hitl_bot.bootstrap import Bot
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Driver, Person, View
 from hitl_bot.surfaces.home import is_requester
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
-from metaflow_extensions.hitl.approvals.record import Origin, State, Verdict
-from metaflow_extensions.hitl.approvals.record import Person as Somebody
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.record import Origin, Person as Somebody, State, Verdict
 from tests.fixtures.approvals import ALICE, BOB, NOW, REQUESTER, HandClock, approval, gate, pathspec, question
 from tests.integration.bot.conftest import SCHEMA, Ask
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver, Person, View
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
 
 
 def home_of(person: Person, wanted: Callable[[View], bool]) -> View:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -15,11 +14,9 @@ from slack_sdk.errors import SlackApiError
 import hitl_bot
 from hitl_bot.cli import cli
 from hitl_bot.manifest import SCOPES, WITHOUT_SCOPE, app_manifest, as_yaml
+from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.manifest import AppManifest
 from hitl_bot.slack.client import slack_client
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox import Sandbox
 from metaflow_extensions.hitl.notifiers import slack as notifier
 
 BOT = Path(hitl_bot.__file__).parent

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
+from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.control import Control
 from hitl_bot.slack.cache import BoundedCache
 from hitl_bot.slack.client import slack_client
 from hitl_bot.slack.people import SlackPeople
 from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
 from metaflow_extensions.hitl.approvals.record import Origin, Person
 from tests.fixtures.approvals import HandClock
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox import Sandbox
-    from hitl_bot.sandbox.control import Control
 
 
 @pytest.fixture

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from threading import Condition, Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog
@@ -16,26 +17,20 @@ from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.clock import Clock
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Person
 from hitl_bot.sandbox.people import BOT_USER_ID
+from hitl_bot.settings import Settings
 from hitl_bot.slack.client import slack_client
 from hitl_bot.telemetry.troubles import TELL_AGAIN
-from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.record import Approval, State
+from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from metaflow_extensions.hitl.notifiers.slack.pace import POSTING, Pace
 from tests.fixtures.approvals import NOW, REQUESTER, HandClock, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import datetime
-
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Person
-    from hitl_bot.settings import Settings
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
-    from metaflow_extensions.hitl.approvals.ports import Store
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.approvals.use_cases import Outcome
 
 
 @pytest.fixture

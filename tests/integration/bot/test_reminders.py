@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
 
 import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
+from hitl_bot.sandbox.driver import Message, Person
+from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import ReminderKind, State
-from tests.fixtures.approvals import REQUESTER, gate, pathspec, question
+from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, Ask
 from tests.integration.bot.test_threads import let_die, tick_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from hitl_bot.sandbox.driver import Message, Person
-    from hitl_bot.settings import Settings
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
-    from metaflow_extensions.hitl.approvals.ports import Store
-    from tests.fixtures.approvals import HandClock
 
 HOUR = 3_600
 

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hitl_bot.bootstrap import Bot
+from hitl_bot.sandbox.driver import Message, Person
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.waiting import wait
 from tests.fixtures.approvals import approval, pathspec
-from tests.integration.bot.conftest import CHANNEL, SCHEMA
+from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
 
 if TYPE_CHECKING:
-    from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox.driver import Message, Person
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
-    from metaflow_extensions.hitl.approvals.ports import Store
-    from metaflow_extensions.hitl.approvals.record import Approval
     from tests.fixtures.s3 import S3
-    from tests.integration.bot.conftest import Ask
 
 OTHERS = 300
 PATIENCE = 30.0  # seconds

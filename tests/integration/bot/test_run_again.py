@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
 
 import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
-from hitl_bot.sandbox.driver import Closed, Errors, Updated
-from metaflow_extensions.hitl.approvals.record import EngineKind, Gate
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Closed, Driver, Errors, Message, Person, Updated
+from hitl_bot.settings import Settings
+from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate
 from metaflow_extensions.hitl.engines.fake import FakeEngine
 from tests.fixtures.approvals import REQUESTER, HandClock, pathspec, question
 from tests.integration.bot.conftest import CHANNEL
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver, Message, Person
-    from hitl_bot.settings import Settings
-    from metaflow_extensions.hitl.approvals.ports import Store
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 ON_ARGO = Gate(engine=EngineKind.ARGO, namespace="metaflow", workflow="trainflow-x7k2p")
 COMMAND = "python flow.py argo-workflows trigger --alpha 0.1 --model fraud"

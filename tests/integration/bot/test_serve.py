@@ -7,32 +7,28 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING
 
 import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
+from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Driver, Person
 from hitl_bot.settings import Settings, SettingsError
 from hitl_bot.slack.connection import CantConnect
 from metaflow_extensions.hitl.approvals.errors import StoreUnfit
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.rules import request
 from metaflow_extensions.hitl.stores import DirectoryStore, MemoryStore
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, Ask
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from hitl_bot.sandbox import Sandbox
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver, Person
-    from metaflow_extensions.hitl.approvals.ports import Store
 
 SERVE = [sys.executable, "-c", "from hitl_bot.cli import main; main()", "serve"]
 ROOT = Path(__file__).parents[3]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from hitl_bot.bootstrap import Bot
+from hitl_bot.sandbox.driver import Person
 from metaflow_extensions.hitl.messages.action_ids import WHY
+from tests.fixtures.approvals import HandClock
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
-
-if TYPE_CHECKING:
-    from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox.driver import Person
-    from tests.fixtures.approvals import HandClock
 
 
 def test_it_shows_the_trail(ask: Ask, bob: Person, carol: Person, clock: HandClock) -> None:

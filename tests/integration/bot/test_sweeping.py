@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import copy
 from threading import Event
-from typing import TYPE_CHECKING
 
 from hitl_bot.bootstrap import Bot, bootstrap
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Driver, Person as Somebody
+from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Origin, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from tests.fixtures.approvals import HandClock, approving, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, Ask
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver
-    from hitl_bot.sandbox.driver import Person as Somebody
-    from hitl_bot.settings import Settings
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
-    from metaflow_extensions.hitl.approvals.ports import Store
 
 RITA = Person(id="rita", name="rita", origin=Origin.LOCAL)
 

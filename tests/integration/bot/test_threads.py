@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
-from typing import TYPE_CHECKING
 
 import pytest
 import structlog
 
 from hitl_bot.bootstrap import Bot, bootstrap
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Message, Person
+from hitl_bot.settings import Settings
+from metaflow_extensions.hitl.approvals.ports import Store
+from tests.fixtures.approvals import HandClock
 from tests.fixtures.watched_stores import Crash
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
 from tests.integration.bot.test_batches import ask_shards, shown, sweep
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Message, Person
-    from hitl_bot.settings import Settings
-    from metaflow_extensions.hitl.approvals.ports import Store
-    from tests.fixtures.approvals import HandClock
 
 
 def replies(person: Person, message: Message, count: int = 1) -> list[str]:

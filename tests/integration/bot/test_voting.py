@@ -5,13 +5,18 @@ from __future__ import annotations
 import copy
 import os
 import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
 
 import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
-from hitl_bot.sandbox.driver import Closed, Errors
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Closed, Errors, Message, Person
+from hitl_bot.settings import Settings
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.use_cases import Answer
@@ -19,16 +24,6 @@ from metaflow_extensions.hitl.engines.fake import FakeEngine
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from tests.fixtures.approvals import REQUESTER, HandClock, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Message, Person
-    from hitl_bot.settings import Settings
-    from metaflow_extensions.hitl.approvals.ledger import Ledger
-    from metaflow_extensions.hitl.approvals.ports import Store
 
 
 @pytest.fixture

@@ -5,35 +5,30 @@ from __future__ import annotations
 import copy
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, product
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Closed, Driver
 from hitl_bot.settings import Settings
 from hitl_bot.surfaces.asked_of import asked_of
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Ledger
-from metaflow_extensions.hitl.approvals.record import Origin, State, Verdict, Where
-from metaflow_extensions.hitl.approvals.record import Person as Somebody
+from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person as Somebody, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.use_cases import Answer, UseCases
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.approvals import NOW, HandClock, any_input, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, SCHEMA
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from hitl_bot.sandbox.control import Control
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 with warnings.catch_warnings():
     # The plugin loads Metaflow, whose own copy of yaml warns where another one is installed.

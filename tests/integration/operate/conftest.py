@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from http.client import HTTPConnection
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,18 +17,14 @@ import pytest
 from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.request_url import signed_headers
 from hitl_bot.settings import Mode, Settings
 from hitl_bot.web.server import SLACK_PATH
+from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import EngineKind
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from tests.fixtures.approvals import HandClock
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from hitl_bot.sandbox.control import Control
-    from metaflow_extensions.hitl.approvals.ports import Store
 
 CHANNEL = "#ml-approvals"
 

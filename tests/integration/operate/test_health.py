@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from threading import Event, Thread
-from typing import TYPE_CHECKING
 
 import pytest
 
+from hitl_bot.bootstrap import Bot
+from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.control import Control
 from hitl_bot.settings import Mode, Settings
 from hitl_bot.web.readiness import NotReady, Readiness
 from hitl_bot.web.server import SLACK_PATH, CantListen
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
+from metaflow_extensions.hitl.approvals.ports import Store
 from tests.integration.operate.conftest import build, call
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox import Sandbox
-    from hitl_bot.sandbox.control import Control
-    from metaflow_extensions.hitl.approvals.ports import Store
 
 
 @pytest.fixture

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from hitl_bot.settings import Mode
+from hitl_bot.bootstrap import Bot
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Driver
+from hitl_bot.settings import Mode, Settings
 from hitl_bot.telemetry.metrics import Metrics, Waiting
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Where
 from tests.fixtures.approvals import (
     ALICE,
@@ -26,15 +30,6 @@ from tests.fixtures.approvals import (
     rejecting,
 )
 from tests.integration.operate.conftest import CHANNEL, build, call, samples
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver
-    from hitl_bot.settings import Settings
-    from metaflow_extensions.hitl.approvals.ports import Store
 
 
 def decisions(bot: Bot) -> dict[str, float]:

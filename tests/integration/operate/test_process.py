@@ -7,15 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Thread
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import pytest
 
+from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Driver
 from hitl_bot.sandbox.request_url import signed_headers
 from hitl_bot.web.server import SLACK_PATH
 from metaflow_extensions.hitl.approvals.ledger import Ledger
@@ -24,13 +28,6 @@ from metaflow_extensions.hitl.approvals.rules import request
 from metaflow_extensions.hitl.stores import DirectoryStore
 from tests.fixtures.approvals import NOW, REQUESTER, gate, pathspec, question
 from tests.integration.operate.conftest import CHANNEL, call
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hitl_bot.sandbox import Sandbox
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver
 
 ROOT = Path(__file__).parents[3]
 SERVE = [sys.executable, "-m", "hitl_bot", "serve"]

@@ -6,33 +6,28 @@ import hashlib
 import hmac
 import json
 import socket
+from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPConnection
 from threading import Event
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from hitl_bot.sandbox.driver import Closed, NotAcknowledged
+from hitl_bot.bootstrap import Bot
+from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Closed, Driver, NotAcknowledged
 from hitl_bot.sandbox.request_url import signature, signed_headers
+from hitl_bot.settings import Settings
 from hitl_bot.web import request_url
 from hitl_bot.web.server import SLACK_PATH
 from hitl_bot.web.signatures import WINDOW
+from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import State, Where
 from metaflow_extensions.hitl.approvals.schema import normalise
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.integration.operate.conftest import CHANNEL, Answer, Sign, build, call, samples
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hitl_bot.bootstrap import Bot
-    from hitl_bot.sandbox import Sandbox
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver
-    from hitl_bot.settings import Settings
-    from metaflow_extensions.hitl.approvals.ports import Store
 
 FORM = "application/x-www-form-urlencoded"
 

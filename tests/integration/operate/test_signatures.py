@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from hitl_bot.sandbox.request_url import signed_headers
 from hitl_bot.web.signatures import WINDOW, Refusal, Signatures

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 from slack_bolt import App
+from slack_sdk import WebClient
 
+from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.control import Control
 from tests.fixtures.slack import listening
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from slack_sdk import WebClient
-
-    from hitl_bot.sandbox import Sandbox
-    from hitl_bot.sandbox.control import Control
 
 
 @pytest.fixture

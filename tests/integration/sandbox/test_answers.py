@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from slack_bolt import Ack, App
+from slack_sdk import WebClient
 
-from hitl_bot.sandbox.driver import Closed, Errors
-
-if TYPE_CHECKING:
-    from slack_bolt import Ack, App
-    from slack_sdk import WebClient
-
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Closed, Driver, Errors
 
 Json = dict[str, Any]
 A = {"text": {"type": "plain_text", "text": "Option A", "emoji": True}, "value": "a"}

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
+from slack_bolt import Ack, App
+from slack_sdk import WebClient
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from slack_bolt import Ack, App
-    from slack_sdk import WebClient
-
-    from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox import Sandbox
 
 Json = dict[str, Any]
 CHROMIUM = shutil.which("chromium")

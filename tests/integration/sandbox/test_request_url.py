@@ -5,25 +5,20 @@ from __future__ import annotations
 import threading
 import time
 import urllib.parse
+from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
+from slack_bolt import Ack, App
 from slack_bolt.adapter.wsgi import SlackRequestHandler
 
-from hitl_bot.sandbox.driver import NotAcknowledged
+from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Driver, NotAcknowledged
 from hitl_bot.sandbox.request_url import signed_headers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from slack_bolt import Ack, App
-
-    from hitl_bot.sandbox import Sandbox
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver
 
 Json = dict[str, Any]
 

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from slack_bolt import App
+from slack_bolt import Ack, App, Respond
+from slack_sdk import WebClient
 
-from hitl_bot.sandbox.driver import Closed, Errors, NotAcknowledged, NotConfirmed, Updated
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Closed, Driver, Errors, NotAcknowledged, NotConfirmed, Updated
 from tests.fixtures.slack import listening
-
-if TYPE_CHECKING:
-    from slack_bolt import Ack, Respond
-    from slack_sdk import WebClient
-
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver
 
 CHANNEL = "C0APPROVALS"
 Json = dict[str, Any]

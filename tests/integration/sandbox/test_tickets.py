@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from queue import Queue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from slack_bolt import Ack, App
+from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.webhook import WebhookClient
 
-if TYPE_CHECKING:
-    from slack_bolt import Ack, App
-    from slack_sdk import WebClient
-
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Driver
 
 Json = dict[str, Any]
 VIEW = {"type": "modal", "title": {"type": "plain_text", "text": "Title"}, "blocks": []}

@@ -5,20 +5,16 @@ from __future__ import annotations
 from contextlib import closing
 from http.client import HTTPConnection
 from queue import Queue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from slack_bolt import Ack, App
+from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from hitl_bot.sandbox.driver import NotAcknowledged
-
-if TYPE_CHECKING:
-    from slack_bolt import Ack, App
-    from slack_sdk import WebClient
-
-    from hitl_bot.sandbox import Sandbox
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver
+from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Driver, NotAcknowledged
 
 Json = dict[str, Any]
 CHANNEL = "C0APPROVALS"

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from hitl_bot.sandbox import Sandbox
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Driver
 from hitl_bot.sandbox.manifest import DEFAULT_MANIFEST
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hitl_bot.sandbox.control import Control
-    from hitl_bot.sandbox.driver import Driver
 
 Json = dict[str, Any]
 CHANNEL = "C0APPROVALS"

@@ -9,8 +9,7 @@ from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from metaflow_extensions.hitl.approvals.codec import FORMAT, NotJson, Version, decode, encode, seal
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NewerFormat, OlderFormat, RecordError

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,9 +15,6 @@ from metaflow_extensions.hitl.approvals.record import State, Verdict, Where
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from tests.fixtures.approvals import ALICE, BOB, REQUESTER, Bench, gate, pathspec, question
 from tests.fixtures.watched_stores import Crash, FailingOnce, WatchedStore
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 ID = pathspec().approval_id
 APPROVE = Answer(verdict=Verdict.APPROVE)

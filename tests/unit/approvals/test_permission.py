@@ -12,8 +12,7 @@ from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.record import Origin, Person, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 from metaflow_extensions.hitl.approvals.rule import PolicyRule
-from tests.fixtures.approvals import ALICE, BOB, REQUESTER, Directory, approval, voting
-from tests.fixtures.approvals import CAROL as CAROL_OF_SLACK
+from tests.fixtures.approvals import ALICE, BOB, CAROL as CAROL_OF_SLACK, REQUESTER, Directory, approval, voting
 
 CAROL = Person(id="carol", name="carol", origin=Origin.LOCAL)
 GUEST = Person(id="U0DAVE", name="Dave Diaz", origin=Origin.SLACK, email="dave@agency.example")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.rule import OnVeto, Panel, PolicyRule, stricter

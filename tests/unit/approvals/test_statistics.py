@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.statistics import statistics
 from tests.fixtures.approvals import NOW, after, approval, approving, pathspec, rejecting
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 
 def answered(seconds: float, task: str = "1") -> Approval:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,7 +12,7 @@ from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NoSuchApproval, StoreUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
-from metaflow_extensions.hitl.approvals.record import Post, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Approval, Post, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import Closed, Rejected
 from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
 from metaflow_extensions.hitl.approvals.use_cases import Answer
@@ -20,11 +20,6 @@ from metaflow_extensions.hitl.approvals.waiting import wait
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
 from tests.fixtures.approvals import ALICE, BOB, NOW, Bench, after, pathspec
 from tests.fixtures.watched_stores import CountedStore, WatchedStore
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 ID = pathspec().approval_id
 APPROVE = Answer(verdict=Verdict.APPROVE)

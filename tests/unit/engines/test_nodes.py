@@ -8,8 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from metaflow_extensions.hitl.engines import nodes
 from metaflow_extensions.hitl.engines.nodes import Ending, NodesElsewhere, Phase, pack, patch, read_nodes, unpack

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
+from typing import Any
 
 LIMITS = {"header": 150, "section": 3_000, "field": 2_000, "context": 3_000, "button": 75, "title": 24, "option": 75}
 TOKEN = re.compile(

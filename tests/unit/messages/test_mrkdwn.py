@@ -6,8 +6,7 @@ from datetime import datetime, timezone
 from html import unescape
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from metaflow_extensions.hitl.approvals.record import Origin, Person
 from metaflow_extensions.hitl.messages.mrkdwn import (

@@ -7,8 +7,7 @@ from contextlib import suppress
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from hitl_bot.cli import cli
 from hitl_bot.policy.file import PolicyFile

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.deciding import votes
-from metaflow_extensions.hitl.approvals.record import Verdict, Where
+from metaflow_extensions.hitl.approvals.deciding.permission import Seat
+from metaflow_extensions.hitl.approvals.record import Approval, Decision, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from metaflow_extensions.hitl.approvals.deciding.permission import Seat
-    from metaflow_extensions.hitl.approvals.record import Approval, Decision
-    from metaflow_extensions.hitl.approvals.rule import PolicyRule
+from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
 
 def unaccepted(approval: Approval, demands: PolicyRule | None, check: Callable[[Approval, Decision], Seat]) -> str:

@@ -11,18 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.codec import is_sealed, seal
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, KeyTaken
+from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Origin, Person
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from metaflow_extensions.hitl.approvals.ports import Store
 
 FORMAT = 1
 LONGEST = timedelta(days=366)

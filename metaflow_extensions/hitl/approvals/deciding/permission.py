@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.approvals.ports import Bar
-from metaflow_extensions.hitl.approvals.record import Origin, Verdict, Where
+from metaflow_extensions.hitl.approvals.ports import Bar, People
+from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from metaflow_extensions.hitl.approvals.ports import People
-    from metaflow_extensions.hitl.approvals.record import Approval, Person
-    from metaflow_extensions.hitl.approvals.rule import Rule
+from metaflow_extensions.hitl.approvals.rule import Rule
 
 _GROUP = re.compile(r"@[^@]+|S[A-Z0-9]+")  # a handle, or the id that usergroups.list gives (S0614TZR7)
 _SELF = "you asked for this run, and somebody else has to approve it. Ask one of the others who may."

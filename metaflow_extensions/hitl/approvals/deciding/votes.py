@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
-from metaflow_extensions.hitl.approvals.record import Origin, Verdict
-from metaflow_extensions.hitl.approvals.rule import OnVeto
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from typing import Any
-
-    from metaflow_extensions.hitl.approvals.question import Need
-    from metaflow_extensions.hitl.approvals.record import Approval, Person, Vote
-    from metaflow_extensions.hitl.approvals.rule import Rule
+from metaflow_extensions.hitl.approvals.question import Need
+from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, Verdict, Vote
+from metaflow_extensions.hitl.approvals.rule import OnVeto, Rule
 
 
 def cast(votes: Sequence[Vote], vote: Vote) -> tuple[Vote, ...]:

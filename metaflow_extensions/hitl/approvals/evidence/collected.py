@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 # The codec reads the annotations.
 from metaflow_extensions.hitl.approvals.evidence.metric import Metric
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
 
 LISTED = 100  # artifacts that are recorded by name; the digest covers all of them
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from metaflow_extensions.hitl.approvals.evidence.expressions import Missing
-from metaflow_extensions.hitl.approvals.evidence.metric import Better, measure
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Baseline, Evidence
-    from metaflow_extensions.hitl.approvals.evidence.expressions import Scope, Value
-    from metaflow_extensions.hitl.approvals.evidence.metric import Metric
+from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Baseline, Evidence
+from metaflow_extensions.hitl.approvals.evidence.expressions import Missing, Scope, Value
+from metaflow_extensions.hitl.approvals.evidence.metric import Better, Metric, measure
 
 _NAMED = 5  # differences that are named; the rest is counted
 

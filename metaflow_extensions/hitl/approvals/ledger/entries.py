@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.codec import Version
-    from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.codec import Version
+from metaflow_extensions.hitl.approvals.record import Approval
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord
 from metaflow_extensions.hitl.approvals.ledger.entries import Change
-from metaflow_extensions.hitl.approvals.pathspec import checked_id, is_id
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.pathspec import Pathspec
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec, checked_id, is_id
 
 CHANGES = "changes/"
 DECIDED = "decided/"

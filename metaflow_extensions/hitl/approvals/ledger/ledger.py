@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice, takewhile
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.codec import Version, decode, encode
 from metaflow_extensions.hitl.approvals.errors import (
@@ -24,18 +24,12 @@ from metaflow_extensions.hitl.approvals.errors import (
 )
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import keys
-from metaflow_extensions.hitl.approvals.ledger.entries import Entry
+from metaflow_extensions.hitl.approvals.ledger.entries import Change, Entry
 from metaflow_extensions.hitl.approvals.ledger.trail import check_whole
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec, checked_id, is_id
+from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.rules import belongs_to
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.ledger.entries import Change
-    from metaflow_extensions.hitl.approvals.ports import Store
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 _ATTEMPTS = 20  # of a writer that keeps losing the race for the next version
 _READERS = 16  # reads at once; S3 answers each in some 20 ms, and boto3 keeps 10 connections or more

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord
+from metaflow_extensions.hitl.approvals.ledger.entries import Entry
 from metaflow_extensions.hitl.approvals.ledger.keys import version_key
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from metaflow_extensions.hitl.approvals.ledger.entries import Entry
-    from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.record import Approval
 
 
 def check_whole(approval_id: str, trail: Sequence[Entry]) -> None:

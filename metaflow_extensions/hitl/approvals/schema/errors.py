@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class InputSchemaError(HitlError, ValueError):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError
 from metaflow_extensions.hitl.approvals.schema.shapes import as_list, as_mapping, as_number, as_text, as_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Kind(Enum):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping
+from typing import cast
 
 from metaflow_extensions.hitl.approvals.schema import limits
 from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError
@@ -22,10 +23,7 @@ from metaflow_extensions.hitl.approvals.schema.shapes import as_list, as_mapping
 from metaflow_extensions.hitl.approvals.schema.showable import refuse_unshowable
 from metaflow_extensions.hitl.approvals.schema.values import canonical
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    _Draft = tuple[str, Mapping[object, object], bool]  # name, JSON Schema as written, asked for by it
+_Draft = tuple[str, Mapping[object, object], bool]  # name, JSON Schema as written, asked for by it
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

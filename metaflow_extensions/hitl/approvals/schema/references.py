@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 from urllib.parse import unquote
 
 from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError
 from metaflow_extensions.hitl.approvals.schema.shapes import as_list, as_mapping
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def resolve(prop: object, root: Mapping[object, object], *, field: str | None) -> dict[object, object]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError
 from metaflow_extensions.hitl.approvals.schema.fields import FORMAT_BY_KIND, TEXTUAL, Kind
 from metaflow_extensions.hitl.approvals.schema.shapes import as_list, as_mapping, as_number
 from metaflow_extensions.hitl.approvals.schema.words import WHOLE_PATTERN, close_match
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 TYPES = tuple(kind.value for kind in Kind)
 SETTINGS = (

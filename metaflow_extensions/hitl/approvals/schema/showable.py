@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.schema import limits
 from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError
@@ -13,9 +13,6 @@ from metaflow_extensions.hitl.approvals.schema.formats import read_datetime
 from metaflow_extensions.hitl.approvals.schema.shapes import as_number
 from metaflow_extensions.hitl.approvals.schema.values import fits, storable
 from metaflow_extensions.hitl.approvals.schema.words import accepted, choice_text, plain_digits
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 # The most that one input block and one option take in JSON beside their words; a test holds the form to it.
 _BLOCK_BYTES = 500

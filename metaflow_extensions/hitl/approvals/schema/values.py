@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timezone
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.schema.errors import InvalidInput, Problem
 from metaflow_extensions.hitl.approvals.schema.fields import FORMAT_BY_KIND, Field, Kind, fields
 from metaflow_extensions.hitl.approvals.schema.formats import FORMATS, read_date, read_datetime
 from metaflow_extensions.hitl.approvals.schema.shapes import as_list, as_number, as_whole
 from metaflow_extensions.hitl.approvals.schema.words import accepted, choice_text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _WHOLE = re.compile(r"([+-]?[0-9]{1,1000})(?:\.0*)?")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.schema.fields import TEXTUAL, Field, Kind
 from metaflow_extensions.hitl.approvals.schema.limits import TEXT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 WHOLE_PATTERN = ("^(?:", r")$(?!\n)")
 """What stands around a pattern that the whole value must match. ``$`` alone lets a line break pass in Python; the part

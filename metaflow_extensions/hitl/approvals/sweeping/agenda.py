@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
-from metaflow_extensions.hitl.approvals.sweeping.planning import Act, deciding_deadline
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.approvals.sweeping.planning import Plan
+from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.sweeping.planning import Act, Plan, deciding_deadline
 
 RETRY_FIRST, RETRY_LAST = timedelta(seconds=3), timedelta(minutes=1)
 RETRY_REFUSED = timedelta(minutes=30)  # the longest pause where only an operator can help, and nobody waits for it

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING
 
-from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.ports import Policy
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, State
 from metaflow_extensions.hitl.approvals.use_cases import unposted
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.ports import Policy
-    from metaflow_extensions.hitl.approvals.record import Approval, EngineKind
 
 POST_AFTER = timedelta(seconds=10)  # whoever asks posts as well; this is for one that could not
 GATHER_FOR = timedelta(seconds=2)  # gates that share a message are left to the sweeper, which waits for the others

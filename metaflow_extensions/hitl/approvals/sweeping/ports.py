@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.errors import HitlError
-    from metaflow_extensions.hitl.approvals.ledger import Entry
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.approvals.sweeping.planning import Act
-    from metaflow_extensions.hitl.approvals.use_cases import Outcome
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.ledger import Entry
+from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.sweeping.planning import Act
+from metaflow_extensions.hitl.approvals.use_cases import Outcome
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from itertools import islice, tee
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, RecordError, StoreError
-from metaflow_extensions.hitl.approvals.ledger import change_key, open_key, retention_start
+from metaflow_extensions.hitl.approvals.ledger import Change, Entry, change_key, open_key, retention_start
+from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.sweeping.agenda import Agenda
 from metaflow_extensions.hitl.approvals.sweeping.planning import Act
+from metaflow_extensions.hitl.approvals.sweeping.ports import Each, Follower, Reminders, Witness
 from metaflow_extensions.hitl.approvals.sweeping.tending import Tending
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
-    from metaflow_extensions.hitl.approvals.ledger import Change, Entry
-    from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.approvals.sweeping.ports import Each, Follower, Reminders, Witness
-    from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 READ_ALL_EVERY = timedelta(minutes=10)
 LOOK_BACK = timedelta(minutes=5)  # the tail carries the writers' clocks, which may be behind this one

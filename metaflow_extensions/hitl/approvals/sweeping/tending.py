@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import (
     CorruptRecord,
@@ -15,16 +14,13 @@ from metaflow_extensions.hitl.approvals.errors import (
     OtherPathspec,
     RecordError,
 )
+from metaflow_extensions.hitl.approvals.ledger import Entry
+from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.sweeping.agenda import RETRY_LAST, RETRY_REFUSED, Tended
 from metaflow_extensions.hitl.approvals.sweeping.planning import CLAIM_FOR, Act, Plan, deciding_deadline, plan
-from metaflow_extensions.hitl.approvals.use_cases import Outcome
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.ledger import Entry
-    from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.approvals.sweeping.ports import Reminders, Witness
-    from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.approvals.sweeping.ports import Reminders, Witness
+from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 
 
 class Tending:

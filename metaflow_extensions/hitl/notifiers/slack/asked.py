@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.messages import action_ids
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from metaflow_extensions.hitl.approvals.ports import Clock
 
 # What another process posts within this time could be missed; who may still be posting is kept apart by far more: the
 # sweeper comes ten seconds after whoever asked, and of several sweepers one posts.

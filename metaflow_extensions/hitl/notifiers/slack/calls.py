@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from metaflow_extensions.hitl.approvals.errors import (
@@ -17,11 +19,6 @@ from metaflow_extensions.hitl.approvals.errors import (
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, is_busy, meaning, status_of
 from metaflow_extensions.hitl.notifiers.slack.errors import advice, passing
 from metaflow_extensions.hitl.notifiers.slack.pace import PATIENCE, Lane, Pace
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from slack_sdk import WebClient
 
 _PAGES = 20  # of 200 messages or 1,000 channels, before a look gives up
 

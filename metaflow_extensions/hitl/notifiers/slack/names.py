@@ -5,22 +5,17 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
+from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from datetime import datetime
-
-    from slack_sdk import WebClient
-
-    from metaflow_extensions.hitl.approvals.ports import Clock
 
 _KEPT = timedelta(minutes=2)  # usergroups.list takes 20 calls a minute, users.lookupByEmail 50
 _NAMES = 4_096

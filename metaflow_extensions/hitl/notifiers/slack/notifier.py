@@ -6,30 +6,24 @@ import copy
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from logging import getLogger
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+from slack_sdk import WebClient
 
 from metaflow_extensions.hitl.approvals.errors import NotifierError, NotifierRefused, NotifierUnavailable
-from metaflow_extensions.hitl.approvals.record import Post
+from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.messages.blocks import mrkdwn, section
-from metaflow_extensions.hitl.messages.question import brief, render
+from metaflow_extensions.hitl.messages.question import Rendered, brief, render
 from metaflow_extensions.hitl.notifiers.slack.asked import Asked, Question
 from metaflow_extensions.hitl.notifiers.slack.calls import SlackCalls, TooLong
 from metaflow_extensions.hitl.notifiers.slack.names import Names, SlackNames
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-    from datetime import datetime
-
-    from slack_sdk import WebClient
-
-    from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.messages.question import Rendered
 
 NAME = "slack"
 

@@ -10,14 +10,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PATIENCE = 10.0  # seconds that somebody who waits for an effect may be held up, in all, by one call
 _NOW = 0.05  # seconds: a turn that is no further away has come; clocks and timers round

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
+from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.messages import webhook
 from metaflow_extensions.hitl.notifiers.sent import Sent
 from metaflow_extensions.hitl.notifiers.slack.pace import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from requests import Response
-
-    from metaflow_extensions.hitl.approvals.ports import Clock
-    from metaflow_extensions.hitl.approvals.record import Approval, Post
 
 NAME = "slack_webhook"
 SETTING = "METAFLOW_HITL_SLACK_WEBHOOK"

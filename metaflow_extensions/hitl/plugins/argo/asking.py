@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
-from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, Origin, Person
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Origin, Person
+from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.messages import terminal
 from metaflow_extensions.hitl.plugins import root
-from metaflow_extensions.hitl.plugins.gate import question
+from metaflow_extensions.hitl.plugins.gate import GatedTask, question
+from metaflow_extensions.hitl.plugins.question import Ask
 from metaflow_extensions.hitl.plugins.settings import read_settings
 from metaflow_extensions.hitl.plugins.task_log import say
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
-    from metaflow_extensions.hitl.plugins.gate import GatedTask
-    from metaflow_extensions.hitl.plugins.question import Ask
 
 _PAUSES = (1, 2, 4, 8, 16)  # seconds between two tries to record a question; Argo then starts another container
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.plugins import root
@@ -13,9 +14,6 @@ from metaflow_extensions.hitl.plugins.argo.notify_container import SecretKey, Sm
 from metaflow_extensions.hitl.plugins.argo.wrapper import GateSpec, NotCompiled, Pods, wrap
 from metaflow_extensions.hitl.plugins.commands import NotDeployed
 from metaflow_extensions.hitl.plugins.settings import Settings, read_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _COMPILER = "metaflow.plugins.argo.argo_workflows"
 _MARK = "_puts_gates_in"

@@ -5,16 +5,13 @@ from __future__ import annotations
 import shlex
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
+from metaflow_extensions.hitl.approvals.ports import Clock, Engine
+from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.engines import gates
 from metaflow_extensions.hitl.engines.nodes import PARAMETER, Phase
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.ports import Clock, Engine
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.plugins.settings import Settings
+from metaflow_extensions.hitl.plugins.settings import Settings
 
 
 class OwnRights:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
 
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kMGTPE]i?)?")  # Kubernetes' resource quantities, as people write them
 _BARE_NUMBER = re.compile(r"[0-9]+")

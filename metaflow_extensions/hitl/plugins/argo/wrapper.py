@@ -16,21 +16,17 @@ here reads a clock, a setting or a file: dictionaries in, a dictionary out.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.engines.nodes import PARAMETER
 from metaflow_extensions.hitl.plugins.argo.limits import fits
-from metaflow_extensions.hitl.plugins.argo.notify_container import File, notify_template
+from metaflow_extensions.hitl.plugins.argo.notify_container import File, Small, notify_template
 from metaflow_extensions.hitl.plugins.argo.sharing import Part, share
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from metaflow_extensions.hitl.plugins.argo.notify_container import Small
 
 Template = dict[str, Any]
 

@@ -10,8 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Baseline, Code, Evidence, digest
 from metaflow_extensions.hitl.approvals.evidence.comparing import (

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.record import Post
+from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import NOW, pathspec
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
-    from metaflow_extensions.hitl.stores.memory import MemoryStore
-
 
 ID = pathspec().approval_id
 

@@ -8,8 +8,7 @@ from functools import partial
 from threading import Barrier
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import TooManyWriters

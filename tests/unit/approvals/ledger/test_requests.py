@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import AmbiguousId
 from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import approval, approving, pathspec
 from tests.fixtures.watched_stores import CountedStore
 from tests.unit.approvals.ledger.acts import ID, decide
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.stores.memory import MemoryStore
 
 
 def crowd(store: MemoryStore, count: int) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
+from tests.fixtures.approvals import Bench
 from tests.unit.approvals.sweeping.witness import Witness
-
-if TYPE_CHECKING:
-    from tests.fixtures.approvals import Bench
 
 
 @pytest.fixture

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import RecordError, StoreUnavailable
-from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.approvals.sweeping import READ_ALL_EVERY, Sweeper
 from tests.fixtures.approvals import Bench, pathspec
 from tests.fixtures.watched_stores import Crash, FailingOnce, WatchedStore
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.record import Approval
-
 from tests.unit.approvals.sweeping.witness import Witness, decide
 
 

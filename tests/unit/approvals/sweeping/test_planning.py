@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hypothesis import given
 
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.question import OnTimeout
-from metaflow_extensions.hitl.approvals.record import EngineKind
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind
 from metaflow_extensions.hitl.approvals.sweeping import Act, plan
 from tests.fixtures.any_approval import approvals
 from tests.fixtures.approvals import after, approval, approving
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.record import Approval
 
 
 @given(approvals())

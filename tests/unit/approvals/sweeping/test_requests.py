@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
 from tests.fixtures.approvals import NOW, Bench, pathspec
 from tests.fixtures.watched_stores import CountedStore
-
-if TYPE_CHECKING:
-    from tests.unit.approvals.sweeping.witness import Witness
+from tests.unit.approvals.sweeping.witness import Witness
 
 
 def test_a_quiet_tick_costs_one_listing(bench: Bench, witness: Witness) -> None:

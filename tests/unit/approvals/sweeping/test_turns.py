@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy
-from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.record import Approval, Post, State
 from metaflow_extensions.hitl.approvals.sweeping import CARRY_OUT_AFTER, POST_AFTER, READ_ALL_EVERY, Sweeper
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
 from metaflow_extensions.hitl.notifiers.slack.pace import Lane, Pace
 from tests.fixtures.approvals import Bench, HandClock, pathspec
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.record import Approval, Post
-
 from tests.unit.approvals.sweeping.witness import Witness, decide
 
 

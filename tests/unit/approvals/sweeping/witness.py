@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.sweeping import Act
 from tests.fixtures.approvals import ALICE, Bench, approving
-
-if TYPE_CHECKING:
-    from metaflow_extensions.hitl.approvals.errors import HitlError
-    from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.approvals.sweeping import Act
 
 
 @dataclass
