@@ -21,7 +21,7 @@ from tests.fixtures.s3 import S3
 ROUNDS = 5
 OTHERS = (10, 2_000)  # records in the bucket besides
 _PATIENCE = 120.0
-_FLOW = Path(__file__).parents[1] / "examples" / "train_and_deploy.py"
+_FLOW = Path(__file__).parents[1] / "hitl_bot" / "demo" / "flows" / "train_and_deploy.py"
 _FIRST_LINE = "Deploying to"
 
 

@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def take_run(browser: Browser) -> None:
-    flow = REPOSITORY / "examples" / "train_and_deploy.py"
+    flow = REPOSITORY / "hitl_bot" / "demo" / "flows" / "train_and_deploy.py"
     with tempfile.TemporaryDirectory() as folder, set_stage(flow, Path(folder), 0, print) as stage:
         answer(open_page(browser, f"{stage.url}/?as=bob"))
         stage.run.wait(60)  # its folder goes next

@@ -8,6 +8,7 @@ from importlib import import_module
 
 import click
 
+from metaflow_extensions.hitl import __version__
 from metaflow_extensions.hitl.approvals.errors import HitlError
 
 # Where the click command of each is. They are imported when they are asked for: the manifest must not
@@ -43,6 +44,7 @@ def _command(place: str) -> click.Command:
 
 
 @click.group(cls=LateGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hitl-bot", message="%(prog)s %(version)s")
 def cli() -> None:
     """Answer Metaflow's questions in Slack."""
 

@@ -11,7 +11,7 @@ from threading import Event
 
 import click
 
-_FLOW = Path(__file__).parents[2] / "examples" / "train_and_deploy.py"
+_FLOW = Path(__file__).parent / "flows" / "train_and_deploy.py"
 
 
 @click.command(help="Start a local Slack, the bot and a gated run, and print the address to open.")

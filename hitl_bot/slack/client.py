@@ -14,8 +14,10 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web import SlackResponse
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
+from metaflow_extensions.hitl import __version__
 from metaflow_extensions.hitl.notifiers.slack.codes import code_of, status_of
 
+USER_AGENT = f"metaflow-hitl/{__version__}"
 TIMEOUT = 8  # seconds for one call: within the 10 in which a stopping bot has to be gone
 SLACK_FAILED = (SlackClientError, OSError, HTTPException)
 """What a call to Slack may raise: an answer that is an error, no answer, or half of one."""
@@ -35,7 +37,14 @@ def slack_client(token: str, api_url: str, *, failed: Callable[[str, str], None]
     failed : Callable[[str, str], None], optional
         Told the method and the kind of each call that failed: Slack's error code, or what was raised.
     """
-    client = _ToldClient(failed or _tell_nobody, token=token, base_url=api_url, timeout=TIMEOUT, retry_handlers=[])
+    client = _ToldClient(
+        failed or _tell_nobody,
+        token=token,
+        base_url=api_url,
+        timeout=TIMEOUT,
+        retry_handlers=[],
+        user_agent_prefix=USER_AGENT,
+    )
     honour_no_proxy(client, api_url)
     return client
 

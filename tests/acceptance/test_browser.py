@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from hitl_bot.demo.stage import Stage, set_stage
 from tests.fixtures.flows import PATIENCE, REPOSITORY
 
-FLOW = REPOSITORY / "examples" / "train_and_deploy.py"
+FLOW = REPOSITORY / "hitl_bot" / "demo" / "flows" / "train_and_deploy.py"
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def test_a_run_that_waits_ends_with_its_tasks(tmp_path):
         if "or reject" in line:  # the last words of the gate before it waits
             waits.set()
 
-    with set_stage(REPOSITORY / "examples" / "train_and_deploy.py", tmp_path, 0, hear) as stage:
+    with set_stage(REPOSITORY / "hitl_bot" / "demo" / "flows" / "train_and_deploy.py", tmp_path, 0, hear) as stage:
         assert waits.wait(PATIENCE), "\n".join(stage.run.lines)
         group = stage.run._process.pid
     with pytest.raises(ProcessLookupError):

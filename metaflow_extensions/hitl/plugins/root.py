@@ -9,6 +9,7 @@ from datetime import datetime, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 
+from metaflow_extensions.hitl import __version__
 from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Bar, Notifier, Store
@@ -87,7 +88,11 @@ def _notifiers(write: Callable[[str], None]) -> dict[str, Notifier]:
 
         from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier  # noqa: PLC0415 - needs slack_sdk
 
-        client = WebClient(token=settings.slack_bot_token, base_url=settings.slack_api_url or WebClient.BASE_URL)
+        client = WebClient(
+            token=settings.slack_bot_token,
+            base_url=settings.slack_api_url or WebClient.BASE_URL,
+            user_agent_prefix=f"metaflow-hitl/{__version__}",
+        )
         notifiers["slack"] = SlackNotifier(client, default_channel=settings.slack_channel, clock=utc_now)
     from metaflow_extensions.hitl.notifiers.configured import configured  # noqa: PLC0415 - not on import
 

@@ -1,6 +1,6 @@
 """Train a model, and deploy it once a person has said yes.
 
-python examples/train_and_deploy.py run
+python train_and_deploy.py run
 """
 
 import random
