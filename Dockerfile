@@ -5,12 +5,16 @@ ARG PYTHON=3.13-slim
 
 FROM python:${PYTHON} AS build
 WORKDIR /build
-RUN python -m venv /opt/hitl
-ENV PATH=/opt/hitl/bin:$PATH
-COPY pyproject.toml constraints.txt README.md ./
+# What builds the package stays out of what runs it.
+RUN python -m venv /opt/build && python -m venv /opt/hitl
+COPY requirements requirements
+RUN /opt/build/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement requirements/build.txt \
+ && /opt/hitl/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement requirements/bot.txt
+COPY pyproject.toml LICENSE README.md ./
 COPY hitl_bot hitl_bot
 COPY metaflow_extensions metaflow_extensions
-RUN pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt '.[bot,apprise]'
+RUN /opt/build/bin/pip wheel --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir wheels . \
+ && /opt/hitl/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-index wheels/*.whl
 
 FROM python:${PYTHON}
 # By number, so that Kubernetes can tell that it is not root.

@@ -7,7 +7,7 @@ DEMO ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench cluster-tools s3-tools oldest-metaflow clean
+.PHONY: help demo test quick lint bench lock cluster-tools s3-tools oldest-metaflow clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -15,12 +15,18 @@ help: ## Say what can be made
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bot,sandbox]'
+# Each file is checked against its hash. The package itself comes last, built by the setuptools that is locked too.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+OURS := $(PIP) --no-deps --no-build-isolation --editable .
+
+$(VENV)/.demo: pyproject.toml requirements/build.txt requirements/demo.txt | $(BIN)/python
+	$(PIP) --require-hashes --requirement requirements/build.txt --requirement requirements/demo.txt
+	$(OURS)
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bot,apprise,sandbox,dev]'
+$(VENV)/.dev: pyproject.toml requirements/dev.txt | $(BIN)/python
+	$(PIP) --require-hashes --requirement requirements/dev.txt
+	$(OURS)
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo ## Start a local Slack, the bot and a gated run, and print the address to open
@@ -28,6 +34,9 @@ demo: $(VENV)/.demo ## Start a local Slack, the bot and a gated run, and print t
 
 test: $(VENV)/.dev ## Run every test that this machine can run
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+
+quick: $(VENV)/.dev ## Run the tests that answer in under a minute
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup tests/unit tests/contract/test_store.py -m "not slow" -k "not s3"
 
 lint: $(VENV)/.dev ## Check style, types and the direction of the imports
 	$(BIN)/ruff check .
@@ -47,6 +56,10 @@ s3-tools: ## Build an S3 server for the tests into a cache folder (needs Go)
 
 oldest-metaflow: $(VENV)/.dev ## Put the oldest Metaflow that is supported into the tests' cache folder
 	@$(BIN)/python -m tests.tools.oldest_metaflow
+
+lock: ## Write requirements/*.txt anew from pyproject.toml; with UPGRADE=--upgrade to the newest versions
+	@$(PYTHON) -m venv .cache/uv && .cache/uv/bin/pip install --quiet --disable-pip-version-check uv
+	UPGRADE=$(UPGRADE) sh requirements/lock.sh .cache/uv/bin/uv
 
 clean: ## Remove everything that was made
 	rm -rf $(VENV) build dist *.egg-info

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from hitl_bot.slack.client import slack_client
 from metaflow_extensions.hitl import __version__
-from tests.fixtures.packages import OURS, closure, licence
+from tests.fixtures.packages import OURS, closure, licence, locks
 
 REPOSITORY = Path(__file__).parents[2]
 SANDBOX = REPOSITORY / "hitl_bot" / "sandbox"
@@ -66,6 +66,21 @@ def test_the_bot_does_not_require_what_the_local_slack_does() -> None:
     """Only the extra `sandbox` names aiohttp. From 36 on the Kubernetes client brings it too, for uses of its own."""
     assert "aiohttp" not in declared("bot", "apprise")
     assert declared("sandbox") - declared() == {"aiohttp"}
+
+
+@pytest.mark.parametrize("name", ["build", "bot", "demo", "dev"])
+def test_every_requirement_is_locked_with_its_hashes(name: str) -> None:
+    """Each line pins one version with at least one hash, the same version as for development, and no index is named."""
+    pins = {one for found in locks(name).values() for one in found}
+    assert pins <= {one for found in locks("dev").values() for one in found}
+    assert [pin for pin, hashes in pins if not re.fullmatch(r"[a-z0-9-]+==[\w.]+( ; .+)?", pin) or not hashes] == []
+    assert "://" not in (REPOSITORY / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def test_the_locks_hold_what_the_extras_bring() -> None:
+    """Nothing that pip would install is left to be chosen on the day."""
+    assert closure("bot", "apprise", "sandbox", "dev").keys() - {OURS} <= locks("dev").keys()
+    assert closure("bot", "sandbox").keys() - {OURS} <= locks("demo").keys()
 
 
 def declared(*extras: str) -> set[str]:

@@ -8,17 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import yaml
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+
+from tests.fixtures.packages import OURS, closure, locks
 
 ROOT = Path(__file__).parents[3]
 RECIPE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 IGNORED = (ROOT / ".dockerignore").read_text().splitlines()
-EXTRAS = {"bot", "apprise"}
 
 
 def instructions(name: str) -> list[str]:
@@ -37,15 +35,16 @@ def test_what_is_copied_is_there_and_let_through() -> None:
     assert all((ROOT / source).exists() for source in sources())
     assert IGNORED[1] == "*"
     assert {line[1:] for line in IGNORED if line.startswith("!")} == set(sources())
+    assert IGNORED[-3:] == ["hitl_bot/sandbox", "**/__pycache__", "**/*.pyc"]  # the last line that fits decides
 
 
 def test_what_is_copied_is_enough(tmp_path: Path) -> None:
-    """From those files alone the package installs, with its command and its data, and the command runs."""
+    """From those files alone the package installs, without the local Slack, and the bot's command runs."""
     context, installed = tmp_path / "context", tmp_path / "installed"
     context.mkdir()
     for source in sources():
         if (ROOT / source).is_dir():
-            shutil.copytree(ROOT / source, context / source, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / source, context / source, ignore=shutil.ignore_patterns("__pycache__", "sandbox"))
         else:
             shutil.copy(ROOT / source, context)
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
@@ -63,38 +62,28 @@ def test_what_is_copied_is_enough(tmp_path: Path) -> None:
         timeout=60,
     )
     assert "--mode [socket|http]" in shown.stdout
-    assert (installed / "hitl_bot" / "sandbox" / "page" / "index.html").exists()
+    assert not (installed / "hitl_bot" / "sandbox").exists()
+    [licence] = installed.glob("metaflow_hitl-*.dist-info/licenses/LICENSE")
+    assert "Apache License" in licence.read_text()
 
 
-def needs(name: str, extras: set[str], found: set[str]) -> None:
-    """Collect what a distribution needs here, and all that those need as far as they are installed."""
-    try:
-        lines = distribution(name).requires or ()
-    except PackageNotFoundError:
-        return
-    for requirement in map(Requirement, lines):
-        marker = requirement.marker
-        if marker is not None and not any(marker.evaluate({"extra": extra}) for extra in {"", *extras}):
-            continue
-        needed = canonicalize_name(requirement.name)
-        if needed not in found:
-            found.add(needed)
-            needs(needed, requirement.extras, found)
-
-
-def test_everything_that_is_installed_is_pinned() -> None:
-    """Each distribution that the image gets has one exact version in constraints.txt."""
-    pinned = {
-        canonicalize_name(Requirement(line).name)
-        for line in (ROOT / "constraints.txt").read_text().splitlines()
-        if str(Requirement(line).specifier).startswith("==")
-    }
-    found: set[str] = set()
-    needs("metaflow-hitl", EXTRAS, found)
-    assert {"slack-bolt", "uvicorn", "boto3", "botocore", "kubernetes", "apprise"} <= found
-    assert found <= pinned
-    assert "--constraint constraints.txt" in RECIPE
-    assert f"'.[{','.join(sorted(EXTRAS, reverse=True))}]'" in RECIPE
+def test_everything_that_is_installed_is_locked() -> None:
+    """Each distribution that the image gets has one exact version with its hashes, and nothing but those is fetched."""
+    locked = locks("bot")
+    assert closure("bot", "apprise").keys() - {OURS} <= locked.keys()
+    assert locked.keys().isdisjoint({"setuptools", "pytest", "moto", "hypothesis", "playwright"})
+    installs = [part for line in instructions("RUN") for part in line.split("&&") if "pip install" in part]
+    assert [re.findall(r"--require-hashes --requirement (\S+)|(--no-deps --no-index)", one) for one in installs] == [
+        [("requirements/build.txt", "")],
+        [("requirements/bot.txt", "")],
+        [("", "--no-deps --no-index")],
+    ]
+    assert all(
+        "--no-deps --no-build-isolation" in part
+        for line in instructions("RUN")
+        for part in line.split("&&")
+        if "pip wheel" in part
+    )
 
 
 def test_the_base_is_pinned_and_the_same_twice() -> None:
