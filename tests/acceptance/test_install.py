@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.flows import REPOSITORY, clean_environment
-from tests.fixtures.packages import OURS, closure
+from tests.fixtures.packages import closure
 
 PACKAGES = ("hitl_bot/", "metaflow_extensions/")
 
@@ -96,13 +96,13 @@ def wheel(folder):
 @pytest.fixture(scope="module")
 def wheel_python(wheel, folder):
     """What ``pip install metaflow-hitl`` gives: the wheel and the packages that it needs, and nothing else."""
-    return environment_with(wheel, [found for name, found in closure().items() if name != OURS], folder / "base")
+    return environment_with(wheel, closure().values(), folder / "base")
 
 
 @pytest.fixture(scope="module")
 def bot_python(wheel, folder):
     """What ``pip install "metaflow-hitl[bot]"`` gives, with a Kubernetes client that needs no aiohttp, as before 36."""
-    found = {name: one for name, one in closure("bot").items() if name not in {OURS, "aiohttp"}}
+    found = {name: one for name, one in closure("bot").items() if name != "aiohttp"}
     return environment_with(wheel, found.values(), folder / "bot")
 
 

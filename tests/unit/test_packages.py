@@ -10,17 +10,16 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from hitl_bot.slack.client import slack_client
 from metaflow_extensions.hitl import __version__
-from tests.fixtures.packages import OURS, closure, licence, locks
+from tests.fixtures.packages import closure, declared, licence, locks, project
 
 REPOSITORY = Path(__file__).parents[2]
 SANDBOX = REPOSITORY / "hitl_bot" / "sandbox"
 
-# Everything that `pip install metaflow-hitl` brings. MPL-2.0 asks for the sources of certifi alone, as they are.
+# Everything that `pip install metaflow-hitl` brings besides ours. The MPL of certifi covers its own files alone.
 BASE = {
     "attrs": "MIT",
     "boto3": "Apache-2.0",
@@ -32,7 +31,6 @@ BASE = {
     "jsonschema": "MIT",
     "jsonschema-specifications": "MIT",
     "metaflow": "Apache Software License",
-    "metaflow-hitl": "Apache-2.0",
     "python-dateutil": "BSD License; Apache Software License",
     "referencing": "MIT",
     "requests": "Apache Software License",
@@ -55,6 +53,14 @@ def test_a_base_installation_is_these_packages_with_these_licences() -> None:
         assert installed == BASE
 
 
+def test_ours_is_free_as_metaflow_is() -> None:
+    """Apache-2.0, said as PEP 639 says it, with the whole text."""
+    assert (project()["license"], project()["license-files"]) == ("Apache-2.0", ["LICENSE"])
+    text = (REPOSITORY / "LICENSE").read_text(encoding="utf-8")
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
 @pytest.mark.parametrize("extras", [(), ("bot",), ("bot", "apprise"), ("bot", "sandbox")], ids="+".join)
 def test_no_installation_brings_a_stronger_copyleft_than_mpl(extras: tuple[str, ...]) -> None:
     """Every package says its licence, and it is a permissive one or the MPL."""
@@ -64,8 +70,8 @@ def test_no_installation_brings_a_stronger_copyleft_than_mpl(extras: tuple[str, 
 
 def test_the_bot_does_not_require_what_the_local_slack_does() -> None:
     """Only the extra `sandbox` names aiohttp. From 36 on the Kubernetes client brings it too, for uses of its own."""
-    assert "aiohttp" not in declared("bot", "apprise")
-    assert declared("sandbox") - declared() == {"aiohttp"}
+    assert "aiohttp" not in names("bot", "apprise")
+    assert names("sandbox") - names() == {"aiohttp"}
 
 
 @pytest.mark.parametrize("name", ["build", "bot", "demo", "dev"])
@@ -79,15 +85,13 @@ def test_every_requirement_is_locked_with_its_hashes(name: str) -> None:
 
 def test_the_locks_hold_what_the_extras_bring() -> None:
     """Nothing that pip would install is left to be chosen on the day."""
-    assert closure("bot", "apprise", "sandbox", "dev").keys() - {OURS} <= locks("dev").keys()
-    assert closure("bot", "sandbox").keys() - {OURS} <= locks("demo").keys()
+    assert closure("bot", "apprise", "sandbox", "dev").keys() <= locks("dev").keys()
+    assert closure("bot", "sandbox").keys() <= locks("demo").keys()
 
 
-def declared(*extras: str) -> set[str]:
-    """What we name ourselves, for the base and some extras."""
-    requirements = map(Requirement, closure()[OURS].requires or ())
-    wanted = [one for one in requirements if not one.marker or any(one.marker.evaluate({"extra": e}) for e in extras)]
-    return {canonicalize_name(one.name) for one in wanted}
+def names(*extras: str) -> set[str]:
+    """What we require ourselves, for the base and some extras."""
+    return {canonicalize_name(one.name) for one in declared(*extras)}
 
 
 def imported(files: list[Path]) -> set[str]:
@@ -101,19 +105,19 @@ def imported(files: list[Path]) -> set[str]:
     return {canonicalize_name(known[top][0]) for top in tops}
 
 
-def test_everything_that_is_imported_is_declared() -> None:
+def test_everything_that_is_imported_is_names() -> None:
     """The extension and the bot import what their own requirements name, not what another package happens to need."""
     extension = list((REPOSITORY / "metaflow_extensions").rglob("*.py"))
     bot = [file for file in (REPOSITORY / "hitl_bot").rglob("*.py") if SANDBOX not in file.parents]
     # botocore is boto3's other half; Apprise is an extra; the Kubernetes client brings what it is used with.
-    assert imported(extension) - declared() <= {"botocore", "apprise", "kubernetes", "pyyaml", "urllib3"}
-    assert imported(bot) - declared("bot") <= {"botocore", "typing-extensions"}  # the latter for type checkers alone
+    assert imported(extension) - names() <= {"botocore", "apprise", "kubernetes", "pyyaml", "urllib3"}
+    assert imported(bot) - names("bot") <= {"botocore", "typing-extensions"}  # the latter for type checkers alone
 
 
 def test_every_declared_package_is_imported() -> None:
     """No requirement of the base, of the bot or of the local Slack is a leftover."""
     files = [*(REPOSITORY / "metaflow_extensions").rglob("*.py"), *(REPOSITORY / "hitl_bot").rglob("*.py")]
-    assert declared("bot", "apprise", "sandbox") <= imported(files)
+    assert names("bot", "apprise", "sandbox") <= imported(files)
 
 
 def test_the_local_slack_imports_itself_and_aiohttp_alone() -> None:
@@ -127,7 +131,7 @@ def test_the_local_slack_imports_itself_and_aiohttp_alone() -> None:
 
 def test_the_version_is_written_once() -> None:
     """The metadata, the command line and what Slack is told have it from the package."""
-    assert version(OURS) == __version__
+    assert version("metaflow-hitl") == __version__
     said = subprocess.run([sys.executable, "-m", "hitl_bot", "--version"], capture_output=True, text=True, check=True)
     assert said.stdout == f"hitl-bot {__version__}\n"
     client = slack_client("xoxb-1", "http://127.0.0.1/")
