@@ -10,7 +10,7 @@ RUN python -m venv /opt/build && python -m venv /opt/hitl
 COPY requirements requirements
 RUN /opt/build/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement requirements/build.txt \
  && /opt/hitl/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement requirements/bot.txt
-COPY pyproject.toml LICENSE README.md ./
+COPY pyproject.toml setup.py LICENSE README.md ./
 COPY hitl_bot hitl_bot
 COPY metaflow_extensions metaflow_extensions
 RUN /opt/build/bin/pip wheel --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir wheels . \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -148,6 +149,16 @@ def test_the_wheel_holds_the_two_packages(wheel):
         "licenses/LICENSE",
         "top_level.txt",
     }
+
+
+def test_the_index_shows_a_readme_without_broken_links(wheel):
+    """The description is the README, and whatever link or picture is left in it has a whole address."""
+    with zipfile.ZipFile(wheel) as opened:
+        [name] = [name for name in opened.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = opened.read(name).decode()
+    assert "## Set up Slack" in metadata
+    assert "Description-Content-Type: text/markdown" in metadata
+    assert [link for link in re.findall(r"\]\(([^)]+)\)", metadata) if not link.startswith("https://")] == []
 
 
 def test_the_source_distribution_holds_the_repository(folder):

@@ -138,7 +138,11 @@ def test_every_argument_of_the_decorator_is_documented():
     assert documented == arguments
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    sorted({*PAGES, *REPOSITORY.glob("*.md"), *DOCS.rglob("*.md")}),
+    ids=lambda page: page.relative_to(REPOSITORY).as_posix(),
+)
 def test_every_picture_and_relative_link_is_there(page):
     """No link of a page leads nowhere in the repository."""
     links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
