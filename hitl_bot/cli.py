@@ -1,4 +1,4 @@
-"""``hitl-bot``: serve, manifest, doctor, policy, demo."""
+"""``hitl-bot``: serve, manifest, doctor, policy, key, demo."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "manifest": "hitl_bot.manifest:command",
     "doctor": "hitl_bot.doctor:command",
     "policy": "hitl_bot.policy.command:command",
+    "key": "hitl_bot.keys.command:command",
     "demo": "hitl_bot.demo.command:demo",
 }
 

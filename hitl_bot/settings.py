@@ -76,6 +76,10 @@ class Settings(BaseSettings):
         are resumed through the Kubernetes API.
     policy : Path, optional
         The operator's policy, a YAML file. Without one, what each step asks for holds.
+    signing_key : SecretStr, optional
+        The private keys that the bot signs its records with, or the path of the file they are in: the sealed mode.
+    public_keys : str, optional
+        Further public keys whose signatures count, such as those of another bot on the same records.
     log_format : LogFormat
         For a person or for a machine.
     log_level : LogLevel
@@ -112,6 +116,8 @@ class Settings(BaseSettings):
     argo_server_token: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_TOKEN")
     argo_server_ca_file: str | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_CA_FILE")
     policy: Path | None = Field(default=None, validation_alias=f"{PREFIX}POLICY")
+    signing_key: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}SIGNING_KEY")
+    public_keys: str | None = Field(default=None, validation_alias=f"{PREFIX}PUBLIC_KEYS")
     log_format: LogFormat = Field(default=LogFormat.CONSOLE, validation_alias=f"{PREFIX}LOG_FORMAT")
     log_level: LogLevel = Field(default=LogLevel.INFO, validation_alias=f"{PREFIX}LOG_LEVEL")
 

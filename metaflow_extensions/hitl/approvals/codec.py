@@ -8,21 +8,31 @@ import math
 import re
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime, timezone
 from enum import Enum
 from functools import cache
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 from metaflow_extensions.hitl.approvals import question, record, rule
-from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, NewerFormat, OlderFormat, RecordError
+from metaflow_extensions.hitl.approvals.errors import (
+    CorruptRecord,
+    HitlError,
+    NewerFormat,
+    NotVouchedFor,
+    OlderFormat,
+    RecordError,
+)
 from metaflow_extensions.hitl.approvals.events import TrailEvent, read_event
+from metaflow_extensions.hitl.approvals.features import check_required, required
 from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 
 FORMAT = 2
-_ENVELOPE = ("format", "version", "previous", "event", "at", "sha256")
-_SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n\}')
-_SEAL_LENGTH = len(',\n "sha256": ""\n}') + 64
+_ENVELOPE = ("format", "requires", "version", "previous", "event", "at", "key", "store", "signature", "sha256")
+_KIND = "version"  # of what is signed
+_CHECKSUM = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n\}')
+_CHECKSUM_LENGTH = len(',\n "sha256": ""\n}') + 64
 
 
 class NotJson(RecordError):
@@ -45,10 +55,11 @@ class Version:
     event: TrailEvent | str  # what this version adds; a word that this release does not know is a later release's
     at: datetime
     approval: Approval
+    key: str | None = None  # the id of the bot's key that signed it
 
 
-def encode(version: Version) -> bytes:
-    """Write a version as UTF-8 JSON, the same bytes for the same version.
+def encode(version: Version, trust: Trust = OPEN, *, store: str = "") -> bytes:
+    """Write a version as UTF-8 JSON, the same bytes for the same version, and sign it where something signs.
 
     Text comes back as it was, but for one thing that JSON can't tell apart: the two halves of a surrogate pair, as two
     characters, come back as the one character that they stand for.
@@ -59,31 +70,38 @@ def encode(version: Version) -> bytes:
         A value has no JSON. Nothing may be written.
     """
     try:
-        return seal(_document(version))
+        document = _document(version)
+        if version.key is not None:
+            document = {**document, "key": version.key, "store": store}
+        return with_checksum(document, trust=trust, kind=_KIND)
     except (TypeError, ValueError, RecursionError) as error:
         raise NotJson(version.approval.id, error) from error
 
 
-def seal(document: dict[str, Any]) -> bytes:
-    """Write a document with the SHA-256 of its own bytes behind it, which finds what a disk or a hand has changed."""
+def with_checksum(document: dict[str, Any], *, trust: Trust, kind: str) -> bytes:
+    """Write a document, signed if it names a key, with the SHA-256 of its bytes at the end, which finds damage."""
     text = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
     # A lone surrogate can't be UTF-8; written as the escape \\udXXX it is still the same JSON.
-    body = text.encode("utf-8", "backslashreplace")
+    body = trust.sign(kind, document.get("key"), text.encode("utf-8", "backslashreplace"))
     return b'%b,\n "sha256": "%b"\n}' % (body.removesuffix(b"\n}"), hashlib.sha256(body).hexdigest().encode())
 
 
-def is_sealed(body: bytes) -> bool:
-    """Whether the bytes are those that ``seal`` wrote."""
-    match = _SEAL.fullmatch(body[-_SEAL_LENGTH:])
-    whole = body[:-_SEAL_LENGTH] + b"\n}"
-    return match is not None and hashlib.sha256(whole).hexdigest().encode() == match[1]
+def without_checksum(key: str, body: bytes) -> bytes:
+    """Return what ``with_checksum`` wrote without its last line; raise CorruptRecord if it wrote something else."""
+    match = _CHECKSUM.fullmatch(body[-_CHECKSUM_LENGTH:])
+    whole = body[:-_CHECKSUM_LENGTH] + b"\n}"
+    if match is None or hashlib.sha256(whole).hexdigest().encode() != match[1]:
+        raise CorruptRecord(key, "the hash at its end is not that of its bytes")
+    return whole
 
 
 def _document(version: Version) -> dict[str, Any]:
     body = _plain(version.approval)
     unknown = body.pop("unknown")
+    del body["vouched_by"]  # nobody vouches for themselves: it is what a reader found
     return {
         "format": FORMAT,
+        "requires": required(version.approval),
         "version": version.number,
         "previous": version.previous,
         "event": str(version.event),
@@ -93,7 +111,7 @@ def _document(version: Version) -> dict[str, Any]:
     }
 
 
-def decode(key: str, body: bytes) -> Version:
+def decode(key: str, body: bytes, trust: Trust = OPEN, *, store: str = "") -> Version:
     """Read a version.
 
     Raises
@@ -118,10 +136,12 @@ def decode(key: str, body: bytes) -> Version:
         raise NewerFormat(key, written, FORMAT)
     if written < FORMAT:
         raise OlderFormat(key, written, FORMAT)
-    if not is_sealed(body):
-        raise CorruptRecord(key, "the hash at its end is not that of its bytes")
+    vouched_by = trust.check(key, _KIND, document.get("key"), without_checksum(key, body))
+    if vouched_by is not None and document.get("store") != store:
+        raise NotVouchedFor(key, f"it was signed for another store, {document.get('store')!r}")
+    check_required(key, document.get("requires"))
     try:
-        known = {field.name for field in fields(Approval)} - {"unknown"}
+        known = {field.name for field in fields(Approval)} - {"unknown", "vouched_by"}
         unknown = {name: value for name, value in document.items() if name not in known and name not in _ENVELOPE}
         body_of = {name: value for name, value in document.items() if name in known}
         approval = _read(Approval, {**body_of, "unknown": unknown}, "")
@@ -131,7 +151,8 @@ def decode(key: str, body: bytes) -> Version:
             previous=_read(Union[str, None], previous, "previous"),  # noqa: UP007 - a value, not an annotation
             event=read_event(_read(str, document.get("event"), "event")),
             at=_read(datetime, document.get("at"), "at"),
-            approval=approval,
+            approval=replace(approval, vouched_by=vouched_by),
+            key=_read(Union[str, None], document.get("key"), "key"),  # noqa: UP007 - likewise
         )
     except (_Unreadable, HitlError) as error:
         raise CorruptRecord(key, str(error)) from error

@@ -90,6 +90,46 @@ class OlderFormat(RecordError):
         )
 
 
+class NeedsNewer(RecordError):
+    """The record depends on something that this release does not know."""
+
+    def __init__(self, key: str, needs: str, release: str) -> None:
+        super().__init__(
+            f"The record {key} depends on {needs!r}, which this release does not know. Nothing was decided and the "
+            f"gate stays closed; upgrade metaflow-hitl here to {release} or newer."
+        )
+
+
+class NotVouchedFor(RecordError):
+    """No bot that is trusted here signed this object. The gate stays closed."""
+
+    def __init__(self, key: str, cause: str) -> None:
+        super().__init__(
+            f"No bot vouches for {key}: {cause}. The gate stays closed. If a bot did write it, compare "
+            "METAFLOW_HITL_PUBLIC_KEYS here with what `hitl-bot key list` prints there."
+        )
+
+
+class OnlyTheBotWrites(RecordError):
+    """The records here are sealed, and this process has no key to sign with."""
+
+    def __init__(self, approval_id: str) -> None:
+        super().__init__(
+            f"The record {approval_id} is sealed: only a bot with the signing key can change it. Nothing was written; "
+            "answer in Slack, or start the bot with METAFLOW_HITL_SIGNING_KEY."
+        )
+
+
+class OtherQuestion(RecordError):
+    """Under this id another question was asked, so this task must not go by its answer."""
+
+    def __init__(self, approval_id: str, fields: str) -> None:
+        super().__init__(
+            f"{approval_id} was asked with another question (different: {fields}), so its answer is not for this "
+            "step. The gate stays closed; start a new run to ask again."
+        )
+
+
 class OtherPathspec(RecordError):
     """The record under this id is about another task."""
 

@@ -190,6 +190,8 @@ class Approval:
     decision: Decision | None = None
     closing: Closing | None = None
     settlement: Settlement | None = None
+    # The id of the bot's key whose signature was checked on reading; None: nobody vouches for this. Never written.
+    vouched_by: str | None = field(default=None, compare=False)
     # What a later release wrote and this one does not know is carried along, never dropped.
     unknown: Mapping[str, Any] = field(default_factory=dict[str, Any])
 

@@ -116,7 +116,7 @@ class UseCases:
         self.check_input = check_input
         self.clock = clock
         self.policy: Policy = policy or RecordedPolicy()
-        self.delegations = Delegations(ledger.store)
+        self.delegations = Delegations(ledger.store, ledger.trust)
 
     # Asking.
 

@@ -31,6 +31,10 @@ HITL_EMAIL_TO = from_conf("HITL_EMAIL_TO")
 # Addresses as Apprise takes them, with blanks or commas between them.
 HITL_APPRISE_URLS = from_conf("HITL_APPRISE_URLS")
 
+# The public keys of the bots whose answers count, with blanks between them: with any, this is the sealed mode, in which
+# a gate opens only for what such a bot signed. `hitl-bot key list` prints them.
+HITL_PUBLIC_KEYS = from_conf("HITL_PUBLIC_KEYS")
+
 # Argo Workflows.
 
 # The namespace of the workflows. Default: Metaflow's KUBERNETES_NAMESPACE.

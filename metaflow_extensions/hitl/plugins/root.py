@@ -14,6 +14,7 @@ from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Bar, Notifier, Store
 from metaflow_extensions.hitl.approvals.record import EngineKind, Origin, Person
+from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.plugins.argo.engine import OwnRights
@@ -69,7 +70,7 @@ def build_store(datastore_type: str, datastore_root: str | None) -> Store:
 def build_use_cases(store: Store, write: Callable[[str], None]) -> UseCases:
     """Build everything that asks, waits and decides on this machine."""
     return UseCases(
-        Ledger(store),
+        Ledger(store, Trust.of(read_settings().public_keys)),
         engines={EngineKind.LOCAL: LocalEngine(), EngineKind.ARGO: OwnRights(read_settings(), utc_now)},
         notifiers=_notifiers(write),
         people=SlackKnows(),

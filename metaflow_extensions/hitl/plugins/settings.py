@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from metaflow_extensions.hitl.approvals.sealed import PublicKey, parse_keys
+
 # Set by Metaflow in the containers that it starts: there the answer must be in before the container is.
 _CONTAINERS = ("METAFLOW_KUBERNETES_WORKLOAD", "AWS_BATCH_JOB_ID")
 
@@ -24,6 +26,7 @@ class Settings:
     slack_bot_token: str | None
     slack_channel: str | None
     slack_api_url: str | None
+    public_keys: tuple[PublicKey, ...]
     ui_url: str | None
     argo_namespace: str
     argo_ui_url: str | None
@@ -52,6 +55,7 @@ def read_settings() -> Settings:
         slack_bot_token=token,
         slack_channel=conf.HITL_SLACK_CHANNEL or None,
         slack_api_url=conf.HITL_SLACK_API_URL or None,
+        public_keys=parse_keys(conf.HITL_PUBLIC_KEYS or ""),
         ui_url=conf.HITL_UI_URL or None,
         # In a pod Metaflow's Kubernetes namespace is the pod's own.
         argo_namespace=conf.HITL_ARGO_NAMESPACE or conf.KUBERNETES_NAMESPACE or "argo",

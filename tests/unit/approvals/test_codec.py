@@ -11,14 +11,19 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from metaflow_extensions.hitl.approvals.codec import FORMAT, NotJson, Version, decode, encode, seal
+from metaflow_extensions.hitl.approvals.codec import FORMAT, NotJson, Version, decode, encode, with_checksum
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NewerFormat, OlderFormat, RecordError
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import Closing, Post, Settlement
+from metaflow_extensions.hitl.approvals.sealed import OPEN
 from tests.fixtures.any_approval import versions
 from tests.fixtures.approvals import NOW, approval, approving, pathspec
 
 KEY = "approvals/x/00001.json"
+
+
+def _closed(document: dict[str, Any]) -> bytes:
+    return with_checksum(document, trust=OPEN, kind="version")
 
 
 def full() -> Version:
@@ -90,10 +95,10 @@ def test_a_record_can_be_read_by_people():
 
 def test_what_a_later_release_added_survives_a_rewrite():
     """Names at the top that this release does not know are carried into the next version."""
-    later = seal({**document(), "signature": "abc", "unknown": [1], "score": {"a": [1, None, 0.5]}})
+    later = _closed({**document(), "stamp": "abc", "unknown": [1], "score": {"a": [1, None, 0.5]}})
     version = decode(KEY, later)
     rewritten = json.loads(encode(replace(version, number=4)))
-    assert (rewritten["signature"], rewritten["unknown"], rewritten["score"]) == ("abc", [1], {"a": [1, None, 0.5]})
+    assert (rewritten["stamp"], rewritten["unknown"], rewritten["score"]) == ("abc", [1], {"a": [1, None, 0.5]})
 
 
 def test_times_come_back_in_utc():
@@ -102,7 +107,7 @@ def test_times_come_back_in_utc():
     written = Version(number=1, previous=None, event=TrailEvent.REQUESTED, at=NOW.astimezone(east), approval=approval())
     changed = {**document(), "deadline": "2026-03-02T15:00:00+05:30"}
     assert decode(KEY, encode(written)).at.utcoffset() == timedelta(0)
-    assert f"{decode(KEY, seal(changed)).approval.deadline:%H:%M}" == "09:30"
+    assert f"{decode(KEY, _closed(changed)).approval.deadline:%H:%M}" == "09:30"
 
 
 @pytest.mark.parametrize(
@@ -198,14 +203,14 @@ def test_a_newer_format_asks_for_an_upgrade(newer):
 @pytest.mark.parametrize("older", range(1, FORMAT))
 def test_a_development_release_s_format_says_what_to_do(older):
     """A record from before the first release is refused, with what to do about its run and about new ones."""
-    body = seal({**document(), "format": older})
+    body = _closed({**document(), "format": older})
     with pytest.raises(OlderFormat, match=rf"format {older}, .* format {FORMAT} only. Finish or abandon .* METAFLOW"):
         decode(KEY, body)
 
 
 def test_a_later_release_s_event_stays_the_word_that_it_wrote():
     """An event only describes, so that one more of them makes no record unreadable."""
-    later = decode(KEY, seal({**document(), "event": "countersigned"}))
+    later = decode(KEY, _closed({**document(), "event": "countersigned"}))
     assert later.event == "countersigned"
     assert json.loads(encode(later))["event"] == "countersigned"
 
@@ -214,7 +219,7 @@ def test_a_later_release_s_event_stays_the_word_that_it_wrote():
 def test_a_format_that_is_no_format_is_refused(written):
     """The format is a whole number from 1; True is none."""
     with pytest.raises(CorruptRecord, match="says no format"):
-        decode(KEY, seal({**document(), "format": written}))
+        decode(KEY, _closed({**document(), "format": written}))
 
 
 REQUIRED = ["version", "event", "at", "id", "pathspec", "question", "gate", "requester", "requested_at"]
@@ -226,7 +231,7 @@ def test_a_record_without_a_part_is_refused(name):
     incomplete = document()
     del incomplete[name]
     with pytest.raises(CorruptRecord):
-        decode(KEY, seal(incomplete))
+        decode(KEY, _closed(incomplete))
 
 
 WRONG: dict[str, list[Any]] = {
@@ -252,7 +257,7 @@ WRONG: dict[str, list[Any]] = {
 def test_a_value_of_another_type_is_refused(name, value):
     """Whatever stands in the wrong type makes the whole record corrupt, named by its place."""
     with pytest.raises(CorruptRecord) as refusal:
-        decode(KEY, seal({**document(), name: value}))
+        decode(KEY, _closed({**document(), name: value}))
     assert KEY in str(refusal.value)
 
 
@@ -286,7 +291,7 @@ def test_a_value_of_another_type_deep_inside_is_refused(part, name, value):
     changed = document()
     changed[part] = {**changed[part], name: value}
     with pytest.raises(CorruptRecord):
-        decode(KEY, seal(changed))
+        decode(KEY, _closed(changed))
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
@@ -303,16 +308,16 @@ def test_an_id_must_follow_from_the_pathspec():
     """A record that was copied to another task, or whose pathspec was changed, is refused."""
     other = {**document()["pathspec"], "run": "18"}
     with pytest.raises(CorruptRecord, match="does not follow from TrainFlow/18/deploy/42"):
-        decode(KEY, seal({**document(), "pathspec": other}))
+        decode(KEY, _closed({**document(), "pathspec": other}))
     with pytest.raises(CorruptRecord, match="does not follow from TrainFlow/17/deploy/42"):
-        decode(KEY, seal({**document(), "id": pathspec(run="18").approval_id}))
+        decode(KEY, _closed({**document(), "id": pathspec(run="18").approval_id}))
 
 
 def test_a_name_that_a_later_release_put_into_a_part_is_passed_over():
     """Below the top, a name that is not known refines what is known, and does not make the record unreadable."""
     changed = document()
     changed["decision"]["second"] = {"by": "carol"}
-    assert decode(KEY, seal(changed)).approval.decision == full().approval.decision
+    assert decode(KEY, _closed(changed)).approval.decision == full().approval.decision
 
 
 def test_a_closing_comes_back():

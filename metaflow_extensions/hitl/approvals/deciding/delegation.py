@@ -12,16 +12,19 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from metaflow_extensions.hitl.approvals.codec import is_sealed, seal
-from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, KeyTaken
+from metaflow_extensions.hitl.approvals.codec import with_checksum, without_checksum
+from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, KeyTaken, NotVouchedFor
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Origin, Person
+from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 
 FORMAT = 1
+_KIND = "delegation"  # of what is signed
 LONGEST = timedelta(days=366)
 _USER = re.compile(r"[UW][A-Z0-9]{2,30}")  # Slack's ids; they become parts of keys
 _ATTEMPTS = 5
@@ -55,10 +58,19 @@ class Delegation:
 
 
 class Delegations:
-    """Reads and writes delegations. Holds no state of its own."""
+    """Reads and writes delegations. Holds no state of its own.
 
-    def __init__(self, store: Store) -> None:
+    Parameters
+    ----------
+    store : Store
+        Where they are.
+    trust : Trust
+        Whose signatures count here, and what signs. Default: the open mode.
+    """
+
+    def __init__(self, store: Store, trust: Trust = OPEN) -> None:
         self._store = store
+        self._trust = trust
 
     def delegate(self, by: Person, to: Person, until: datetime, now: datetime) -> Delegation:
         """Let somebody decide in one's place until a moment; a newer delegation takes the place of the older.
@@ -116,7 +128,7 @@ class Delegations:
         trail: list[Delegation] = []
         for position, key in enumerate(self._store.list(_folder(_checked(person))), start=1):
             body = self._store.read(key)
-            document = _document(key, body)
+            document = self._document(key, body)
             if document.get("version") != position or document.get("previous") != previous:
                 raise CorruptRecord(key, "it does not follow the version before it")
             trail.append(_read(key, document))
@@ -142,7 +154,7 @@ class Delegations:
             previous = hashlib.sha256(self._store.read(keys[-1])).hexdigest() if keys else None
             number = len(keys) + 1
             try:
-                self._store.create(f"{folder}{number:05d}.json", _body(delegation, number, previous))
+                self._store.create(f"{folder}{number:05d}.json", self._body(delegation, number, previous))
             except KeyTaken:
                 continue
             return delegation
@@ -151,8 +163,43 @@ class Delegations:
     def _newest(self, user_id: str) -> tuple[str, Delegation] | None:
         if _USER.fullmatch(user_id) is None:
             return None
-        key = max(self._store.list(_folder(user_id)), default=None)
-        return None if key is None else (key, _read(key, _document(key, self._store.read(key))))
+        for key in sorted(self._store.list(_folder(user_id)), reverse=True):
+            # What is planted gives nobody a say, and takes nobody's away.
+            with suppress(NotVouchedFor):
+                return key, _read(key, self._document(key, self._store.read(key)))
+        return None
+
+    def _body(self, delegation: Delegation, number: int, previous: str | None) -> bytes:
+        document = {
+            "format": FORMAT,
+            "version": number,
+            "previous": previous,
+            "by": _person(delegation.by),
+            "to": None if delegation.to is None else _person(delegation.to),
+            "at": delegation.at.isoformat(),
+            "until": delegation.until.isoformat(),
+        }
+        if key := self._trust.newest_key:
+            document |= {"key": key, "store": self._store.url}
+        return with_checksum(document, trust=self._trust, kind=_KIND)
+
+    def _document(self, key: str, body: bytes) -> dict[str, Any]:
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise CorruptRecord(key, "it is not JSON") from error
+        whole = without_checksum(key, body)
+        if not isinstance(document, dict):
+            raise CorruptRecord(key, "it is not a JSON object")
+        document = cast("dict[str, Any]", document)
+        if document.get("format") != FORMAT:
+            raise CorruptRecord(key, "its format is another")
+        if self._trust.check(key, _KIND, document.get("key"), whole) is not None:
+            if document.get("store") != self._store.url:
+                raise NotVouchedFor(key, "it was signed for another store")
+            if not key.endswith(f"/{document.get('version'):05d}.json"):
+                raise NotVouchedFor(key, "it was signed as another version")
+        return document
 
 
 def _folder(user_id: str) -> str:
@@ -165,32 +212,8 @@ def _checked(person: Person) -> str:
     return person.id
 
 
-def _body(delegation: Delegation, number: int, previous: str | None) -> bytes:
-    return seal(
-        {
-            "format": FORMAT,
-            "version": number,
-            "previous": previous,
-            "by": _person(delegation.by),
-            "to": None if delegation.to is None else _person(delegation.to),
-            "at": delegation.at.isoformat(),
-            "until": delegation.until.isoformat(),
-        }
-    )
-
-
 def _person(person: Person) -> dict[str, Any]:
     return {"id": person.id, "name": person.name, "email": person.email}
-
-
-def _document(key: str, body: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise CorruptRecord(key, "it is not JSON") from error
-    if not isinstance(document, dict) or not is_sealed(body) or document.get("format") != FORMAT:  # pyright: ignore[reportUnknownMemberType] - JSON
-        raise CorruptRecord(key, "the hash at its end is not that of its bytes, or its format is another")
-    return document  # pyright: ignore[reportUnknownVariableType] - JSON
 
 
 def _read(key: str, document: dict[str, Any]) -> Delegation:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
@@ -17,6 +18,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     KeyMissing,
     KeyTaken,
     NoSuchApproval,
+    OnlyTheBotWrites,
     OtherPathspec,
     RecordError,
     StoreUnavailable,
@@ -25,11 +27,12 @@ from metaflow_extensions.hitl.approvals.errors import (
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import keys
 from metaflow_extensions.hitl.approvals.ledger.entries import Change, Entry
-from metaflow_extensions.hitl.approvals.ledger.trail import check_whole
+from metaflow_extensions.hitl.approvals.ledger.trail import check_follows, check_whole
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec, checked_id, is_id
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.rules import belongs_to
+from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 
 _ATTEMPTS = 20  # of a writer that keeps losing the race for the next version
 _READERS = 16  # reads at once; S3 answers each in some 20 ms, and boto3 keeps 10 connections or more
@@ -38,10 +41,19 @@ _NAMED = 5  # of the approvals that begin alike, in the error
 
 
 class Ledger:
-    """Reads and writes approvals. Holds no state of its own."""
+    """Reads and writes approvals. Holds no state of its own.
 
-    def __init__(self, store: Store) -> None:
+    Parameters
+    ----------
+    store : Store
+        Where they are.
+    trust : Trust
+        Whose signatures count here, and what signs. Default: the open mode.
+    """
+
+    def __init__(self, store: Store, trust: Trust = OPEN) -> None:
         self.store = store
+        self.trust = trust
 
     # One approval: O(1) requests, whatever the history holds.
 
@@ -52,13 +64,27 @@ class Ledger:
         ------
         NoSuchApproval
             There is none.
-        CorruptRecord, NewerFormat
+        CorruptRecord, NewerFormat, NeedsNewer, NotVouchedFor
             There is one, and it can't be trusted.
         """
         versions = list(self.store.list(keys.folder(approval_id)))
         if not versions:
             raise NoSuchApproval(approval_id, self.store.url)
-        return self._entry(approval_id, keys.version_number(versions[-1]))
+        number = keys.version_number(versions[-1])
+        if len(versions) != number:
+            raise CorruptRecord(versions[-1], f"{number - len(versions)} of the versions before it are missing")
+        return self._entry(approval_id, number)
+
+    def read_to_act(self, approval_id: str) -> Entry:
+        """Read the newest version to decide, release or open by it.
+
+        In the sealed mode its signature speaks for all that came before. In the open mode one more GET holds it to the
+        version before, as ``verify`` does with all of them.
+        """
+        entry = self.read(approval_id)
+        if not self.trust.is_sealed and entry.number > 1:
+            check_follows(approval_id, self._entry(approval_id, entry.number - 1), entry)
+        return entry
 
     def read_version(self, approval_id: str, number: int) -> Entry | None:
         """Read one version: one GET. None if it is not written yet."""
@@ -67,12 +93,24 @@ class Ledger:
         except KeyMissing:
             return None
 
-    def begin(self, approval: Approval) -> Entry:
-        """Write the first version, or return what is there if it is about the same task."""
+    def begin(self, approval: Approval, *, key: str | None = None) -> Entry:
+        """Write the first version, or return what is there if it is about the same task.
+
+        Parameters
+        ----------
+        key : str, optional
+            The id of the key to sign with. Default: the newest.
+        """
+        self._check_may_write(approval.id)
         # The marker comes first: a crash in between leaves something to clean, never something lost.
         self.store.mark(keys.open_key(approval.id))
         version = Version(
-            number=1, previous=None, event=TrailEvent.REQUESTED, at=approval.requested_at, approval=approval
+            number=1,
+            previous=None,
+            event=TrailEvent.REQUESTED,
+            at=approval.requested_at,
+            approval=approval,
+            key=key or self.trust.newest_key,
         )
         try:
             return self._write(version)
@@ -128,7 +166,14 @@ class Ledger:
                 entry, seen = self.read(approval_id), None
                 continue
             said = event if isinstance(event, str) else event(approval)
-            version = Version(number=entry.number + 1, previous=entry.digest, event=said, at=at, approval=approval)
+            version = Version(
+                number=entry.number + 1,
+                previous=entry.digest,
+                event=said,
+                at=at,
+                approval=approval,
+                key=self._key_after(entry),
+            )
             try:
                 return self._write(version)
             except KeyTaken:
@@ -139,8 +184,22 @@ class Ledger:
         """Take a settled approval off the list of open ones."""
         self.store.unmark(keys.open_key(approval.id))
 
+    def _check_may_write(self, approval_id: str) -> None:
+        if not self.trust.writes:
+            raise OnlyTheBotWrites(approval_id)
+
+    def _key_after(self, entry: Entry) -> str | None:
+        """Return the key for the version after this one: the same, which the run trusts, as long as it is here."""
+        self._check_may_write(entry.approval.id)
+        before = entry.version.key
+        if before is not None and not self.trust.is_sealed:
+            raise OnlyTheBotWrites(entry.approval.id)
+        return (self.trust.key_for((before,)) if before else None) or self.trust.newest_key
+
     def _write(self, version: Version) -> Entry:
-        body = encode(version)
+        # Whoever signs vouches for it.
+        version = replace(version, approval=replace(version.approval, vouched_by=version.key))
+        body = encode(version, self.trust, store=self.store.url)
         approval_id = version.approval.id
         self.store.create(keys.version_key(approval_id, version.number), body)
         # After the record, so that who follows the tail finds what it names; `open/` covers a crash in between. Without
@@ -152,7 +211,7 @@ class Ledger:
     def _entry(self, approval_id: str, number: int) -> Entry:
         key = keys.version_key(approval_id, number)
         body = self.store.read(key)
-        version = decode(key, body)
+        version = decode(key, body, self.trust, store=self.store.url)
         if version.number != number:
             raise CorruptRecord(key, f"it says that it is version {version.number}")
         if version.approval.id != approval_id:

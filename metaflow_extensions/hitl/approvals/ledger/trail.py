@@ -17,11 +17,21 @@ def check_whole(approval_id: str, trail: Sequence[Entry]) -> None:
         key = version_key(approval_id, entry.number)
         if entry.number != position:
             raise CorruptRecord(key, f"version {position} is missing before it")
-        before = trail[position - 2] if position > 1 else None
-        if entry.version.previous != (before.digest if before else None):
-            raise CorruptRecord(key, f"the hash in it is not that of version {position - 1}")
-        if not (_follows(before.approval, entry.approval) if before else _asks_only(entry.approval)):
+        if position > 1:
+            check_follows(approval_id, trail[position - 2], entry)
+        elif entry.version.previous is not None:
+            raise CorruptRecord(key, "it names a version before it, and it is the first")
+        elif not _asks_only(entry.approval):
             raise CorruptRecord(key, "it changes what an earlier version had settled")
+
+
+def check_follows(approval_id: str, before: Entry, entry: Entry) -> None:
+    """Raise CorruptRecord if a version can't be the next after another one."""
+    key = version_key(approval_id, entry.number)
+    if entry.version.previous != before.digest:
+        raise CorruptRecord(key, f"the hash in it is not that of version {before.number}")
+    if not _follows(before.approval, entry.approval):
+        raise CorruptRecord(key, "it changes what an earlier version had settled")
 
 
 def _asks_only(first: Approval) -> bool:

@@ -45,7 +45,9 @@ LONGEST_NAME = 128  # argo-workflows 4.1.2, workflow/validate/validate.go, workf
 MOST_OWN_TEMPLATES = 20  # gates that have all their templates to themselves; more would leave Argo little room
 _NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")  # the same file, workflowFieldNameFmt
 # Settings that hold a secret.
-_SECRETS = re.compile(r"METAFLOW_HITL_(\w*TOKEN|SLACK_SIGNING_SECRET|SLACK_WEBHOOK|SMTP_PASSWORD|APPRISE_URLS)")
+_SECRETS = re.compile(
+    r"METAFLOW_HITL_(\w*TOKEN|SIGNING_KEY|SLACK_SIGNING_SECRET|SLACK_WEBHOOK|SMTP_PASSWORD|APPRISE_URLS)"
+)
 
 
 class NotCompiled(HitlError):

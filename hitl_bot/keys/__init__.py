@@ -1,0 +1,1 @@
+"""The bot's private keys, and ``hitl-bot key``."""
