@@ -68,7 +68,7 @@ class Scene:
         asked = Question(message=message, notifiers=("slack",), **{"timeout": 86_400, **parts})
         gate = Gate(engine=EngineKind.ARGO, namespace="metaflow", workflow=run.removeprefix("argo-"))
         place = Pathspec(flow=flow, run=run, step=step, task=task)
-        return self.bot.cases.ask(place, asked, gate, Somebody(id=by, name=by, origin=Origin.LOCAL)).approval
+        return self.bot.cases.ask(place, asked, gate, Somebody(id=by, name=by, origin=Origin.CLAIM)).approval
 
     def message(self, who: Person, asked: Approval) -> Message:
         return who.wait_for_message(CHANNEL, lambda one: asked.id in one.plain)

@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from metaflow_extensions.hitl.approvals.schema import Field, Kind, canonical, choice_text, limits
+from metaflow_extensions.hitl.approvals.schema import Field, Kind, canonical, choice_text
+from metaflow_extensions.hitl.slack import FORM
 
 PATTERNS = (None, None, "v[0-9]+", "[a-z]*", "x|yz")
 
@@ -58,7 +59,7 @@ def settings_dicts() -> st.SearchStrategy[dict[str, dict[str, Any]]]:
 
 def fitting(field: Field) -> st.SearchStrategy[Any]:
     """Draw values that fit, in the form that records keep, and that Slack's inputs can show."""
-    first = datetime.fromtimestamp(limits.EARLIEST, tz=timezone.utc) + timedelta(days=2)
+    first = datetime.fromtimestamp(FORM.earliest, tz=timezone.utc) + timedelta(days=2)
     moments = st.datetimes(first.replace(tzinfo=None), datetime(2280, 1, 1))  # noqa: DTZ001 - its zone comes next
     zones = st.integers(-720, 840).map(lambda minutes: timezone(timedelta(minutes=minutes)))
     hosts = st.from_regex(r"[a-z]{1,8}(\.[a-z]{2,3}){0,2}", fullmatch=True)

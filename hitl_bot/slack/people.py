@@ -14,8 +14,9 @@ from hitl_bot.slack.cache import BoundedCache
 from hitl_bot.slack.client import SLACK_FAILED
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ports import Bar, Clock
-from metaflow_extensions.hitl.approvals.record import Origin, Person
+from metaflow_extensions.hitl.approvals.record import Person
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, meaning_of, status_of
+from metaflow_extensions.hitl.slack import SLACK
 
 _PROFILES_KEPT = timedelta(minutes=5)
 _GROUPS_KEPT = timedelta(minutes=2)  # usergroups.* takes 20 calls a minute
@@ -86,16 +87,21 @@ class SlackPeople:
         """Say why this person never decides anything, or None."""
         return self._profile(person.id).bar
 
-    def in_slack(self, person: Person) -> Person | None:
+    @property
+    def system(self) -> str:
+        """How people call it."""
+        return "Slack"
+
+    def identify(self, person: Person) -> Person | None:
         """Return who a user of a machine is in Slack: by the operator's word, or by their own email address."""
-        if person.origin is Origin.SLACK:
+        if person.origin == SLACK:
             return person
         known = self._known_as(person.id) or person.email or (person.id if "@" in person.id else None)
         return None if known is None else self.find(known)
 
     def known_as(self, person: Person) -> str | None:
         """Return what the operator says a user of a machine is in Slack: an e-mail address or id. Asks nobody."""
-        return None if person.origin is Origin.SLACK else self._known_as(person.id)
+        return None if person.origin == SLACK else self._known_as(person.id)
 
     def find(self, name: str) -> Person | None:
         """Return the person behind an id or an email address, or None if there is none."""
@@ -152,7 +158,7 @@ class SlackPeople:
             raise _unavailable(f"who {user_id} is", error) from error
         profile = user.get("profile") or {}
         name = profile.get("display_name") or profile.get("real_name") or user.get("name") or user_id
-        person = Person(id=user["id"], name=name, origin=Origin.SLACK, email=profile.get("email") or None)
+        person = Person(id=user["id"], name=name, origin=SLACK, email=profile.get("email") or None)
         return _Profile(person=person, bar=self._bar(user), zone=str(user.get("tz") or ""))
 
     def _id_of(self, address: str) -> str | None:

@@ -20,9 +20,10 @@ from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.asked_of import asked_of
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable, RecordError
 from metaflow_extensions.hitl.approvals.ledger import Entry
-from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, State
+from metaflow_extensions.hitl.approvals.record import Approval, Person, State
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import home, lists
+from metaflow_extensions.hitl.slack import SLACK
 
 _WATCHERS = 200  # people whose tab is kept up to date; those who opened it last
 _WATCHED_FOR = timedelta(hours=1)  # since they opened it: Slack does not tell when somebody looks away
@@ -196,7 +197,7 @@ def is_requester(approval: Approval, person: Person) -> bool:
     Good enough to find one's own questions, and no proof of anything.
     """
     requester = approval.requester
-    if requester.origin is Origin.SLACK:
+    if requester.origin == SLACK:
         return requester.id == person.id
     email = (person.email or "").lower()
     if requester.email and requester.email.lower() == email:

@@ -112,7 +112,7 @@ class Reminding:
         try:
             done = {vote.by.id for vote in approval.votes}
             if not approval.rule.self_approval_allowed:
-                requester = self._people.in_slack(approval.requester)
+                requester = self._people.identify(approval.requester)
                 done |= {requester.id} if requester else set()
             asleep = self._asleep(approval, [user for name in names for user in self._users(name)])
             awake = [one for name in names for one in self._ids(name, done | asleep)]

@@ -260,7 +260,7 @@ class Threads:
 
     def _is_in_doubt(self, approval: Approval) -> bool:
         """Whether nobody can approve, since whoever asked must not, and nobody knows who that is."""
-        return _depends_on_who_asked(approval) and self._cases.people.in_slack(approval.requester) is None
+        return _depends_on_who_asked(approval) and self._cases.people.identify(approval.requester) is None
 
     def _told(self, entry: Entry) -> str:
         """Say what happened; of requested changes to who asked, and has to act."""
@@ -269,7 +269,7 @@ class Threads:
         if decision is None or decision.verdict is not Verdict.CHANGES:
             return said
         try:
-            requester = self._cases.people.in_slack(approval.requester)
+            requester = self._cases.people.identify(approval.requester)
         except PeopleUnavailable:
             requester = None
         return said if requester is None else f"{mention(requester)}: {said}"

@@ -24,7 +24,7 @@ from tests.integration.bot.conftest import clock, sandbox, settings  # noqa: F40
 Visit = Callable[..., Page]
 Shot = Callable[[Page, str], None]
 
-RITA = Person(id="rita", name="rita", origin=Origin.LOCAL)
+RITA = Person(id="rita", name="rita", origin=Origin.CLAIM)
 POLICY = """
 people: {rita: alice@example.com}
 rules:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,21 +13,26 @@ from hypothesis import given, strategies as st
 from slack_sdk.models.views import View
 
 from hitl_bot.sandbox.blocks import complaints_about_view
+from metaflow_extensions.hitl.approvals import schema as schemas
 from metaflow_extensions.hitl.approvals.schema import (
     InputSchemaError,
     InvalidInput,
     Kind,
     Problem,
     fields,
-    limits,
-    normalise,
 )
 from metaflow_extensions.hitl.inputs import validate
 from metaflow_extensions.hitl.messages.form import block_id, form_blocks, form_errors, form_values
+from metaflow_extensions.hitl.slack import FORM
 from tests.input_schemas import fitting, settings_dicts
+
 
 # The element's type, the key of what it holds beforehand, and the key of what it sends:
 # https://docs.slack.dev/reference/block-kit/block-elements
+def normalise(input_schema):
+    return schemas.normalise(input_schema, FORM)
+
+
 ELEMENTS = {
     "plain_text_input": ("initial_value", "value"),
     "number_input": ("initial_value", "value"),
@@ -102,16 +108,16 @@ def test_slack_would_show_it(data: st.DataObject, given_schema: dict[str, Any]) 
 
 def test_the_largest_form_is_one_that_slack_shows() -> None:
     """95 fields, labels and hints of 2,000 characters, 100 choices: at each limit there are no complaints."""
-    many = fields(normalise({f"f{number}": "str" for number in range(limits.FIELDS)}))
+    many = fields(normalise({f"f{number}": "str" for number in range(FORM.fields)}))
     assert complaints_about_view(view(form_blocks(many))) == []
-    choices = [f"{number:075}" for number in range(limits.MENU_OPTIONS)]
+    choices = [f"{number:075}" for number in range(FORM.choices)]
     wide = normalise(
         {
-            "a": {"type": "choice", "choices": choices, "label": "x" * limits.LABEL, "help": "y" * limits.HINT},
+            "a": {"type": "choice", "choices": choices, "label": "x" * FORM.label, "help": "y" * FORM.help},
             "b": {"type": "multichoice", "choices": choices, "default": choices},
             "c": {"type": "int", "min": -(10**999) + 1, "max": 10**999 - 1, "default": 10**999 - 1},
             "d": {"type": "float", "min": 5e-324, "max": 1.7e308, "default": 5e-324},
-            "e": {"type": "str", "min_length": limits.TEXT, "default": "z" * limits.TEXT},
+            "e": {"type": "str", "min_length": FORM.text, "default": "z" * FORM.text},
         }
     )
     assert complaints_about_view(view(form_blocks(fields(wide)))) == []
@@ -142,18 +148,18 @@ def test_the_largest_form_is_one_that_slack_shows() -> None:
 )
 def test_the_size_of_a_form_is_never_underrated(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """If as many fields as are accepted stand in a form, it is within the bytes that are kept for it."""
-    names = [f"größe{number}" for number in range(limits.FIELDS)]
+    names = [f"größe{number}" for number in range(FORM.fields)]
     try:
         normalise(dict.fromkeys(names, settings))
     except InputSchemaError as error:
         names = names[: names.index(error.field or "")]
     assert names
     blocks = form_blocks(fields(normalise(dict.fromkeys(names, settings))))
-    assert len(json.dumps(blocks)) <= limits.FORM_BYTES
+    assert len(json.dumps(blocks)) <= FORM.total_bytes
     # One field in one byte less than it takes is refused.
-    monkeypatch.setattr(limits, "FORM_BYTES", len(json.dumps(blocks[:1])) - 1)
+    tight = replace(FORM, total_bytes=len(json.dumps(blocks[:1])) - 1)
     with pytest.raises(InputSchemaError, match="too large"):
-        normalise({names[0]: settings})
+        schemas.normalise({names[0]: settings}, tight)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given, strategies as st
 from jsonschema import Draft202012Validator
 
-from metaflow_extensions.hitl.approvals.schema import InputSchemaError, Kind, fields, limits, normalise
+from metaflow_extensions.hitl.approvals import schema as schemas
+from metaflow_extensions.hitl.approvals.schema import InputSchemaError, Kind, fields
+from metaflow_extensions.hitl.slack import FORM, QUESTION_BLOCKS
 from tests.input_schemas import fitting, settings, settings_dicts
+
+
+def normalise(input_schema):
+    return schemas.normalise(input_schema, FORM)
+
 
 SIMPLE_TYPES = [kind.value for kind in Kind if kind not in {Kind.CHOICE, Kind.MULTICHOICE}]
 
@@ -215,7 +222,7 @@ def test_a_json_schema_is_taken_as_it_is_meant() -> None:
         ({"type": "datetime", "default": "1999-12-31T00:00Z"}, "Slack can't show"),
         ({"type": "email", "default": "a"}, "an email address"),
         ({"type": "url", "default": "example.com"}, "an address such as"),
-        ({"type": "user", "default": "@alice"}, "a Slack user id"),
+        ({"type": "user", "default": "@alice"}, "a user ID such as U0123ABCD"),
     ],
 )
 def test_a_bad_field_is_refused_with_its_name(given_settings: Any, words: str) -> None:
@@ -341,7 +348,7 @@ def test_a_pattern_holds_for_the_whole_value() -> None:
 
 def test_limits_leave_room_for_the_question() -> None:
     """A form of 95 fields and the question fit into a view."""
-    assert (limits.FIELDS, limits.FIELDS + limits.QUESTION_BLOCKS) == (95, 100)
+    assert (FORM.fields, FORM.fields + QUESTION_BLOCKS) == (95, 100)
 
 
 def test_fields_of_something_else_are_refused() -> None:

@@ -25,7 +25,7 @@ from metaflow_extensions.hitl.approvals.errors import (
 )
 from metaflow_extensions.hitl.approvals.events import TrailEvent, read_event
 from metaflow_extensions.hitl.approvals.features import check_required, required
-from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.record import Approval, Origin
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 
 FORMAT = 2
@@ -237,10 +237,10 @@ def _read_plain(kind: Any, value: Any, where: str) -> Any:
             return moment.astimezone(timezone.utc)
         except (AttributeError, ValueError, OverflowError) as error:
             raise _Unreadable(f"{where} is no time") from error
-    if issubclass(kind, Enum):
+    if issubclass(kind, (Enum, Origin)):
         try:
             return kind(value)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise _Unreadable(f"{where} is {value!r}") from error
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -1,7 +1,7 @@
 """Everything that this project refuses or fails with, in one tree.
 
 A message says what happened, to which approval, and the next button or command: it is read by a person, in
-Slack as well as in a terminal.
+a chat as well as in a terminal.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class OnlyTheBotWrites(RecordError):
     def __init__(self, approval_id: str) -> None:
         super().__init__(
             f"The record {approval_id} is sealed: only a bot with the signing key can change it. Nothing was written; "
-            "answer in Slack, or start the bot with METAFLOW_HITL_SIGNING_KEY."
+            "answer where it was asked, or start the bot with METAFLOW_HITL_SIGNING_KEY."
         )
 
 

@@ -178,6 +178,11 @@ class Bar(str, Enum):
 class People(Protocol):
     """Who somebody is, and which groups they are in. Answers may be some minutes old."""
 
+    @property
+    def system(self) -> str:
+        """How people call the chat system that is asked."""
+        ...
+
     def barred(self, person: Person) -> Bar | None:
         """Say why this person never decides anything (a guest, a bot, somebody of another workspace), or None.
 
@@ -198,8 +203,8 @@ class People(Protocol):
         """
         ...
 
-    def in_slack(self, person: Person) -> Person | None:
-        """Return who a user of a machine is in Slack, or None if nobody knows.
+    def identify(self, person: Person) -> Person | None:
+        """Return who somebody is in the chat system, which a name that is only claimed does not say; or None.
 
         Raises
         ------

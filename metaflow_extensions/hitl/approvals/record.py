@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 
@@ -45,12 +46,29 @@ class State(str, Enum):
     NOT_ACCEPTED = "not accepted"  # the operator's policy refused a decision that nobody could hold back
 
 
-class Origin(str, Enum):
-    """Who vouches for a person's id."""
+class Origin(str):
+    """Who vouches for a person's id: a chat system by its name, or one of the three below. Compare with ``==``."""
 
-    SLACK = "slack"
-    LOCAL = "local"
-    CLOCK = "clock"
+    __slots__ = ()
+    CLAIM: ClassVar[Origin]  # a name from a command line: nobody vouches for it
+    CLOCK: ClassVar[Origin]  # the deadline
+    RULE: ClassVar[Origin]  # what the step's author or the operator wrote down
+
+    def __new__(cls, name: str) -> Origin:  # noqa: PYI034 - Self needs Python 3.11
+        if not _ORIGIN.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a chat system")
+        return super().__new__(cls, name)
+
+    @property
+    def vouches(self) -> bool:
+        """Whether the person signed in somewhere."""
+        return self not in {Origin.CLAIM, Origin.CLOCK, Origin.RULE}
+
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+Origin.CLAIM = Origin("claim")
+Origin.CLOCK = Origin("clock")
+Origin.RULE = Origin("rule")
 
 
 class EngineKind(str, Enum):
@@ -64,13 +82,23 @@ class EngineKind(str, Enum):
 class Person:
     """Somebody who asked or answered; for an expiry, the clock."""
 
-    id: str  # Slack's user id (U…), or a user name of the machine
-    name: str
     origin: Origin
+    id: str  # the chat system's, or a user name of the machine
+    name: str
     email: str | None = None
 
+    @property
+    def is_claimed(self) -> bool:
+        """Whether this is a name that nobody vouches for."""
+        return self.origin == Origin.CLAIM
 
-CLOCK = Person(id="clock", name="the deadline", origin=Origin.CLOCK)
+    @property
+    def is_vouched_for(self) -> bool:
+        """Whether a chat system vouches for the id."""
+        return self.origin.vouches
+
+
+CLOCK = Person(origin=Origin.CLOCK, id="clock", name="the deadline")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +112,7 @@ class Gate:
 
 @dataclass(frozen=True, kw_only=True)
 class Post:
-    """Where a notifier put the question. ``channel`` and ``ts`` are Slack's; other media leave them out."""
+    """Where a notifier put the question. ``channel`` and ``ts`` find the message again, where it can change."""
 
     notifier: str
     at: datetime

@@ -1,4 +1,4 @@
-"""Why a decision is not taken. Each message is what the person reads, in Slack or in a terminal."""
+"""Why a decision is not taken. Each message is what the person reads, in a chat or in a terminal."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class StillPending(ApprovalError):
         super().__init__(
             approval,
             f"Nobody has approved {approval.id} ({approval.pathspec}), so this step does not run. Resuming the "
-            "workflow is not an answer. Start a new run, and approve that in Slack or with "
+            "workflow is not an answer. Start a new run, and answer its question there or with "
             "`python FLOW.py hitl approve ID`.",
         )
 

@@ -1,4 +1,4 @@
-"""Running a workflow again from Slack, after a request for changes: who may, and what stands in the way."""
+"""Running a workflow again from a message, after a request for changes: who may, and what stands in the way."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError
 from metaflow_extensions.hitl.approvals.ports import Engine, People, Starter
-from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Origin, Person, Verdict
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Person, Verdict
 
 _HOW = "The command on the message does it too."
 
@@ -42,7 +42,7 @@ class RunningAgain:
     engines : Mapping[EngineKind, Engine]
         What can start them here.
     people : People
-        Who the requester is in Slack.
+        Who the requester is in the chat system.
     """
 
     def __init__(self, engines: Mapping[EngineKind, Engine], people: People) -> None:
@@ -89,11 +89,11 @@ class RunningAgain:
         if bar is not None:
             raise CantRunAgain(f"{who.name} can't run it again: {bar}")
         requester = approval.requester
-        known = requester if requester.origin is Origin.SLACK else self._people.in_slack(requester)
+        known = self._people.identify(requester)
         if known is None:
             raise CantRunAgain(
-                f"Only who asked may run it again, and nobody knows who {requester.name} is in Slack. An operator can "
-                f"say so: under `people` in the policy file, `{requester.id}: their e-mail address`."
+                f"Only who asked may run it again, and nobody knows who {requester.name} is in {self._people.system}. "
+                f"An operator can say so: under `people` in the policy file, `{requester.id}: their e-mail address`."
             )
         if known.id != who.id:
             raise CantRunAgain(f"Only {known.name}, who asked, may run it again from here.")

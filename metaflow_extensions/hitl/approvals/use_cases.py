@@ -44,9 +44,6 @@ from metaflow_extensions.hitl.approvals.record import (
 from metaflow_extensions.hitl.approvals.refusals import ChangesNotOffered, Rejected, StillPending, closed
 from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
-# Where many gates can share a message. Who asks sees one of them only; the bot sees all.
-_SHARED = frozenset({"slack"})
-
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -91,6 +88,9 @@ class UseCases:
         The present.
     policy : Policy, optional
         What the operator demands. Default: what the record says.
+    batched : Collection[str]
+        Notifiers where the gates of a foreach can share a message. Whoever asks sees one gate only, so that such a
+        message is left to the bot, which sees all of them. Default: none.
 
     Attributes
     ----------
@@ -108,6 +108,7 @@ class UseCases:
         check_input: CheckInput,
         clock: Clock,
         policy: Policy | None = None,
+        batched: Collection[str] = (),
     ) -> None:
         self.ledger = ledger
         self.engines = engines
@@ -116,6 +117,7 @@ class UseCases:
         self.check_input = check_input
         self.clock = clock
         self.policy: Policy = policy or RecordedPolicy()
+        self.batched = frozenset(batched)
         self.delegations = Delegations(ledger.store, ledger.trust)
 
     # Asking.
@@ -133,7 +135,7 @@ class UseCases:
         entry = self.ledger.begin(self.governed(rules.request(pathspec, question, gate, requester, self.clock())))
         if entry.approval.decision is not None or entry.approval.closing is not None:
             return Outcome(approval=entry.approval)
-        return self.post(entry, left_to_bot=_SHARED if question.batch else frozenset())
+        return self.post(entry, left_to_bot=self.batched if question.batch else ())
 
     def post(self, entry: Entry, *, left_to_bot: Collection[str] = ()) -> Outcome:
         """Post a question with every notifier that did not yet, as far as it is here and not left to the bot."""

@@ -20,12 +20,12 @@ from metaflow_extensions.hitl.approvals.schema import (
     canonical,
     choice_text,
     fits,
-    limits,
     plain_digits,
     read_text,
     storable,
 )
 from metaflow_extensions.hitl.approvals.schema.formats import read_datetime
+from metaflow_extensions.hitl.slack import CHECKBOXES, FORM
 
 ACTION_ID = "value"
 """The action_id of every input; its block tells which field it is."""
@@ -104,12 +104,12 @@ def _block(index: int, field: Field, value: object) -> dict[str, Any]:
     block: dict[str, Any] = {
         "type": "input",
         "block_id": block_id(index),
-        "label": _plain(field.label, limits.LABEL),
+        "label": _plain(field.label, FORM.label),
         "element": {"action_id": ACTION_ID, **_element(field, _shown(field, value))},
         "optional": not field.required,
     }
     if field.help:
-        block["hint"] = _plain(field.help, limits.HINT)
+        block["hint"] = _plain(field.help, FORM.help)
     return block
 
 
@@ -124,7 +124,7 @@ def _shown(field: Field, value: object) -> object:
         return made
     moment = read_datetime(str(made))
     seconds = 0 if moment is None else int(moment.timestamp())
-    return seconds if limits.EARLIEST <= seconds <= limits.LATEST else None
+    return seconds if FORM.earliest <= seconds <= FORM.latest else None
 
 
 def _element(field: Field, shown: object) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def _choices(field: Field, shown: object) -> dict[str, Any]:
     options = [_option(choice_text(choice)) for choice in field.choices]
     items = shown if isinstance(shown, list) else []
     chosen = [_option(choice_text(item)) for item in items] or None
-    if len(options) <= limits.CHECKBOXES:
+    if len(options) <= CHECKBOXES:
         return {"type": "checkboxes", "options": options, "initial_options": chosen}
     return {
         "type": "multi_static_select",
@@ -242,7 +242,7 @@ def _placeholder(field: Field) -> dict[str, Any] | None:
     return None if text == "text" else _plain(text[:1].upper() + text[1:])
 
 
-def _plain(text: str, most: int = limits.PLACEHOLDER) -> dict[str, Any]:
+def _plain(text: str, most: int = FORM.placeholder) -> dict[str, Any]:
     return {"type": "plain_text", "text": _cut(text, most)}
 
 
@@ -277,6 +277,6 @@ def _chosen(field: Field, option: Mapping[str, Any]) -> object:
 
 
 def _moment(seconds: object) -> object:
-    if not isinstance(seconds, int) or not limits.EARLIEST <= seconds <= limits.LATEST:
+    if not isinstance(seconds, int) or not FORM.earliest <= seconds <= FORM.latest:
         return seconds
     return datetime.fromtimestamp(seconds, tz=timezone.utc).isoformat()

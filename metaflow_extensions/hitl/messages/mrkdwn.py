@@ -11,7 +11,8 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
 
-from metaflow_extensions.hitl.approvals.record import Origin, Person
+from metaflow_extensions.hitl.approvals.record import Person
+from metaflow_extensions.hitl.slack import SLACK
 
 ELLIPSIS = "…"
 LINE = 300  # what a line of a message shows of a text that may be long
@@ -137,7 +138,7 @@ def mention(person: Person) -> str:
 
     The client shows a mention in each reader's own way; in a changed or an ephemeral message it notifies nobody.
     """
-    if person.origin is Origin.SLACK and _USER.fullmatch(person.id):
+    if person.origin == SLACK and _USER.fullmatch(person.id):
         return f"<@{person.id}>"
     return name(person)
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
-from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.schema.fields import Field, fields
 from metaflow_extensions.hitl.messages import voting
 
@@ -96,7 +96,7 @@ def verdict(approval: Approval, who: Callable[[Person], str]) -> Ending:
             return Ending("Expired", f" and rejected, nobody answered in {waited(approval)}")
         return Ending("Approved by timeout", f", nobody answered in {waited(approval)}")
     by = voting.deciders(approval, decision, who)
-    if decision.by.origin is Origin.LOCAL:
+    if decision.by.is_claimed:
         by += f" ({decision.where.value})"
     return Ending(_HEADS[decision.verdict], f" by {by} after {in_words(approval.seconds_to_decide or 0)}")
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.record import Approval, Origin, ReminderKind, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind, Verdict, Where
 from metaflow_extensions.hitl.messages import sentences, voting
 from metaflow_extensions.hitl.messages.mrkdwn import escape, literal, name, one_line, quoted
 
@@ -98,7 +98,7 @@ def _decided(approval: Approval) -> str:
     if decision.where is Where.TIMEOUT:
         return f"{ending.head}{ending.tail}"
     # The ending itself says how an answer came that is not from Slack.
-    way = "" if decision.by.origin is Origin.LOCAL else f" ({decision.where.value})"
+    way = "" if decision.by.is_claimed else f" ({decision.where.value})"
     said = f": {quoted(decision.reason)}" if decision.reason.strip() else ""
     entered = ""
     if decision.verdict is Verdict.APPROVE and decision.input:

@@ -12,6 +12,7 @@ from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.schema import normalise
+from metaflow_extensions.hitl.slack import FORM
 
 _DEFAULT_MESSAGE = "{flow} / {step}: may run {run_id} go on?"
 _MOST = 20  # people who must agree; more than a message can name
@@ -61,7 +62,7 @@ def read_arguments(arguments: Mapping[str, Any]) -> Ask:
         )
     return Ask(
         message=_text("message", arguments["message"]) or _DEFAULT_MESSAGE,
-        schema=None if schema is None else normalise(schema),
+        schema=None if schema is None else normalise(schema, FORM),
         approvers=approvers,
         channel=_text("channel", arguments["channel"]),
         notifiers=_names("notifier", arguments["notifier"]),

@@ -33,8 +33,12 @@ class SlackKnows:
     def barred(self, person: Person) -> Bar | None:
         return None
 
-    def in_slack(self, person: Person) -> Person | None:
-        return None
+    @property
+    def system(self) -> str:
+        return "Slack"
+
+    def identify(self, person: Person) -> Person | None:
+        return person if person.is_vouched_for else None
 
 
 def utc_now() -> datetime:
@@ -76,6 +80,7 @@ def build_use_cases(store: Store, write: Callable[[str], None]) -> UseCases:
         people=SlackKnows(),
         check_input=_check_input,
         clock=utc_now,
+        batched={"slack"},
     )
 
 
@@ -121,4 +126,4 @@ def local_person() -> Person:
     from metaflow.util import get_username  # noqa: PLC0415 - heavy
 
     name = get_username() or getpass.getuser()
-    return Person(id=name, name=name, origin=Origin.LOCAL)
+    return Person(id=name, name=name, origin=Origin.CLAIM)

@@ -21,7 +21,7 @@ from tests.integration.bot.conftest import CHANNEL, Ask
 from tests.integration.bot.test_batches import shown, sweep
 
 HOSTILE = "<!channel> <@U0CAROL> <https://evil.example|click> @everyone `rm` *b* \x1b[31m \u202egpj.exe & <!here>"
-STRANGER = Person(id="rita", name=HOSTILE, origin=Origin.LOCAL)
+STRANGER = Person(id="rita", name=HOSTILE, origin=Origin.CLAIM)
 HUGE = "<&`\n" * 750_000
 
 
@@ -112,7 +112,7 @@ def test_three_megabytes(bot: Bot, bob: User, control: Control, clock: HandClock
     assert "…" in message.plain
     assert "…" in bob.open(message, "Details").plain
     bob.command("/hitl list")
-    who = Person(id="rita", name="rita", origin=Origin.LOCAL)
+    who = Person(id="rita", name="rita", origin=Origin.CLAIM)
     answer = Answer(verdict=Verdict.APPROVE, input={"notes": HUGE}, reason=HUGE)
     bot.cases.decide(approval.id, answer, who=who, where=Where.FLOW_CLI)
     sweep(bot, clock)

@@ -18,8 +18,9 @@ from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
-from metaflow_extensions.hitl.approvals.record import Origin, State, Where
+from metaflow_extensions.hitl.approvals.record import State, Where
 from metaflow_extensions.hitl.messages import action_ids
+from metaflow_extensions.hitl.slack import SLACK
 from tests.fixtures.approvals import BOB, HandClock, approving, rejecting
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
 
@@ -40,7 +41,7 @@ def test_approve_decides_after_the_confirmation(ask: Ask, bob: Person, ledger: L
     decision = ledger.read(approval.id).approval.decision
     assert decision is not None
     assert (decision.by.id, decision.by.name, decision.by.email) == ("U0BOB", "bob", "bob@example.com")
-    assert (decision.by.origin, decision.where, decision.at) == (Origin.SLACK, Where.BUTTON, clock.now)
+    assert (decision.by.origin, decision.where, decision.at) == (SLACK, Where.BUTTON, clock.now)
     assert shown.buttons == []
     assert "Approved" in shown.plain
     assert "after 3 min" in shown.plain

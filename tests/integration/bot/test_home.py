@@ -186,11 +186,11 @@ def test_without_its_store(ask: Ask, bob: Person, interventions: list[object]) -
     [
         (BOB, True),
         (ALICE, False),
-        (Somebody(id="bob", name="bob", origin=Origin.LOCAL), True),
-        (Somebody(id="b", name="b", origin=Origin.LOCAL, email="BOB@example.com"), True),
-        (Somebody(id="x", name="bob@example.com", origin=Origin.LOCAL), True),
-        (Somebody(id="bobby", name="bobby", origin=Origin.LOCAL), False),
-        (Somebody(id="U0BOB", name="x", origin=Origin.LOCAL), False),
+        (Somebody(id="bob", name="bob", origin=Origin.CLAIM), True),
+        (Somebody(id="b", name="b", origin=Origin.CLAIM, email="BOB@example.com"), True),
+        (Somebody(id="x", name="bob@example.com", origin=Origin.CLAIM), True),
+        (Somebody(id="bobby", name="bobby", origin=Origin.CLAIM), False),
+        (Somebody(id="U0BOB", name="x", origin=Origin.CLAIM), False),
     ],
 )
 def test_whose_question_it_is(requester: Somebody, is_bob: bool) -> None:  # noqa: FBT001 - a fact of the table

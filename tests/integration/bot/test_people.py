@@ -12,7 +12,8 @@ from hitl_bot.slack.cache import BoundedCache
 from hitl_bot.slack.client import slack_client
 from hitl_bot.slack.people import SlackPeople
 from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
-from metaflow_extensions.hitl.approvals.record import Origin, Person
+from metaflow_extensions.hitl.approvals.record import Person
+from metaflow_extensions.hitl.slack import SLACK
 from tests.fixtures.approvals import HandClock
 
 
@@ -28,7 +29,7 @@ def directory(sandbox: Sandbox, clock: HandClock) -> SlackPeople:
 
 def test_a_person_has_a_name_and_an_address(directory: SlackPeople) -> None:
     """The display name and the email address come from Slack; one that is hidden is None."""
-    assert directory.person("U0BOB") == Person(id="U0BOB", name="bob", origin=Origin.SLACK, email="bob@example.com")
+    assert directory.person("U0BOB") == Person(id="U0BOB", name="bob", origin=SLACK, email="bob@example.com")
     assert directory.person("U0GRACE").email is None
 
 

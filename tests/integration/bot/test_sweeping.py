@@ -18,7 +18,7 @@ from metaflow_extensions.hitl.approvals.use_cases import Answer
 from tests.fixtures.approvals import HandClock, approving, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, Ask
 
-RITA = Person(id="rita", name="rita", origin=Origin.LOCAL)
+RITA = Person(id="rita", name="rita", origin=Origin.CLAIM)
 
 
 def test_slack_was_down_when_the_question_was_asked(

@@ -134,7 +134,7 @@ class World:
 
     def ask(self, **parts: Any) -> Approval:
         asked = question(approvers=APPROVERS, notifiers=("slack",), **parts)
-        rita = Somebody(id="rita", name="rita", origin=Origin.LOCAL)
+        rita = Somebody(id="rita", name="rita", origin=Origin.CLAIM)
         return self.bot.cases.ask(pathspec(task=str(next(self.numbers))), asked, gate(), rita).approval
 
     def approve(self, kind: str, way: str) -> tuple[Approval, str]:
@@ -150,7 +150,7 @@ class World:
         return self.bot.cases.ledger.read(asked.id).approval, told
 
     def _type_in_a_terminal(self, login: str, asked: Approval) -> str:
-        who = Somebody(id=login, name=login, origin=Origin.LOCAL)
+        who = Somebody(id=login, name=login, origin=Origin.CLAIM)
         try:
             self.machine.decide(asked.id, Answer(verdict=Verdict.APPROVE), who=who, where=Where.FLOW_CLI)
         except HitlError as refused:

@@ -281,7 +281,7 @@ def test_a_value_of_another_type_is_refused(name, value):
         ("question", "timeout", 1.5),
         ("question", "on_timeout", "Approve"),
         ("question", "on_reject", ""),
-        ("requester", "origin", "moon"),
+        ("requester", "origin", "Moon"),
         ("pathspec", "step", "../x"),
         ("pathspec", "flow", 1),
     ],

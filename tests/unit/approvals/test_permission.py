@@ -12,18 +12,19 @@ from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.record import Origin, Person, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 from metaflow_extensions.hitl.approvals.rule import PolicyRule
+from metaflow_extensions.hitl.slack import SLACK
 from tests.fixtures.approvals import ALICE, BOB, CAROL as CAROL_OF_SLACK, REQUESTER, Directory, approval, voting
 
-CAROL = Person(id="carol", name="carol", origin=Origin.LOCAL)
-GUEST = Person(id="U0DAVE", name="Dave Diaz", origin=Origin.SLACK, email="dave@agency.example")
+CAROL = Person(id="carol", name="carol", origin=Origin.CLAIM)
+GUEST = Person(id="U0DAVE", name="Dave Diaz", origin=SLACK, email="dave@agency.example")
 PEOPLE = Directory(
     bars={GUEST.id: "guests never decide."},
     groups={"@ml-leads": frozenset({ALICE.id}), "S0LEADS": frozenset({ALICE.id, GUEST.id})},
 )
 OUTAGE = Directory(outage=PeopleUnavailable("Slack does not answer."))
 # Somebody can call themselves anything in Slack.
-IMPOSTOR = Person(id="U0MALLORY", name="alice@example.com", origin=Origin.SLACK, email="mallory@example.com")
-NAMELESS = Person(id="U0GRACE", name="U0ALICE", origin=Origin.SLACK, email=None)
+IMPOSTOR = Person(id="U0MALLORY", name="alice@example.com", origin=SLACK, email="mallory@example.com")
+NAMELESS = Person(id="U0GRACE", name="U0ALICE", origin=SLACK, email=None)
 
 MAY = {
     "whoever sees it, where nobody is named": ((), BOB),

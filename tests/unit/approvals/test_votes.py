@@ -22,7 +22,7 @@ from metaflow_extensions.hitl.approvals.refusals import (
 from metaflow_extensions.hitl.approvals.rule import OnVeto, PolicyRule
 from tests.fixtures.approvals import ALICE, BOB, CAROL, NOW, after, approval, rejecting, voting
 
-RITA = Person(id="rita", name="rita", origin=Origin.LOCAL)
+RITA = Person(id="rita", name="rita", origin=Origin.CLAIM)
 NO = Verdict.REJECT
 CHANGES = Verdict.CHANGES
 

@@ -16,7 +16,7 @@ from metaflow_extensions.hitl.engines.nodes import Phase
 from tests.fixtures.any_approval import texts
 from tests.fixtures.approvals import ALICE, BOB, NOW, after, approval, approving, rejecting
 
-LOCAL = Person(id="bob", name="bob", origin=Origin.LOCAL)
+LOCAL = Person(id="bob", name="bob", origin=Origin.CLAIM)
 DAY = 86_400
 
 

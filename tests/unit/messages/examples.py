@@ -25,12 +25,13 @@ from metaflow_extensions.hitl.approvals.record import (
 )
 from metaflow_extensions.hitl.approvals.rule import OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.schema import normalise
+from metaflow_extensions.hitl.slack import SLACK
 
 NOW = datetime(2026, 11, 23, 16, 0, tzinfo=timezone.utc)
 LATER = NOW + timedelta(minutes=3)
-ALICE = Person(id="alice", name="alice", origin=Origin.LOCAL)
-BOB = Person(id="U0BOB", name="bob", origin=Origin.SLACK, email="bob@example.com")
-CAROL = Person(id="U0CAROL", name="carol", origin=Origin.SLACK)
+ALICE = Person(id="alice", name="alice", origin=Origin.CLAIM)
+BOB = Person(id="U0BOB", name="bob", origin=SLACK, email="bob@example.com")
+CAROL = Person(id="U0CAROL", name="carol", origin=SLACK)
 RUN_AGAIN = "python flow.py run --alpha 0.5"
 SCHEMA = normalise({"deploy_target": "str", "notes": {"type": "text", "optional": True}})
 
@@ -121,7 +122,7 @@ PEOPLE = st.builds(
     Person,
     id=st.sampled_from(["U0BOB", "bob", "<!channel>"]),
     name=TEXTS,
-    origin=st.sampled_from([Origin.SLACK, Origin.LOCAL]),
+    origin=st.sampled_from([SLACK, Origin.CLAIM]),
 )
 URLS = st.one_of(st.none(), st.just("https://ui.example/run/1?a=1&b=2"), st.just("https://x/" + "&" * 2_500), TEXTS)
 SCHEMAS = st.one_of(

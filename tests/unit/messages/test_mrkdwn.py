@@ -23,6 +23,7 @@ from metaflow_extensions.hitl.messages.mrkdwn import (
     mention,
     quoted,
 )
+from metaflow_extensions.hitl.slack import SLACK
 from tests.unit.messages.examples import TEXTS
 from tests.unit.messages.limits import check_mrkdwn, units
 
@@ -98,9 +99,9 @@ def test_control_characters_and_overrides_become_visible():
 
 def test_only_slack_vouches_for_mentions():
     """A Slack user is mentioned by id; a local user who took such an id for a name is shown in words."""
-    assert mention(Person(id="U0BOB", name="bob", origin=Origin.SLACK)) == "<@U0BOB>"
-    assert mention(Person(id="U0BOB", name="<@U0BOB>", origin=Origin.LOCAL)) == "&lt;@U0BOB&gt;"
-    assert mention(Person(id="!channel", name="x", origin=Origin.SLACK)) == "x"
+    assert mention(Person(id="U0BOB", name="bob", origin=SLACK)) == "<@U0BOB>"
+    assert mention(Person(id="U0BOB", name="<@U0BOB>", origin=Origin.CLAIM)) == "&lt;@U0BOB&gt;"
+    assert mention(Person(id="!channel", name="x", origin=SLACK)) == "x"
 
 
 @pytest.mark.parametrize(

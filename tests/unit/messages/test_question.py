@@ -123,7 +123,7 @@ def test_input_and_reason_are_shown():
 
 def test_local_decision_names_its_way_in():
     """Somebody whom Slack does not vouch for is named in words, with the way in."""
-    by = Person(id="U0BOB", name="<@U0BOB>", origin=Origin.LOCAL)
+    by = Person(id="U0BOB", name="<@U0BOB>", origin=Origin.CLAIM)
     text = visible(render(decided(pending(), by=by, where=Where.FLOW_CLI), now=LATER).blocks)
     assert "*Approved* by &lt;@U0BOB&gt; (command line) after 3 min" in text
 

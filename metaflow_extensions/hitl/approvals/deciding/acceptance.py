@@ -15,7 +15,7 @@ from metaflow_extensions.hitl.approvals.rule import PolicyRule
 def unaccepted(approval: Approval, demands: PolicyRule | None, check: Callable[[Approval, Decision], Seat]) -> str:
     """Say why a decision that lets the step run does not count; empty if it does.
 
-    What came through Slack was held to the policy before it was recorded.
+    What came through a chat system was held to the policy before it was recorded.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def unaccepted(approval: Approval, demands: PolicyRule | None, check: Callable[[
     Raises
     ------
     PeopleUnavailable
-        It takes Slack to know, and Slack can't say.
+        The chat system has to be asked, and can't say.
     """
     decision = approval.decision
     if demands is None or decision is None or not approval.lets_run:

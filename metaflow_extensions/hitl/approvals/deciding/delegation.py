@@ -23,10 +23,10 @@ from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Origin, Person
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 
-FORMAT = 1
+FORMAT = 2
 _KIND = "delegation"  # of what is signed
 LONGEST = timedelta(days=366)
-_USER = re.compile(r"[UW][A-Z0-9]{2,30}")  # Slack's ids; they become parts of keys
+_USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,63}")  # it becomes part of a key
 _ATTEMPTS = 5
 _LINKS = 100  # of a chain that is looked through for a loop
 
@@ -80,10 +80,10 @@ class Delegations:
         DelegateLoop
             The delegate has delegated to this person, directly or by way of others.
         BadDelegation
-            The end has passed or is over a year away, or one of the two is nobody that Slack knows.
+            The end has passed or is over a year away, or no chat system vouches for one of the two.
         """
-        if by.origin is not Origin.SLACK or to.origin is not Origin.SLACK:
-            raise BadDelegation("Only people that Slack knows can delegate, to each other. Nothing was recorded.")
+        if not by.is_vouched_for or by.origin != to.origin:
+            raise BadDelegation("Only people of the same chat system can delegate to each other. Nothing was recorded.")
         if not now < until <= now + LONGEST:
             raise BadDelegation("A delegation ends in the future, at most a year from now. Nothing was recorded.")
         self._check_is_no_loop(by, to, now)
@@ -106,7 +106,7 @@ class Delegations:
 
     def absent_for(self, person: Person, now: datetime) -> Iterator[Person]:
         """Yield those whose delegate somebody is now: one LIST, and two requests for each of them."""
-        if _USER.fullmatch(person.id) is None:
+        if not person.is_vouched_for or _USER.fullmatch(person.id) is None:
             return
         for key in self._store.list(f"delegates/{person.id}/"):
             found = self._newest(key.rsplit("/", 1)[1])
@@ -208,20 +208,24 @@ def _folder(user_id: str) -> str:
 
 def _checked(person: Person) -> str:
     if _USER.fullmatch(person.id) is None:
-        raise BadDelegation(f"{person.id!r} is no id of a person in Slack. Nothing was recorded.")
+        raise BadDelegation(f"{person.id!r} is not the id of a person in a chat system. Nothing was recorded.")
     return person.id
 
 
 def _person(person: Person) -> dict[str, Any]:
-    return {"id": person.id, "name": person.name, "email": person.email}
+    return {"origin": person.origin, "id": person.id, "name": person.name, "email": person.email}
+
+
+def _person_of(document: dict[str, Any]) -> Person:
+    return Person(**{**document, "origin": Origin(document["origin"])})
 
 
 def _read(key: str, document: dict[str, Any]) -> Delegation:
     try:
         by, to = document["by"], document["to"]
         delegation = Delegation(
-            by=Person(**by, origin=Origin.SLACK),
-            to=None if to is None else Person(**to, origin=Origin.SLACK),
+            by=_person_of(by),
+            to=None if to is None else _person_of(to),
             at=datetime.fromisoformat(document["at"]),
             until=datetime.fromisoformat(document["until"]),
         )

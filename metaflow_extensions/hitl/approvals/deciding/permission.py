@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from metaflow_extensions.hitl.approvals.ports import Bar, People
-from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Approval, Person, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 from metaflow_extensions.hitl.approvals.rule import Rule
 
@@ -49,10 +49,10 @@ def check_may_decide(
     NotAllowed
         The person is none of those who may, or is of a kind that never decides.
     PeopleUnavailable
-        It takes Slack to know, and Slack can't say.
+        The chat system has to be asked, and can't say.
     """
     rule = approval.rule
-    # Only Slack has guests and strangers; who has an account on the machine is the machine's own affair.
+    # Only a chat system has guests and strangers; who has an account on the machine is the machine's own affair.
     bar = _bar(person, rule, people)
     if bar is not None:
         raise NotAllowed(approval, person, bar)
@@ -60,20 +60,20 @@ def check_may_decide(
         raise NotAllowed(
             approval,
             person,
-            f"the rule “{rule.name}” of the operator's policy wants the answer in Slack. Give it there.",
+            f"the rule “{rule.name}” of the operator's policy wants the answer in {people.system}. Give it there.",
         )
     seat = _own_seat(person, rule, people) or _seat_of_absent(approval, person, people, absent)
     if seat is None:
-        raise NotAllowed(approval, person, _who_may(person, rule))
+        raise NotAllowed(approval, person, _who_may(person, rule, people))
     if verdict is Verdict.APPROVE:
         if not rule.self_approval_allowed:
             _check_is_not_the_requester(approval, person, seat, people)
-        _check_can_be_told_apart(approval, person)
+        _check_can_be_told_apart(approval, person, people)
     return seat
 
 
 def _bar(person: Person, rule: Rule, people: People) -> Bar | None:
-    bar = people.barred(person) if person.origin is Origin.SLACK else None
+    bar = people.barred(person) if person.is_vouched_for else None
     return None if bar in LIFTED_BY_POLICY and _named(person, rule.outsiders) else bar
 
 
@@ -81,10 +81,10 @@ def _own_seat(person: Person, rule: Rule, people: People) -> Seat | None:
     """Return what somebody stands for in their own right; None if they may not decide."""
     wanted = dict.fromkeys((*rule.names, *rule.deciders))
     named = {name for name in wanted if _named(person, (name,))}
-    # Groups cost requests to Slack: where names alone settle it, nobody asks.
+    # Groups cost requests: where names alone settle it, nobody asks.
     settled = (not rule.deciders or named & set(rule.deciders)) and (named & set(rule.names) or not rule.names)
     groups = _groups([name for name in wanted if name not in named])
-    if groups and person.origin is Origin.SLACK and (rule.asks_several or not settled):
+    if groups and person.is_vouched_for and (rule.asks_several or not settled):
         named |= people.groups_of(person, groups)
     if rule.deciders and not named & set(rule.deciders):
         return None
@@ -106,7 +106,7 @@ def _seat_of_absent(approval: Approval, person: Person, people: People, absent: 
                 approval,
                 person,
                 f"{other.name} delegated to you, and the rule “{rule.name}” of the operator's policy does not let "
-                f"anybody decide for others. {_who_may(person, rule)}",
+                f"anybody decide for others. {_who_may(person, rule, people)}",
             )
         return Seat(counts_for=seat.counts_for, on_behalf_of=other)
     return None
@@ -117,41 +117,41 @@ def _check_is_not_the_requester(approval: Approval, person: Person, seat: Seat, 
     deciding = [person] if seat.on_behalf_of is None else [person, seat.on_behalf_of]
     if any((one.origin, one.id) == (requester.origin, requester.id) for one in deciding):
         raise NotAllowed(approval, person, _SELF)
-    if person.origin is not Origin.SLACK:
+    if not person.is_vouched_for:
         raise NotAllowed(
             approval,
             person,
-            "who asked must not approve, and only Slack tells people apart for certain. Answer it there.",
+            f"who asked must not approve, and only {people.system} tells people apart for certain. Answer it there.",
         )
-    known = requester if requester.origin is Origin.SLACK else people.in_slack(requester)
+    known = people.identify(requester)
     if known is None:
         raise NotAllowed(
             approval,
             person,
-            f"who asked must not approve, and nobody knows who {requester.name} is in Slack. An operator can say so: "
-            f"under `people` in the policy file, `{requester.id}: their e-mail address`.",
+            f"who asked must not approve, and nobody knows who {requester.name} is in {people.system}. An operator can "
+            f"say so: under `people` in the policy file, `{requester.id}: their e-mail address`.",
         )
     if any(one.id == known.id for one in deciding):
         raise NotAllowed(approval, person, _SELF)
 
 
-def _check_can_be_told_apart(approval: Approval, person: Person) -> None:
-    if person.origin is Origin.LOCAL and any(one.by.origin is Origin.SLACK for one in approval.votes):
+def _check_can_be_told_apart(approval: Approval, person: Person, people: People) -> None:
+    if person.is_claimed and any(one.by.is_vouched_for for one in approval.votes):
         raise NotAllowed(
             approval,
             person,
-            "others have voted in Slack, and nobody can tell whether you are one of them. Vote there.",
+            f"others have voted in {people.system}, and nobody can tell whether you are one of them. Vote there.",
         )
 
 
-def _who_may(person: Person, rule: Rule) -> str:
+def _who_may(person: Person, rule: Rule, people: People) -> str:
     names = rule.names or rule.deciders
     if rule.names and rule.deciders:
         limit = f" The rule “{rule.name}” of the operator's policy takes the answers of {_listed(rule.deciders)} only."
     else:
         limit = ""
-    if person.origin is Origin.LOCAL and _groups(names):
-        return f"{_listed(names)} may, and only Slack knows who that is. Answer it there.{limit}"
+    if person.is_claimed and _groups(names):
+        return f"{_listed(names)} may, and only {people.system} knows who that is. Answer it there.{limit}"
     return f"{_listed(names)} may. Ask one of them.{limit}"
 
 
@@ -160,7 +160,7 @@ def _groups(names: Collection[str]) -> frozenset[str]:
 
 
 def is_group(name: str) -> bool:
-    """Whether an approver is named as a user group: ``@handle``, or Slack's id."""
+    """Whether an approver is named as a user group: ``@handle``, or the group's id."""
     return _GROUP.fullmatch(name) is not None
 
 
@@ -168,7 +168,7 @@ def _named(person: Person, approvers: tuple[str, ...]) -> bool:
     names = {person.id}
     if person.email:
         names.add(person.email.lower())
-    if person.origin is Origin.LOCAL:
+    if person.is_claimed:
         names.add(person.name)
     return any(name in names or name.lower() in names for name in approvers)
 

@@ -15,9 +15,9 @@ def cast(votes: Sequence[Vote], vote: Vote) -> tuple[Vote, ...]:
     """Add a vote to those that count.
 
     A person has one vote, and one by a delegate is the absent person's own: a newer one takes the place of the older.
-    Who approves another input than the others proposes it, so their approvals don't count any more. Who voted in Slack
-    is known for certain, and on a command line is not: a vote in Slack puts those from command lines aside, because
-    they might be the same person's.
+    Who approves another input than the others proposes it, so their approvals don't count any more. Who voted in a
+    chat system is known for certain, and on a command line is not: a vote there puts those from command lines aside,
+    because they might be the same person's.
     """
     earlier = next((one for one in votes if _identity(one.by) == _identity(vote.by)), None)
     if earlier is not None and _says_the_same(earlier, vote):
@@ -28,7 +28,7 @@ def cast(votes: Sequence[Vote], vote: Vote) -> tuple[Vote, ...]:
 
 
 def _makes_way(one: Vote, vote: Vote) -> bool:
-    if one.by.origin is Origin.LOCAL and vote.by.origin is Origin.SLACK:
+    if one.by.is_claimed and vote.by.is_vouched_for:
         return True
     return one.verdict is vote.verdict is Verdict.APPROVE and one.input != vote.input
 

@@ -7,12 +7,14 @@ imports the standard library only, because it also runs in pods; ``inputs`` hold
 
 from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError, InvalidInput, Problem
 from metaflow_extensions.hitl.approvals.schema.fields import Field, Kind, fields
+from metaflow_extensions.hitl.approvals.schema.limits import FormLimits
 from metaflow_extensions.hitl.approvals.schema.normalise import normalise
 from metaflow_extensions.hitl.approvals.schema.values import canonical, fits, read_text, storable, typed
 from metaflow_extensions.hitl.approvals.schema.words import accepted, choice_text, close_match, plain_digits
 
 __all__ = [
     "Field",
+    "FormLimits",
     "InputSchemaError",
     "InvalidInput",
     "Kind",

@@ -24,7 +24,7 @@ class Kind(Enum):
     MULTICHOICE = "multichoice"  # some of a few
     EMAIL = "email"
     URL = "url"
-    USER = "user"  # the id of a Slack user
+    USER = "user"  # somebody's id in the chat system
 
 
 KIND_BY_FORMAT = {
@@ -34,10 +34,14 @@ KIND_BY_FORMAT = {
     "date-time": Kind.DATETIME,
     "email": Kind.EMAIL,
     "uri": Kind.URL,
-    "slack-user": Kind.USER,
+    "user-id": Kind.USER,
 }
-"""The kind of a JSON Schema string by its ``format``. ``textarea`` and ``slack-user`` are ours: to any other reader of
+"""The kind of a JSON Schema string by its ``format``. ``textarea`` and ``user-id`` are ours: to any other reader of
 the schema an unknown format is a remark, so it reads as a plain string."""
+
+LONGEST_NAME = 255
+LONGEST_TEXT = 3_000
+"""How many characters a text may have where its author does not say: an answer is a sentence or a page, no book."""
 
 FORMAT_BY_KIND = {kind: format_ for format_, kind in KIND_BY_FORMAT.items()}
 

@@ -17,7 +17,7 @@ _DATETIME = re.compile(
     re.ASCII,
 )
 _EMAIL = re.compile(r"[^@\s<>,;]+@[^@\s<>,;.]+(?:\.[^@\s<>,;.]+)*")
-_USER = re.compile(r"[UW][A-Z0-9]{2,30}", re.ASCII)
+_USER = re.compile(r"[A-Z][A-Z0-9]{2,30}", re.ASCII)
 _EMAIL_MOST = 254  # RFC 5321, 4.5.3.1.3: a path of 256 with its angle brackets
 
 
@@ -77,9 +77,9 @@ def is_url(text: str) -> bool:
 
 
 def is_user(text: str) -> bool:
-    """A Slack user id: U or W and capital letters and digits (https://docs.slack.dev/reference/objects/user-object)."""
+    """An id as chat systems write them: a capital letter, then capital letters and digits."""
     return _USER.fullmatch(text) is not None
 
 
-FORMATS = {"date": is_date, "date-time": is_instant, "email": is_email, "uri": is_url, "slack-user": is_user}
+FORMATS = {"date": is_date, "date-time": is_instant, "email": is_email, "uri": is_url, "user-id": is_user}
 """The check behind each ``format`` of a schema in normal form."""

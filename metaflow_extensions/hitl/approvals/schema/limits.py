@@ -1,41 +1,48 @@
-"""What Slack can show of a form, in one place. Every number is from Slack's reference documentation.
-
-- ``VIEW_*``: https://docs.slack.dev/reference/views/modal-views and
-  https://docs.slack.dev/reference/methods/views.open (error ``view_too_large``: "greater than 250kb")
-- ``LABEL``, ``HINT``, ``BLOCK_ID``: https://docs.slack.dev/reference/block-kit/blocks/input-block
-- ``OPTION_*``: https://docs.slack.dev/reference/block-kit/composition-objects/option-object
-- ``MENU_OPTIONS``: https://docs.slack.dev/reference/block-kit/block-elements/select-menu-element
-- ``CHECKBOXES``: https://docs.slack.dev/reference/block-kit/block-elements/checkboxes-element
-- ``TEXT``: https://docs.slack.dev/reference/block-kit/block-elements/plain-text-input-element
-- ``PLACEHOLDER``: the same pages, field ``placeholder``
-- ``EARLIEST``, ``LATEST``: https://docs.slack.dev/reference/block-kit/block-elements/datetime-picker-element
-  (``initial_date_time`` has ten digits)
-"""
+"""What a chat system can show of a form. The adapter of each has its numbers."""
 
 from __future__ import annotations
 
-VIEW_BLOCKS = 100
-VIEW_BYTES = 250_000
+import sys
+from dataclasses import dataclass
 
-QUESTION_BLOCKS = 5
-"""Blocks of a form that are kept for the question and for notes above the fields. Our choice, not Slack's."""
-QUESTION_BYTES = 30_000
-"""The same in bytes: five sections at worst, the private metadata and the frame. Our choice, not Slack's."""
+_ANY = sys.maxsize
 
-FIELDS = VIEW_BLOCKS - QUESTION_BLOCKS
-FORM_BYTES = VIEW_BYTES - QUESTION_BYTES
 
-LABEL = 2_000
-HINT = 2_000
-PLACEHOLDER = 150
-BLOCK_ID = 255
+@dataclass(frozen=True, kw_only=True)
+class FormLimits:
+    """The limits of a form. Each default is no limit.
 
-MENU_OPTIONS = 100
-CHECKBOXES = 10
-OPTION_TEXT = 75
-OPTION_VALUE = 150
+    Attributes
+    ----------
+    system : str
+        How people call what shows the form; errors name it.
+    fields : int
+        How many fit below the question.
+    total_bytes : int
+        Of all fields together, in JSON.
+    field_bytes, option_bytes : int
+        What a field and one of its choices take at most, beside their words.
+    label, help, placeholder, choice, text : int
+        Characters.
+    choices : int
+        Of one field.
+    earliest, latest : int
+        Moments, in seconds since 1970.
+    """
 
-TEXT = 3_000
+    system: str = "the form"
+    fields: int = _ANY
+    total_bytes: int = _ANY
+    field_bytes: int = 0
+    option_bytes: int = 0
+    label: int = _ANY
+    help: int = _ANY
+    placeholder: int = _ANY
+    choices: int = _ANY
+    choice: int = _ANY
+    text: int = _ANY
+    earliest: int = -_ANY
+    latest: int = _ANY
 
-EARLIEST = 1_000_000_000  # seconds since 1970: 2001-09-09T01:46:40Z
-LATEST = 9_999_999_999  # 2286-11-20T17:46:39Z
+
+UNLIMITED = FormLimits()

@@ -7,16 +7,18 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-from metaflow_extensions.hitl.approvals.schema import limits
 from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError
 from metaflow_extensions.hitl.approvals.schema.fields import (
     FORMAT_BY_KIND,
     KIND_BY_FORMAT,
+    LONGEST_NAME,
+    LONGEST_TEXT,
     TEXTUAL,
     Field,
     Kind,
     field_of,
 )
+from metaflow_extensions.hitl.approvals.schema.limits import UNLIMITED, FormLimits
 from metaflow_extensions.hitl.approvals.schema.references import resolve
 from metaflow_extensions.hitl.approvals.schema.settings import TYPES, translate
 from metaflow_extensions.hitl.approvals.schema.shapes import as_list, as_mapping, as_number, as_text, as_whole
@@ -49,7 +51,7 @@ _RESTRICTING = (
 )
 
 
-def normalise(input_schema: object) -> dict[str, object]:
+def normalise(input_schema: object, limits: FormLimits = UNLIMITED) -> dict[str, object]:
     """Turn ``@hitl(input_schema=...)`` into the schema that the record holds.
 
     Parameters
@@ -58,12 +60,15 @@ def normalise(input_schema: object) -> dict[str, object]:
         One of four forms:
 
         - ``{"deploy_target": "str"}``: name to type. Types are str (one line), text (several lines), int, float,
-          bool, date, datetime, choice, multichoice, email, url, user (a Slack user's id).
+          bool, date, datetime, choice, multichoice, email, url, user (somebody's id in the chat system).
         - ``{"deploy_target": {"type": "choice", "choices": ["staging", "production"]}}``: name to settings; both may be
           mixed. Settings are type, label, help, default, optional, choices, min, max (numbers, both allowed),
           min_length, max_length (characters; of a multichoice, choices) and pattern (the whole value must match).
         - A JSON Schema object: ``type`` is "object" and ``properties`` an object, or it has ``$schema`` or ``$ref``.
         - A class with a ``model_json_schema`` method, as pydantic's models have.
+
+    limits : FormLimits
+        What the form can show.
 
     Returns
     -------
@@ -82,18 +87,18 @@ def normalise(input_schema: object) -> dict[str, object]:
         choice        ``enum`` of strings or numbers
         multichoice   ``array`` of ``enum`` items, ``uniqueItems``
         email, url    ``string``, format ``email`` or ``uri``
-        user          ``string``, format ``slack-user`` (our own)
+        user          ``string``, format ``user-id`` (our own)
         ============  ==========================================================
 
         A required property is one that must be filled in: a required text has ``minLength`` of at least 1, a required
         multichoice ``minItems``. A default fills it in beforehand. Any other may be left empty, and then is null, or
         ``[]`` for a multichoice, or ``""`` for a text with that default; null is allowed by its type. A text takes at
-        most 3,000 characters, as Slack's input does.
+        most 3,000 characters.
 
     Raises
     ------
     InputSchemaError
-        It is none of these forms, contradicts itself, or a Slack modal can't show it (see ``limits``).
+        It is none of these forms, contradicts itself, or goes over one of the limits.
     """
     source = _json_schema(input_schema)
     if source is None:
@@ -103,10 +108,11 @@ def normalise(input_schema: object) -> dict[str, object]:
         drafts = _drafts(source)
     if not drafts:
         raise InputSchemaError("it has no fields; leave input_schema out if nothing is asked")
-    if len(drafts) > limits.FIELDS:
+    if len(drafts) > limits.fields:
         raise InputSchemaError(
-            f"{len(drafts)} fields are too many for one form; Slack shows at most {limits.FIELDS} below the question",
-            field=drafts[limits.FIELDS][0],
+            f"{len(drafts)} fields are too many for one form; {limits.system} shows at most {limits.fields} below the "
+            "question",
+            field=drafts[limits.fields][0],
         )
     properties: dict[str, object] = {}
     required: list[str] = []
@@ -116,7 +122,7 @@ def normalise(input_schema: object) -> dict[str, object]:
         properties[name] = prop
         required += [name] if needed else []
         shown.append(field_of(name, prop, required=needed))
-    refuse_unshowable(shown)
+    refuse_unshowable(shown, limits)
     return {
         "$schema": DIALECT,
         "type": "object",
@@ -186,8 +192,8 @@ def _draft(name: str, prop: object, source: Mapping[object, object]) -> Mapping[
 def _name(name: object) -> str:
     if not isinstance(name, str) or not name.strip():
         raise InputSchemaError(f"{name!r} is not a field's name; give a text that is not empty")
-    if len(name) > limits.BLOCK_ID:
-        raise InputSchemaError(f"a name has at most {limits.BLOCK_ID} characters, this one {len(name)}", field=name)
+    if len(name) > LONGEST_NAME:
+        raise InputSchemaError(f"a name has at most {LONGEST_NAME} characters, this one {len(name)}", field=name)
     if not name.isprintable() or name != name.strip() or "=" in name:
         # With "=" in it, no name=value could ever set it.
         raise InputSchemaError("a name has no control characters, no '=', and no space around it", field=name)
@@ -328,7 +334,7 @@ def _lengths(name: str, kind: Kind, draft: Mapping[object, object]) -> dict[str,
             raise InputSchemaError(f"a length must be a whole number from 0, not {draft[keyword]!r}", field=name)
         made[keyword] = length
     if kind in TEXTUAL:
-        made["maxLength"] = limits.TEXT if made["maxLength"] is None else made["maxLength"]
+        made["maxLength"] = LONGEST_TEXT if made["maxLength"] is None else made["maxLength"]
         made["pattern"] = _pattern(name, draft.get("pattern"))
     return made
 

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
 from itertools import chain
 
-from metaflow_extensions.hitl.approvals.schema import limits
 from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError
 from metaflow_extensions.hitl.approvals.schema.fields import TEXTUAL, Field, Kind
 from metaflow_extensions.hitl.approvals.schema.formats import read_datetime
+from metaflow_extensions.hitl.approvals.schema.limits import FormLimits
 from metaflow_extensions.hitl.approvals.schema.shapes import as_number
 from metaflow_extensions.hitl.approvals.schema.values import fits, storable
 from metaflow_extensions.hitl.approvals.schema.words import accepted, choice_text, plain_digits
 
-# The most that one input block and one option take in JSON beside their words; a test holds the form to it.
-_BLOCK_BYTES = 500
-_OPTION_BYTES = 100
 
-
-def refuse_unshowable(form: Iterable[Field]) -> None:
-    """Raise InputSchemaError for the first field that contradicts itself or goes over one of Slack's limits."""
+def refuse_unshowable(form: Iterable[Field], limits: FormLimits) -> None:
+    """Raise InputSchemaError for the first field that contradicts itself or goes over one of the limits."""
     total = 0
     for field in form:
-        for what in chain(_words(field), _limits(field), _choices(field), _default(field)):
+        for what in chain(
+            _words(field, limits), _limits(field, limits), _choices(field, limits), _default(field, limits)
+        ):
             raise InputSchemaError(what, field=field.name)
-        total += _bytes(field)
-        if total > limits.FORM_BYTES:
+        total += _bytes(field, limits)
+        if total > limits.total_bytes:
             raise InputSchemaError(
-                f"with it the form is too large: Slack takes {limits.VIEW_BYTES:,} bytes. "
+                f"with it the form is too large: {limits.system} takes {limits.total_bytes:,} bytes of fields. "
                 "Shorten labels, help, choices or defaults.",
                 field=field.name,
             )
@@ -37,23 +36,23 @@ def refuse_unshowable(form: Iterable[Field]) -> None:
 # Each of these yields what is wrong; only the first is ever asked for, so the later lines may rely on the earlier.
 
 
-def _words(field: Field) -> Iterator[str]:
-    if len(field.label) > limits.LABEL:
-        yield f"the label has {len(field.label):,} characters; Slack shows at most {limits.LABEL:,}"
-    if field.help is not None and len(field.help) > limits.HINT:
-        yield f"the help has {len(field.help):,} characters; Slack shows at most {limits.HINT:,}"
+def _words(field: Field, limits: FormLimits) -> Iterator[str]:
+    if len(field.label) > limits.label:
+        yield f"the label has {len(field.label):,} characters; {limits.system} shows at most {limits.label:,}"
+    if field.help is not None and len(field.help) > limits.help:
+        yield f"the help has {len(field.help):,} characters; {limits.system} shows at most {limits.help:,}"
     if not all(storable(words) for words in (field.label, field.help, field.pattern)):
         yield "the label, the help or the pattern holds half a character (a lone surrogate)"
 
 
-def _limits(field: Field) -> Iterator[str]:
+def _limits(field: Field, limits: FormLimits) -> Iterator[str]:
     if not all(storable(number) for number in (field.min, field.max, field.above, field.below)):
         yield "a limit is infinite, not a number, or has more than 999 digits"
     if _is_void(field):
         yield f"nothing can be {accepted(field)}"
     least, most = field.min_length or 0, field.max_length
-    if field.kind in TEXTUAL and max(least, most or 0) > limits.TEXT:
-        yield f"a length of {max(least, most or 0):,} is too much; Slack's input takes {limits.TEXT:,} characters"
+    if field.kind in TEXTUAL and max(least, most or 0) > limits.text:
+        yield f"a length of {max(least, most or 0):,} is too much; {limits.system} takes {limits.text:,} characters"
     if field.kind is Kind.MULTICHOICE and least > len(field.choices):
         yield f"at least {least:,} of {len(field.choices)} choices can't be made"
     if most == 0:
@@ -72,13 +71,13 @@ def _is_void(field: Field) -> bool:
     return low > high or (low == high and (low == field.above or high == field.below))
 
 
-def _choices(field: Field) -> Iterator[str]:
+def _choices(field: Field, limits: FormLimits) -> Iterator[str]:
     if field.kind not in {Kind.CHOICE, Kind.MULTICHOICE}:
         return
     if not field.choices:
         yield "there are no choices"
-    if len(field.choices) > limits.MENU_OPTIONS:
-        yield f"{len(field.choices)} choices are too many; Slack shows at most {limits.MENU_OPTIONS}"
+    if len(field.choices) > limits.choices:
+        yield f"{len(field.choices)} choices are too many; {limits.system} shows at most {limits.choices}"
     seen: set[str | int | float] = set()
     for choice in field.choices:
         if not storable(choice):
@@ -86,29 +85,32 @@ def _choices(field: Field) -> Iterator[str]:
         text = choice_text(choice)
         if not text or text != text.strip() or not text.isprintable():
             yield f"the choice {choice!r} is empty, or has control characters or space around it"
-        # The text is also the option's value in Slack, which may be twice as long.
-        if len(text) > limits.OPTION_TEXT:
-            yield f"the choice {text[:20]}… has {len(text):,} characters; Slack shows at most {limits.OPTION_TEXT}"
+        if len(text) > limits.choice:
+            yield f"the choice {text[:20]}… has {len(text):,} characters; {limits.system} shows at most {limits.choice}"
         if text in seen or choice in seen:
             yield f"the choice {text!r} is there twice"
         seen |= {text, choice}
 
 
-def _default(field: Field) -> Iterator[str]:
+def _default(field: Field, limits: FormLimits) -> Iterator[str]:
     if field.default is None:
         return
     if not storable(field.default) or not fits(field, field.default):
         yield f"the default does not fit: it must be {accepted(field)}"
     moment = read_datetime(str(field.default)) if field.kind is Kind.DATETIME else None
-    if moment is not None and not limits.EARLIEST <= moment.timestamp() <= limits.LATEST:
-        yield "the default is a moment that Slack can't show; it must lie between 2001-09-10 and 2286-11-20"
+    if moment is not None and not limits.earliest <= moment.timestamp() <= limits.latest:
+        first, last = (datetime.fromtimestamp(at, tz=timezone.utc) for at in (limits.earliest, limits.latest))
+        yield (
+            f"the default is a moment that {limits.system} can't show; it must lie between "
+            f"{first:%Y-%m-%d %H:%M} and {last:%Y-%m-%d %H:%M} UTC"
+        )
 
 
-def _bytes(field: Field) -> int:
+def _bytes(field: Field, limits: FormLimits) -> int:
     """Return no less than the field's input block takes in JSON, every character outside ASCII written as an escape."""
-    options = sum(_OPTION_BYTES + 2 * len(json.dumps(choice_text(choice))) for choice in field.choices)
+    options = sum(limits.option_bytes + 2 * len(json.dumps(choice_text(choice))) for choice in field.choices)
     chosen = options if field.default is not None else 0
-    words = (field.label, field.help, field.default, accepted(field)[: limits.PLACEHOLDER])
+    words = (field.label, field.help, field.default, accepted(field)[: limits.placeholder])
     numbers = (as_number(field.default), field.min, field.max)
     digits = sum(len(plain_digits(number)) for number in numbers if number is not None)
-    return _BLOCK_BYTES + options + chosen + sum(len(json.dumps(text)) for text in words) + digits
+    return limits.field_bytes + options + chosen + sum(len(json.dumps(text)) for text in words) + digits

@@ -19,8 +19,7 @@ _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)
 _BOOLS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _QUOTES = ("“”", "„“", "‘’", "‚‘", "«»", '""', "''")
 _TYPOGRAPHIC = _QUOTES[:5]
-# Slack can send what people type after a slash command with users and links marked up:
-# https://docs.slack.dev/interactivity/implementing-slash-commands ("escape channels, users, and links")
+# A chat system may send what people type with users and links marked up: <@U0123ABCD|name>, <mailto:a@b.org|a@b.org>.
 _MARKUP = re.compile(r"<(?:@|mailto:)?([^|<>]+)(?:\|[^<>]*)?>")
 _MOST_BITS = 3_321  # 999 digits and some of 1,000; Python itself refuses to print or to read more than 4,300
 
@@ -147,7 +146,7 @@ def _fits_text(field: Field, text: str) -> bool:
 
 
 def read_text(field: Field, text: str) -> object:
-    """Read what a person typed: on a command line, after a slash command, in Slack's number input.
+    """Read what a person typed: on a command line, after a slash command, in a form's number input.
 
     Parameters
     ----------

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from difflib import get_close_matches
 
-from metaflow_extensions.hitl.approvals.schema.fields import TEXTUAL, Field, Kind
-from metaflow_extensions.hitl.approvals.schema.limits import TEXT
+from metaflow_extensions.hitl.approvals.schema.fields import LONGEST_TEXT, TEXTUAL, Field, Kind
 
 WHOLE_PATTERN = ("^(?:", r")$(?!\n)")
 """What stands around a pattern that the whole value must match. ``$`` alone lets a line break pass in Python; the part
@@ -26,7 +25,7 @@ _NOUNS = {
     Kind.DATETIME: "a date and time such as 2026-11-24T17:00Z",
     Kind.EMAIL: "an email address",
     Kind.URL: "an address such as https://example.com/page",
-    Kind.USER: "a Slack user id such as U0123ABCD",
+    Kind.USER: "a user ID such as U0123ABCD",
 }
 
 
@@ -50,7 +49,7 @@ def accepted(field: Field) -> str:
 
 def _characters(field: Field) -> str:
     """A least length of 1 means filled in, and a greatest that the author did not choose is of no interest."""
-    most = None if field.max_length == TEXT else field.max_length
+    most = None if field.max_length == LONGEST_TEXT else field.max_length
     if most is None and (field.min_length or 0) <= 1:
         return ""
     return f"of {_between(field.min_length, most)} characters"

@@ -43,7 +43,7 @@ def ask_and_leave(
         asked = replace(asked, run_url=link)
     place = Gate(engine=EngineKind.ARGO, namespace=settings.argo_namespace, workflow=workflow)
     owner = environ.get("METAFLOW_OWNER")  # who deployed the flow; the login of a pod is nobody's
-    requester = Person(id=owner, name=owner, origin=Origin.LOCAL) if owner else root.local_person()
+    requester = Person(id=owner, name=owner, origin=Origin.CLAIM) if owner else root.local_person()
     outcome = insist(lambda: cases.ask(task.pathspec, asked, place, requester), sleep)
     for problem in outcome.pending:
         say(f"The question is recorded, and the bot posts it, because this pod could not: {problem}")

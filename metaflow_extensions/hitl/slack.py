@@ -1,0 +1,51 @@
+"""What the domain is told about Slack: whose ids it vouches for, and what a form of its can show.
+
+Every number is from Slack's reference documentation:
+
+- a view has 100 blocks and 250 kB: https://docs.slack.dev/reference/views/modal-views and
+  https://docs.slack.dev/reference/methods/views.open (error ``view_too_large``: "greater than 250kb")
+- label, hint and block_id: https://docs.slack.dev/reference/block-kit/blocks/input-block
+- options: https://docs.slack.dev/reference/block-kit/composition-objects/option-object
+- menus: https://docs.slack.dev/reference/block-kit/block-elements/select-menu-element
+- checkboxes: https://docs.slack.dev/reference/block-kit/block-elements/checkboxes-element
+- text: https://docs.slack.dev/reference/block-kit/block-elements/plain-text-input-element
+- placeholder: the same pages, field ``placeholder``
+- moments: https://docs.slack.dev/reference/block-kit/block-elements/datetime-picker-element (``initial_date_time`` has
+  ten digits)
+"""
+
+from __future__ import annotations
+
+from metaflow_extensions.hitl.approvals.record import Origin
+from metaflow_extensions.hitl.approvals.schema.limits import FormLimits
+
+SLACK = Origin("slack")
+"""Who vouches for the id of a person in Slack."""
+
+VIEW_BLOCKS = 100
+VIEW_BYTES = 250_000
+
+QUESTION_BLOCKS = 5
+"""Blocks of a form that are kept for the question and for notes above the fields. Our choice, not Slack's."""
+QUESTION_BYTES = 30_000
+"""The same in bytes: five sections at worst, the private metadata and the frame. Our choice, not Slack's."""
+
+CHECKBOXES = 10
+OPTION_VALUE = 150
+
+FORM = FormLimits(
+    system="Slack",
+    fields=VIEW_BLOCKS - QUESTION_BLOCKS,
+    total_bytes=VIEW_BYTES - QUESTION_BYTES,
+    # The most that one input block and one option take in JSON beside their words; a test holds the form to it.
+    field_bytes=500,
+    option_bytes=100,
+    label=2_000,
+    help=2_000,
+    placeholder=150,
+    choices=100,
+    choice=75,  # the text is also the option's value, which may be twice as long
+    text=3_000,
+    earliest=1_000_000_000,  # 2001-09-09T01:46:40Z
+    latest=9_999_999_999,  # 2286-11-20T17:46:39Z
+)
