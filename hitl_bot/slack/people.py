@@ -10,8 +10,8 @@ from typing import Any
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from hitl_bot.slack.cache import BoundedCache
 from hitl_bot.slack.client import SLACK_FAILED
+from metaflow_extensions.hitl.approvals.bounded import BoundedCache
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ports import Bar, Clock
 from metaflow_extensions.hitl.approvals.record import Person

@@ -13,7 +13,6 @@ import hashlib
 import json
 import re
 from base64 import b32encode
-from collections import OrderedDict
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,9 @@ from threading import Lock
 
 import structlog
 
+from hitl_bot.background import BackgroundJob
 from hitl_bot.telemetry.troubles import Troubles
+from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
     KeyMissing,
@@ -111,10 +112,10 @@ class Batches:
         self._workers = workers
         self._troubles = troubles
         self._holder = holder
-        self._known: OrderedDict[str, _Shown] = OrderedDict()
+        self._known: BoundedMap[str, _Shown] = BoundedMap(_KEPT)
         self._lock = Lock()
         self._joining = Lock()  # one gate at a time, so that the second finds the message of the first
-        self._busy = False
+        self._showing = BackgroundJob(workers, self._show_all, name="batches")
 
     def read(self, batch_id: str) -> Batch:
         """Return a batch with its gates as the records have them now.
@@ -182,29 +183,23 @@ class Batches:
 
     def tick(self) -> None:
         """Bring the messages up to date, each once a second at most."""
+        if self._due():
+            self._showing.ask()
+
+    def _due(self) -> list[_Shown]:
         now = self._clock()
         with self._lock:
-            due = [
+            return [
                 shown
                 for shown in self._known.values()
                 if shown.stale
                 and (shown.shown_at is None or now - shown.shown_at >= UPDATE_EVERY)
                 and (shown.not_before is None or now >= shown.not_before)
             ]
-            if not due or self._busy:
-                return
-            self._busy = True
-        self._workers.submit(self._show_all, due)
 
-    def _show_all(self, due: list[_Shown]) -> None:
-        try:
-            for shown in due:
-                self._show(shown)
-        except Exception:
-            log.exception("the batches broke")
-        finally:
-            with self._lock:
-                self._busy = False
+    def _show_all(self) -> None:
+        for shown in self._due():
+            self._show(shown)
 
     def _show(self, shown: _Shown) -> None:
         with self._lock:
@@ -280,7 +275,7 @@ class Batches:
         with self._lock:
             known = self._known.get(batch_id)
             if known is not None:
-                self._known.move_to_end(batch_id)
+                self._known.touch(batch_id)
                 return known
         try:
             held = json.loads(self._ledger.store.read(f"batches/{checked_id(batch_id)}/post"))
@@ -304,9 +299,7 @@ class Batches:
     def _remember(self, shown: _Shown) -> _Shown:
         with self._lock:
             shown = self._known.setdefault(shown.id, shown)
-            self._known.move_to_end(shown.id)
-            if len(self._known) > _KEPT:
-                self._known.popitem(last=False)
+            self._known.touch(shown.id)
             return shown
 
     def _members(self, batch_id: str) -> list[Approval]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from datetime import datetime, timedelta
 from enum import Enum
 
+from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ledger.keys import claim_key
 
@@ -36,7 +36,7 @@ class Floor:
     def __init__(self, ledger: Ledger, holder: str) -> None:
         self._ledger = ledger
         self._holder = holder
-        self._ours: OrderedDict[str, bool] = OrderedDict()
+        self._ours: BoundedMap[str, bool] = BoundedMap(_KNOWN)
 
     def take(self, anchor: str, now: datetime) -> Turn:
         """Ask for the floor in a thread.
@@ -61,6 +61,3 @@ class Floor:
 
     def _note(self, key: str, *, ours: bool) -> None:
         self._ours[key] = ours
-        self._ours.move_to_end(key)
-        if len(self._ours) > _KNOWN:
-            self._ours.popitem(last=False)

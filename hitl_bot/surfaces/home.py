@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -15,9 +15,11 @@ from typing import Any
 import structlog
 from slack_sdk import WebClient
 
+from hitl_bot.background import BackgroundJob
 from hitl_bot.slack.client import SLACK_FAILED
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.asked_of import asked_of
+from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable, RecordError
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State
@@ -67,12 +69,11 @@ class HomeTabs:
         self._cases = cases
         self._people = people
         self._client = client
-        self._workers = workers
-        self._watchers: OrderedDict[str, _Watcher] = OrderedDict()
-        self._stale: OrderedDict[str, datetime] = OrderedDict()  # since when, by user
+        self._watchers: BoundedMap[str, _Watcher] = BoundedMap(_WATCHERS, dropped=self._forget)
+        self._stale: dict[str, datetime] = {}  # since when, by user
         self._published: deque[datetime] = deque(maxlen=_PUBLISHED_A_MINUTE)
         self._lock = Lock()
-        self._busy = False
+        self._publishing = BackgroundJob(workers, self._publish_stale, name="home")
 
     # What people do.
 
@@ -82,8 +83,6 @@ class HomeTabs:
             watcher = self._watchers.pop(user_id, None)
             now = self._cases.clock()
             self._watchers[user_id] = replace(watcher, opened_at=now) if watcher else _Watcher(opened_at=now)
-            if len(self._watchers) > _WATCHERS:
-                self._stale.pop(self._watchers.popitem(last=False)[0], None)
         self._publish([user_id])
 
     def choose(self, user_id: str, flow: str | None) -> None:
@@ -112,25 +111,27 @@ class HomeTabs:
     def tick(self) -> None:
         """Bring up to date what has been old for two seconds, as far as Slack's pace allows."""
         with self._lock:
-            now = self._cases.clock()
-            lately = sum(now - at < timedelta(minutes=1) for at in self._published)
-            due = [user_id for user_id, since in self._stale.items() if now - since >= _SETTLE]
-            due = due[: _PUBLISHED_A_MINUTE - lately]
-            if not due or self._busy:
+            if not self._due():
                 return
-            self._busy = True
+        self._publishing.ask()
+
+    def _due(self) -> list[str]:
+        """Return whose tab is old and may be published now. The caller has the lock."""
+        now = self._cases.clock()
+        lately = sum(now - at < timedelta(minutes=1) for at in self._published)
+        due = [user_id for user_id, since in self._stale.items() if now - since >= _SETTLE]
+        return due[: _PUBLISHED_A_MINUTE - lately]
+
+    def _publish_stale(self) -> None:
+        with self._lock:
+            due = self._due()
             for user_id in due:
                 del self._stale[user_id]
-        self._workers.submit(self._publish_all, due)
+        if due:
+            self._publish(due)
 
-    def _publish_all(self, user_ids: list[str]) -> None:
-        try:
-            self._publish(user_ids)
-        except Exception:
-            log.exception("the Home tabs broke")
-        finally:
-            with self._lock:
-                self._busy = False
+    def _forget(self, user_id: str) -> None:
+        self._stale.pop(user_id, None)
 
     # What they show.
 

@@ -9,7 +9,6 @@ markers, looks whether it stands in the thread all the same, and says it.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -19,10 +18,12 @@ from threading import Lock
 
 import structlog
 
+from hitl_bot.background import BackgroundJob
 from hitl_bot.surfaces.floor import Floor, Turn
 from hitl_bot.surfaces.reminded import GATHER_FOR, RemindedTogether, is_covered
 from hitl_bot.surfaces.reminding import Reminding
 from hitl_bot.telemetry.troubles import Troubles
+from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
     MessageUnreachable,
@@ -61,13 +62,19 @@ _WAITING = 10_000  # approvals whose lines are yet to be written; with more the 
 log = structlog.get_logger("hitl_bot.threads")
 
 
+def _changed() -> BoundedMap[str, None]:
+    return BoundedMap(
+        _WAITING, dropped=lambda approval_id: log.warning("a thread goes without its lines", approval_id=approval_id)
+    )
+
+
 @dataclass(kw_only=True)
 class _Thread:
     """What is to be said below one message."""
 
     post: Post
     anchor: str  # the id of the approval or of the batch
-    lines: OrderedDict[str, Line] = field(default_factory=OrderedDict)  # by the name of what they say
+    lines: dict[str, Line] = field(default_factory=dict)  # by the name of what they say
     not_before: datetime | None = None
     since: datetime | None = None  # Slack refuses
     in_doubt: bool = False  # whether what was written last stands there
@@ -106,16 +113,14 @@ class Threads:
         self._cases = cases
         self._slack = slack
         self._reminding = reminding
-        self._workers = workers
         self._troubles = troubles
         self._floor = Floor(cases.ledger, holder)
         self._reminded = RemindedTogether(cases.ledger.store)
-        self._changed: OrderedDict[str, None] = OrderedDict()
-        self._threads: OrderedDict[tuple[str, str], _Thread] = OrderedDict()  # by channel and ts
+        self._changed = _changed()
+        self._threads: dict[tuple[str, str], _Thread] = {}  # by channel and ts
         self._notes: list[tuple[Post, Line]] = []
         self._lock = Lock()
-        self._busy = False
-        self._again = False  # when what is under way is done
+        self._saying = BackgroundJob(workers, self._say_all, name="threads")
         self._caught_up = False  # with what was written before this bot began
         self._noted_at: datetime | None = None
         self._unnoted = False  # whether something was said since
@@ -138,39 +143,20 @@ class Threads:
     def tick(self) -> None:
         """Write what is to be said, unless that is still going on."""
         with self._lock:
-            self._again = self._busy
             idle = self._caught_up and not (self._changed or self._notes or self._threads or self._unnoted)
-            if self._busy or idle:
-                return
-            self._busy = True
-        self._workers.submit(self._work)
+        if not idle or self._saying.is_busy:
+            self._saying.ask()
 
     def _note(self, approval_id: str) -> None:
         with self._lock:
             self._unnoted = True
             self._changed[approval_id] = None
-            if len(self._changed) > _WAITING:
-                log.warning("a thread goes without its lines", approval_id=self._changed.popitem(last=False)[0])
-
-    def _work(self) -> None:
-        while self._busy:
-            try:
-                self._say_all()
-            except HitlError as error:
-                log.warning("the threads wait", why=str(error))
-            except Exception:
-                log.exception("the threads broke")
-            except BaseException:
-                self._busy = False
-                raise
-            with self._lock:
-                self._busy, self._again = self._again, False
 
     def _say_all(self) -> None:
         if not self._caught_up:
             self._catch_up()
         with self._lock:
-            changed, self._changed = list(self._changed), OrderedDict()
+            changed, self._changed = list(self._changed), _changed()
             notes, self._notes = self._notes, []
         for approval_id in changed:
             self._collect(approval_id)

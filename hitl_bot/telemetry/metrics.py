@@ -7,12 +7,12 @@ What it counts of its own calls and refusals adds up.
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
 from datetime import datetime
 from threading import Lock
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, State
@@ -41,7 +41,7 @@ class Metrics:
         self._clock = clock
         self._since = self._caught_up_at = clock()
         self._waiting = Waiting()
-        self._counted: OrderedDict[str, None] = OrderedDict()
+        self._counted: BoundedMap[str, None] = BoundedMap(_COUNTED)
         self._lock = Lock()
         self._decisions = Counter(
             "hitl_decisions",
@@ -103,8 +103,6 @@ class Metrics:
             if approval.id in self._counted:
                 return
             self._counted[approval.id] = None
-            if len(self._counted) > _COUNTED:
-                self._counted.popitem(last=False)
         self._decisions.labels(decision.verdict.value, decision.where.value).inc()
         self._seconds_to_decide.observe(max(0.0, (decision.at - approval.requested_at).total_seconds()))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from threading import Lock
 
 import structlog
 
+from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierError
 from metaflow_extensions.hitl.approvals.ports import Clock, Notifier
 from metaflow_extensions.hitl.approvals.record import Approval, Post
@@ -30,7 +30,7 @@ class Troubles:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._told: OrderedDict[tuple[str, str], datetime] = OrderedDict()
+        self._told: BoundedMap[tuple[str, str], datetime] = BoundedMap(_CAUSES)
         self._lock = Lock()
 
     def tell(self, notifier: str, example: str, error: NotifierError) -> None:
@@ -43,9 +43,6 @@ class Troubles:
             if told is not None and now - told < TELL_AGAIN:
                 return
             self._told[key] = now
-            self._told.move_to_end(key)
-            if len(self._told) > _CAUSES:
-                self._told.popitem(last=False)
         log.error("questions can't be shown", notifier=notifier, why=str(error), for_example=example)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from threading import Lock
 from typing import Any, TypeVar
 
+from metaflow_extensions.hitl.approvals.bounded import BoundedCache
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Person
@@ -214,26 +213,16 @@ class _Lately:
 
     def __init__(self, read: Callable[[str, str], Workflow | None], clock: Clock) -> None:
         self._read = read
-        self._clock = clock
-        self._found: OrderedDict[tuple[str, str], tuple[datetime, Workflow | None]] = OrderedDict()
-        self._lock = Lock()
+        self._found = BoundedCache[Workflow | None](clock, keep=KEPT, size=REMEMBERED)
 
     def read(self, namespace: str, name: str) -> Workflow | None:
         """Return what a read brought no longer than `KEPT` ago."""
-        now = self._clock()
-        with self._lock:
-            at, workflow = self._found.get((namespace, name), (None, None))
-        if at is not None and now - at < KEPT:
-            return workflow
-        workflow = self._read(namespace, name)
-        if workflow is not None:
-            workflow = nodes.unpacked(workflow)
-        with self._lock:
-            self._found[namespace, name] = now, workflow
-            self._found.move_to_end((namespace, name))
-            while len(self._found) > REMEMBERED:
-                self._found.popitem(last=False)
-        return workflow
+
+        def read() -> Workflow | None:
+            workflow = self._read(namespace, name)
+            return None if workflow is None else nodes.unpacked(workflow)
+
+        return self._found.get((namespace, name), read)
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float:

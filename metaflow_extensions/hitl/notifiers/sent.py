@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from threading import Lock
 
+from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Post
 
@@ -25,7 +25,7 @@ class Sent:
     def __init__(self, notifier: str, clock: Clock) -> None:
         self._notifier = notifier
         self._clock = clock
-        self._posts: OrderedDict[tuple[str, str], Post] = OrderedDict()
+        self._posts: BoundedMap[tuple[str, str], Post] = BoundedMap(_REMEMBERED)
         self._lock = Lock()
 
     def find(self, approval: Approval) -> Post | None:
@@ -38,6 +38,4 @@ class Sent:
         with self._lock:
             post = Post(notifier=self._notifier, at=self._clock())
             self._posts[approval.id, str(approval.pathspec)] = post
-            if len(self._posts) > _REMEMBERED:
-                self._posts.popitem(last=False)
             return post

@@ -8,9 +8,9 @@ import pytest
 
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
-from hitl_bot.slack.cache import BoundedCache
 from hitl_bot.slack.client import slack_client
 from hitl_bot.slack.people import SlackPeople
+from metaflow_extensions.hitl.approvals.bounded import BoundedCache
 from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
 from metaflow_extensions.hitl.approvals.record import Person
 from metaflow_extensions.hitl.slack import SLACK

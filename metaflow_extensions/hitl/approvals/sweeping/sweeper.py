@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice, tee
 
+from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, RecordError, StoreError
 from metaflow_extensions.hitl.approvals.ledger import Change, Entry, change_key, open_key, retention_start
 from metaflow_extensions.hitl.approvals.ports import Clock
@@ -48,7 +48,7 @@ class Sweeper:
         self._each = each
         self._agenda = Agenda()
         self._tending = Tending(cases, witness, name=name)
-        self._handled: OrderedDict[str, None] = OrderedDict()  # markers of the tail
+        self._handled: BoundedMap[str, None] = BoundedMap(_REMEMBERED)  # markers of the tail
         self._newest: datetime | None = None  # in the tail
         self._read_all_at: datetime | None = None
         self._reading: Iterator[tuple[str, Entry | RecordError]] | None = None  # a full read under way
@@ -154,8 +154,8 @@ class Sweeper:
             # Only now: a store that failed half-way must not leave anything out.
             self._handled.update((change.key, None) for change in changes)
             self._newest = max(self._newest or now, *(change.at for change in changes))
-        while self._handled and (len(self._handled) > _REMEMBERED or next(iter(self._handled)) < change_key(since)):
-            self._handled.popitem(last=False)
+        while self._handled and next(iter(self._handled)) < change_key(since):
+            self._handled.popitem()
 
     def _newest_of(self, changes: list[Change]) -> tuple[list[Change], Entry | RecordError | None]:
         number = max(change.number for change in changes)

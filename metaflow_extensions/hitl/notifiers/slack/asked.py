@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.messages import action_ids
 
@@ -51,7 +51,7 @@ class Asked:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._channels: OrderedDict[str, _Channel] = OrderedDict()
+        self._channels: BoundedMap[str, _Channel] = BoundedMap(_CHANNELS)
         self._doubts = 0
         self._lock = threading.Lock()
 
@@ -105,9 +105,7 @@ class Asked:
     def _of(self, channel: str) -> _Channel:
         with self._lock:
             seen = self._channels.setdefault(channel, _Channel())
-            self._channels.move_to_end(channel)
-            if len(self._channels) > _CHANNELS:
-                self._channels.popitem(last=False)
+            self._channels.touch(channel)
             return seen
 
 

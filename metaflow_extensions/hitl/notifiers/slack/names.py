@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http.client import HTTPException
 from typing import Any
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
+from metaflow_extensions.hitl.approvals.bounded import BoundedCache
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning_of
 
@@ -58,9 +57,7 @@ class SlackNames:
 
     def __init__(self, client: WebClient, clock: Clock) -> None:
         self._client = client
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._held: OrderedDict[str, tuple[datetime, Mapping[str, str] | None]] = OrderedDict()
+        self._held = BoundedCache[Mapping[str, str] | None](clock, keep=_KEPT, size=_NAMES)
 
     def look_up(self, written: Iterable[str]) -> Names:
         """Find out whom approvers, as they are named, stand for."""
@@ -87,20 +84,13 @@ class SlackNames:
         return None  # a user of a machine, whom Slack does not know
 
     def _cached(self, key: str, fetch: Callable[[], Mapping[str, str]]) -> Mapping[str, str] | None:
-        now = self._clock()
-        with self._lock:
-            held = self._held.get(key)
-        if held is not None and timedelta() <= now - held[0] < _KEPT:
-            return held[1]
-        try:
-            found = fetch()
-        except (SlackClientError, HTTPException, OSError):
-            found = None
-        with self._lock:
-            self._held[key] = (now, found)
-            if len(self._held) > _NAMES:
-                self._held.popitem(last=False)
-        return found
+        def found() -> Mapping[str, str] | None:
+            try:
+                return fetch()
+            except (SlackClientError, HTTPException, OSError):
+                return None
+
+        return self._held.get(key, found)
 
     def _groups(self) -> Mapping[str, str]:
         """Return the ids of all groups that have somebody, by id and by handle."""

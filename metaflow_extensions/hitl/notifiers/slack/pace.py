@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy
 
 PATIENCE = 10.0  # seconds that somebody who waits for an effect may be held up, in all, by one call
@@ -85,8 +85,8 @@ class Pace:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._turns: OrderedDict[tuple[str, str], _Turns] = OrderedDict()
-        self._ids: OrderedDict[str, str] = OrderedDict()
+        self._turns: BoundedMap[tuple[str, str], _Turns] = BoundedMap(_KEYS)
+        self._ids: BoundedMap[str, str] = BoundedMap(_KEYS)
         self._lock = threading.Lock()
 
     def take(self, method: str, channel: str, lane: Lane, patience: float = PATIENCE) -> float:
@@ -127,9 +127,6 @@ class Pace:
             now = self._now()
             # Kept, since a caller that has not heard of the id yet may still be about to take a turn by the name.
             self._ids[name] = channel
-            self._ids.move_to_end(name)
-            if len(self._ids) > _KEYS:
-                self._ids.popitem(last=False)
             for method in _BY_CHANNEL:
                 other = self._turns.pop((method, name), None)
                 if other is not None:
@@ -150,9 +147,7 @@ class Pace:
         turns = self._turns.get(key)
         if turns is None:
             turns = self._turns[key] = _Turns(ahead=now, held=now, promised=now)
-            if len(self._turns) > _KEYS:
-                self._turns.popitem(last=False)
-        self._turns.move_to_end(key)
+        self._turns.touch(key)
         return turns
 
 
