@@ -134,10 +134,17 @@ class HitlDecorator(StepDecorator):
             self.ask = read_arguments(self.attributes)
             if not in_container(os.environ):  # there another package's notifier can't be seen
                 check_names(self.ask.notifiers or read_settings().named_notifiers)
+                self._check_patterns()
         except HitlError as error:
             raise BadHitl(str(error)) from error
         # A pydantic model could not travel in a decorator specification; what it means can.
         self.attributes["input_schema"] = self.ask.schema
+
+    def _check_patterns(self) -> None:
+        if '"pattern"' in json.dumps(self.ask.schema):
+            from metaflow_extensions.hitl.inputs.patterns import check_patterns  # noqa: PLC0415 - jsonschema: 100 ms
+
+            check_patterns(self.ask.schema)
 
     def step_init(
         self, flow: Any, graph: Any, step_name: str, decorators: Any, environment: Any, flow_datastore: Any, logger: Any
