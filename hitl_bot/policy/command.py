@@ -11,7 +11,7 @@ from hitl_bot.policy.model import Reason, RuleOfFile, Subject, Word
 from hitl_bot.policy.reading import read_policy
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.reminding import NEVER
-from metaflow_extensions.hitl.approvals.rule import OnVeto
+from metaflow_extensions.hitl.approvals.rule import Automatic, OnVeto
 
 
 @click.group("policy")
@@ -74,6 +74,10 @@ def _of_the_rest(rule: RuleOfFile) -> Iterator[str]:
         yield "answers on command lines don't count"
     if not rule.demands.timeout_approves:
         yield "no deadline approves"
+    if rule.demands.automatic is Automatic.REFUSED:
+        yield "no condition over metrics approves"
+    elif rule.demands.automatic is Automatic.SHADOW:
+        yield "conditions over metrics only take note of what they would approve"
     if rule.longest_timeout is not None:
         yield f"it waits {in_words(rule.longest_timeout)} at most"
     if rule.channel is not None:

@@ -20,7 +20,7 @@ from pydantic import (
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.reminding import NEVER, read_quiet
-from metaflow_extensions.hitl.approvals.rule import OnVeto, PolicyRule
+from metaflow_extensions.hitl.approvals.rule import Automatic, OnVeto, PolicyRule
 
 _MOST = 20  # people who must agree, as in the decorator
 
@@ -112,6 +112,7 @@ class RuleOfFile(_Strict):
     self_approval: Word = Word.ALLOWED
     delegation: Word = Word.ALLOWED
     approval_by_timeout: Word | None = None
+    automatic_approval: Automatic | None = None
     outsiders: Names = ()
     on_veto: OnVeto = OnVeto.REJECT
     quiet_hours: Hours | None = None
@@ -127,6 +128,7 @@ class RuleOfFile(_Strict):
         # Where people are asked for, the clock is none of them, unless the operator says so.
         asks_people = self.quorum > 1 or bool(self.approvers) or bool(self.deciders) or self.reason is Reason.REQUIRED
         by_timeout = self.approval_by_timeout or (Word.REFUSED if asks_people else Word.ALLOWED)
+        automatic = self.automatic_approval or (Automatic.REFUSED if asks_people else Automatic.ALLOWED)
         return PolicyRule(
             name=self.name,
             needs=tuple(Need(of=(one.group,), quorum=one.quorum) for one in self.approvers),
@@ -137,6 +139,7 @@ class RuleOfFile(_Strict):
             channel=self.channel,
             command_line_counts=self.command_line is Word.ALLOWED,
             timeout_approves=by_timeout is Word.ALLOWED,
+            automatic=automatic,
             self_approval_allowed=self.self_approval is Word.ALLOWED,
             delegation_allowed=self.delegation is Word.ALLOWED,
             outsiders=self.outsiders,

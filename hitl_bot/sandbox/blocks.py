@@ -15,6 +15,7 @@ from hitl_bot.sandbox import limits
 from hitl_bot.sandbox.complaints import Complaints, Json
 from hitl_bot.sandbox.composition import ANY_TEXT, check_optional_text, check_required_text, check_text
 from hitl_bot.sandbox.elements import IN_ACTIONS, IN_INPUT, IN_SECTION, check_element, check_image
+from hitl_bot.sandbox.tables import check_single, check_table
 
 
 def complaints_about_blocks(blocks: Any, most: int = limits.MESSAGE_BLOCKS) -> list[str]:
@@ -97,6 +98,7 @@ def _has_input(view: Json) -> bool:
 def _check_blocks(found: Complaints, at: str, blocks: Any, most: int, least: int) -> None:
     for index, block in enumerate(found.items(at, blocks, most, least)):
         _check_block(found, f"{at}/{index}", block)
+    check_single(found, at, blocks if isinstance(blocks, list) else [])
     if not found.found:  # only now is the shape such that ids can be read
         _check_ids(found, at, blocks)
 
@@ -209,4 +211,5 @@ _CHECKS: dict[Any, Callable[[Complaints, str, Json], None]] = {
     "input": _input,
     "markdown": _markdown,
     "rich_text": _rich_text,
+    "table": check_table,
 }

@@ -28,6 +28,9 @@ URL = 3_000
 INPUT_LABEL = 2_000
 INPUT_HINT = 2_000
 BLOCK_ID = 255
+TABLE_ROWS = 100  # the head is one of them
+TABLE_COLUMNS = 20
+TABLE_CHARACTERS = 10_000  # of all cells
 
 # Elements
 ACTION_ID = 255

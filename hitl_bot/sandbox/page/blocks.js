@@ -20,6 +20,7 @@ function renderBlock(block, world, act, form) {
     case "image": return picture(block);
     case "input": return inputBlock(block, world, act, form);
     case "markdown": return h("div", { class: "block text" }, plain(block.text));
+    case "table": return table(block, world);
     case "rich_text": return h("div", { class: "block text" }, block.elements.map((one) => rich(one, world)));
     default: return h("div", { class: "block unknown" }, `Block ${block.type}`);
   }
@@ -42,6 +43,18 @@ function context(block, world) {
       : h("span", { class: "text" }, textObject(one, world)),
   );
   return h("div", { class: "block context" }, parts);
+}
+
+function table(block, world) {
+  const cell = (one, column, head) => {
+    const setting = block.column_settings?.[column] ?? {};
+    const kind = `${setting.align ?? "left"}${setting.is_wrapped ? " wrapped" : ""}`;
+    const shown = one.type === "rich_text" ? one.elements.map((part) => rich(part, world)) : String(one.text ?? one.value);
+    return h(head ? "th" : "td", { class: kind, scope: head ? "col" : null }, shown);
+  };
+  const [first, ...rest] = block.rows.map((row, number) => h("tr", {}, row.map((one, column) => cell(one, column, number === 0))));
+  const body = h("table", {}, h("thead", {}, first), h("tbody", {}, rest));
+  return h("div", { class: "block table", tabindex: "0", role: "group", "aria-label": "Table" }, body);
 }
 
 const source = (image) => image.image_url ?? `/files/${encodeURIComponent(image.slack_file.id ?? "")}`;

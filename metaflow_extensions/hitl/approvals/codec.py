@@ -24,6 +24,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     RecordError,
 )
 from metaflow_extensions.hitl.approvals.events import TrailEvent, read_event
+from metaflow_extensions.hitl.approvals.evidence import collected, metric
 from metaflow_extensions.hitl.approvals.features import check_required, required
 from metaflow_extensions.hitl.approvals.record import Approval, Origin
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
@@ -190,7 +191,16 @@ def _plain(value: Any) -> Any:
 def _hints(cls: type) -> dict[str, Any]:
     # The record's annotations are strings, and some of the names stand under TYPE_CHECKING there.
     return get_type_hints(
-        cls, globalns={**vars(question), **vars(rule), **vars(record), "datetime": datetime, "Mapping": Mapping}
+        cls,
+        globalns={
+            **vars(metric),
+            **vars(collected),
+            **vars(question),
+            **vars(rule),
+            **vars(record),
+            "datetime": datetime,
+            "Mapping": Mapping,
+        },
     )
 
 

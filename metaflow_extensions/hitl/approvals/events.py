@@ -11,12 +11,14 @@ class TrailEvent(str, Enum):
     REQUESTED = "requested"
     POSTED = "posted"
     POLICY_APPLIED = "policy applied"  # the operator's rule, as it is now
+    JUDGED = "judged"  # what a condition over metrics says, without deciding
     VOTED = "voted"
     REMINDED = "reminded"
     ESCALATED = "escalated"
     LAST_CALL = "last call"
     DECIDED = "decided"
     TIMED_OUT = "timed out"  # the deadline decided
+    SUPERSEDED = "superseded"  # a newer run asks the same
     CLOSED = "closed"  # without an answer
     NOT_ACCEPTED = "not accepted"  # the operator's policy refuses the decision
     SETTLED = "settled"  # every effect was carried out

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+# The codec reads the annotations.
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
 
 
 class OnTimeout(str, Enum):
@@ -20,6 +23,13 @@ class OnReject(str, Enum):
 
     FAIL = "fail"
     CONTINUE = "continue"
+
+
+class RuleMode(str, Enum):
+    """What a condition that approves by itself may do."""
+
+    DECIDE = "decide"
+    SHADOW = "shadow"  # it only notes what it would have done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,3 +83,10 @@ class Question:
     tags: tuple[str, ...] = ()  # of the run
     run_again: str | None = None  # the command that starts such a run, for who may have to change it
     follows: Earlier | None = None
+    evidence: Evidence | None = None  # None: nothing was recorded
+    links: dict[str, str] = field(default_factory=dict[str, str])  # where to look, by what is there
+    auto_approve: str | None = None  # a condition over metrics that approves by itself
+    auto_approve_mode: RuleMode = RuleMode.DECIDE
+    quorum_if: dict[str, int] = field(default_factory=dict[str, int])  # conditions that ask for more people
+    valid_for: int | None = None  # seconds from an approval to the start of its step
+    supersede: bool = False  # whether the same question of a newer run takes the place of this one

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 
 # The codec reads the annotations.
+from metaflow_extensions.hitl.approvals.evidence.judging import raised
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
-from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout, Question
+from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout, Question, RuleMode
 from metaflow_extensions.hitl.approvals.rule import PolicyRule, Rule, stricter
 
 
@@ -33,6 +34,8 @@ class Where(str, Enum):
     SLASH_COMMAND = "slash command"
     FLOW_CLI = "command line"
     TIMEOUT = "timeout"
+    RULE = "rule"  # a condition over metrics
+    NEWER_QUESTION = "newer question"  # of a later run, which took its place
 
 
 class State(str, Enum):
@@ -42,6 +45,7 @@ class State(str, Enum):
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
+    SUPERSEDED = "superseded"  # a newer run asked the same
     CLOSED = "closed"  # nobody waits any more: the run ended, was stopped, or is gone
     NOT_ACCEPTED = "not accepted"  # the operator's policy refused a decision that nobody could hold back
 
@@ -102,6 +106,22 @@ CLOCK = Person(origin=Origin.CLOCK, id="clock", name="the deadline")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the condition of ``auto_approve`` said, whether or not it decided."""
+
+    condition: str
+    holds: bool | None  # None: it has no answer
+    mode: RuleMode
+    at: datetime
+    why: str = ""  # why it did not decide, if it did not
+
+    @property
+    def approves(self) -> bool:
+        """Whether it decides, or would have."""
+        return self.holds is True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gate:
     """The place in the flow that waits."""
 
@@ -150,6 +170,7 @@ class Decision:
     input: dict[str, Any] = field(default_factory=dict[str, Any])
     reason: str = ""
     on_behalf_of: Person | None = None
+    question_digest: str = ""  # SHA-256 of the question as it was shown; empty: nothing was recorded to be bound to
     voters: tuple[Person, ...] = ()  # where votes were collected: everybody whose vote made it, in order
 
 
@@ -215,6 +236,7 @@ class Approval:
     posts: tuple[Post, ...] = ()
     votes: tuple[Vote, ...] = ()  # those that count, oldest first; earlier ones stand in earlier versions
     reminders: tuple[Reminder, ...] = ()  # one of each kind
+    judgement: Judgement | None = None  # of the condition of `auto_approve`; None: there is none, or not yet
     decision: Decision | None = None
     closing: Closing | None = None
     settlement: Settlement | None = None
@@ -231,17 +253,27 @@ class Approval:
             return State.PENDING
         if self.decision.where is Where.TIMEOUT and self.decision.verdict is Verdict.REJECT:
             return State.EXPIRED
+        if self.decision.where is Where.NEWER_QUESTION:
+            return State.SUPERSEDED
         return State.APPROVED if self.decision.verdict is Verdict.APPROVE else State.REJECTED
 
     @property
     def rule(self) -> Rule:
         """What holds: the stricter of the question and the operator's policy. An escalation adds approvers."""
         question = self.question
+        if question.quorum_if:
+            people, _ = raised(question.quorum_if, question.evidence)
+            question = replace(question, quorum=max(question.quorum, people))
         if question.approvers and self.reminded(ReminderKind.ESCALATION) is not None:
             further = question.escalate_to
             needs = tuple(replace(need, of=(*need.of, *further)) for need in question.needs)
             question = replace(question, approvers=(*question.approvers, *further), needs=needs)
         return stricter(question, self.policy_rule)
+
+    @property
+    def shard_value(self) -> str | None:
+        """What its shard of a foreach works on; None outside of any."""
+        return self.question.shard.value if self.question.shard else None
 
     def reminded(self, kind: ReminderKind) -> Reminder | None:
         """Return the newest reminder of a kind."""

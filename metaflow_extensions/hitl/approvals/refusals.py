@@ -136,5 +136,28 @@ class Rejected(ApprovalError):
         super().__init__(approval, words)
 
 
+class NotAsApproved(ApprovalError):
+    """What the gate finds is not what was approved."""
+
+    def __init__(self, approval: Approval, different: tuple[str, ...]) -> None:
+        super().__init__(
+            approval,
+            f"{approval.id} was approved for something else: {', '.join(different)} changed since. "
+            "The step does not run. Start a new run to ask again.",
+        )
+        self.different = different
+
+
+class Stale(ApprovalError):
+    """The approval was valid for a time, and that is over."""
+
+    def __init__(self, approval: Approval, now: datetime) -> None:
+        at = approval.decision.at if approval.decision else now
+        given = f"{approval.id} was approved at {at:%Y-%m-%d %H:%M} UTC"
+        valid = in_words(approval.question.valid_for or 0)
+        why = f"and an approval of this step is valid for {valid}" if now >= at else "which is in the future here"
+        super().__init__(approval, f"{given}, {why}. The step does not run. Start a new run to ask again.")
+
+
 def _said(verdict: Verdict) -> str:
     return "sent back for changes" if verdict is Verdict.CHANGES else verdict.value

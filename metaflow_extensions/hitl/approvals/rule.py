@@ -16,6 +16,14 @@ class OnVeto(str, Enum):
     COUNT = "count"  # it takes as many rejections as approvals
 
 
+class Automatic(str, Enum):
+    """Whether a condition over metrics may approve without a person."""
+
+    ALLOWED = "allowed"
+    SHADOW = "shadow"  # it may only note what it would have done
+    REFUSED = "refused"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PolicyRule:
     """What an operator demands of the approvals that a rule matches. Each default demands nothing."""
@@ -29,6 +37,7 @@ class PolicyRule:
     channel: str | None = None
     command_line_counts: bool = True
     timeout_approves: bool = True  # whether the deadline may approve, where the step wants that
+    automatic: Automatic = Automatic.ALLOWED
     self_approval_allowed: bool = True
     delegation_allowed: bool = True
     outsiders: tuple[str, ...] = ()  # guests and people of other workspaces that may decide, by id or address
@@ -88,6 +97,7 @@ class Rule:
     channel: str | None
     command_line_counts: bool
     timeout_approves: bool
+    automatic: Automatic
     self_approval_allowed: bool
     delegation_allowed: bool
     outsiders: tuple[str, ...]
@@ -152,6 +162,7 @@ def stricter(question: Question, demands: PolicyRule | None) -> Rule:
         channel=demands.channel or question.channel,
         command_line_counts=demands.command_line_counts,
         timeout_approves=demands.timeout_approves,
+        automatic=demands.automatic,
         self_approval_allowed=demands.self_approval_allowed and question.allow_self_approval,
         delegation_allowed=demands.delegation_allowed,
         outsiders=demands.outsiders,

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.errors import OtherPathspec
+from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
+from metaflow_extensions.hitl.approvals.evidence.judging import find
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
-from metaflow_extensions.hitl.approvals.question import OnTimeout, Question
+from metaflow_extensions.hitl.approvals.question import OnTimeout, Question, RuleMode
 from metaflow_extensions.hitl.approvals.record import (
     CLOCK,
     Approval,
     Closing,
     Decision,
     Gate,
+    Judgement,
+    Origin,
     Person,
     Post,
     Reminder,
@@ -32,7 +37,7 @@ from metaflow_extensions.hitl.approvals.refusals import (
     TooLate,
     closed,
 )
-from metaflow_extensions.hitl.approvals.rule import PolicyRule
+from metaflow_extensions.hitl.approvals.rule import Automatic, PolicyRule
 
 
 def request(pathspec: Pathspec, question: Question, gate: Gate, requester: Person, now: datetime) -> Approval:
@@ -69,7 +74,15 @@ def decide(approval: Approval, decision: Decision) -> Approval:
             raise AlreadyDecided(approval, standing, decision.at)
         return approval
     _check_answer(approval, decision)
-    return replace(approval, decision=decision)
+    return bound(replace(approval, decision=decision))
+
+
+def bound(approval: Approval) -> Approval:
+    """Note in a decision which question it answers, where there is evidence that it is about."""
+    decision = approval.decision
+    if decision is None or approval.question.evidence is None:
+        return approval
+    return replace(approval, decision=replace(decision, question_digest=question_digest(approval)))
 
 
 def _check_answer(approval: Approval, answer: Decision | Vote) -> None:
@@ -104,7 +117,7 @@ def vote(approval: Approval, cast: Vote) -> Approval:
     if verdict is None:
         return voted
     voters = tuple(one.by for one in voted.votes if (one.verdict is Verdict.APPROVE) is (verdict is Verdict.APPROVE))
-    return replace(voted, decision=replace(decided_by(cast), verdict=verdict, voters=voters))
+    return bound(replace(voted, decision=replace(decided_by(cast), verdict=verdict, voters=voters)))
 
 
 def decided_by(cast: Vote) -> Decision:
@@ -153,7 +166,63 @@ def expire(approval: Approval, now: datetime) -> Approval:
         return approval
     approves = approval.question.on_timeout is OnTimeout.APPROVE and approval.rule.timeout_approves
     verdict = Verdict.APPROVE if approves else Verdict.REJECT
-    return replace(approval, decision=Decision(verdict=verdict, by=CLOCK, at=now, where=Where.TIMEOUT))
+    return bound(replace(approval, decision=Decision(verdict=verdict, by=CLOCK, at=now, where=Where.TIMEOUT)))
+
+
+def judge(approval: Approval, entered: dict[str, Any] | None, missing: str, now: datetime) -> Approval:
+    """Let the condition of ``auto_approve`` speak, once; it approves if it holds and nothing forbids that.
+
+    Parameters
+    ----------
+    entered : dict, optional
+        What is entered where nobody does: the defaults. None: they don't do.
+    missing : str
+        Why they don't.
+    """
+    question = approval.question
+    if question.auto_approve is None or approval.judgement is not None or approval.state is not State.PENDING:
+        return approval
+    finding = find(question.auto_approve, question.evidence)
+    automatic, why = approval.rule.automatic, finding.why
+    mode = RuleMode.SHADOW if automatic is Automatic.SHADOW else question.auto_approve_mode
+    if finding.holds and automatic is Automatic.REFUSED:
+        why = f"the rule “{approval.rule.name}” of the operator's policy wants people to decide"
+    elif finding.holds and entered is None:
+        why = missing
+    elif finding.holds and approval.is_due(now):
+        why = "the deadline had come"
+    elif finding.holds is False:
+        why = "it does not hold"
+    judged = replace(
+        approval,
+        judgement=Judgement(condition=question.auto_approve, holds=finding.holds, mode=mode, at=now, why=why),
+    )
+    if why or mode is RuleMode.SHADOW or entered is None:
+        return judged
+    rule = Person(id="rule", name=f"the rule {question.auto_approve}", origin=Origin.RULE)
+    decision = Decision(verdict=Verdict.APPROVE, by=rule, at=now, where=Where.RULE, input=entered)
+    return bound(replace(judged, decision=decision))
+
+
+def supersede(approval: Approval, newer: Approval, now: datetime) -> Approval:
+    """Let a newer run's question take the place of this one: to its run, that is a rejection."""
+    if approval.decision is not None or approval.closing is not None or not is_newer(newer, approval):
+        return approval
+    run = Person(id=newer.id, name=f"run {newer.pathspec.run}", origin=Origin.RULE)
+    reason = f"run {newer.pathspec.run} asks the same, in {newer.id}"
+    decision = Decision(verdict=Verdict.REJECT, by=run, at=now, where=Where.NEWER_QUESTION, reason=reason)
+    return bound(replace(approval, decision=decision))
+
+
+def is_newer(one: Approval, other: Approval) -> bool:
+    """Whether one question takes the place of another: the same step and shard of a later run of the same flow."""
+    same = (one.pathspec.flow, one.pathspec.step, one.shard_value) == (
+        other.pathspec.flow,
+        other.pathspec.step,
+        other.shard_value,
+    )
+    other_run = one.pathspec.run != other.pathspec.run
+    return same and other_run and (one.requested_at, one.id) > (other.requested_at, other.id)
 
 
 def close(approval: Approval, reason: str, now: datetime) -> Approval:

@@ -23,8 +23,10 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierError,
     NotifierRefused,
     NotifierUnavailable,
+    RecordError,
 )
 from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.evidence.baseline import compared
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.ports import CheckInput, Clock, Engine, Notifier, People, Policy
@@ -43,6 +45,8 @@ from metaflow_extensions.hitl.approvals.record import (
 )
 from metaflow_extensions.hitl.approvals.refusals import ChangesNotOffered, Rejected, StillPending, closed
 from metaflow_extensions.hitl.approvals.rule import PolicyRule
+
+_SUPERSEDED = 50  # questions of older runs that one of a newer run lets go
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,9 +136,16 @@ class UseCases:
         """
         if question.allow_changes and question.follows is None:
             question = replace(question, follows=earlier_changes(self.ledger, pathspec, requester))
+        question = compared(self.ledger, pathspec, question)
         entry = self.ledger.begin(self.governed(rules.request(pathspec, question, gate, requester, self.clock())))
         if entry.approval.decision is not None or entry.approval.closing is not None:
             return Outcome(approval=entry.approval)
+        self._supersede_older(entry.approval)
+        if self._decides_by_rule(entry.approval):
+            judged = self.judge(entry)
+            if judged.approval.decision is not None:
+                return judged
+            entry = self.ledger.read(entry.approval.id)
         return self.post(entry, left_to_bot=self.batched if question.batch else ())
 
     def post(self, entry: Entry, *, left_to_bot: Collection[str] = ()) -> Outcome:
@@ -156,6 +167,67 @@ class UseCases:
                     # Answered while the question was on its way: whoever settles it may not know this message.
                     failed += self._show(entry.approval, (post,))
         return Outcome(approval=entry.approval, pending=tuple(failed))
+
+    # Without a person.
+
+    def _decides_by_rule(self, approval: Approval) -> bool:
+        """Whether this process lets the condition speak: where no bot is expected, who knows the operator's policy."""
+        left_to_bot = approval.gate.engine is not EngineKind.LOCAL or set(approval.question.notifiers) & self.batched
+        return approval.question.auto_approve is not None and not left_to_bot
+
+    def judge(self, entry: Entry) -> Outcome:
+        """Let the condition of ``auto_approve`` speak, and carry out what it decides. Again is fine."""
+        now = self.clock()
+        governed = self.governed(entry.approval)
+        try:
+            entered, missing = self.checked(governed, Answer(verdict=Verdict.APPROVE)), ""
+        except HitlError as error:
+            entered, missing = None, f"the form has to be filled in by a person ({error})"
+        judged = self.ledger.update(
+            entry.approval.id,
+            lambda newest: TrailEvent.DECIDED if newest.decision else TrailEvent.JUDGED,
+            now,
+            lambda newest: rules.judge(rules.govern(newest, governed.policy_rule), entered, missing, now),
+            seen=entry,
+        )
+        if judged.approval.decision is None:
+            here = tuple(post for post in judged.approval.posts if post.notifier in self.notifiers)
+            return Outcome(approval=judged.approval, pending=tuple(self._show(judged.approval, here)))
+        # Who sees the question sees that nobody has to answer it: where a message can say so.
+        posted = self.post(judged, left_to_bot=set(self.notifiers) - self.batched)
+        done = self.try_to_carry_out(judged)
+        return Outcome(approval=done.approval, pending=(*posted.pending, *done.pending))
+
+    def _supersede_older(self, newer: Approval) -> None:
+        """Let the same question of older runs go, where the step wants that; of two that ask at once, the older."""
+        if not newer.question.supersede:
+            return
+        path = newer.pathspec
+        for approval_id in self.ledger.asked_ids(path.flow, path.step, newer.shard_value, limit=_SUPERSEDED):
+            if approval_id == newer.id:
+                continue
+            try:
+                other = self.ledger.read(approval_id)
+                if rules.is_newer(other.approval, newer):
+                    self._supersede(self.ledger.read(newer.id), other.approval)
+                elif rules.is_newer(newer, other.approval):
+                    self._supersede(other, newer)
+            except RecordError:
+                continue  # a marker only says where to look
+
+    def _supersede(self, older: Entry, newer: Approval) -> None:
+        if older.approval.state is not State.PENDING:
+            return
+        now = self.clock()
+        ended = self.ledger.update(
+            older.approval.id,
+            TrailEvent.SUPERSEDED,
+            now,
+            lambda newest: rules.supersede(newest, newer, now),
+            seen=older,
+        )
+        if ended.approval.state is State.SUPERSEDED:
+            self.try_to_carry_out(ended)
 
     # Deciding.
 

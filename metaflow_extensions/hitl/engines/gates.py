@@ -37,6 +37,8 @@ _ANSWERED = {
     Where.FORM: "Slack form",
     Where.SLASH_COMMAND: "Slack command",
     Where.FLOW_CLI: "command line",
+    Where.RULE: "metrics",
+    Where.NEWER_QUESTION: "a newer run",
 }
 
 

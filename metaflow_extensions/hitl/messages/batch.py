@@ -12,7 +12,7 @@ from typing import Any
 from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.pathspec import is_id
 from metaflow_extensions.hitl.approvals.record import Approval, State
-from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting
+from metaflow_extensions.hitl.messages import action_ids, evidence, question, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
     Block,
     actions,
@@ -96,6 +96,7 @@ def render(
     head: list[Block] = [header(title), context(question.origin(first))]
     if len(batch.waiting) < len(batch.members):
         head.append(section(plain(progress(batch))))
+    head += evidence.batch_blocks(batch.waiting, lambda one: label(batch, one, _LABEL))
     foot = _foot(batch, now)
     blocks = head
     for groups in range(_GROUPS, -1, -1):

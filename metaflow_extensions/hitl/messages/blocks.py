@@ -24,6 +24,7 @@ SECTION = 3_000
 FIELDS = 10
 FIELD = 2_000
 BUTTON = 75
+TABLE_CELL = 120  # our own: a cell that is longer is no longer a table's
 VIEW_TITLE = 24
 
 _CONFIRM_TITLE = 100
@@ -57,6 +58,18 @@ def field_sections(texts: Sequence[str]) -> Iterator[Block]:
 
 def context(text: str) -> Block:
     return {"type": "context", "elements": [mrkdwn(text)]}
+
+
+def table(rows: Sequence[Sequence[str]]) -> Block:
+    """Show rows of plain text, the first of them the head. A message takes one table.
+
+    Source: docs.slack.dev/reference/block-kit/blocks/table-block (100 rows, 20 columns, no empty cell).
+    """
+    return {
+        "type": "table",
+        "column_settings": [{"is_wrapped": True} for _ in rows[0]],
+        "rows": [[{"type": "raw_text", "text": cut(text, TABLE_CELL).strip() or "–"} for text in row] for row in rows],
+    }
 
 
 def divider() -> Block:

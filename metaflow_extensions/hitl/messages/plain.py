@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from metaflow_extensions.hitl.approvals.record import Approval
-from metaflow_extensions.hitl.messages import sentences, voting
+from metaflow_extensions.hitl.messages import evidence, sentences, voting
 from metaflow_extensions.hitl.messages.mrkdwn import BACKTICK, cut, is_web_address, legible, one_line, utc
 
 TITLE = 150
@@ -64,6 +64,14 @@ def render(approval: Approval, *, script: str = "flow.py") -> Plain:
         Row(label="Asked by", text=_line(approval.requester.name or approval.requester.id)),
         Row(label="Who decides", text=_who_decides(approval)),
         Row(label="Answer by", text=_answer_by(approval)),
+    ]
+    rows += [
+        Row(label=_line(label), text=_line(text)) for label, text in evidence.text_lines(approval.question.evidence)
+    ]
+    rows += [
+        Row(label=_line(label), text=_line(label), url=url)
+        for label, url in approval.question.links.items()
+        if is_web_address(url)
     ]
     if sentences.asks_for_input(approval):
         rows.append(Row(label="Input", text=_line(sentences.asked_when_approving(approval))))

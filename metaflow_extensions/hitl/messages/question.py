@@ -9,9 +9,10 @@ from typing import Any
 
 from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.pathspec import is_id
+from metaflow_extensions.hitl.approvals.question import RuleMode
 from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict
 from metaflow_extensions.hitl.approvals.running_again import can_run_again
-from metaflow_extensions.hitl.messages import action_ids, sentences, voting
+from metaflow_extensions.hitl.messages import action_ids, evidence, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
     HEADER,
     Block,
@@ -122,7 +123,8 @@ def notification(approval: Approval) -> str:
     """Say in one line what the message says; mrkdwn without any mention."""
     about = f"{escape(one_line(cut(sentences.question(approval), _TEXT)))} ({escape(sentences.place(approval))})"
     if approval.state is State.PENDING:
-        return f"Approval needed: {about}"
+        measured = evidence.in_brief(approval.question.evidence)
+        return f"Approval needed: {about}" + (f" · {escape(measured, _TEXT)}" if measured else "")
     ending = sentences.verdict(approval, name)
     return f"{ending.head}{_tail(approval, ending, _TEXT)}: {about}"
 
@@ -274,7 +276,8 @@ def _blocks(
 ) -> list[Block]:
     blocks = message_blocks(approval, share)
     if approval.state is State.PENDING:
-        blocks += [context(origin(approval)), *_follows(approval)]
+        blocks += [context(origin(approval)), *_follows(approval), *evidence.blocks(approval)]
+        blocks += evidence.rule_blocks(approval)
         if sentences.asks_for_input(approval):
             blocks.append(section(plain(sentences.asked_when_approving(approval), min(share, 600))))
         blocks += field_sections(
@@ -289,6 +292,8 @@ def _blocks(
         blocks.append(section(mrkdwn(verdict_line(approval))))
         blocks += reason_blocks(approval, share)
         blocks += input_fields(approval.decision.input if approval.decision else {}, share)
+        if approval.judgement is not None and approval.judgement.mode is RuleMode.SHADOW:
+            blocks += evidence.rule_blocks(approval)
         if trouble := sentences.trouble(approval):
             blocks.append(section(plain(trouble, min(share, 1_200))))
         blocks += again_blocks(approval, min(share, 2_800))

@@ -91,14 +91,22 @@ def verdict(approval: Approval, who: Callable[[Person], str]) -> Ending:
         return Ending("Closed without an answer", f": {approval.closing.reason if approval.closing else ''}")
     if approval.closing is not None:
         return Ending("Not accepted", f": {approval.closing.reason}")
-    if decision.where is Where.TIMEOUT:
-        if approval.state is State.EXPIRED:
-            return Ending("Expired", f" and rejected, nobody answered in {waited(approval)}")
-        return Ending("Approved by timeout", f", nobody answered in {waited(approval)}")
+    if decision.where in {Where.TIMEOUT, Where.NEWER_QUESTION}:
+        return _without_an_answer(approval, who(decision.by))
     by = voting.deciders(approval, decision, who)
+    if decision.where is Where.RULE:
+        return Ending("Approved", f" by {by}, without a person")
     if decision.by.is_claimed:
         by += f" ({decision.where.value})"
     return Ending(_HEADS[decision.verdict], f" by {by} after {in_words(approval.seconds_to_decide or 0)}")
+
+
+def _without_an_answer(approval: Approval, by: str) -> Ending:
+    if approval.state is State.SUPERSEDED:
+        return Ending("Superseded", f" by {by}, which asks the same")
+    if approval.state is State.EXPIRED:
+        return Ending("Expired", f" and rejected, nobody answered in {waited(approval)}")
+    return Ending("Approved by timeout", f", nobody answered in {waited(approval)}")
 
 
 def ago(moment: datetime, now: datetime) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone, tzinfo
 
 from metaflow_extensions.hitl.approvals.codec import Version
+from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict
-from metaflow_extensions.hitl.messages import sentences, voting
+from metaflow_extensions.hitl.messages import evidence, sentences, voting
 from metaflow_extensions.hitl.messages.trail import short
 
 _MESSAGE = 2_000  # of a message that may be megabytes
@@ -57,16 +58,21 @@ def question(approval: Approval, *, script: str = "flow.py", zone: tzinfo = time
     """
     post = next((post for post in approval.posts if post.channel or post.url), None)
     asked = harmless(sentences.question(approval), _MESSAGE).replace("\n", "\n  ")
-    rows = []
+    rows = _measured(approval)
     if post is not None:
         channel = approval.question.channel or post.channel or ""
         rows.append(("in Slack", one_line(f"{channel} {post.url or ''}", _VALUE)))
-    rows.append(("or here" if rows else "answer", sentences.approve_command(approval, script)))
+    rows.append(("answer" if post is None else "or here", sentences.approve_command(approval, script)))
     rows.append(("or reject", sentences.reject_command(approval, script)))
     rows.append(("until", _until(approval, zone)))
     if approval.rule.asks_several:
         rows.append(("agree", one_line(voting.who_decides(approval, str), _VALUE)))
     return "\n".join([f"Waiting for a person: {asked}", *(f"  {label:<10} {text}" for label, text in rows)])
+
+
+def _measured(approval: Approval) -> list[tuple[str, str]]:
+    lines = evidence.text_lines(approval.question.evidence)
+    return [(one_line(label, _CELL).ljust(10), one_line(text, _VALUE)) for label, text in lines]
 
 
 def nobody(approval: Approval) -> list[str]:
@@ -134,6 +140,7 @@ def shown(
         ("until", _until(approval, zone)),
         *(("posted", one_line(f"{post.notifier} {post.url or post.channel or ''}", _VALUE)) for post in approval.posts),
     ]
+    rows += _bound_to(approval)
     if approval.question.run_url:
         rows.append(("run", one_line(approval.question.run_url, _VALUE)))
     decision = approval.decision
@@ -165,6 +172,23 @@ def shown(
         ("version", f"{version.number} {one_line(short(version), _CELL)} {_at(version.at, zone)}") for version in trail
     ]
     return "\n".join([asked, *(f"  {label:<10} {text}" for label, text in rows)])
+
+
+def _bound_to(approval: Approval) -> list[tuple[str, str]]:
+    """Say what the answer is about, to the letter."""
+    found = approval.question.evidence
+    if found is None:
+        return [("evidence", "nothing was recorded")]
+    rows = [(one_line(label, _CELL), one_line(text, _VALUE)) for label, text in evidence.text_lines(found)]
+    rows += [("parameter", one_line(f"{name} = {value}", _VALUE)) for name, value in found.parameters.items()]
+    if words := evidence.code_words(found.code):
+        rows.append(("code", words))
+    if found.code.package:
+        rows.append(("package", found.code.package))
+    if found.artifacts is not None:
+        rows += [("artifact", one_line(f"{name} {key}", _VALUE)) for name, key in found.artifacts.keys.items()]
+        rows.append(("artifacts", f"{found.artifacts.count}, SHA-256 {found.artifacts.sha256}"))
+    return [*rows, ("question", f"SHA-256 {question_digest(approval)}")]
 
 
 def verified(trail: Sequence[Version], digest: str, *, zone: tzinfo = timezone.utc) -> str:

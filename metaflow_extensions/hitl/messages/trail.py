@@ -8,7 +8,7 @@ from typing import NamedTuple
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind, Verdict, Where
-from metaflow_extensions.hitl.messages import sentences, voting
+from metaflow_extensions.hitl.messages import evidence, sentences, voting
 from metaflow_extensions.hitl.messages.mrkdwn import escape, literal, name, one_line, quoted
 
 _INPUT = 400  # characters of what was entered
@@ -90,12 +90,17 @@ def _voted(approval: Approval) -> str:
     )
 
 
+def _judged(approval: Approval) -> str:
+    judgement = approval.judgement
+    return escape(one_line(evidence.judgement_words(judgement)), 500) if judgement is not None else ""
+
+
 def _decided(approval: Approval) -> str:
     decision = approval.decision
     if decision is None:
         return ""
     ending = sentences.verdict(approval, name)
-    if decision.where is Where.TIMEOUT:
+    if decision.where in {Where.TIMEOUT, Where.NEWER_QUESTION}:
         return f"{ending.head}{ending.tail}"
     # The ending itself says how an answer came that is not from Slack.
     way = "" if decision.by.is_claimed else f" ({decision.where.value})"
@@ -111,12 +116,14 @@ EVENTS = {
     TrailEvent.REQUESTED: EventWords(_requested, "requested"),
     TrailEvent.POSTED: EventWords(_posted, "posted"),
     TrailEvent.POLICY_APPLIED: EventWords(_policy_applied, "policy applied"),
+    TrailEvent.JUDGED: EventWords(_judged, "judged by rule"),
     TrailEvent.VOTED: EventWords(_voted, "voted"),
     TrailEvent.REMINDED: EventWords(_reminded(ReminderKind.REMINDER, "Reminded"), "reminded"),
     TrailEvent.ESCALATED: EventWords(_reminded(ReminderKind.ESCALATION, "Asked further people"), "escalated"),
     TrailEvent.LAST_CALL: EventWords(_reminded(ReminderKind.LAST_CALL, "Last call before the deadline"), "last call"),
     TrailEvent.DECIDED: EventWords(_decided, "decided"),
     TrailEvent.TIMED_OUT: EventWords(_decided, "timed out"),
+    TrailEvent.SUPERSEDED: EventWords(_decided, "superseded"),
     TrailEvent.CLOSED: EventWords(_closed, "closed"),
     TrailEvent.NOT_ACCEPTED: EventWords(_not_accepted, "not accepted"),
     TrailEvent.SETTLED: EventWords(_settled, "settled"),

@@ -16,7 +16,7 @@ from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.question import OnReject
 from metaflow_extensions.hitl.approvals.record import Approval, State
-from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting
+from metaflow_extensions.hitl.messages import action_ids, evidence, question, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import Block, context, field_sections, modal, mrkdwn, plain, section
 from metaflow_extensions.hitl.messages.form import form_blocks
 from metaflow_extensions.hitl.messages.mrkdwn import approver, code, code_block, date, escape, link, mention, name
@@ -128,6 +128,7 @@ def details_view(approval: Approval, *, now: datetime, trail: Sequence[Version] 
         f"*Answer by*\n{question.answer_by(approval)}",
     ]
     blocks = [*question.message_blocks(approval, _MESSAGE), context(question.origin(approval)), *field_sections(facts)]
+    blocks += evidence.details(approval)
     if demands := voting.demands(approval.rule):
         blocks.append(context(escape(demands, 600)))
     if approval.state is State.PENDING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.record import Approval
-from metaflow_extensions.hitl.messages import question, sentences
+from metaflow_extensions.hitl.messages import evidence, question, sentences
 from metaflow_extensions.hitl.messages.blocks import Block, context, field_sections, fitted, mrkdwn, plain, section
 from metaflow_extensions.hitl.messages.mrkdwn import code, code_block, link
 
@@ -35,6 +35,7 @@ def render(approval: Approval, *, script: str = "flow.py") -> dict[str, Any]:
 
 def _blocks(approval: Approval, script: str, share: int) -> list[Block]:
     blocks = [*question.message_blocks(approval, share), context(question.origin(approval))]
+    blocks += evidence.blocks(approval)
     if sentences.asks_for_input(approval):
         blocks.append(section(plain(sentences.asked_when_approving(approval), min(share, 600))))
     decides = f"*Who decides*\n{question.who_decides(approval, {})}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -12,6 +13,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, StoreUnavailable
+from metaflow_extensions.hitl.approvals.evidence.binding import check_same
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import Question
@@ -22,6 +25,8 @@ from metaflow_extensions.hitl.approvals.waiting import wait
 from metaflow_extensions.hitl.messages import terminal
 from metaflow_extensions.hitl.notifiers.configured import GROUP, NEEDED
 from metaflow_extensions.hitl.plugins import root
+from metaflow_extensions.hitl.plugins.evidence import collect
+from metaflow_extensions.hitl.plugins.evidence_arguments import MetricSpec, fill_in_links
 from metaflow_extensions.hitl.plugins.message import shard_of, write_message
 from metaflow_extensions.hitl.plugins.question import Ask
 from metaflow_extensions.hitl.plugins.run_again import run_again
@@ -55,8 +60,9 @@ def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval
     store = root.build_store(*task.datastore)
     cases = root.build_use_cases(store, say)
     if in_container(environ):
-        return cases.open_gate(task.pathspec)
-    outcome = cases.ask(task.pathspec, question(task, ask), Gate(engine=EngineKind.LOCAL), root.local_person())
+        return check_same(cases.open_gate(task.pathspec), find(task), cases.clock())
+    found = find(task, ask.metrics)
+    outcome = cases.ask(task.pathspec, question(task, ask, found), Gate(engine=EngineKind.LOCAL), root.local_person())
     for problem in outcome.pending:
         say(f"The question is recorded, and could not be posted: {problem}")
     say_nobody = _once_each(say)
@@ -74,7 +80,12 @@ def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval
             on_posted=lambda posted: say_nobody(terminal.nobody(posted)),
         )
     say(terminal.decided(approval))
-    return approval
+    return check_same(approval, found, cases.clock())
+
+
+def find(task: GatedTask, metrics: tuple[MetricSpec, ...] = ()) -> Evidence:
+    """Note what a task is about to run with."""
+    return collect(task, metrics, _incoming(task), os.environ)
 
 
 def close_unanswered(flow: str, tasks: list[tuple[str, str, str]], datastore: tuple[str, str | None]) -> None:
@@ -92,7 +103,7 @@ def close_unanswered(flow: str, tasks: list[tuple[str, str, str]], datastore: tu
             say(f"{pathspec.approval_id} stays open until its deadline: {error}")
 
 
-def question(task: GatedTask, ask: Ask, *, start: str = "run") -> Question:
+def question(task: GatedTask, ask: Ask, found: Evidence, *, start: str = "run") -> Question:
     """Put the question into words, with the artifacts that come in.
 
     Parameters
@@ -127,6 +138,13 @@ def question(task: GatedTask, ask: Ask, *, start: str = "run") -> Question:
         batch=_shards(task.flow) >= _MANY if ask.batch is None else ask.batch,
         shard=shard_of(task.flow),
         tags=task.tags,
+        evidence=found,
+        links=fill_in_links(ask.links, {name: getattr(pathspec, name) for name in ("flow", "run", "step", "task")}),
+        auto_approve=ask.auto_approve,
+        auto_approve_mode=ask.mode,
+        quorum_if=ask.quorum_if,
+        valid_for=ask.valid_for,
+        supersede=ask.supersede,
         run_again=run_again(task.flow, task.parameters, root.script(), start) if ask.allow_changes else None,
     )
 

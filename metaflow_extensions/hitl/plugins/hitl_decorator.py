@@ -83,6 +83,28 @@ class HitlDecorator(StepDecorator):
         Whom to ask then, named as approvers.
     batch : bool, optional
         Whether the gates of a foreach share one message. Default: from four on.
+    metrics : list or dict, optional
+        What the decision is based on: artifacts (``"accuracy"``), paths into dicts (``"report.f1"``), functions of
+        ``self``; or a dict from names to settings: ``{"accuracy": {"format": ".1%", "better": "higher", "warn_below":
+        0.9, "warn_change": -0.02}}``. Settings: ``value`` (an artifact or a function), ``format``, ``better``
+        (``higher``, ``lower``), ``warn_below``, ``warn_above``, ``warn_change``. The message shows each beside its
+        value in the last approved run. In a join a metric is a function of ``inputs``. Default: none.
+    links : dict, optional
+        Where to look, by what is there: ``{"Model card": "https://models.example.com/{flow}/{run}"}``; ``{flow}``,
+        ``{run}``, ``{step}`` and ``{task}`` are filled in. Default: none.
+    auto_approve : str, optional
+        A condition over metrics that approves without a person: ``"accuracy >= 0.95 and abs(delta.accuracy) < 0.01"``.
+        ``delta.x`` is the change since the last approved run, ``previous.x`` the value then. A condition that has no
+        answer (a missing value, the first run) leaves the question to people. Default: none.
+    mode : str, default "decide"
+        ``shadow`` only notes what ``auto_approve`` would have done, and leaves the question to people.
+    quorum_if : dict, optional
+        Conditions, and how many people must agree where they hold or have no answer: ``{"accuracy < 0.9": 2}``.
+    valid_for : str or int, optional
+        How long after an approval the step may start, as ``timeout``. After that it has to be asked again.
+        Default: for ever.
+    supersede : bool, default False
+        Whether the same question of a newer run takes the place of this one, which then ends as if it were rejected.
     """
 
     name = "hitl"
@@ -103,6 +125,13 @@ class HitlDecorator(StepDecorator):
         "escalate_after": None,
         "escalate_to": None,
         "batch": None,
+        "metrics": None,
+        "links": None,
+        "auto_approve": None,
+        "mode": "decide",
+        "quorum_if": None,
+        "valid_for": None,
+        "supersede": False,
     }
 
     ask: Ask
@@ -134,17 +163,10 @@ class HitlDecorator(StepDecorator):
             self.ask = read_arguments(self.attributes)
             if not in_container(os.environ):  # there another package's notifier can't be seen
                 check_names(self.ask.notifiers or read_settings().named_notifiers)
-                self._check_patterns()
         except HitlError as error:
             raise BadHitl(str(error)) from error
         # A pydantic model could not travel in a decorator specification; what it means can.
         self.attributes["input_schema"] = self.ask.schema
-
-    def _check_patterns(self) -> None:
-        if '"pattern"' in json.dumps(self.ask.schema):
-            from metaflow_extensions.hitl.inputs.patterns import check_patterns  # noqa: PLC0415 - jsonschema: 100 ms
-
-            check_patterns(self.ask.schema)
 
     def step_init(
         self, flow: Any, graph: Any, step_name: str, decorators: Any, environment: Any, flow_datastore: Any, logger: Any

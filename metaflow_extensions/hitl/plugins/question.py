@@ -10,8 +10,15 @@ from typing import Any, TypeVar
 from metaflow_extensions.hitl.approvals.deciding.permission import is_group
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout
+from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout, RuleMode
 from metaflow_extensions.hitl.approvals.schema import normalise
+from metaflow_extensions.hitl.plugins.evidence_arguments import (
+    MetricSpec,
+    read_condition,
+    read_links,
+    read_metrics,
+    read_quorum_if,
+)
 from metaflow_extensions.hitl.slack import FORM
 
 _DEFAULT_MESSAGE = "{flow} / {step}: may run {run_id} go on?"
@@ -44,6 +51,13 @@ class Ask:
     escalate_after: int | None  # seconds
     escalate_to: tuple[str, ...]
     batch: bool | None  # None: from four shards on
+    metrics: tuple[MetricSpec, ...]
+    links: dict[str, str]  # templates of addresses, by what is there
+    auto_approve: str | None
+    mode: RuleMode
+    quorum_if: dict[str, int]
+    valid_for: int | None  # seconds
+    supersede: bool
 
 
 def read_arguments(arguments: Mapping[str, Any]) -> Ask:
@@ -60,6 +74,7 @@ def read_arguments(arguments: Mapping[str, Any]) -> Ask:
         raise BadArgument(
             'escalate_after and escalate_to go together: escalate_after="8h", escalate_to=["@ml-oncall"].'
         )
+    metrics = read_metrics(arguments["metrics"])
     return Ask(
         message=_text("message", arguments["message"]) or _DEFAULT_MESSAGE,
         schema=None if schema is None else normalise(schema, FORM),
@@ -78,7 +93,20 @@ def read_arguments(arguments: Mapping[str, Any]) -> Ask:
         escalate_after=escalate_after,
         escalate_to=escalate_to,
         batch=None if arguments["batch"] is None else _yes_or_no("batch", arguments["batch"]),
+        metrics=metrics,
+        links=read_links(arguments["links"]),
+        auto_approve=read_condition("auto_approve", arguments["auto_approve"], metrics),
+        mode=_mode(arguments["mode"], arguments["auto_approve"]),
+        quorum_if=read_quorum_if(arguments["quorum_if"], metrics),
+        valid_for=_duration("valid_for", arguments["valid_for"]),
+        supersede=_yes_or_no("supersede", arguments["supersede"]),
     )
+
+
+def _mode(value: Any, auto_approve: Any) -> RuleMode:
+    if value != "decide" and auto_approve is None:
+        raise BadArgument(f"`mode={value!r}` goes with `auto_approve`, the condition that it is about.")
+    return _choice("mode", value, RuleMode)
 
 
 def _approvers(value: Any) -> tuple[tuple[str, ...], tuple[Need, ...]]:

@@ -36,6 +36,14 @@ def plain(text: str) -> Json:
     return {"type": "plain_text", "text": text}
 
 
+def table(rows: list[list[Json]], **more: Any) -> Json:
+    return {"type": "table", "rows": rows, **more}
+
+
+def cell(text: str) -> Json:
+    return {"type": "raw_text", "text": text}
+
+
 def section(text: str = "x", **more: Any) -> Json:
     return {"type": "section", "text": mrkdwn(text), **more}
 
@@ -167,6 +175,20 @@ def test_where_the_bot_can_not_post(slack: WebClient, channel: str, code: str) -
             '`block_id` "b" already exists [json-pointer:/blocks/1/block_id]',
         ),
         ([{"type": "carousel"}], "unsupported type: carousel [json-pointer:/blocks/0/type]"),
+        ([table([[]])], "no less than 1 items allowed [json-pointer:/blocks/0/rows/0]"),
+        ([table([[cell("a")]] * 101)], "no more than 100 items allowed [json-pointer:/blocks/0/rows]"),
+        ([table([[cell("a")] * 21])], "no more than 20 items allowed [json-pointer:/blocks/0/rows/0]"),
+        ([table([[cell("")]])], "must be more than 0 characters [json-pointer:/blocks/0/rows/0/0/text]"),
+        ([table([[plain("a")]])], "unsupported type: plain_text [json-pointer:/blocks/0/rows/0/0/type]"),
+        (
+            [table([[cell("x" * 5_001)] * 2])],
+            "no more than 10000 characters allowed in a table [json-pointer:/blocks/0/rows]",
+        ),
+        (
+            [table([[cell("a")]], column_settings=[{"align": "middle"}])],
+            "must be one of: left, center, right [json-pointer:/blocks/0/column_settings/0/align]",
+        ),
+        ([table([[cell("a")]])] * 2, "only_one_table_allowed [json-pointer:/blocks]"),
         (
             [{"type": "image", "alt_text": "x"}],
             "must have exactly one of: image_url, slack_file [json-pointer:/blocks/0]",

@@ -15,7 +15,7 @@ from hitl_bot.policy.model import Subject
 from hitl_bot.policy.reading import BadPolicy, parse_policy
 from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.reminding import NEVER_QUIET, read_quiet
-from metaflow_extensions.hitl.approvals.rule import OnVeto, PolicyRule
+from metaflow_extensions.hitl.approvals.rule import Automatic, OnVeto, PolicyRule
 from tests.fixtures.approvals import approval, pathspec
 
 WHOLE = """
@@ -35,6 +35,7 @@ rules:
     self_approval: refused
     delegation: refused
     approval_by_timeout: allowed
+    automatic_approval: shadow
     outsiders: dave@agency.example
     on_veto: count
     quiet_hours: 20:00-08:00, weekends
@@ -50,6 +51,7 @@ DEMANDS = PolicyRule(
     channel="#prod-approvals",
     command_line_counts=False,
     timeout_approves=True,
+    automatic=Automatic.SHADOW,
     self_approval_allowed=False,
     delegation_allowed=False,
     outsiders=("dave@agency.example",),

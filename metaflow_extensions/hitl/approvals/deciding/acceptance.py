@@ -9,7 +9,7 @@ from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.deciding.permission import Seat
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
-from metaflow_extensions.hitl.approvals.rule import PolicyRule
+from metaflow_extensions.hitl.approvals.rule import Automatic, PolicyRule
 
 
 def unaccepted(approval: Approval, demands: PolicyRule | None, check: Callable[[Approval, Decision], Seat]) -> str:
@@ -36,6 +36,8 @@ def unaccepted(approval: Approval, demands: PolicyRule | None, check: Callable[[
     if decision.where is Where.TIMEOUT:
         lets = decision.verdict is not Verdict.APPROVE or governed.rule.timeout_approves
         return "" if lets else f"The deadline approved it, and {_which(demands)} wants people to."
+    if decision.where is Where.RULE and governed.rule.automatic is not Automatic.ALLOWED:
+        return f"A condition over metrics approved it, and {_which(demands)} wants people to."
     if decision.where is Where.FLOW_CLI:
         return _unaccepted_on_command_line(governed, decision, demands, check)
     return ""

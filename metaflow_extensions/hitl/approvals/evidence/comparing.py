@@ -65,13 +65,13 @@ def compare(evidence: Evidence) -> tuple[Comparison, ...]:
     """Compare each metric with the last approved run: the worst first, then in the author's order."""
     before = evidence.baseline.metrics if evidence.baseline else {}
     rows = [_compared(metric, before.get(metric.name)) for metric in evidence.metrics]
-    return tuple(sorted(rows, key=lambda row: (row.standing, -_relative(row))))
+    return tuple(sorted(rows, key=_rank))
 
 
 def worst(evidence: Evidence | None) -> tuple[int, float]:
     """Return what to sort tasks by, the worst first: by their worst metric."""
     rows = compare(evidence) if evidence is not None else ()
-    return (int(rows[0].standing), -_relative(rows[0])) if rows else (len(Standing), 0.0)
+    return _rank(rows[0]) if rows else (len(Standing), 0.0)
 
 
 def _compared(metric: Metric, recorded: Any) -> Comparison:
@@ -110,6 +110,12 @@ def _limits(metric: Metric, change: float | None) -> tuple[str, ...]:
     if change is not None and limit is not None and (change <= limit if limit < 0 else change >= limit):
         beyond.append(f"limit {metric.written_change(limit)}")
     return tuple(beyond)
+
+
+def _rank(row: Comparison) -> tuple[int, float]:
+    """Sort the worst first; of good news the least."""
+    relative = _relative(row)
+    return int(row.standing), relative if row.standing is Standing.BETTER else -relative
 
 
 def _relative(row: Comparison) -> float:

@@ -113,17 +113,8 @@ _ORDER: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_ARITHMETIC: dict[str, Callable[[float, float], float]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-}
-_FUNCTIONS: dict[str, tuple[Callable[..., float], int, int]] = {
-    "abs": (abs, 1, 1),
-    "min": (min, 2, 20),
-    "max": (max, 2, 20),
-}
+_SIGNS_OF_SUMS, _SIGNS_OF_PRODUCTS = ("+", "-"), ("*", "/")
+_FUNCTIONS: dict[str, tuple[int, int]] = {"abs": (1, 1), "min": (2, 20), "max": (2, 20)}  # with how many values
 
 
 class _Parser:
@@ -165,10 +156,10 @@ class _Parser:
         return _Comparison(first, tuple(rest)) if rest else first
 
     def _sum(self) -> _Node:
-        return self._left_to_right(("+", "-"), self._product)
+        return self._left_to_right(_SIGNS_OF_SUMS, self._product)
 
     def _product(self) -> _Node:
-        return self._left_to_right(("*", "/"), self._factor)
+        return self._left_to_right(_SIGNS_OF_PRODUCTS, self._factor)
 
     def _left_to_right(self, signs: tuple[str, ...], part: Callable[[], _Node]) -> _Node:
         first, rest = part(), list[tuple[str, _Node]]()
@@ -210,14 +201,14 @@ class _Parser:
     def _call(self, name: str) -> _Node:
         if name not in _FUNCTIONS:
             raise self._bad(f"there is no function {name}; there are {', '.join(_FUNCTIONS)}")
-        function, least, most = _FUNCTIONS[name]
+        least, most = _FUNCTIONS[name]
         arguments = [self._deeper(self._sum)]
         while self._take(","):
             arguments.append(self._deeper(self._sum))
         self._expect(")")
         if not least <= len(arguments) <= most:
             raise self._bad(f"{name}() takes {least if least == most else f'{least} to {most}'} values")
-        return lambda scope: function(*(_number(argument(scope), name) for argument in arguments))
+        return lambda scope: _apply(name, [_number(argument(scope), name) for argument in arguments])
 
     def _deeper(self, part: Callable[[], _Node]) -> _Node:
         self._depth += 1
@@ -308,12 +299,28 @@ class _Arithmetic:
         value = self.first(scope)
         for sign, node in self.rest:
             left, right = _number(value, sign), _number(node(scope), sign)
-            if sign == "/" and right == 0:
-                raise NoAnswer("it divides by zero")
-            value = _ARITHMETIC[sign](left, right)
+            value = _calculate(left, sign, right)
             if not math.isfinite(value):
                 raise NoAnswer(f"{left:g} {sign} {right:g} is too large")
         return value
+
+
+def _calculate(left: float, sign: str, right: float) -> float:
+    if sign == "+":
+        return left + right
+    if sign == "-":
+        return left - right
+    if sign == "*":
+        return left * right
+    if right == 0:
+        raise NoAnswer("it divides by zero")
+    return left / right
+
+
+def _apply(function: str, values: list[float]) -> float:
+    if function == "abs":
+        return abs(values[0])
+    return min(values) if function == "min" else max(values)
 
 
 def _look_up(name: str, scope: Scope) -> Value:

@@ -110,10 +110,9 @@ def _measure(value: Any) -> tuple[Any, str]:
         return _cut(words, _TEXT), ""
     if isinstance(value, numbers.Real) or _is_decimal(value):
         return _number(value)
-    kind = type(value)
-    article = "an" if kind.__name__[:1].lower() in "aeiou" else "a"
-    size = _size(value)
-    return None, _cut(f"is {article} {kind.__name__}{size}, not a number", _PROBLEM)
+    kind: str = type(value).__name__
+    article = "an" if kind[:1].lower() in "aeiou" else "a"
+    return None, _cut(f"is {article} {kind}{_size(value)}, not a number", _PROBLEM)
 
 
 def _scalar(value: Any) -> Any:
@@ -144,10 +143,10 @@ def _number(value: Any) -> tuple[Any, str]:
 
 
 def _size(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple):
-        return f" of {' × '.join(str(part) for part in shape)}"
-    return f" of {len(value):,}" if isinstance(value, (dict, list, tuple, set, bytes)) else ""
+    shape: Any = getattr(value, "shape", None)
+    if type(shape).__name__ in {"tuple", "Size"}:
+        return f" of {' × '.join(map(str, shape))}"
+    return f" of {len(value):,}" if type(value) in {dict, list, tuple, set, bytes} else ""
 
 
 def _cut(text: str, most: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import datetime, timedelta, timezone
 
@@ -9,6 +10,8 @@ from metaflow_extensions.hitl.approvals.errors import CorruptRecord
 from metaflow_extensions.hitl.approvals.ledger.entries import Change
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec, checked_id, is_id
 
+APPROVED = "approved/"
+ASKED = "asked/"
 CHANGES = "changes/"
 DECIDED = "decided/"
 OPEN = "open/"
@@ -67,9 +70,32 @@ def decided_folder(flow: str, step: str) -> str:
     return f"{DECIDED}{flow}/{step}/"
 
 
+def approved_folder(flow: str, step: str, shard: str | None) -> str:
+    """Return where approvals of a step are: in a foreach of each shard by itself, by what it works on."""
+    place = "-" if shard is None else hashlib.sha256(shard.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+    return f"{APPROVED}{flow}/{step}/{place}/"
+
+
+def asked_folder(flow: str, step: str, shard: str | None) -> str:
+    """Return where the open questions are that a newer one may take the place of; of each shard by itself."""
+    return ASKED + approved_folder(flow, step, shard).removeprefix(APPROVED)
+
+
+def asked_key(pathspec: Pathspec, shard: str | None, approval_id: str, at: datetime) -> str:
+    return f"{asked_folder(pathspec.flow, pathspec.step, shard)}{_newest_first(at)}-{approval_id}"
+
+
+def approved_key(pathspec: Pathspec, shard: str | None, approval_id: str, at: datetime) -> str:
+    folder = approved_folder(pathspec.flow, pathspec.step, shard)
+    return f"{folder}{_newest_first(at)}-{approval_id}"
+
+
 def decided_key(pathspec: Pathspec, approval_id: str, at: datetime) -> str:
-    newest_first = _LATEST - int(at.timestamp() * 1_000_000)
-    return f"{decided_folder(pathspec.flow, pathspec.step)}{newest_first:016d}-{approval_id}"
+    return f"{decided_folder(pathspec.flow, pathspec.step)}{_newest_first(at)}-{approval_id}"
+
+
+def _newest_first(at: datetime) -> str:
+    return f"{_LATEST - int(at.timestamp() * 1_000_000):016d}"
 
 
 def decided(key: str) -> tuple[datetime, str] | None:

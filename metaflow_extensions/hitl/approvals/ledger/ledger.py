@@ -30,7 +30,7 @@ from metaflow_extensions.hitl.approvals.ledger.entries import Change, Entry
 from metaflow_extensions.hitl.approvals.ledger.trail import check_follows, check_whole
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec, checked_id, is_id
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.approvals.rules import belongs_to
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 
@@ -104,6 +104,9 @@ class Ledger:
         self._check_may_write(approval.id)
         # The marker comes first: a crash in between leaves something to clean, never something lost.
         self.store.mark(keys.open_key(approval.id))
+        if approval.question.supersede:
+            # Also before the record: of two that ask at once, each writes its marker before it looks for the other's.
+            self.store.mark(_asked_key(approval))
         version = Version(
             number=1,
             previous=None,
@@ -183,6 +186,8 @@ class Ledger:
     def finish(self, approval: Approval) -> None:
         """Take a settled approval off the list of open ones."""
         self.store.unmark(keys.open_key(approval.id))
+        if approval.question.supersede:
+            self.store.unmark(_asked_key(approval))
 
     def _check_may_write(self, approval_id: str) -> None:
         if not self.trust.writes:
@@ -278,6 +283,21 @@ class Ledger:
         """Put a decided approval into the history of its step."""
         if approval.decision is not None:
             self.store.mark(keys.decided_key(approval.pathspec, approval.id, approval.decision.at))
+        recorded = approval.question.evidence is not None  # without, there is nothing to compare the next one with
+        if recorded and approval.state is State.APPROVED and approval.decision is not None:
+            self.store.mark(
+                keys.approved_key(approval.pathspec, approval.shard_value, approval.id, approval.decision.at)
+            )
+
+    def asked_ids(self, flow: str, step: str, shard: str | None, *, limit: int) -> list[str]:
+        """Return the ids of open questions that a newer one may take the place of, newest first: one LIST."""
+        found = map(keys.decided, self.store.list(keys.asked_folder(flow, step, shard), limit=limit))
+        return [marker[1] for marker in found if marker is not None]
+
+    def approved_ids(self, flow: str, step: str, shard: str | None, *, limit: int) -> list[str]:
+        """Return the ids approved last of one step, or of one shard of it, newest first: one LIST."""
+        found = map(keys.decided, self.store.list(keys.approved_folder(flow, step, shard), limit=limit))
+        return [marker[1] for marker in found if marker is not None]
 
     def decided_ids(self, flow: str, step: str, *, limit: int) -> list[str]:
         """Return the ids decided last in one step, newest first."""
@@ -363,3 +383,7 @@ class Ledger:
         trail = self.trail(approval_id)
         check_whole(approval_id, trail)
         return trail
+
+
+def _asked_key(approval: Approval) -> str:
+    return keys.asked_key(approval.pathspec, approval.shard_value, approval.id, approval.requested_at)

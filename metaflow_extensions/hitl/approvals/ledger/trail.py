@@ -35,7 +35,9 @@ def check_follows(approval_id: str, before: Entry, entry: Entry) -> None:
 
 
 def _asks_only(first: Approval) -> bool:
-    return first == replace(first, posts=(), votes=(), reminders=(), decision=None, closing=None, settlement=None)
+    return first == replace(
+        first, posts=(), votes=(), reminders=(), judgement=None, decision=None, closing=None, settlement=None
+    )
 
 
 def _follows(before: Approval, after: Approval) -> bool:
@@ -46,6 +48,7 @@ def _follows(before: Approval, after: Approval) -> bool:
         and (before.deadline == after.deadline or before.policy_rule != after.policy_rule)
         # Votes and rule come before the decision, and stay as they were when it fell.
         and (before.decision is None or _grounds(before) == _grounds(after))
+        and before.judgement in (None, after.judgement)
         and before.decision in (None, after.decision)
         and before.closing in (None, after.closing)
         and before.settlement in (None, after.settlement)
@@ -58,6 +61,7 @@ def _unchanging(approval: Approval) -> Approval:
         posts=(),
         votes=(),
         reminders=(),
+        judgement=None,
         policy_rule=None,
         deadline=None,
         decision=None,

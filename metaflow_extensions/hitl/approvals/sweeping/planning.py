@@ -21,6 +21,7 @@ class Act(str, Enum):
     """What a sweeper can do about an approval."""
 
     GOVERN = "govern"
+    JUDGE = "judge"
     POST = "post"
     EXPIRE = "expire"
     CARRY_OUT = "carry out"
@@ -67,6 +68,8 @@ def plan(
     plans: list[Plan] = []
     if policy is not None and policy.rule_for(approval) != approval.policy_rule:
         plans.append(Plan(act=Act.GOVERN, at=approval.requested_at))
+    if approval.question.auto_approve is not None and approval.judgement is None:
+        plans.append(Plan(act=Act.JUDGE, at=approval.requested_at))
     if any(name in notifiers for name in unposted(approval)):
         patience = GATHER_FOR if approval.question.batch else POST_AFTER
         plans.append(Plan(act=Act.POST, at=approval.requested_at + patience))

@@ -99,6 +99,8 @@ class Tending:
             outcome = self._cases.post(entry)
         elif coming.act is Act.REMIND and self.reminders is not None:
             outcome = self.reminders.remind(entry)
+        elif coming.act is Act.JUDGE:
+            outcome = self._cases.judge(entry)
         elif coming.act is Act.GOVERN:
             outcome = self._cases.govern(entry)
         elif coming.act is Act.EXPIRE:

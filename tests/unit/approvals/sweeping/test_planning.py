@@ -23,7 +23,7 @@ def test_a_plan_is_never_about_what_cant_be_done(any_approval: Approval) -> None
         assert coming is not None
         assert coming.act is Act.CARRY_OUT
     else:
-        assert coming is None or coming.act in {Act.POST, Act.EXPIRE}
+        assert coming is None or coming.act in {Act.POST, Act.EXPIRE, Act.JUDGE}
 
 
 def test_a_deadline_that_only_notifies_expires_nothing() -> None:
