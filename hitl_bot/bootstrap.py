@@ -30,10 +30,10 @@ from hitl_bot.surfaces.batches import Batches, BatchingNotifier
 from hitl_bot.surfaces.home import HomeTabs
 from hitl_bot.surfaces.reminding import Reminding, never_quiet
 from hitl_bot.surfaces.threads import Threads
-from hitl_bot.sweeper import LogWitness, SweeperThread
-from hitl_bot.telemetry.metrics import CountedWitness, Metrics
-from hitl_bot.telemetry.told_store import ToldStore
-from hitl_bot.telemetry.troubles import Troubles, told
+from hitl_bot.sweeper import LogObserver, SweeperThread
+from hitl_bot.telemetry.metrics import CountingObserver, Metrics
+from hitl_bot.telemetry.problem_log import ProblemLog, reporting
+from hitl_bot.telemetry.reporting_store import ReportingStore
 from hitl_bot.web import checks
 from hitl_bot.web.readiness import Readiness
 from hitl_bot.web.request_url import RequestUrl
@@ -153,33 +153,33 @@ def bootstrap(
     key = needed(settings, "slack_signing_secret" if mode_of(settings) is Mode.HTTP else "slack_app_token")
     clock = clock or utc_now
     metrics = Metrics(clock)
-    store = ToldStore(store or _store(needed(settings, "root")), metrics.store_failed)
+    store = ReportingStore(store or _store(needed(settings, "root")), metrics.store_failed)
     client = client or slack_client(bot_token, settings.slack_api_url, failed=metrics.slack_failed)
     policy = None if settings.policy is None else PolicyFile(settings.policy)
     people = SlackPeople(client, clock) if policy is None else SlackPeople(client, clock, policy.known_as)
     slack = SlackNotifier(client, default_channel=settings.slack_channel, clock=clock, pace=pace)
     name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     workers = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
-    troubles = Troubles(clock)
-    batches = Batches(Ledger(store), slack.for_bulk(), clock=clock, workers=workers, troubles=troubles, holder=name)
+    problems = ProblemLog(clock)
+    batches = Batches(Ledger(store), slack.for_bulk(), clock=clock, workers=workers, problems=problems, holder=name)
     others = configured(settings.for_notifiers(), clock=clock)
     engines = _engines(settings, clock) if engines is None else engines
     cases = UseCases(
         Ledger(store),
         engines=engines,
-        notifiers=told({SLACK: BatchingNotifier(slack, batches), **others}, troubles),
+        notifiers=reporting({SLACK: BatchingNotifier(slack, batches), **others}, problems),
         people=people,
         check_input=validate,
         clock=clock,
         policy=policy,
     )
     sweeping_cases = copy.copy(cases)
-    sweeping_cases.notifiers = told({SLACK: BatchingNotifier(slack.for_bulk(), batches), **others}, troubles)
+    sweeping_cases.notifiers = reporting({SLACK: BatchingNotifier(slack.for_bulk(), batches), **others}, problems)
     callbacks = ThreadPoolExecutor(THREADS, thread_name_prefix="listener")
     sweepers = ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="sweep")
     homes = HomeTabs(cases, people, client, workers)
     reminding = Reminding(cases, people, never_quiet if policy is None else policy.quiet_for)
-    threads = Threads(cases, slack.for_bulk(), reminding, workers=workers, troubles=troubles, holder=name)
+    threads = Threads(cases, slack.for_bulk(), reminding, workers=workers, problems=problems, holder=name)
     parts = Parts(
         cases=cases, people=people, workers=workers, homes=homes, batches=batches, reminding=reminding, threads=threads
     )
@@ -194,8 +194,8 @@ def bootstrap(
             listener_executor=callbacks,
         )
     table.register(app)
-    witness = CountedWitness(LogWitness(), metrics)
-    sweeper = Sweeper(sweeping_cases, witness, name=name, each=sweepers.map)
+    observer = CountingObserver(LogObserver(), metrics)
+    sweeper = Sweeper(sweeping_cases, observer, name=name, each=sweepers.map)
     sweeper.be_followed(threads, batches)
     sweeper.let_remind(reminding)
     connection: Connection | RequestUrl

@@ -18,7 +18,7 @@ _AFTER_TROUBLE = 5.0  # seconds
 log = structlog.get_logger("hitl_bot.sweeper")
 
 
-class LogWitness:
+class LogObserver:
     """Writes to the log what the sweeper does."""
 
     def saw(self, approval: Approval) -> None:
@@ -33,7 +33,7 @@ class LogWitness:
 
     def failed(self, approval_id: str, error: HitlError) -> None:
         """Log what could not be done, in the words a person would get; what is told elsewhere, only for the curious."""
-        # A notifier's trouble is the same for hundreds of approvals: ``troubles`` tells it once.
+        # A notifier's trouble is the same for hundreds of approvals: ``problem_log`` reports it once.
         write = log.debug if isinstance(error, NotifierError) else log.warning
         write("not swept", approval_id=approval_id, kind=type(error).__name__, why=str(error))
 

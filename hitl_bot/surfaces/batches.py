@@ -22,7 +22,7 @@ from threading import Lock
 import structlog
 
 from hitl_bot.background import BackgroundJob
-from hitl_bot.telemetry.troubles import Troubles
+from hitl_bot.telemetry.problem_log import ProblemLog
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
@@ -90,7 +90,7 @@ class Batches:
         The present.
     workers : Executor
         Where messages are brought up to date.
-    troubles : Troubles
+    problems : ProblemLog
         Told what keeps a message from being brought up to date.
     holder : str
         Of this bot among all that share the store.
@@ -103,14 +103,14 @@ class Batches:
         *,
         clock: Clock,
         workers: Executor,
-        troubles: Troubles,
+        problems: ProblemLog,
         holder: str,
     ) -> None:
         self._ledger = ledger
         self._slack = slack
         self._clock = clock
         self._workers = workers
-        self._troubles = troubles
+        self._problems = problems
         self._holder = holder
         self._known: BoundedMap[str, _Shown] = BoundedMap(_KEPT)
         self._lock = Lock()
@@ -211,9 +211,9 @@ class Batches:
             with self._lock:
                 shown.stale = True  # with the next tick, at Slack's pace
         except MessageUnreachable as error:
-            self._troubles.tell(SLACK, shown.id, error)  # the gates' records say how they stand
+            self._problems.report(SLACK, shown.id, error)  # the gates' records say how they stand
         except NotifierError as error:
-            self._troubles.tell(SLACK, shown.id, error)
+            self._problems.report(SLACK, shown.id, error)
             longest = RETRY_REFUSED if isinstance(error, NotifierRefused) else RETRY_LAST
             with self._lock:
                 shown.stale, shown.pause = True, min(shown.pause * 2 or RETRY_FIRST, longest)

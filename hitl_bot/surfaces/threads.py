@@ -19,10 +19,10 @@ from threading import Lock
 import structlog
 
 from hitl_bot.background import BackgroundJob
-from hitl_bot.surfaces.floor import Floor, Turn
 from hitl_bot.surfaces.reminded import GATHER_FOR, RemindedTogether, is_covered
 from hitl_bot.surfaces.reminding import Reminding
-from hitl_bot.telemetry.troubles import Troubles
+from hitl_bot.surfaces.thread_leases import Lease, ThreadLeases
+from hitl_bot.telemetry.problem_log import ProblemLog
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
@@ -94,7 +94,7 @@ class Threads:
         Has the words for reminders.
     workers : Executor
         Where the writing goes on, so that the sweeper does not wait for Slack.
-    troubles : Troubles
+    problems : ProblemLog
         Told what Slack refuses.
     holder : str
         Of this bot among all that share the store.
@@ -107,14 +107,14 @@ class Threads:
         reminding: Reminding,
         *,
         workers: Executor,
-        troubles: Troubles,
+        problems: ProblemLog,
         holder: str,
     ) -> None:
         self._cases = cases
         self._slack = slack
         self._reminding = reminding
-        self._troubles = troubles
-        self._floor = Floor(cases.ledger, holder)
+        self._problems = problems
+        self._leases = ThreadLeases(cases.ledger, holder)
         self._reminded = RemindedTogether(cases.ledger.store)
         self._changed = _changed()
         self._threads: dict[tuple[str, str], _Thread] = {}  # by channel and ts
@@ -268,12 +268,12 @@ class Threads:
             self._drop_what_is_noted(thread)
             if not thread.lines:
                 return
-        turn = self._floor.take(thread.anchor, now)
-        if turn is Turn.NOT_OURS:
+        turn = self._leases.acquire(thread.anchor, now)
+        if turn is Lease.NOT_OURS:
             thread.not_before = now + _LOOK_AGAIN
             return
         try:
-            if turn is Turn.TAKEN_OVER or thread.in_doubt:
+            if turn is Lease.TAKEN_OVER or thread.in_doubt:
                 self._drop_what_stands(thread)
             while ripe := [one for one in thread.lines.values() if _is_ripe(one, thread, now)]:
                 self._write_some(thread, ripe, now)
@@ -343,7 +343,7 @@ class Threads:
         thread.since = thread.since or now
         troubled = now - thread.since
         thread.not_before = now + max(_LOOK_AGAIN, troubled / 2)
-        self._troubles.tell(SLACK, thread.anchor, error)
+        self._problems.report(SLACK, thread.anchor, error)
         if troubled >= _TROUBLED_FOR:
             log.warning("a thread goes without its lines", anchor=thread.anchor, why=str(error))
             thread.lines.clear()

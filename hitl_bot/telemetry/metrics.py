@@ -16,7 +16,7 @@ from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, State
-from metaflow_extensions.hitl.approvals.sweeping import Act, Witness
+from metaflow_extensions.hitl.approvals.sweeping import Act, Observer
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _TIMES_TO_DECIDE = (
@@ -182,41 +182,41 @@ class Waiting:
             return self._by_age[0][0] if self._by_age else None
 
 
-class CountedWitness:
+class CountingObserver:
     """Counts what the sweeper does, and passes it on.
 
     Parameters
     ----------
-    witness : Witness
+    observer : Observer
         Told everything.
     metrics : Metrics
         What counts.
     """
 
-    def __init__(self, witness: Witness, metrics: Metrics) -> None:
-        self._witness = witness
+    def __init__(self, observer: Observer, metrics: Metrics) -> None:
+        self._observer = observer
         self._metrics = metrics
 
     def saw(self, approval: Approval) -> None:
         """Something was read."""
         self._metrics.saw(approval)
-        self._witness.saw(approval)
+        self._observer.saw(approval)
 
     def saw_all(self) -> None:
         """All that is open was read."""
         self._metrics.saw_all()
-        self._witness.saw_all()
+        self._observer.saw_all()
 
     def did(self, act: Act, approval: Approval) -> None:
         """Something was done."""
-        self._witness.did(act, approval)
+        self._observer.did(act, approval)
 
     def failed(self, approval_id: str, error: HitlError) -> None:
         """Something could not be done."""
         self._metrics.not_swept(error)
-        self._witness.failed(approval_id, error)
+        self._observer.failed(approval_id, error)
 
     def broke(self, approval_id: str, error: Exception) -> None:
         """A defect showed."""
         self._metrics.not_swept(error)
-        self._witness.broke(approval_id, error)
+        self._observer.broke(approval_id, error)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hitl_bot.telemetry.troubles import _CAUSES, Troubles
+from hitl_bot.telemetry.problem_log import _CAUSES, ProblemLog
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
@@ -101,7 +101,7 @@ def test_another_package_that_returns_nothing_is_not_asked_again(install: Callab
 
 
 def test_another_packages_defect_is_a_failure_to_be_tried_again(install: Callable[..., None]) -> None:
-    """Whatever it raises is told as its own trouble, for the question as for the answer."""
+    """Whatever it raises is reported as its own problem, for the question as for the answer."""
     install(post='raise KeyError("oops")')
     with pytest.raises(NotifierUnavailable, match=r"pager \(pager_of_another_package:Pager\) broke: KeyError"):
         pager().post(approval())
@@ -151,11 +151,11 @@ def test_a_post_that_nobody_can_update_holds_nothing_up(web: Web) -> None:
     assert outcome.approval.settlement is not None
 
 
-def test_troubles_are_remembered_within_bounds(caplog: pytest.LogCaptureFixture) -> None:
+def test_problems_are_remembered_within_bounds(caplog: pytest.LogCaptureFixture) -> None:
     """A thousand causes are kept in mind, however many there are; waiting for one's turn is none."""
-    troubles = Troubles(HandClock())
-    troubles.tell("slack", approval().id, NotifierBusy("Others are before it.", seconds=1))
-    assert len(troubles._told) == 0
+    problems = ProblemLog(HandClock())
+    problems.report("slack", approval().id, NotifierBusy("Others are before it.", seconds=1))
+    assert len(problems._reported) == 0
     for number in range(_CAUSES + 10):
-        troubles.tell("slack", approval().id, NotifierRefused(f"cause {number}"))
-    assert len(troubles._told) == _CAUSES
+        problems.report("slack", approval().id, NotifierRefused(f"cause {number}"))
+    assert len(problems._reported) == _CAUSES

@@ -22,7 +22,7 @@ from hitl_bot.sandbox.driver import Person
 from hitl_bot.sandbox.people import BOT_USER_ID
 from hitl_bot.settings import Settings
 from hitl_bot.slack.client import slack_client
-from hitl_bot.telemetry.troubles import TELL_AGAIN
+from hitl_bot.telemetry.problem_log import REPORT_AGAIN
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, State
@@ -201,7 +201,7 @@ def test_what_stays_is_told_again_after_an_hour(
     clock.forward(10)
     pass_seconds(bot, clock, 30)
     assert len(told(log)) == 1
-    clock.forward(TELL_AGAIN.total_seconds())
+    clock.forward(REPORT_AGAIN.total_seconds())
     pass_seconds(bot, clock, 70)
     assert len(told(log)) == 2
 

@@ -14,7 +14,7 @@ from metaflow_extensions.hitl.approvals.sweeping.planning import (
     Plan,
     plan,
 )
-from metaflow_extensions.hitl.approvals.sweeping.ports import Each, Follower, Reminders, Witness
+from metaflow_extensions.hitl.approvals.sweeping.ports import Each, Observer, Reminders, Subscriber
 from metaflow_extensions.hitl.approvals.sweeping.sweeper import LOOK_BACK, READ_ALL_EVERY, Sweeper
 
 __all__ = [
@@ -26,10 +26,10 @@ __all__ = [
     "READ_ALL_EVERY",
     "Act",
     "Each",
-    "Follower",
+    "Observer",
     "Plan",
     "Reminders",
+    "Subscriber",
     "Sweeper",
-    "Witness",
     "plan",
 ]

@@ -15,7 +15,7 @@ _PACE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tended:
+class Attempt:
     """What came of one approval's turn: nothing more to do, the next plan, or another attempt."""
 
     approval_id: str
@@ -59,23 +59,23 @@ class Agenda:
             del self._next[due[-1]]
         return due
 
-    def note(self, tended: Tended, now: datetime) -> None:
+    def note(self, attempt: Attempt, now: datetime) -> None:
         """Take in what came of the turn of one that was due."""
-        if tended.turn is not None:
-            self._pauses.pop(tended.approval_id, None)
-            self._turns[tended.approval_id] = tended.turn
-            self._schedule(tended.approval_id, _earliest(tended.turn.at, tended.deadline))
+        if attempt.turn is not None:
+            self._pauses.pop(attempt.approval_id, None)
+            self._turns[attempt.approval_id] = attempt.turn
+            self._schedule(attempt.approval_id, _earliest(attempt.turn.at, attempt.deadline))
             return
-        self._turns.pop(tended.approval_id, None)
-        if tended.again:
-            pause = self._pauses.get(tended.approval_id)
-            self._pauses[tended.approval_id] = pause = min(pause * 2, tended.longest) if pause else RETRY_FIRST
-            self._schedule(tended.approval_id, _earliest(now + pause, tended.deadline))
+        self._turns.pop(attempt.approval_id, None)
+        if attempt.again:
+            pause = self._pauses.get(attempt.approval_id)
+            self._pauses[attempt.approval_id] = pause = min(pause * 2, attempt.longest) if pause else RETRY_FIRST
+            self._schedule(attempt.approval_id, _earliest(now + pause, attempt.deadline))
             return
-        self._pauses.pop(tended.approval_id, None)
-        if tended.coming is not None:
+        self._pauses.pop(attempt.approval_id, None)
+        if attempt.coming is not None:
             # What is due although it was just done (a notifier that leaves nothing to update) must not spin.
-            self._schedule(tended.approval_id, max(tended.coming, now + _PACE))
+            self._schedule(attempt.approval_id, max(attempt.coming, now + _PACE))
 
     def next_at(self) -> datetime | None:
         """Return when the next of all is due."""

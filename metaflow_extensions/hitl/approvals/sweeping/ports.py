@@ -16,7 +16,7 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
-class Witness(Protocol):
+class Observer(Protocol):
     """Told what a sweeper sees and does, for logs and metrics. Called from the threads of ``each``."""
 
     def saw(self, approval: Approval) -> None:
@@ -52,7 +52,7 @@ class Reminders(Protocol):
         ...
 
 
-class Follower(Protocol):
+class Subscriber(Protocol):
     """Told of every change, in the sweeper's own thread: it may note what it will do, and leave the doing to others."""
 
     def changed(self, entry: Entry) -> None:

@@ -13,8 +13,8 @@ from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.sweeping.agenda import Agenda
 from metaflow_extensions.hitl.approvals.sweeping.planning import Act
-from metaflow_extensions.hitl.approvals.sweeping.ports import Each, Follower, Reminders, Witness
-from metaflow_extensions.hitl.approvals.sweeping.tending import Tending
+from metaflow_extensions.hitl.approvals.sweeping.ports import Each, Observer, Reminders, Subscriber
+from metaflow_extensions.hitl.approvals.sweeping.worker import Worker
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 READ_ALL_EVERY = timedelta(minutes=10)
@@ -33,7 +33,7 @@ class Sweeper:
     ----------
     cases : UseCases
         What is carried out here, and its clock.
-    witness : Witness
+    observer : Observer
         Told of every act.
     name : str
         Of this sweeper among all that share the store.
@@ -41,20 +41,20 @@ class Sweeper:
         By default one approval after the other; a pool's ``map`` lets a slow call not hold up the rest.
     """
 
-    def __init__(self, cases: UseCases, witness: Witness, *, name: str, each: Each = map) -> None:
+    def __init__(self, cases: UseCases, observer: Observer, *, name: str, each: Each = map) -> None:
         self._cases = cases
         self._clock: Clock = cases.clock
-        self._witness = witness
+        self._observer = observer
         self._each = each
         self._agenda = Agenda()
-        self._tending = Tending(cases, witness, name=name)
+        self._worker = Worker(cases, observer, name=name)
         self._handled: BoundedMap[str, None] = BoundedMap(_REMEMBERED)  # markers of the tail
         self._newest: datetime | None = None  # in the tail
         self._read_all_at: datetime | None = None
         self._reading: Iterator[tuple[str, Entry | RecordError]] | None = None  # a full read under way
         self._unwritten: set[str] = set()  # open without a record, at the full read before this one
         self._found_unwritten: set[str] = set()
-        self._followers: tuple[Follower, ...] = ()
+        self._subscribers: tuple[Subscriber, ...] = ()
 
     def tick(self) -> datetime | None:
         """Do everything that is due now.
@@ -73,23 +73,23 @@ class Sweeper:
         self.read_all()
         self.follow()
         self.catch_up()
-        for follower in self._followers:
-            follower.tick()
+        for subscriber in self._subscribers:
+            subscriber.tick()
         return self._clock() if self._reading is not None else self._agenda.next_at()
 
     def let_remind(self, reminders: Reminders) -> None:
         """Ask people again from now on, when it is time."""
-        self._tending.reminders = reminders
+        self._worker.reminders = reminders
 
-    def be_followed(self, *followers: Follower) -> None:
+    def be_followed(self, *subscribers: Subscriber) -> None:
         """Tell them of every change from now on."""
-        self._followers += followers
+        self._subscribers += subscribers
 
-    def _tell(self, follower: Follower, entry: Entry) -> None:
+    def _tell(self, subscriber: Subscriber, entry: Entry) -> None:
         try:
-            follower.changed(entry)
+            subscriber.changed(entry)
         except HitlError as error:
-            self._witness.failed(entry.approval.id, error)
+            self._observer.failed(entry.approval.id, error)
 
     # Three ways to learn of an approval.
 
@@ -122,19 +122,19 @@ class Sweeper:
             if isinstance(entry, NoSuchApproval):
                 self._clear_marker(approval_id)
             elif isinstance(entry, RecordError):
-                self._tending.report_unusable(approval_id, entry)
+                self._worker.report_unusable(approval_id, entry)
             elif entry.approval.settlement is not None:
                 self._cases.ledger.finish(entry.approval)
-                self._witness.did(Act.FINISH, entry.approval)
+                self._observer.did(Act.FINISH, entry.approval)
             else:
                 self._learn(entry.approval)
                 waiting.append(entry)
-        for _ in self._each(self._tending.look_for_its_run, waiting):
+        for _ in self._each(self._worker.look_for_its_run, waiting):
             pass
         if len(found) < _SLICE:
             self._reading = None
             self._unwritten = self._found_unwritten
-            self._witness.saw_all()
+            self._observer.saw_all()
 
     def follow(self) -> None:
         """Learn of what changed since the last time, by the tail."""
@@ -146,11 +146,11 @@ class Sweeper:
                 fresh.setdefault(change.approval_id, []).append(change)
         for changes, entry in self._each(self._newest_of, fresh.values()):
             if isinstance(entry, RecordError):
-                self._tending.report_unusable(changes[0].approval_id, entry)
+                self._worker.report_unusable(changes[0].approval_id, entry)
             elif entry is not None:
                 self._learn(entry.approval)
-                for follower in self._followers:
-                    self._tell(follower, entry)
+                for subscriber in self._subscribers:
+                    self._tell(subscriber, entry)
             # Only now: a store that failed half-way must not leave anything out.
             self._handled.update((change.key, None) for change in changes)
             self._newest = max(self._newest or now, *(change.at for change in changes))
@@ -167,13 +167,13 @@ class Sweeper:
     def catch_up(self) -> None:
         """Do what is due."""
         due = self._agenda.take_due(self._clock())
-        for tended in self._each(self._tending.tend, due):
-            self._agenda.note(tended, self._clock())
+        for attempt in self._each(self._worker.work_on, due):
+            self._agenda.note(attempt, self._clock())
 
     def _learn(self, approval: Approval) -> None:
-        self._witness.saw(approval)
+        self._observer.saw(approval)
         if not self._agenda.pauses(approval.id):
-            self._agenda.learn(approval, self._tending.plan(approval))
+            self._agenda.learn(approval, self._worker.plan(approval))
 
     def _clear_marker(self, approval_id: str) -> None:
         # Open without a record: somebody is about to write it, or died before. The next full read will tell.

@@ -6,14 +6,14 @@ import pytest
 
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
 from tests.fixtures.approvals import Bench
-from tests.unit.approvals.sweeping.witness import Witness
+from tests.unit.approvals.sweeping.observer import Observer
 
 
 @pytest.fixture
-def witness() -> Witness:
-    return Witness()
+def observer() -> Observer:
+    return Observer()
 
 
 @pytest.fixture
-def sweeper(bench: Bench, witness: Witness) -> Sweeper:
-    return Sweeper(bench.cases, witness, name="first")
+def sweeper(bench: Bench, observer: Observer) -> Sweeper:
+    return Sweeper(bench.cases, observer, name="first")

@@ -8,10 +8,10 @@ from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, Notifie
 from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.sweeping import CARRY_OUT_AFTER, CLAIM_FOR, POST_AFTER, Act, Sweeper
 from tests.fixtures.approvals import Bench, after, pathspec
-from tests.unit.approvals.sweeping.witness import Witness, decide
+from tests.unit.approvals.sweeping.observer import Observer, decide
 
 
-def test_a_decision_is_carried_out_after_three_seconds(bench: Bench, sweeper: Sweeper, witness: Witness) -> None:
+def test_a_decision_is_carried_out_after_three_seconds(bench: Bench, sweeper: Sweeper, observer: Observer) -> None:
     """Whoever decided has three seconds to carry it out; then the sweeper does."""
     asked = bench.ask()
     sweeper.tick()
@@ -25,7 +25,7 @@ def test_a_decision_is_carried_out_after_three_seconds(bench: Bench, sweeper: Sw
     assert list(bench.engine.released) == [asked.id]
     assert bench.notifier.shown[asked.id].state is State.APPROVED
     assert list(bench.ledger.open_ids()) == []
-    assert witness.done == [(Act.CARRY_OUT, asked.id)]
+    assert observer.done == [(Act.CARRY_OUT, asked.id)]
 
 
 def test_a_restart_finds_what_was_left(bench: Bench, sweeper: Sweeper) -> None:
@@ -38,7 +38,7 @@ def test_a_restart_finds_what_was_left(bench: Bench, sweeper: Sweeper) -> None:
     assert list(bench.ledger.open_ids()) == []
 
 
-def test_what_others_settle_is_left_alone(bench: Bench, sweeper: Sweeper, witness: Witness) -> None:
+def test_what_others_settle_is_left_alone(bench: Bench, sweeper: Sweeper, observer: Observer) -> None:
     """If whoever decided settles it as well, the sweeper calls neither engine nor notifier."""
     asked = bench.ask()
     sweeper.tick()
@@ -50,10 +50,10 @@ def test_what_others_settle_is_left_alone(bench: Bench, sweeper: Sweeper, witnes
     bench.clock.forward(60)
     sweeper.tick()
     assert bench.engine.calls == calls
-    assert witness.done == []
+    assert observer.done == []
 
 
-def test_what_is_settled_and_still_listed_is_taken_off(bench: Bench, sweeper: Sweeper, witness: Witness) -> None:
+def test_what_is_settled_and_still_listed_is_taken_off(bench: Bench, sweeper: Sweeper, observer: Observer) -> None:
     """A crash between settling and taking off the list leaves a marker; the full read removes it."""
     asked = bench.ask()
     decide(bench, asked.id)
@@ -61,7 +61,7 @@ def test_what_is_settled_and_still_listed_is_taken_off(bench: Bench, sweeper: Sw
     bench.store.mark(f"open/{asked.id}")
     sweeper.tick()
     assert list(bench.ledger.open_ids()) == []
-    assert witness.done == [(Act.FINISH, asked.id)]
+    assert observer.done == [(Act.FINISH, asked.id)]
 
 
 def test_what_could_not_be_posted_is_posted_after_ten_seconds(bench: Bench, sweeper: Sweeper) -> None:
@@ -79,27 +79,27 @@ def test_what_could_not_be_posted_is_posted_after_ten_seconds(bench: Bench, swee
     assert bench.ledger.read(asked.id).approval.posts == (bench.notifier.posts[asked.id],)
 
 
-def test_a_post_is_retried_with_growing_pauses(bench: Bench, sweeper: Sweeper, witness: Witness) -> None:
+def test_a_post_is_retried_with_growing_pauses(bench: Bench, sweeper: Sweeper, observer: Observer) -> None:
     """While the medium is away the pauses double from 3 s to a minute, and the question is posted when it is back."""
     bench.notifier.go_away()
     asked = bench.ask()
     for _ in range(300):
         bench.clock.forward(1)
         sweeper.tick()
-    assert len(witness.failures) == 9  # at 10, 13, 19, 31, 55, 103, 163, 223 and 283 s
-    assert {type(error) for error in witness.failures} == {NotifierUnavailable}
+    assert len(observer.failures) == 9  # at 10, 13, 19, 31, 55, 103, 163, 223 and 283 s
+    assert {type(error) for error in observer.failures} == {NotifierUnavailable}
     bench.notifier.come_back()
     bench.clock.forward(60)
     sweeper.tick()
     assert list(bench.notifier.posts) == [asked.id]
 
 
-def test_of_two_sweepers_one_posts(bench: Bench, witness: Witness) -> None:
+def test_of_two_sweepers_one_posts(bench: Bench, observer: Observer) -> None:
     """While one is at it the other holds back for a minute, even if the first leaves no trace."""
     bench.notifier.go_away()
     bench.ask()
-    first = Sweeper(bench.cases, witness, name="first")
-    second = Sweeper(bench.cases, witness, name="second")
+    first = Sweeper(bench.cases, observer, name="first")
+    second = Sweeper(bench.cases, observer, name="second")
     bench.clock.now = after(CLAIM_FOR.total_seconds())
     first.tick()
     bench.notifier.come_back()
@@ -171,13 +171,13 @@ def test_a_gate_whose_run_is_gone_is_closed(bench: Bench, sweeper: Sweeper) -> N
     assert list(bench.ledger.open_ids()) == []
 
 
-def test_a_run_that_cant_be_asked_about_stays_open(bench: Bench, sweeper: Sweeper, witness: Witness) -> None:
+def test_a_run_that_cant_be_asked_about_stays_open(bench: Bench, sweeper: Sweeper, observer: Observer) -> None:
     """If the engine is away nothing is closed on suspicion."""
     asked = bench.ask()
     bench.engine.go_away()
     sweeper.tick()
     assert bench.ledger.read(asked.id).approval.state is State.PENDING
-    assert [type(error) for error in witness.failures] == [EngineUnavailable]
+    assert [type(error) for error in observer.failures] == [EngineUnavailable]
 
 
 def test_a_message_that_is_gone_does_not_hold_up_the_run(bench: Bench, sweeper: Sweeper) -> None:
@@ -192,7 +192,7 @@ def test_a_message_that_is_gone_does_not_hold_up_the_run(bench: Bench, sweeper: 
 
 
 def test_a_message_that_can_not_be_changed_yet_is_tried_less_and_less_often(
-    bench: Bench, sweeper: Sweeper, witness: Witness
+    bench: Bench, sweeper: Sweeper, observer: Observer
 ) -> None:
     """While only an operator can help, a day costs some fifty attempts; once it works, the approval is settled."""
     asked = bench.ask()
@@ -201,7 +201,7 @@ def test_a_message_that_can_not_be_changed_yet_is_tried_less_and_less_often(
     for _ in range(24 * 60):
         bench.clock.forward(60)
         sweeper.tick()
-    assert 48 <= len(witness.failures) <= 60
+    assert 48 <= len(observer.failures) <= 60
     assert list(bench.engine.released) == [asked.id]
     bench.notifier.come_back()
     bench.clock.forward(30 * 60)
@@ -209,26 +209,26 @@ def test_a_message_that_can_not_be_changed_yet_is_tried_less_and_less_often(
     assert bench.ledger.read(asked.id).approval.settlement is not None
 
 
-def test_a_refused_post_is_reported_and_tried_again(bench: Bench, sweeper: Sweeper, witness: Witness) -> None:
+def test_a_refused_post_is_reported_and_tried_again(bench: Bench, sweeper: Sweeper, observer: Observer) -> None:
     """An archived channel is reported to the operator; when it is mended the question is posted."""
     bench.notifier.refuse()
     asked = bench.ask()
     bench.clock.forward(10)
     sweeper.tick()
-    assert [type(error) for error in witness.failures] == [NotifierRefused]
+    assert [type(error) for error in observer.failures] == [NotifierRefused]
     bench.notifier.come_back()
     bench.clock.forward(3)
     sweeper.tick()
     assert list(bench.notifier.posts) == [asked.id]
 
 
-def test_it_tells_what_it_sees(bench: Bench, sweeper: Sweeper, witness: Witness) -> None:
-    """The witness sees what is open, is told when that was all, and then sees each change once."""
+def test_it_tells_what_it_sees(bench: Bench, sweeper: Sweeper, observer: Observer) -> None:
+    """The observer sees what is open, is told when that was all, and then sees each change once."""
     asked = bench.ask()
     bench.clock.forward(3600)
     sweeper.tick()
-    assert witness.seen == [asked, None]
+    assert observer.seen == [asked, None]
     decide(bench, asked.id)
     sweeper.tick()
     sweeper.tick()
-    assert witness.seen[2:] == [bench.ledger.read(asked.id).approval]
+    assert observer.seen[2:] == [bench.ledger.read(asked.id).approval]

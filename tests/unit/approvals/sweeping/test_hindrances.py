@@ -11,10 +11,10 @@ from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.approvals.sweeping import READ_ALL_EVERY, Sweeper
 from tests.fixtures.approvals import Bench, pathspec
 from tests.fixtures.watched_stores import Crash, FailingOnce, WatchedStore
-from tests.unit.approvals.sweeping.witness import Witness, decide
+from tests.unit.approvals.sweeping.observer import Observer, decide
 
 
-def test_one_corrupt_record_is_reported_once_and_stops_nobody(bench: Bench, sweeper: Sweeper, witness: Witness) -> None:
+def test_a_corrupt_record_is_reported_once_and_stops_nobody(bench: Bench, sweeper: Sweeper, observer: Observer) -> None:
     """A record that can't be read is skipped, in the full read and in the tail; the others are served."""
     broken, good = bench.ask(pathspec(task="1")), bench.ask(pathspec(task="2"), timeout=60)
     bench.store.create(f"approvals/{broken.id}/00003.json", b"{")
@@ -23,7 +23,7 @@ def test_one_corrupt_record_is_reported_once_and_stops_nobody(bench: Bench, swee
         sweeper.tick()
         bench.clock.forward(READ_ALL_EVERY.total_seconds())
     assert bench.ledger.read(good.id).approval.state is State.EXPIRED
-    assert [isinstance(error, RecordError) for error in witness.failures] == [True]
+    assert [isinstance(error, RecordError) for error in observer.failures] == [True]
     assert broken.id in bench.ledger.open_ids()
 
 
@@ -37,7 +37,7 @@ def test_a_marker_without_a_record_is_cleared_at_the_second_full_read(bench: Ben
     assert list(bench.ledger.open_ids()) == []
 
 
-def test_foreign_objects_are_passed_over(bench: Bench, sweeper: Sweeper, witness: Witness) -> None:
+def test_foreign_objects_are_passed_over(bench: Bench, sweeper: Sweeper, observer: Observer) -> None:
     """A file that a person left among the markers is no approval and no trouble."""
     bench.store.mark("open/README.md")
     bench.store.mark("changes/notes")
@@ -46,10 +46,10 @@ def test_foreign_objects_are_passed_over(bench: Bench, sweeper: Sweeper, witness
     bench.clock.forward(5)
     sweeper.tick()
     assert bench.ledger.read(asked.id).approval.state is State.EXPIRED
-    assert witness.failures == []
+    assert observer.failures == []
 
 
-def test_a_defect_in_one_stops_no_other(bench: Bench, sweeper: Sweeper, witness: Witness) -> None:
+def test_a_defect_in_one_stops_no_other(bench: Bench, sweeper: Sweeper, observer: Observer) -> None:
     """If carrying out one approval breaks, the others that are due in the same tick are carried out."""
     broken, good = bench.ask(pathspec(task="1")), bench.ask(pathspec(task="2"))
     for one in (broken, good):
@@ -65,21 +65,21 @@ def test_a_defect_in_one_stops_no_other(bench: Bench, sweeper: Sweeper, witness:
     bench.clock.forward(10)
     sweeper.tick()
     assert list(bench.engine.released) == [good.id]
-    assert [type(error) for error in witness.defects] == [ZeroDivisionError]
+    assert [type(error) for error in observer.defects] == [ZeroDivisionError]
     bench.engine.carry_out = carry_out  # type: ignore[method-assign]
     bench.clock.forward(3)
     sweeper.tick()
     assert broken.id in bench.engine.released
 
 
-def test_a_store_that_fails_anywhere_loses_nothing(bench: Bench, witness: Witness) -> None:
+def test_a_store_that_fails_anywhere_loses_nothing(bench: Bench, observer: Observer) -> None:
     """Whichever request of the first ticks fails, the deadline of the one and the decision of the other are served."""
     for n in range(1, 200):
         world = Bench()
         due, decided = world.ask(pathspec(task="1"), timeout=5), world.ask(pathspec(task="2"))
         decide(world, decided.id)
         trouble = FailingOnce(n, StoreUnavailable)
-        sweeper = Sweeper(world.on(WatchedStore(world.store, trouble)).cases, witness, name="first")
+        sweeper = Sweeper(world.on(WatchedStore(world.store, trouble)).cases, observer, name="first")
         for _ in range(40):
             with suppress(StoreUnavailable):
                 sweeper.tick()
@@ -93,14 +93,14 @@ def test_a_store_that_fails_anywhere_loses_nothing(bench: Bench, witness: Witnes
     pytest.fail("the ticks made more requests than were tried")
 
 
-def test_a_sweeper_that_dies_anywhere_leaves_all_to_the_next(witness: Witness) -> None:
+def test_a_sweeper_that_dies_anywhere_leaves_all_to_the_next(observer: Observer) -> None:
     """Whichever request it dies before, the next sweeper brings everything to its end, and no gate opens twice."""
     for n in range(1, 200):
         world = Bench()
         due, decided = world.ask(pathspec(task="1"), timeout=5), world.ask(pathspec(task="2"))
         decide(world, decided.id)
         crash = FailingOnce(n, Crash)
-        first = Sweeper(world.on(WatchedStore(world.store, crash)).cases, witness, name="first")
+        first = Sweeper(world.on(WatchedStore(world.store, crash)).cases, observer, name="first")
         for _ in range(8):
             try:
                 first.tick()
@@ -108,7 +108,7 @@ def test_a_sweeper_that_dies_anywhere_leaves_all_to_the_next(witness: Witness) -
                 break
             world.clock.forward(1)
         world.clock.forward(60)
-        second = Sweeper(world.cases, witness, name="second")
+        second = Sweeper(world.cases, observer, name="second")
         for _ in range(10):
             second.tick()
             world.clock.forward(1)

@@ -9,15 +9,15 @@ from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
 from tests.fixtures.approvals import NOW, Bench, pathspec
 from tests.fixtures.watched_stores import CountedStore
-from tests.unit.approvals.sweeping.witness import Witness
+from tests.unit.approvals.sweeping.observer import Observer
 
 
-def test_a_quiet_tick_costs_one_listing(bench: Bench, witness: Witness) -> None:
+def test_a_quiet_tick_costs_one_listing(bench: Bench, observer: Observer) -> None:
     """With 300 open approvals and nothing new, a tick is one request: a page of the tail."""
     for number in range(300):
         bench.ask(pathspec(task=str(number)), timeout=3600)
     counted = CountedStore(bench.store)
-    sweeper = Sweeper(bench.on(counted).cases, witness, name="first")
+    sweeper = Sweeper(bench.on(counted).cases, observer, name="first")
     while sweeper.tick() == bench.clock():
         pass
     counted.requests.clear()
@@ -26,10 +26,10 @@ def test_a_quiet_tick_costs_one_listing(bench: Bench, witness: Witness) -> None:
     assert counted.requests.total() == 1
 
 
-def test_a_change_costs_one_read(bench: Bench, witness: Witness) -> None:
+def test_a_change_costs_one_read(bench: Bench, observer: Observer) -> None:
     """A new version is read by its number: one request beyond the listing of the tail."""
     counted = CountedStore(bench.store)
-    sweeper = Sweeper(bench.on(counted).cases, witness, name="first")
+    sweeper = Sweeper(bench.on(counted).cases, observer, name="first")
     sweeper.tick()
     bench.ask(timeout=3600)
     counted.requests.clear()
@@ -57,11 +57,11 @@ def test_a_large_backlog_is_read_in_slices(bench: Bench, sweeper: Sweeper) -> No
     assert bench.ledger.read(soon.id).approval.state is State.EXPIRED
 
 
-def test_it_works_on_several_at_once(bench: Bench, witness: Witness) -> None:
+def test_it_works_on_several_at_once(bench: Bench, observer: Observer) -> None:
     """With a pool's map fifty deadlines at one instant are all kept in one tick."""
     asked = [bench.ask(pathspec(task=str(number)), timeout=5) for number in range(50)]
     with ThreadPoolExecutor(8) as pool:
-        sweeper = Sweeper(bench.cases, witness, name="first", each=pool.map)
+        sweeper = Sweeper(bench.cases, observer, name="first", each=pool.map)
         sweeper.tick()
         bench.clock.now = NOW + timedelta(seconds=5)
         sweeper.tick()

@@ -12,7 +12,7 @@ from metaflow_extensions.hitl.approvals.sweeping import CARRY_OUT_AFTER, POST_AF
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
 from metaflow_extensions.hitl.notifiers.slack.pace import Lane, Pace
 from tests.fixtures.approvals import Bench, HandClock, pathspec
-from tests.unit.approvals.sweeping.witness import Witness, decide
+from tests.unit.approvals.sweeping.observer import Observer, decide
 
 
 class PacedNotifier(MemoryNotifier):
@@ -47,7 +47,7 @@ def ask_many(bench: Bench, paced: PacedNotifier, count: int, **parts: Any) -> li
 
 
 def test_each_is_posted_when_its_turn_comes(
-    bench: Bench, paced: PacedNotifier, sweeper: Sweeper, witness: Witness
+    bench: Bench, paced: PacedNotifier, sweeper: Sweeper, observer: Observer
 ) -> None:
     """Of sixty, one a second is posted, and each takes two attempts, whatever the sweeper reads meanwhile."""
     asked = ask_many(bench, paced, 60)
@@ -57,7 +57,7 @@ def test_each_is_posted_when_its_turn_comes(
         bench.clock.forward(1)
     assert set(paced.posts) == {one.id for one in asked}
     assert paced.attempts == 60 + 58
-    assert all(isinstance(failure, NotifierBusy) for failure in witness.failures)
+    assert all(isinstance(failure, NotifierBusy) for failure in observer.failures)
 
 
 def test_a_full_read_keeps_the_turns(bench: Bench, paced: PacedNotifier, sweeper: Sweeper) -> None:

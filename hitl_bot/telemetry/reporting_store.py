@@ -1,4 +1,4 @@
-"""A store whose failures are told to whoever counts them."""
+"""A store whose failures are counted."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from metaflow_extensions.hitl.approvals.ports import Store
 _ANSWERS = (KeyMissing, KeyTaken, BadKey)  # these say how things are, not that the store is ill
 
 
-class ToldStore:
-    """Tells of every failure of a store, which it still raises.
+class ReportingStore:
+    """Reports every failure of a store, and still raises it.
 
     Parameters
     ----------
     store : Store
         What keeps the keys.
     failed : Callable[[str, str], None]
-        Told the request (``create``, ``read``, …) and the kind: S3's error code, or what was raised.
+        Called with the request (``create``, ``read``, …) and the kind: S3's error code, or what was raised.
     """
 
     def __init__(self, store: Store, failed: Callable[[str, str], None]) -> None:
@@ -38,36 +38,36 @@ class ToldStore:
 
     def create(self, key: str, body: bytes) -> None:
         """Write a new key."""
-        with self._telling("create"):
+        with self._reporting("create"):
             self._store.create(key, body)
 
     def read(self, key: str) -> bytes:
         """Return the body."""
-        with self._telling("read"):
+        with self._reporting("read"):
             return self._store.read(key)
 
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> Iterator[str]:
         """Yield keys; a failure may come with any of them."""
-        with self._telling("list"):
+        with self._reporting("list"):
             yield from self._store.list(prefix, after=after, limit=limit)
 
     def mark(self, key: str) -> None:
         """Write a marker."""
-        with self._telling("mark"):
+        with self._reporting("mark"):
             self._store.mark(key)
 
     def unmark(self, key: str) -> None:
         """Remove a marker."""
-        with self._telling("unmark"):
+        with self._reporting("unmark"):
             self._store.unmark(key)
 
     def check(self) -> None:
         """Prove that a key can be created once."""
-        with self._telling("check"):
+        with self._reporting("check"):
             self._store.check()
 
     @contextmanager
-    def _telling(self, request: str) -> Iterator[None]:
+    def _reporting(self, request: str) -> Iterator[None]:
         try:
             yield
         except _ANSWERS:

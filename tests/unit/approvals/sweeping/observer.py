@@ -1,4 +1,4 @@
-"""A witness of the sweeper that remembers, and a decider who dies."""
+"""An observer of the sweeper that remembers, and a decider who dies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.fixtures.approvals import ALICE, Bench, approving
 
 
 @dataclass
-class Witness:
+class Observer:
     """Remembers what it is told."""
 
     done: list[tuple[Act, str]] = field(default_factory=list)

@@ -14,7 +14,7 @@ _WHAT = "thread"
 _KNOWN = 10_000  # claims whose holder is kept in mind
 
 
-class Turn(Enum):
+class Lease(Enum):
     """Whether to write now."""
 
     OURS = "ours"  # nobody else has ever written here
@@ -22,8 +22,8 @@ class Turn(Enum):
     NOT_OURS = "not ours"
 
 
-class Floor:
-    """Gives the floor in each thread to one bot for a minute.
+class ThreadLeases:
+    """Leases each thread to one bot for a minute.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ class Floor:
         self._holder = holder
         self._ours: BoundedMap[str, bool] = BoundedMap(_KNOWN)
 
-    def take(self, anchor: str, now: datetime) -> Turn:
-        """Ask for the floor in a thread.
+    def acquire(self, anchor: str, now: datetime) -> Lease:
+        """Ask for the lease of a thread.
 
         Parameters
         ----------
@@ -47,12 +47,12 @@ class Floor:
             The id of the approval or the batch whose message it stands below.
         """
         if not self._ledger.claim(anchor, _WHAT, self._holder, now=now, during=_FOR):
-            return Turn.NOT_OURS
+            return Lease.NOT_OURS
         this = claim_key(anchor, _WHAT, now=now, during=_FOR)
         self._note(this, ours=True)
         claims = self._ledger.store.list(this.rsplit("-", 1)[0])
         others = [key for key in claims if not self._is_ours(key)]
-        return Turn.TAKEN_OVER if others else Turn.OURS
+        return Lease.TAKEN_OVER if others else Lease.OURS
 
     def _is_ours(self, key: str) -> bool:
         if key not in self._ours:

@@ -1,4 +1,4 @@
-"""What keeps questions from being shown, told to the operator once for each cause and not once for each question."""
+"""What keeps questions from being shown: logged once for each cause, not once for each question."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierErro
 from metaflow_extensions.hitl.approvals.ports import Clock, Notifier
 from metaflow_extensions.hitl.approvals.record import Approval, Post
 
-TELL_AGAIN = timedelta(hours=1)
+REPORT_AGAIN = timedelta(hours=1)
 _CAUSES = 1_000
 
 log = structlog.get_logger("hitl_bot.notifiers")
 
 
-class Troubles:
-    """Writes each trouble of a notifier to the log as an error, with what to do; the same again after an hour.
+class ProblemLog:
+    """Writes each problem of a notifier to the log as an error, with what to do; the same again after an hour.
 
     Parameters
     ----------
@@ -30,24 +30,24 @@ class Troubles:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._told: BoundedMap[tuple[str, str], datetime] = BoundedMap(_CAUSES)
+        self._reported: BoundedMap[tuple[str, str], datetime] = BoundedMap(_CAUSES)
         self._lock = Lock()
 
-    def tell(self, notifier: str, example: str, error: NotifierError) -> None:
-        """Log a trouble, if it is not known to whoever reads the log. To wait for one's turn is no trouble."""
+    def report(self, notifier: str, example: str, error: NotifierError) -> None:
+        """Log a problem that was not logged within the last hour. Having to wait for a turn is not a problem."""
         if isinstance(error, NotifierBusy):
             return
         key, now = (notifier, error.cause), self._clock()
         with self._lock:
-            told = self._told.get(key)
-            if told is not None and now - told < TELL_AGAIN:
+            reported = self._reported.get(key)
+            if reported is not None and now - reported < REPORT_AGAIN:
                 return
-            self._told[key] = now
+            self._reported[key] = now
         log.error("questions can't be shown", notifier=notifier, why=str(error), for_example=example)
 
 
-class ToldNotifier:
-    """A notifier whose troubles are told. What it raises, it still raises.
+class ReportingNotifier:
+    """A notifier whose problems are logged. It still raises them.
 
     Parameters
     ----------
@@ -55,21 +55,21 @@ class ToldNotifier:
         What questions ask for it by.
     notifier : Notifier
         What does the work.
-    troubles : Troubles
-        Who is told.
+    problems : ProblemLog
+        Where they are logged.
     """
 
-    def __init__(self, name: str, notifier: Notifier, troubles: Troubles) -> None:
+    def __init__(self, name: str, notifier: Notifier, problems: ProblemLog) -> None:
         self._name = name
         self._notifier = notifier
-        self._troubles = troubles
+        self._problems = problems
 
     def post(self, approval: Approval) -> Post | None:
         """Ask the question."""
         try:
             return self._notifier.post(approval)
         except NotifierError as error:
-            self._troubles.tell(self._name, approval.id, error)
+            self._problems.report(self._name, approval.id, error)
             raise
 
     def update(self, approval: Approval, post: Post) -> None:
@@ -77,10 +77,10 @@ class ToldNotifier:
         try:
             self._notifier.update(approval, post)
         except NotifierError as error:
-            self._troubles.tell(self._name, approval.id, error)
+            self._problems.report(self._name, approval.id, error)
             raise
 
 
-def told(notifiers: Mapping[str, Notifier], troubles: Troubles) -> dict[str, Notifier]:
-    """Let the troubles of all these notifiers be told."""
-    return {name: ToldNotifier(name, notifier, troubles) for name, notifier in notifiers.items()}
+def reporting(notifiers: Mapping[str, Notifier], problems: ProblemLog) -> dict[str, Notifier]:
+    """Log the problems of all these notifiers."""
+    return {name: ReportingNotifier(name, notifier, problems) for name, notifier in notifiers.items()}

@@ -17,30 +17,30 @@ from metaflow_extensions.hitl.approvals.errors import (
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval
-from metaflow_extensions.hitl.approvals.sweeping.agenda import RETRY_LAST, RETRY_REFUSED, Tended
+from metaflow_extensions.hitl.approvals.sweeping.agenda import RETRY_LAST, RETRY_REFUSED, Attempt
 from metaflow_extensions.hitl.approvals.sweeping.planning import CLAIM_FOR, Act, Plan, deciding_deadline, plan
-from metaflow_extensions.hitl.approvals.sweeping.ports import Reminders, Witness
+from metaflow_extensions.hitl.approvals.sweeping.ports import Observer, Reminders
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 
 
-class Tending:
+class Worker:
     """Tends one approval at a time, in the threads of the sweeper's ``each``; so it keeps its hands off the agenda.
 
     Parameters
     ----------
     cases : UseCases
         What is carried out here, and its clock.
-    witness : Witness
+    observer : Observer
         Told of every act.
     name : str
         Of this sweeper among all that share the store.
     """
 
-    def __init__(self, cases: UseCases, witness: Witness, *, name: str) -> None:
+    def __init__(self, cases: UseCases, observer: Observer, *, name: str) -> None:
         self.reminders: Reminders | None = None
         self._cases = cases
         self._clock: Clock = cases.clock
-        self._witness = witness
+        self._observer = observer
         self._name = name
         self._unusable: set[str] = set()  # reported: once is enough
 
@@ -53,28 +53,28 @@ class Tending:
             return coming
         return Plan(act=Act.REMIND, at=at)
 
-    def tend(self, approval_id: str) -> Tended:
+    def work_on(self, approval_id: str) -> Attempt:
         try:
             outcome = self._act(self._cases.ledger.read(approval_id))
         except (CorruptRecord, NewerFormat, OtherPathspec, NoSuchApproval) as error:
             self.report_unusable(approval_id, error)
-            return Tended(approval_id=approval_id)
+            return Attempt(approval_id=approval_id)
         except HitlError as error:
-            self._witness.failed(approval_id, error)
-            return Tended(approval_id=approval_id, again=True)
+            self._observer.failed(approval_id, error)
+            return Attempt(approval_id=approval_id, again=True)
         except Exception as error:  # noqa: BLE001 - a defect in one must not hold up the deadlines of all the others
-            self._witness.broke(approval_id, error)
-            return Tended(approval_id=approval_id, again=True)
+            self._observer.broke(approval_id, error)
+            return Attempt(approval_id=approval_id, again=True)
         if outcome is None:
-            return Tended(approval_id=approval_id, again=True)
+            return Attempt(approval_id=approval_id, again=True)
         for problem in outcome.pending:
-            self._witness.failed(approval_id, problem)
+            self._observer.failed(approval_id, problem)
         coming = None if outcome.approval.settlement is not None else self.plan(outcome.approval)
         busy = [problem.seconds for problem in outcome.pending if isinstance(problem, NotifierBusy)]
         turn: Plan | None = None
         if coming is not None and busy and len(busy) == len(outcome.pending):
             turn = Plan(act=coming.act, at=self._clock() + timedelta(seconds=min(busy)))
-        return Tended(
+        return Attempt(
             approval_id=approval_id,
             coming=None if coming is None else coming.at,
             again=bool(outcome.pending),
@@ -108,7 +108,7 @@ class Tending:
         else:
             outcome = self._cases.carry_out(entry)
         if not outcome.pending:
-            self._witness.did(coming.act, outcome.approval)
+            self._observer.did(coming.act, outcome.approval)
         return outcome
 
     def look_for_its_run(self, entry: Entry) -> None:
@@ -121,14 +121,14 @@ class Tending:
             if why is not None:
                 self._cases.close(entry, why)  # what it can't show now comes again through the tail
         except HitlError as error:
-            self._witness.failed(approval.id, error)
-        except Exception as error:  # noqa: BLE001 - as in tend
-            self._witness.broke(approval.id, error)
+            self._observer.failed(approval.id, error)
+        except Exception as error:  # noqa: BLE001 - as in work_on
+            self._observer.broke(approval.id, error)
 
     def report_unusable(self, approval_id: str, error: RecordError) -> None:
         if approval_id not in self._unusable:
             self._unusable.add(approval_id)
-            self._witness.failed(approval_id, error)
+            self._observer.failed(approval_id, error)
 
 
 def _patience(outcome: Outcome) -> timedelta:
