@@ -87,7 +87,7 @@ def _clicks(cluster: Cluster, engine: KubernetesEngine) -> list[float]:
         )
         bot = bootstrap(settings, store=MemoryStore(), engines={EngineKind.ARGO: ends})
         stack.callback(bot.stop, 5)
-        bot.connection.open(Event())
+        bot.transport.open(Event())
         bob = Driver(sandbox.url).as_("bob")
         taken: list[float] = []
         for _ in range(CLICKS):

@@ -105,7 +105,7 @@ def scene(folder: Path) -> Iterator[Scene]:
             engines={EngineKind.ARGO: FakeEngine()},
             pace=Pace(count(step=60).__next__),
         )
-        bot.connection.open(Event())
+        bot.transport.open(Event())
         try:
             yield Scene(url=sandbox.url, people=people, bot=bot, clock=clock)
         finally:

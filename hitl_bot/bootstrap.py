@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import secrets
 import socket
@@ -12,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from threading import Event, Thread
+from typing import Any
 
 import structlog
 from slack_bolt import App
@@ -26,6 +27,7 @@ from hitl_bot.settings import Mode, Settings, mode_of, needed
 from hitl_bot.slack.client import slack_client
 from hitl_bot.slack.connection import THREADS, Connection
 from hitl_bot.slack.people import SlackPeople
+from hitl_bot.slack.transport import Transport
 from hitl_bot.surfaces.batches import Batches, BatchingNotifier
 from hitl_bot.surfaces.home import HomeTabs
 from hitl_bot.surfaces.reminding import Reminding, never_quiet
@@ -73,7 +75,7 @@ class Bot:
         What can be done with an approval.
     sweeper : Sweeper
         Finishes what is open; ``sweeping`` is the thread it works in.
-    connection : Connection or RequestUrl
+    transport : Transport
         How Slack reaches the bot: Socket Mode or HTTP.
     web : WebServer
         Health and metrics, and in HTTP mode the request URL.
@@ -84,7 +86,7 @@ class Bot:
     people: SlackPeople
     sweeper: Sweeper
     sweeping: SweeperThread
-    connection: Connection | RequestUrl
+    transport: Transport
     web: WebServer
     executors: tuple[ThreadPoolExecutor, ...]
 
@@ -101,7 +103,7 @@ class Bot:
         self.cases.ledger.store.check()
         self.web.start()
         self.sweeping.start()
-        self.connection.open(stopping)
+        self.transport.open(stopping)
 
     def stop(self, seconds: float) -> bool:
         """Take nothing more, finish what is in flight, and say whether all of it ended in time.
@@ -109,7 +111,7 @@ class Bot:
         What is left is safe: every effect can be the last before a crash, and a sweeper finishes it.
         """
         end = time.monotonic() + seconds
-        self.connection.give_up()
+        self.transport.give_up()
         self.sweeping.stop()
         draining = Thread(target=self._drain, name="drain", daemon=True)
         draining.start()
@@ -119,10 +121,10 @@ class Bot:
         return swept and served and not draining.is_alive()
 
     def _drain(self) -> None:
-        self.connection.drain()
+        self.transport.drain()
         for executor in self.executors:
             executor.shutdown(wait=True)
-        self.connection.close()
+        self.transport.close()
 
 
 def bootstrap(
@@ -139,7 +141,7 @@ def bootstrap(
     Parameters
     ----------
     settings : Settings
-        ``root`` is needed without a store, the bot token always, and the app-level token or the signing secret as the
+        ``root`` is needed without a store, the bot token without a client, and the app-level token or the signing secret as the
         mode has it.
     store, engines, clock, client, pace
         In place of those that the settings describe.
@@ -149,40 +151,74 @@ def bootstrap(
     SettingsError, BadRoot, BadPolicy
         A setting is missing, or names no place or no policy.
     """
-    bot_token = needed(settings, "slack_bot_token")
-    key = needed(settings, "slack_signing_secret" if mode_of(settings) is Mode.HTTP else "slack_app_token")
     clock = clock or utc_now
     metrics = Metrics(clock)
-    store = ReportingStore(store or _store(needed(settings, "root")), metrics.store_failed)
-    client = client or slack_client(bot_token, settings.slack_api_url, failed=metrics.slack_failed)
+    problems = ProblemLog(clock)
+    pools = _Pools()
+    name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    client = client or slack_client(
+        needed(settings, "slack_bot_token"), settings.slack_api_url, failed=metrics.slack_failed
+    )
+    ledger = Ledger(ReportingStore(store or _store(needed(settings, "root")), metrics.store_failed))
     policy = None if settings.policy is None else PolicyFile(settings.policy)
     people = SlackPeople(client, clock) if policy is None else SlackPeople(client, clock, policy.known_as)
     slack = SlackNotifier(client, default_channel=settings.slack_channel, clock=clock, pace=pace)
-    name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
-    workers = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
-    problems = ProblemLog(clock)
-    batches = Batches(Ledger(store), slack.for_bulk(), clock=clock, workers=workers, problems=problems, holder=name)
+    bulk = slack.for_bulk()  # never waits, so that people come first
+    batches = Batches(ledger, bulk, clock=clock, workers=pools.workers, problems=problems, holder=name)
     others = configured(settings.for_notifiers(), clock=clock)
     engines = _engines(settings, clock) if engines is None else engines
-    cases = UseCases(
-        Ledger(store),
-        engines=engines,
-        notifiers=reporting({SLACK: BatchingNotifier(slack, batches), **others}, problems),
-        people=people,
-        check_input=validate,
-        clock=clock,
-        policy=policy,
+    use_cases = partial(
+        UseCases, ledger, engines=engines, people=people, check_input=validate, clock=clock, policy=policy
     )
-    sweeping_cases = copy.copy(cases)
-    sweeping_cases.notifiers = reporting({SLACK: BatchingNotifier(slack.for_bulk(), batches), **others}, problems)
-    callbacks = ThreadPoolExecutor(THREADS, thread_name_prefix="listener")
-    sweepers = ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="sweep")
-    homes = HomeTabs(cases, people, client, workers)
+    cases = use_cases(notifiers=reporting({SLACK: BatchingNotifier(slack, batches), **others}, problems))
+    swept = use_cases(notifiers=reporting({SLACK: BatchingNotifier(bulk, batches), **others}, problems))
+    homes = HomeTabs(cases, people, client, pools.workers)
     reminding = Reminding(cases, people, never_quiet if policy is None else policy.quiet_for)
-    threads = Threads(cases, slack.for_bulk(), reminding, workers=workers, problems=problems, holder=name)
+    threads = Threads(cases, bulk, reminding, workers=pools.workers, problems=problems, holder=name)
     parts = Parts(
-        cases=cases, people=people, workers=workers, homes=homes, batches=batches, reminding=reminding, threads=threads
+        cases=cases,
+        people=people,
+        workers=pools.workers,
+        homes=homes,
+        batches=batches,
+        reminding=reminding,
+        threads=threads,
     )
+    app = _bolt_app(parts, client, pools.listeners)
+    sweeper = Sweeper(
+        swept,
+        CountingObserver(LogObserver(), metrics),
+        name=name,
+        each=pools.sweepers.map,
+        reminders=reminding,
+        subscribers=(threads, batches, homes),
+    )
+    transport = _transport(settings, app, clock, metrics)
+    # With a bad policy file the rules before it hold, so the bot stays ready, and says so beside that.
+    notices = {} if policy is None else {"policy": lambda: policy.problem}
+    readiness = _readiness(transport, ledger.store, engines)
+    return Bot(
+        app=app,
+        cases=cases,
+        people=people,
+        sweeper=sweeper,
+        sweeping=SweeperThread(sweeper, clock, metrics.caught_up),
+        transport=transport,
+        web=WebServer(application(readiness, metrics.registry, transport, notices), settings.host, settings.port),
+        executors=(pools.listeners, pools.workers, pools.sweepers),
+    )
+
+
+class _Pools:
+    """The threads of a bot, by what they do; none starts before it has something to do."""
+
+    def __init__(self) -> None:
+        self.listeners = ThreadPoolExecutor(THREADS, thread_name_prefix="listener")
+        self.workers = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
+        self.sweepers = ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="sweep")
+
+
+def _bolt_app(parts: Parts, client: WebClient, listeners: ThreadPoolExecutor) -> App:
     with _environment_without(_NOT_FOR_BOLT):
         app = App(
             name="hitl-bot",
@@ -191,45 +227,35 @@ def bootstrap(
             token_verification_enabled=False,  # the first request does it; Slack may be away when the bot starts
             request_verification_enabled=False,  # RequestUrl does it before a request gets here
             raise_error_for_unhandled_request=True,  # so that the error listener can acknowledge it
-            listener_executor=callbacks,
+            listener_executor=listeners,
         )
     table.register(app)
-    observer = CountingObserver(LogObserver(), metrics)
-    sweeper = Sweeper(sweeping_cases, observer, name=name, each=sweepers.map)
-    sweeper.be_followed(threads, batches)
-    sweeper.let_remind(reminding)
-    connection: Connection | RequestUrl
+    return app
+
+
+def _transport(settings: Settings, app: App, clock: Clock, metrics: Metrics) -> Transport:
     if mode_of(settings) is Mode.HTTP:
-        connection = RequestUrl(app, Signatures(key, clock), refused=metrics.refused, threads=THREADS)
-    else:
-        connection = Connection(app, key, settings.slack_api_url)
-    looks = {"slack": checks.slack(connection), "store": checks.store(store)}
+        signatures = Signatures(needed(settings, "slack_signing_secret"), clock)
+        return RequestUrl(app, signatures, refused=metrics.refused, threads=THREADS)
+    return Connection(app, needed(settings, "slack_app_token"), settings.slack_api_url)
+
+
+def _readiness(transport: Transport, store: Store, engines: Mapping[EngineKind, Engine]) -> Readiness:
+    looks = {"slack": checks.slack(transport), "store": checks.store(store)}
     if isinstance(argo := engines.get(EngineKind.ARGO), ArgoEngine):
         looks["cluster"] = checks.cluster(argo)
-    readiness = Readiness(looks)
-    # With a bad policy file the rules before it hold, so the bot stays ready, and says so beside that.
-    notices = {} if policy is None else {"policy": lambda: policy.problem}
-    sweeper.be_followed(homes)
-    return Bot(
-        app=app,
-        cases=cases,
-        people=people,
-        sweeper=sweeper,
-        sweeping=SweeperThread(sweeper, clock, metrics.caught_up),
-        connection=connection,
-        web=WebServer(application(readiness, metrics.registry, connection, notices), settings.host, settings.port),
-        executors=(callbacks, workers, sweepers),
-    )
+    return Readiness(looks)
 
 
 def _store(root: str) -> Store:
     """Open the store with a connection for every thread that may use it, and short of patience."""
-    if not root.startswith("s3://"):
-        return open_store(root)
+    return open_store(root, s3_client=_s3_client)
+
+
+def _s3_client() -> Any:
     from metaflow_extensions.hitl.stores.s3 import s3_client  # noqa: PLC0415 - boto3 takes a second, and a directory none
 
-    client = s3_client(connections=2 * THREADS + _SWEEPERS, attempts=3, connect_timeout=2, read_timeout=5)
-    return open_store(root, s3_client=client)
+    return s3_client(connections=2 * THREADS + _SWEEPERS, attempts=3, connect_timeout=2, read_timeout=5)
 
 
 def _engines(settings: Settings, clock: Clock) -> dict[EngineKind, Engine]:

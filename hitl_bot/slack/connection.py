@@ -22,7 +22,7 @@ _PING_EVERY = 2.0  # seconds; a connection that died without a word is given up 
 _AGAIN_AFTER = 5.0  # seconds
 _BUFFER = 65_536  # bytes; slack_sdk takes a level of recursion for each buffer of a message
 
-log = structlog.get_logger("hitl_bot.connection")
+log = structlog.get_logger("hitl_bot.transport")
 
 
 class CantConnect(HitlError):

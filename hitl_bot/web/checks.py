@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
+from hitl_bot.slack.transport import Transport
 from hitl_bot.web.readiness import Check, NotReady
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.engines.argo import ArgoEngine
 
 
-class CanBeOpen(Protocol):
-    """How Slack reaches the bot."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it can now."""
-        ...
-
-
-def slack(connection: CanBeOpen) -> Check:
+def slack(transport: Transport) -> Check:
     """Look whether Slack can reach the bot: a socket is open, or signed requests are taken."""
 
     def check() -> None:
-        if not connection.is_open:
+        if not transport.is_open:
             raise NotReady("Slack can't reach the bot: it is connecting, or stopping")
 
     return check

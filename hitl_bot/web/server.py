@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from hitl_bot.slack.connection import Connection
+from hitl_bot.slack.transport import Transport
 from hitl_bot.web.readiness import Readiness
 from hitl_bot.web.request_url import RequestUrl
 from metaflow_extensions.hitl.approvals.errors import HitlError
@@ -31,7 +31,7 @@ class CantListen(HitlError):
 def application(
     readiness: Readiness,
     registry: CollectorRegistry,
-    slack: RequestUrl | Connection,
+    slack: Transport,
     notices: Mapping[str, Callable[[], str]] | None = None,
 ) -> Starlette:
     """Put the addresses together; over a connection that the bot made, Slack needs none here.

@@ -40,7 +40,7 @@ def bot(settings: Settings, clock: HandClock, tmp_path: Path) -> Iterator[Bot]: 
     file.write_text(POLICY)
     with_policy = settings.model_copy(update={"policy": file})
     running = bootstrap(with_policy, store=MemoryStore(), clock=clock, engines={EngineKind.ARGO: FakeEngine()})
-    running.connection.open(Event())
+    running.transport.open(Event())
     yield running
     assert running.stop(5), "something of the bot did not end"
 

@@ -248,7 +248,7 @@ class Deployed:
     def ledger(self) -> Ledger:
         environment = self.flow.environment
         client = make_client(environment["METAFLOW_S3_ENDPOINT_URL"]) if self.runner else None
-        return Ledger(open_store(environment["METAFLOW_HITL_ROOT"], s3_client=client))
+        return Ledger(open_store(environment["METAFLOW_HITL_ROOT"], s3_client=lambda: client))
 
     def trigger(self, *options: str) -> Run:
         started = self.flow.call("--no-pylint", "argo-workflows", "trigger", *options)

@@ -25,7 +25,7 @@ from metaflow_extensions.hitl.stores.s3 import S3Store
 )
 def test_s3_roots(root: str, url: str) -> None:
     """A bucket and a prefix are taken as they stand, without the slashes around them."""
-    store = open_store(root, s3_client=object())
+    store = open_store(root, s3_client=object)
     assert isinstance(store, S3Store)
     assert store.url == url
 

@@ -61,14 +61,15 @@ def root_of(datastore_type: str, datastore_root: str | None) -> str:
 
 
 def build_store(datastore_type: str, datastore_root: str | None) -> Store:
-    root = root_of(datastore_type, datastore_root)
-    if not root.startswith("s3://"):
-        return open_store(root)
+    return open_store(root_of(datastore_type, datastore_root), s3_client=_metaflow_s3_client)
+
+
+def _metaflow_s3_client() -> Any:
     # Metaflow's own client knows its endpoint, its role and its way to credentials. boto3 takes 100 ms to import.
     from metaflow.plugins.datatools.s3.s3util import get_s3_client  # noqa: PLC0415
 
     client, _ = get_s3_client()
-    return open_store(root, s3_client=client)
+    return client
 
 
 def build_use_cases(store: Store, write: Callable[[str], None]) -> UseCases:

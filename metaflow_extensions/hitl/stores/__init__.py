@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -24,31 +26,50 @@ class BadRoot(StoreError):
         super().__init__(f"Approvals can't be kept in {root!r}: {fault}. {_ACCEPTED}.")
 
 
-def open_store(root: str, *, s3_client: Any = None) -> Store:
+class Scheme(Enum):
+    """Where a root keeps its records."""
+
+    DIRECTORY = "directory"  # on this machine
+    S3 = "s3"
+
+
+def scheme_of(root: str) -> Scheme:
+    """Read the scheme of a root; the only place that does.
+
+    Raises
+    ------
+    BadRoot
+        It is empty, or its scheme is not supported.
+    """
+    if not root.strip():
+        raise BadRoot(root, "it is empty")
+    scheme, separator, _ = root.partition("://")
+    if not separator or scheme == "file":
+        return Scheme.DIRECTORY
+    if scheme == "s3":
+        return Scheme.S3
+    raise BadRoot(root, f"{scheme}:// is not supported")
+
+
+def open_store(root: str, *, s3_client: Callable[[], Any] | None = None) -> Store:
     """Open the store at a root, without a look at what is there; ``check`` has one.
 
     Parameters
     ----------
     root : str
         ``s3://bucket/prefix``, ``file:///path`` or a path, in which ``~`` is the home directory.
-    s3_client : Any
-        A boto3 S3 client to use for ``s3://``, such as Metaflow's own. By default a new one.
+    s3_client : Callable[[], Any], optional
+        Makes the boto3 S3 client to use for ``s3://``, such as Metaflow's own. By default a new one. It is called for
+        a root on S3 alone, since boto3 takes a second to import.
 
     Raises
     ------
     BadRoot
         It is something else. The message names what is accepted.
     """
-    scheme, separator, rest = root.partition("://")
-    if not root.strip():
-        raise BadRoot(root, "it is empty")
-    if not separator:
-        return DirectoryStore(Path(root).expanduser())
-    if scheme == "file":
-        return DirectoryStore(_file_path(root))
-    if scheme == "s3":
-        return _open_s3(root, rest, s3_client)
-    raise BadRoot(root, f"{scheme}:// is not supported")
+    if scheme_of(root) is Scheme.S3:
+        return _open_s3(root, s3_client)
+    return DirectoryStore(_file_path(root) if "://" in root else Path(root).expanduser())
 
 
 def _file_path(root: str) -> Path:
@@ -61,8 +82,8 @@ def _file_path(root: str) -> Path:
     return path
 
 
-def _open_s3(root: str, rest: str, client: Any) -> Store:
-    bucket, _, prefix = rest.partition("/")
+def _open_s3(root: str, client: Callable[[], Any] | None) -> Store:
+    bucket, _, prefix = root.partition("://")[2].partition("/")
     prefix = prefix.strip("/")
     if not bucket:
         raise BadRoot(root, "it names no bucket")
@@ -72,4 +93,4 @@ def _open_s3(root: str, rest: str, client: Any) -> Store:
     # boto3 takes a second to import, which a flow on a directory should not pay for.
     from metaflow_extensions.hitl.stores import s3  # noqa: PLC0415  (see above)
 
-    return s3.S3Store(s3.s3_client() if client is None else client, bucket, prefix)
+    return s3.S3Store(s3.s3_client() if client is None else client(), bucket, prefix)

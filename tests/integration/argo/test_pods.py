@@ -101,7 +101,7 @@ def compiled_pod(compiled, request):
 @pytest.fixture
 def ledger(compiler, request):
     """The records of this test."""
-    return Ledger(open_store(f"s3://argo-templates/{request.node.name}", s3_client=compiler.place.client()))
+    return Ledger(open_store(f"s3://argo-templates/{request.node.name}", s3_client=compiler.place.client))
 
 
 def test_asking_twice_asks_once(compiled_pod, pod, ledger):

@@ -68,7 +68,7 @@ def with_parts(settings: Settings, **parts: object) -> Settings:
 @contextmanager
 def running(settings: Settings, store: Store, clock: HandClock) -> Iterator[Bot]:
     bot = bootstrap(settings, store=store, clock=clock)
-    bot.connection.open(Event())
+    bot.transport.open(Event())
     try:
         yield bot
     finally:

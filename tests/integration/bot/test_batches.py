@@ -181,7 +181,7 @@ def test_progress_is_one_update_a_second(
 def test_two_bots_post_one_message(bot: Bot, settings: Settings, store: Store, bob: Person, clock: HandClock) -> None:
     """Whoever claims the batch posts; the other bot's shards join its message."""
     other = bootstrap(settings, store=store, clock=clock)
-    other.connection.open(Event())
+    other.transport.open(Event())
     asked = ask_shards(bot, 8)
     for one in (bot, other):
         one.sweeper.tick()

@@ -41,7 +41,7 @@ def bot(
         "apprise_urls": f"json://127.0.0.1:{web.port}/apprise",
     }
     running = bootstrap(Settings(**{**settings.model_dump(), **more}), store=store, clock=clock)
-    running.connection.open(Event())
+    running.transport.open(Event())
     yield running
     assert running.stop(5), "something of the bot did not end"
 

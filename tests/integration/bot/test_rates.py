@@ -49,7 +49,7 @@ def sandbox(clock: HandClock) -> Iterator[Sandbox]:
 def bot(settings: Settings, store: Store, clock: HandClock) -> Iterator[Bot]:
     """A bot whose calls keep Slack's pace by the test's clock."""
     running = bootstrap(settings, store=store, clock=clock, pace=Pace(lambda: clock().timestamp()))
-    running.connection.open(Event())
+    running.transport.open(Event())
     yield running
     assert running.stop(5), "something of the bot did not end"
 

@@ -83,7 +83,7 @@ def test_one_reminder_whatever_runs(
     approval = ask(remind_every=HOUR, approvers=("U0BOB",))
     message = bob.wait_for_message(CHANNEL)
     other = bootstrap(settings, store=store, clock=clock)
-    other.connection.open(Event())
+    other.transport.open(Event())
     bot.sweeper.tick()
     other.sweeper.tick()
     clock.forward(HOUR)

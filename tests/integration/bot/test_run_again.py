@@ -40,7 +40,7 @@ def bot(settings: Settings, store: Store, clock: HandClock, policy: Path, engine
     running = bootstrap(
         settings.model_copy(update={"policy": policy}), store=store, clock=clock, engines={EngineKind.ARGO: engine}
     )
-    running.connection.open(Event())
+    running.transport.open(Event())
     yield running
     assert running.stop(5), "something of the bot did not end"
 

@@ -169,7 +169,7 @@ def test_a_wrong_app_token_is_not_tried_again(settings: Settings, control: Contr
     control.fault("apps.connections.open", error="invalid_auth")
     bot = bootstrap(settings, store=MemoryStore())
     with pytest.raises(CantConnect, match="invalid_auth"):
-        bot.connection.open(Event())
+        bot.transport.open(Event())
     assert len(control.calls("apps.connections.open")) == 1
     assert bot.stop(5)
 
@@ -189,7 +189,7 @@ def test_slacks_oauth_variables_change_nothing(
     monkeypatch.setenv("SLACK_CLIENT_SECRET", "secret")
     monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-of-another-app")
     bot = bootstrap(settings, store=store, clock=clock)
-    bot.connection.open(Event())
+    bot.transport.open(Event())
     assert "1 approval" not in people.as_("bob").command("/hitl list")[0].plain
     assert bot.app.oauth_flow is None
     assert os.environ["SLACK_CLIENT_ID"] == "1.2"
@@ -203,7 +203,7 @@ def test_a_proxy_is_not_asked_for_loopback(
     for name in ("HTTPS_PROXY", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     bot = bootstrap(settings, store=store, clock=clock)
-    bot.connection.open(Event())
+    bot.transport.open(Event())
     assert people.as_("bob").command("/hitl list")[0].is_ephemeral
     assert bot.stop(5)
 
@@ -232,7 +232,7 @@ def test_a_stop_does_not_wait_for_ever(
 ) -> None:
     """If the store hangs, the stop gives up in time and says so; what hung is finished when it can."""
     bot = bootstrap(settings, store=store, clock=clock)
-    bot.connection.open(Event())
+    bot.transport.open(Event())
     hanging, free = Event(), Event()
 
     def hang(request: str, key: str) -> None:

@@ -100,7 +100,7 @@ def test_two_bots_do_no_harm_to_each_other(
     control.fault("chat.postMessage", status=503)
     approval = ask(timeout=60)
     other = bootstrap(settings, store=store, clock=clock)
-    other.connection.open(Event())
+    other.transport.open(Event())
     for seconds in (10, 50, 5):
         clock.forward(seconds)
         bot.sweeper.tick()

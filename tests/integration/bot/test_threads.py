@@ -73,7 +73,7 @@ def test_each_line_is_written_once(
     approval = ask()
     message = bob.wait_for_message(CHANNEL)
     other = bootstrap(settings, store=store, clock=clock)
-    other.connection.open(Event())
+    other.transport.open(Event())
     bob.command(f"/hitl approve {approval.id}")
     for one in (bot, other, bot, other):
         one.sweeper.tick()

@@ -61,7 +61,7 @@ def bot(settings: Settings, store: Store, clock: HandClock, file: Path, engine: 
         pace=Pace(iter(range(0, 10**6, 60)).__next__),
         engines={EngineKind.ARGO: engine, EngineKind.LOCAL: FakeEngine()},
     )
-    running.connection.open(Event())
+    running.transport.open(Event())
     yield running
     assert running.stop(5), "something of the bot did not end"
 

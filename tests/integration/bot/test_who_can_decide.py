@@ -233,7 +233,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         )
         pace = Pace(count(step=60).__next__)
         bot = bootstrap(settings, store=store, clock=clock, pace=pace)
-        bot.connection.open(Event())
+        bot.transport.open(Event())
         bob, heidi = bot.people.person("U0BOB"), bot.people.person("U0HEIDI")
         bot.cases.delegations.delegate(bob, heidi, NOW.replace(year=NOW.year + 1), NOW)
         machine = UseCases(

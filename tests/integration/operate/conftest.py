@@ -111,7 +111,7 @@ def bot(settings: Settings, store: Store, clock: HandClock, control: Control) ->
     """A bot in HTTP mode, to which the sandbox delivers. Its sweeper stands still until the test lets it tick."""
     running = build(settings, store=store, clock=clock)
     running.web.start()
-    running.connection.open(Event())
+    running.transport.open(Event())
     control.deliver_to(running.web.url + SLACK_PATH)
     yield running
     assert running.stop(10), "something of the bot did not end"

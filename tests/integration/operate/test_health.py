@@ -50,7 +50,7 @@ def test_a_store_that_is_away_is_named(bot: Bot, interventions: list[Callable[[s
 def test_a_bot_that_stops_is_not_ready(at_once: None, bot: Bot) -> None:
     """Told to stop, it is taken out of the service before it ends."""
     assert call(bot.web.url, "/readyz").status == 200
-    bot.connection.give_up()
+    bot.transport.give_up()
     answer = call(bot.web.url, "/readyz")
     assert answer.status == 503
     assert "stopping" in answer.json["checks"]["slack"]
@@ -75,7 +75,7 @@ def test_socket_mode_has_health_too(at_once: None, socket_settings: Settings, st
     stopping.set()
     starting.join()
     control.clear_faults()
-    bot.connection.open(Event())
+    bot.transport.open(Event())
     assert call(bot.web.url, "/readyz").json == {"ready": True, "checks": {"slack": "ok", "store": "ok"}}
     assert call(bot.web.url, SLACK_PATH, b"").status == 404
     assert bot.stop(10)
@@ -87,7 +87,7 @@ def test_an_address_that_is_taken_is_named(settings: Settings, store: Store) -> 
         bot = build(settings.model_copy(update={"port": other.getsockname()[1]}), store=store)
         with pytest.raises(CantListen, match="METAFLOW_HITL_PORT"):
             bot.start(Event())
-    assert not bot.connection.is_open
+    assert not bot.transport.is_open
     assert bot.stop(5)
 
 

@@ -266,9 +266,9 @@ def test_nothing_is_taken_before_and_after(settings: Settings, store: Store, clo
     body = command()
     headers = sign(body)
     assert send(bot, body, headers).status == 503
-    bot.connection.open(Event())
+    bot.transport.open(Event())
     assert send(bot, body, headers).status == 200
-    bot.connection.give_up()
+    bot.transport.give_up()
     assert send(bot, command("list"), sign(command("list"))).status == 503
     assert bot.stop(10)
 
@@ -283,7 +283,7 @@ def test_a_stop_lets_what_was_taken_be_answered(
 
     def stop(request: str, key: str) -> None:
         if request == "create" and key.startswith("approvals/"):
-            bot.connection.give_up()
+            bot.transport.give_up()
 
     interventions.append(stop)
     assert isinstance(view.submit(), Closed)
@@ -303,6 +303,6 @@ def test_there_is_nothing_else(bot: Bot, method: str, path: str, status: int) ->
 
 def test_a_person_is_told_when_the_bot_is_gone(bot: Bot, people: Driver) -> None:
     """Once the bot is closing, Slack shows the person that the app did not answer: nothing is lost in silence."""
-    bot.connection.give_up()
+    bot.transport.give_up()
     with pytest.raises(NotAcknowledged, match="http_error"):
         people.as_("bob").command("/hitl list")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from itertools import islice, tee
 
@@ -39,22 +39,35 @@ class Sweeper:
         Of this sweeper among all that share the store.
     each : Each
         By default one approval after the other; a pool's ``map`` lets a slow call not hold up the rest.
+    reminders : Reminders, optional
+        Ask people again, when it is time.
+    subscribers : Collection[Subscriber]
+        Told of every change.
     """
 
-    def __init__(self, cases: UseCases, observer: Observer, *, name: str, each: Each = map) -> None:
+    def __init__(
+        self,
+        cases: UseCases,
+        observer: Observer,
+        *,
+        name: str,
+        each: Each = map,
+        reminders: Reminders | None = None,
+        subscribers: Collection[Subscriber] = (),
+    ) -> None:
         self._cases = cases
         self._clock: Clock = cases.clock
         self._observer = observer
         self._each = each
         self._agenda = Agenda()
-        self._worker = Worker(cases, observer, name=name)
+        self._worker = Worker(cases, observer, reminders, name=name)
         self._handled: BoundedMap[str, None] = BoundedMap(_REMEMBERED)  # markers of the tail
         self._newest: datetime | None = None  # in the tail
         self._read_all_at: datetime | None = None
         self._reading: Iterator[tuple[str, Entry | RecordError]] | None = None  # a full read under way
         self._unwritten: set[str] = set()  # open without a record, at the full read before this one
         self._found_unwritten: set[str] = set()
-        self._subscribers: tuple[Subscriber, ...] = ()
+        self._subscribers = tuple(subscribers)
 
     def tick(self) -> datetime | None:
         """Do everything that is due now.
@@ -76,14 +89,6 @@ class Sweeper:
         for subscriber in self._subscribers:
             subscriber.tick()
         return self._clock() if self._reading is not None else self._agenda.next_at()
-
-    def let_remind(self, reminders: Reminders) -> None:
-        """Ask people again from now on, when it is time."""
-        self._worker.reminders = reminders
-
-    def be_followed(self, *subscribers: Subscriber) -> None:
-        """Tell them of every change from now on."""
-        self._subscribers += subscribers
 
     def _tell(self, subscriber: Subscriber, entry: Entry) -> None:
         try:

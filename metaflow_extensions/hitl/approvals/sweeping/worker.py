@@ -24,7 +24,7 @@ from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 
 
 class Worker:
-    """Tends one approval at a time, in the threads of the sweeper's ``each``; so it keeps its hands off the agenda.
+    """Works on one approval at a time, in the threads of the sweeper's ``each``; so it leaves the agenda alone.
 
     Parameters
     ----------
@@ -32,12 +32,14 @@ class Worker:
         What is carried out here, and its clock.
     observer : Observer
         Told of every act.
+    reminders : Reminders, optional
+        Ask people again.
     name : str
         Of this sweeper among all that share the store.
     """
 
-    def __init__(self, cases: UseCases, observer: Observer, *, name: str) -> None:
-        self.reminders: Reminders | None = None
+    def __init__(self, cases: UseCases, observer: Observer, reminders: Reminders | None, *, name: str) -> None:
+        self._reminders = reminders
         self._cases = cases
         self._clock: Clock = cases.clock
         self._observer = observer
@@ -48,7 +50,7 @@ class Worker:
         """Say what an open approval needs next, asking people again included."""
         cases = self._cases
         coming = plan(approval, notifiers=cases.notifiers, engines=cases.engines, policy=cases.policy)
-        at = self.reminders.next_at(approval) if self.reminders is not None else None
+        at = self._reminders.next_at(approval) if self._reminders is not None else None
         if at is None or (coming is not None and coming.at <= at):
             return coming
         return Plan(act=Act.REMIND, at=at)
@@ -97,8 +99,8 @@ class Worker:
             if not self._cases.ledger.claim(approval.id, "post", self._name, now=now, during=CLAIM_FOR):
                 return None
             outcome = self._cases.post(entry)
-        elif coming.act is Act.REMIND and self.reminders is not None:
-            outcome = self.reminders.remind(entry)
+        elif coming.act is Act.REMIND and self._reminders is not None:
+            outcome = self._reminders.remind(entry)
         elif coming.act is Act.JUDGE:
             outcome = self._cases.judge(entry)
         elif coming.act is Act.GOVERN:

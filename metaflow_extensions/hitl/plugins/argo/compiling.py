@@ -14,6 +14,7 @@ from metaflow_extensions.hitl.plugins.argo.notify_container import SecretKey, Sm
 from metaflow_extensions.hitl.plugins.argo.wrapper import GateSpec, NotCompiled, Pods, wrap
 from metaflow_extensions.hitl.plugins.commands import NotDeployed
 from metaflow_extensions.hitl.plugins.settings import Settings, read_settings
+from metaflow_extensions.hitl.stores import Scheme, scheme_of
 
 _COMPILER = "metaflow.plugins.argo.argo_workflows"
 _MARK = "_puts_gates_in"
@@ -75,7 +76,7 @@ def _pods(settings: Settings, datastore_type: str, datastore_root: str | None) -
     from metaflow.metaflow_version import get_version  # noqa: PLC0415 - only when compiling
 
     records = root.root_of(datastore_type, datastore_root)
-    if not records.startswith("s3://"):
+    if scheme_of(records) is not Scheme.S3:
         raise NotCompiled(
             f"The records would be at {records}, where neither a pod nor the bot finds them. "
             "Set METAFLOW_HITL_ROOT to s3://bucket/prefix."
