@@ -141,8 +141,8 @@ def bootstrap(
     Parameters
     ----------
     settings : Settings
-        ``root`` is needed without a store, the bot token without a client, and the app-level token or the signing secret as the
-        mode has it.
+        ``root`` is needed without a store, the bot token without a client, and the app-level token or the signing
+        secret, depending on the mode.
     store, engines, clock, client, pace
         In place of those that the settings describe.
 
