@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.notifiers.registry import SETTINGS
 
 PREFIX = "METAFLOW_HITL_"
 _BOT_TOKEN, _APP_TOKEN = "xoxb-", "xapp-"
@@ -67,8 +69,8 @@ class Settings(BaseSettings):
         Where the bot posts a question that names no channel and could not be posted by the run: ``#name`` or an id.
     slack_api_url : str
         Slack's Web API, with or without a slash at the end.
-    slack_webhook, smtp_host, smtp_port, smtp_user, smtp_password, smtp_from, email_to, apprise_urls : optional
-        Further ways to ask, as ``for_notifiers`` hands them on. They are checked when they are used first.
+    more : Mapping[str, SecretStr]
+        What goes before the environment in ``for_notifiers``, by whole names.
     argo_namespace : str
         Of a workflow whose record names none. Default: METAFLOW_KUBERNETES_NAMESPACE, then ``argo``.
     argo_server_url, argo_server_token, argo_server_ca_file : optional
@@ -103,14 +105,6 @@ class Settings(BaseSettings):
     port: int = Field(default=3000, ge=0, le=65_535, validation_alias=f"{PREFIX}PORT")
     slack_channel: str | None = Field(default=None, validation_alias=f"{PREFIX}SLACK_CHANNEL")
     slack_api_url: str = Field(default="https://slack.com/api/", validation_alias=f"{PREFIX}SLACK_API_URL")
-    slack_webhook: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}SLACK_WEBHOOK")
-    smtp_host: str | None = Field(default=None, validation_alias=f"{PREFIX}SMTP_HOST")
-    smtp_port: int | None = Field(default=None, ge=1, le=65_535, validation_alias=f"{PREFIX}SMTP_PORT")
-    smtp_user: str | None = Field(default=None, validation_alias=f"{PREFIX}SMTP_USER")
-    smtp_password: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}SMTP_PASSWORD")
-    smtp_from: str | None = Field(default=None, validation_alias=f"{PREFIX}SMTP_FROM")
-    email_to: str | None = Field(default=None, validation_alias=f"{PREFIX}EMAIL_TO")
-    apprise_urls: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}APPRISE_URLS")
     argo_namespace: str = Field(default="argo", validation_alias=f"{PREFIX}ARGO_NAMESPACE")
     argo_server_url: str | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_URL")
     argo_server_token: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_SERVER_TOKEN")
@@ -118,6 +112,7 @@ class Settings(BaseSettings):
     policy: Path | None = Field(default=None, validation_alias=f"{PREFIX}POLICY")
     signing_key: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}SIGNING_KEY")
     public_keys: str | None = Field(default=None, validation_alias=f"{PREFIX}PUBLIC_KEYS")
+    more: Mapping[str, SecretStr] = Field(default_factory=dict, repr=False)
     log_format: LogFormat = Field(default=LogFormat.CONSOLE, validation_alias=f"{PREFIX}LOG_FORMAT")
     log_level: LogLevel = Field(default=LogLevel.INFO, validation_alias=f"{PREFIX}LOG_LEVEL")
 
@@ -168,12 +163,19 @@ class Settings(BaseSettings):
         """Return all ``METAFLOW_HITL_*`` that are set, by whole names: other packages' notifiers have their own."""
         settings = {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and value}
         settings = {**{name: str(value) for name, value in _read_metaflow_config().items()}, **settings}
+        settings |= {name: value.get_secret_value() for name, value in self.more.items()}
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if value is not None:
+            if value is not None and field.validation_alias is not None:
                 text = value.get_secret_value() if isinstance(value, SecretStr) else value
                 settings[str(field.validation_alias)] = str(text.value if isinstance(text, Enum) else text)
         return settings
+
+    @classmethod
+    def names(cls) -> frozenset[str]:
+        """Return the variables that the bot reads, those of the built-in notifiers included."""
+        ours = (field.validation_alias for field in cls.model_fields.values())
+        return frozenset({*SETTINGS, *(str(name) for name in ours if name is not None)})
 
     @classmethod
     def settings_customise_sources(
@@ -223,10 +225,15 @@ def read_settings() -> Settings:
         One can't be used. No value is shown, because it might be a token.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         lines = [f"{_variable(str(one['loc'][0]))}: {_reason(one)}" for one in error.errors(include_url=False)]
         raise SettingsError("\n".join(lines)) from None
+    given = settings.for_notifiers()
+    faults = {one.name: one.fault(given[one.name]) for one in SETTINGS.values() if one.fault and one.name in given}
+    if any(faults.values()):
+        raise SettingsError("\n".join(f"{name}: {fault}" for name, fault in faults.items() if fault))
+    return settings
 
 
 def mode_of(settings: Settings) -> Mode:

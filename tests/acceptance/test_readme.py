@@ -14,6 +14,7 @@ import pytest
 from hitl_bot.policy.model import PolicyOfFile, RuleOfFile
 from hitl_bot.policy.reading import parse_policy
 from hitl_bot.settings import Settings
+from metaflow_extensions.hitl.notifiers.registry import SETTINGS
 from tests.fixtures.flows import REPOSITORY, clean_environment
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -50,11 +51,12 @@ def settings_in_the_table() -> set[str]:
 
 def settings_of_the_plugin() -> set[str]:
     config = REPOSITORY / "metaflow_extensions" / "hitl" / "config" / "mfextinit_hitl.py"
-    return {f"METAFLOW_{name}" for name in re.findall(r'from_conf\(\s*"(HITL_[A-Z_]+)"', config.read_text())}
+    found = {f"METAFLOW_{name}" for name in re.findall(r'from_conf\(\s*"(HITL_[A-Z_]+)"', config.read_text())}
+    return found | set(SETTINGS)
 
 
 def settings_of_the_bot() -> set[str]:
-    return {str(field.validation_alias) for field in Settings.model_fields.values()}
+    return set(Settings.names())
 
 
 @pytest.mark.parametrize("command", sorted(set(fenced("bash")) - RUN_BY_CI))

@@ -80,7 +80,7 @@ def container(documents: list[Json]) -> Json:
 
 def test_every_setting_is_one_that_the_bot_knows(overlay: list[Json]) -> None:
     """No variable is misspelt, and together with the secrets they are settings that the bot takes."""
-    known = {str(one.validation_alias) for one in Settings.model_fields.values()}
+    known = Settings.names()
     values = the("ConfigMap", overlay, "hitl-bot-settings")["data"]
     secrets = [entry["name"] for entry in container(overlay)["env"]]
     assert {name for name in (*values, *secrets) if name.startswith(PREFIX)} <= known
@@ -321,7 +321,7 @@ def test_a_component_adds_one_verb_and_no_more(
 ) -> None:
     """The component is taken by the server, names settings that the bot knows, and adds one verb on workflows."""
     assert apply(cluster, kubectl, with_component, "--dry-run=server").count("dry run") == len(with_component)
-    known = {str(one.validation_alias) for one in Settings.model_fields.values()}
+    known = Settings.names()
     assert {entry["name"] for entry in container(with_component)["env"]} <= known
     verb, role = component[1], f"hitl-bot-{component[0]}"
     added = [one for one in with_component if one["metadata"]["name"] == role]

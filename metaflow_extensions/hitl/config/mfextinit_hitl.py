@@ -18,18 +18,7 @@ HITL_SLACK_CHANNEL = from_conf("HITL_SLACK_CHANNEL")
 HITL_SLACK_API_URL = from_conf("HITL_SLACK_API_URL")
 # Links the message to the run: {flow}, {run}, {step} and {task} are filled in.
 HITL_UI_URL = from_conf("HITL_UI_URL")
-# A Slack incoming webhook, for who has no app.
-HITL_SLACK_WEBHOOK = from_conf("HITL_SLACK_WEBHOOK")
-# Where emails are handed in. Port 465 speaks TLS at once, any other STARTTLS. Default: 587, and no login.
-HITL_SMTP_HOST = from_conf("HITL_SMTP_HOST")
-HITL_SMTP_PORT = from_conf("HITL_SMTP_PORT")
-HITL_SMTP_USER = from_conf("HITL_SMTP_USER")
-HITL_SMTP_PASSWORD = from_conf("HITL_SMTP_PASSWORD")
-# Between whom they go: one address, and one or more with commas between them.
-HITL_SMTP_FROM = from_conf("HITL_SMTP_FROM")
-HITL_EMAIL_TO = from_conf("HITL_EMAIL_TO")
-# Addresses as Apprise takes them, with blanks or commas between them.
-HITL_APPRISE_URLS = from_conf("HITL_APPRISE_URLS")
+# What the other notifiers are set up with is listed in notifiers/registry.py, and read from the same places.
 
 # The public keys of the bots whose answers count, with blanks between them: with any, this is the sealed mode, in which
 # a gate opens only for what such a bot signed. `hitl-bot key list` prints them.

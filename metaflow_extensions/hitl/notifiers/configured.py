@@ -1,4 +1,4 @@
-"""Which notifiers there are, and those of them that need nothing but settings."""
+"""Building those notifiers that need nothing but settings, the ones of other packages included."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from threading import Lock
 from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierError, NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.ports import Clock, Notifier
 from metaflow_extensions.hitl.approvals.record import Approval, Post
+from metaflow_extensions.hitl.notifiers.registry import BUILT_IN, KINDS
 
-BUILT_IN = ("slack", "slack_webhook", "email", "apprise", "terminal")
 GROUP = "metaflow_hitl.notifiers"
 """The entry point group of other packages' notifiers.
 
@@ -20,13 +20,6 @@ Each is a function ``factory(settings) -> Notifier``. The settings are all ``MET
 whole names. What its ``post`` returns is kept in the record; with a ``ts`` in it, ``update`` must be possible from
 every machine that has the notifier.
 """
-NEEDED = {
-    "slack": "METAFLOW_HITL_SLACK_BOT_TOKEN",
-    "slack_webhook": "METAFLOW_HITL_SLACK_WEBHOOK",
-    "email": "METAFLOW_HITL_SMTP_HOST",
-    "apprise": "METAFLOW_HITL_APPRISE_URLS",
-}
-"""What has to be set for a notifier to be used."""
 
 
 class UnknownNotifier(HitlError, ValueError):
@@ -59,36 +52,13 @@ def configured(settings: Mapping[str, str], *, clock: Clock, script: str = "flow
     script : str
         The flow's file, as it is written after ``python``.
     """
-    built: dict[str, Callable[[Mapping[str, str], Clock, str], Notifier]] = {
-        "slack_webhook": _slack_webhook,
-        "email": _email,
-        "apprise": _apprise,
-    }
     found: dict[str, Notifier] = {
-        name: OnDemand(partial(build, settings, clock, script))
-        for name, build in built.items()
-        if settings.get(NEEDED[name])
+        kind.name: OnDemand(partial(kind.build, settings, clock, script))
+        for kind in KINDS
+        if kind.build is not None and kind.needed is not None and settings.get(kind.needed)
     }
     found |= {name: Foreign(name, point, settings, clock) for name, point in _others().items()}
     return found
-
-
-def _slack_webhook(settings: Mapping[str, str], clock: Clock, script: str) -> Notifier:
-    from metaflow_extensions.hitl.notifiers.slack.webhook import SETTING, SlackWebhookNotifier  # noqa: PLC0415 - lazy
-
-    return SlackWebhookNotifier(settings[SETTING], clock=clock, script=script)
-
-
-def _email(settings: Mapping[str, str], clock: Clock, script: str) -> Notifier:
-    from metaflow_extensions.hitl.notifiers.email import EmailNotifier, Mailbox  # noqa: PLC0415 - lazy
-
-    return EmailNotifier(Mailbox.read(settings), clock=clock, script=script)
-
-
-def _apprise(settings: Mapping[str, str], clock: Clock, script: str) -> Notifier:
-    from metaflow_extensions.hitl.notifiers.apprise import SETTING, AppriseNotifier  # noqa: PLC0415 - lazy
-
-    return AppriseNotifier(settings[SETTING], clock=clock, script=script)
 
 
 def _others() -> dict[str, EntryPoint]:

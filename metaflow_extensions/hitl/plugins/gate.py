@@ -23,7 +23,8 @@ from metaflow_extensions.hitl.approvals.schema import typed
 from metaflow_extensions.hitl.approvals.use_cases import UseCases, unposted
 from metaflow_extensions.hitl.approvals.waiting import wait
 from metaflow_extensions.hitl.messages import terminal
-from metaflow_extensions.hitl.notifiers.configured import GROUP, NEEDED
+from metaflow_extensions.hitl.notifiers.configured import GROUP
+from metaflow_extensions.hitl.notifiers.registry import needed_for
 from metaflow_extensions.hitl.plugins import root
 from metaflow_extensions.hitl.plugins.evidence import collect
 from metaflow_extensions.hitl.plugins.evidence_arguments import MetricSpec, fill_in_links
@@ -69,7 +70,7 @@ def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval
     say_nobody(terminal.nobody(outcome.approval))
     for name in unposted(outcome.approval):
         if name not in cases.notifiers:
-            say(f"{name} is not set up here ({NEEDED.get(name, GROUP)}), so the question is left to the bot there.")
+            say(f"{name} is not set up here ({needed_for(name) or GROUP}), so the question is left to the bot there.")
     with _closing_when_stopped(cases, cases.ledger.read(outcome.approval.id)):
         approval = wait(
             cases,

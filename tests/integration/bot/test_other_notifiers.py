@@ -31,16 +31,16 @@ def bot(
     apprise_loaded: None,
 ) -> Iterator[Bot]:
     more = {
-        "slack_webhook": web.url,
-        "smtp_host": "localhost",
-        "smtp_port": mail_server.port,
-        "smtp_user": "hitl",
-        "smtp_password": "open sesame",
-        "smtp_from": "HITL <hitl@example.com>",
-        "email_to": "bob@example.com",
-        "apprise_urls": f"json://127.0.0.1:{web.port}/apprise",
+        "METAFLOW_HITL_SLACK_WEBHOOK": web.url,
+        "METAFLOW_HITL_SMTP_HOST": "localhost",
+        "METAFLOW_HITL_SMTP_PORT": str(mail_server.port),
+        "METAFLOW_HITL_SMTP_USER": "hitl",
+        "METAFLOW_HITL_SMTP_PASSWORD": "open sesame",
+        "METAFLOW_HITL_SMTP_FROM": "HITL <hitl@example.com>",
+        "METAFLOW_HITL_EMAIL_TO": "bob@example.com",
+        "METAFLOW_HITL_APPRISE_URLS": f"json://127.0.0.1:{web.port}/apprise",
     }
-    running = bootstrap(Settings(**{**settings.model_dump(), **more}), store=store, clock=clock)
+    running = bootstrap(Settings(**{**settings.model_dump(), "more": more}), store=store, clock=clock)
     running.transport.open(Event())
     yield running
     assert running.stop(5), "something of the bot did not end"
@@ -81,7 +81,9 @@ def test_settings_reach_the_notifiers(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("METAFLOW_HITL_PAGER_KEY", "environment")
     monkeypatch.setenv("METAFLOW_HITL_SMTP_HOST", "environment")
     monkeypatch.setenv("METAFLOW_HITL_SMTP_PASSWORD", "open sesame")
-    settings = Settings(smtp_host="handed in", smtp_port=465)
+    settings = Settings(
+        more={"METAFLOW_HITL_SMTP_HOST": "handed in", "METAFLOW_HITL_SMTP_PORT": "465", "METAFLOW_HITL_PAGER": "sesame"}
+    )
     found = settings.for_notifiers()
     assert found["METAFLOW_HITL_SMTP_HOST"] == "handed in"
     assert found["METAFLOW_HITL_SMTP_PORT"] == "465"

@@ -24,6 +24,7 @@ from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.engines.nodes import PARAMETER
+from metaflow_extensions.hitl.notifiers.registry import is_secret
 from metaflow_extensions.hitl.plugins.argo.limits import fits
 from metaflow_extensions.hitl.plugins.argo.notify_container import File, Small, notify_template
 from metaflow_extensions.hitl.plugins.argo.sharing import Part, share
@@ -44,10 +45,6 @@ RETRY = f"asInt(lastRetry.exitCode) != {NO_MORE_ATTEMPTS}"
 LONGEST_NAME = 128  # argo-workflows 4.1.2, workflow/validate/validate.go, workflowFieldMaxLength
 MOST_OWN_TEMPLATES = 20  # gates that have all their templates to themselves; more would leave Argo little room
 _NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")  # the same file, workflowFieldNameFmt
-# Settings that hold a secret.
-_SECRETS = re.compile(
-    r"METAFLOW_HITL_(\w*TOKEN|SIGNING_KEY|SLACK_SIGNING_SECRET|SLACK_WEBHOOK|SMTP_PASSWORD|APPRISE_URLS)"
-)
 
 
 class NotCompiled(HitlError):
@@ -251,7 +248,7 @@ def _with_environment(container: dict[str, Any], environment: Mapping[str, str])
 def _without_secrets(template: Template) -> Template:
     """Leave out what a careless ``@environment`` may hold: a token has no business in a template."""
     container = template["container"]
-    kept = [entry for entry in container.get("env") or [] if not _SECRETS.fullmatch(entry["name"])]
+    kept = [entry for entry in container.get("env") or [] if not is_secret(entry["name"])]
     return {**template, "container": {**container, "env": kept}}
 
 
