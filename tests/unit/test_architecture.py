@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -28,3 +29,41 @@ def test_the_table_has_the_twelve_changes() -> None:
     for name, number, places in CHANGES:
         named = len(re.findall(r"`[\w/.]+\.py`", places)) + len(re.findall(r"\b(?:A|a) (?:module|folder) in\b", places))
         assert named + places.count("and where it is counted") == int(number), name
+
+
+WALKS = re.findall(r"^### ([^\n]+)\n\n((?:\d+\. .*\n)+)", PAGE, re.MULTILINE)
+BUILDS = "hitl_bot/bootstrap.py"
+
+
+def files_of(walk: str) -> list[str]:
+    """Return the file that each line of a walk begins with."""
+    return re.findall(r"^\d+\. `([\w/.]+\.py)`", walk, re.MULTILINE)
+
+
+def imported_by(path: str) -> set[str]:
+    """Return the modules that a file imports, with the packages' own ``__init__`` looked through."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            package = Path(*node.module.split(".")) / "__init__.py"
+            if (REPOSITORY / package).is_file() and str(package) != path:
+                found |= imported_by(str(package))
+    return {name for name in found if (REPOSITORY / Path(*name.split("."))).with_suffix(".py").is_file()}
+
+
+def test_there_are_three_walks() -> None:
+    """A click, a form and a sweep, none of them longer than a dozen files."""
+    assert [name.partition(":")[0] for name, _ in WALKS] == ["One click", "One form", "One sweep"]
+    assert all(0 < len(files_of(walk)) == len(walk.splitlines()) <= 12 for _, walk in WALKS)
+
+
+@pytest.mark.parametrize(("name", "walk"), WALKS, ids=[name.partition(":")[0] for name, _ in WALKS])
+def test_a_walk_can_be_followed(name: str, walk: str) -> None:
+    """Each file is imported by one before it, or handed in by the bot's composition root."""
+    files = files_of(walk)
+    handed_in = imported_by(BUILDS)
+    for number, path in enumerate(files[1:], start=1):
+        module = path.removesuffix(".py").replace("/", ".")
+        before = set().union(*(imported_by(one) for one in files[:number]))
+        assert module in before | handed_in, f"{name}: nothing before it leads to {path}"
