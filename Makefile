@@ -36,7 +36,7 @@ test: $(VENV)/.dev ## Run every test that this machine can run
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
 quick: $(VENV)/.dev ## Run the tests that answer in under a minute
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup tests/unit tests/contract/test_store.py -k "not s3_moto and not s3_versitygw"
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup tests/unit tests/contract/test_store.py -m "not slow" -k "not s3_moto and not s3_versitygw"
 
 lint: $(VENV)/.dev ## Check style, types and the direction of the imports
 	$(BIN)/ruff check .

@@ -28,6 +28,8 @@ from metaflow_extensions.hitl.messages.choosing import chosen
 from tests.unit.messages.examples import BOB, LATER, NOW, TEXTS, approvals, decided, pending
 from tests.unit.messages.limits import check_message, check_view
 
+pytestmark = pytest.mark.slow
+
 thorough = settings(
     max_examples=150,  # each holds dozens of texts
     derandomize=True,  # the same on every machine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta, timezone
 
+import pytest
 from hypothesis import given, settings
 
 from metaflow_extensions.hitl.approvals.codec import Version
@@ -43,6 +44,7 @@ def test_ending_is_one_line():
     assert terminal.decided(expired(pending())) == "Expired and rejected, nobody answered in 1 d"
 
 
+@pytest.mark.slow
 @settings(derandomize=True, database=None, deadline=None, max_examples=100)
 @given(approvals())
 def test_terminal_obeys_nothing_of_a_value(approval):
