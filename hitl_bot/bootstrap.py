@@ -36,11 +36,13 @@ from hitl_bot.sweeper import LogObserver, SweeperThread
 from hitl_bot.telemetry.metrics import CountingObserver, Metrics
 from hitl_bot.telemetry.problem_log import ProblemLog, reporting
 from hitl_bot.telemetry.reporting_store import ReportingStore
+from hitl_bot.trust import trust_of
 from hitl_bot.web import checks
 from hitl_bot.web.readiness import Readiness
 from hitl_bot.web.request_url import RequestUrl
 from hitl_bot.web.server import WebServer, application
 from hitl_bot.web.signatures import Signatures
+from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Clock, Engine, Store
 from metaflow_extensions.hitl.approvals.record import EngineKind
@@ -159,7 +161,8 @@ def bootstrap(
     client = client or slack_client(
         needed(settings, "slack_bot_token"), settings.slack_api_url, failed=metrics.slack_failed
     )
-    ledger = Ledger(ReportingStore(store or _store(needed(settings, "root")), metrics.store_failed))
+    store = ReportingStore(store or _store(needed(settings, "root")), metrics.store_failed)
+    ledger = Ledger(store, trust_of(settings))
     policy = None if settings.policy is None else PolicyFile(settings.policy)
     people = SlackPeople(client, clock) if policy is None else SlackPeople(client, clock, policy.known_as)
     slack = SlackNotifier(client, default_channel=settings.slack_channel, clock=clock, pace=pace)
@@ -185,13 +188,15 @@ def bootstrap(
         threads=threads,
     )
     app = _bolt_app(parts, client, pools.listeners)
+    observer = CountingObserver(LogObserver(), metrics)
     sweeper = Sweeper(
         swept,
-        CountingObserver(LogObserver(), metrics),
+        observer,
         name=name,
         each=pools.sweepers.map,
         reminders=reminding,
         subscribers=(threads, batches, homes),
+        intake=Intake(swept, observer),
     )
     transport = _transport(settings, app, clock, metrics)
     # With a bad policy file the rules before it hold, so the bot stays ready, and says so beside that.

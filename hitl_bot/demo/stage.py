@@ -15,6 +15,7 @@ from threading import Event, Thread
 from pydantic import SecretStr
 
 from hitl_bot.bootstrap import bootstrap
+from hitl_bot.keys.private import PrivateKey
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.settings import Settings
 
@@ -97,6 +98,7 @@ def set_stage(flow: Path, folder: Path, port: int, say: Callable[[str], None], *
         Where the records live instead, as METAFLOW_HITL_ROOT would say it.
     """
     records = root or str(folder / "hitl")
+    key = PrivateKey.new()
     with Sandbox(port=port) as sandbox:
         bot = bootstrap(
             Settings(
@@ -105,12 +107,13 @@ def set_stage(flow: Path, folder: Path, port: int, say: Callable[[str], None], *
                 slack_app_token=SecretStr(sandbox.app_token),
                 slack_channel=CHANNEL,
                 slack_api_url=sandbox.api_url,
+                signing_key=SecretStr(key.text),
                 port=0,
             )
         )
         try:
             bot.start(Event())
-            run = Run([sys.executable, str(flow), "run"], folder, _environment(sandbox, records, folder), say)
+            run = Run([sys.executable, str(flow), "run"], folder, _environment(records, folder, key), say)
             try:
                 yield Stage(url=sandbox.url, run=run)
             finally:
@@ -119,7 +122,7 @@ def set_stage(flow: Path, folder: Path, port: int, say: Callable[[str], None], *
             bot.stop(_STOP)
 
 
-def _environment(sandbox: Sandbox, records: str, folder: Path) -> dict[str, str]:
+def _environment(records: str, folder: Path, key: PrivateKey) -> dict[str, str]:
     # What the shell says about other Metaflow and Slack set-ups must not lead the demo anywhere else.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("METAFLOW_", "SLACK_"))}
     return {
@@ -130,8 +133,9 @@ def _environment(sandbox: Sandbox, records: str, folder: Path) -> dict[str, str]
         "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(folder),
         "METAFLOW_USER": REQUESTER,
         "METAFLOW_HITL_ROOT": records,
-        "METAFLOW_HITL_SLACK_BOT_TOKEN": sandbox.bot_token,
-        "METAFLOW_HITL_SLACK_API_URL": sandbox.api_url,
+        # The run needs no token: it proposes the question, and only the bot posts what it signed.
+        "METAFLOW_HITL_PUBLIC_KEYS": str(key.public_key),
+        "METAFLOW_HITL_NOTIFIER": "slack,terminal",
         "METAFLOW_HITL_SLACK_CHANNEL": CHANNEL,
         "PYTHONUNBUFFERED": "1",
     }

@@ -11,6 +11,7 @@ import click
 
 from hitl_bot.doctor.cluster import check_cluster
 from hitl_bot.doctor.finding import Finding, Health
+from hitl_bot.doctor.keys import check_keys
 from hitl_bot.doctor.slack import check_slack
 from hitl_bot.doctor.store import check_store
 from hitl_bot.settings import Settings, read_settings
@@ -39,6 +40,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything, one after the other; a bad finding stops none of the others."""
     yield from check_slack(settings)
     yield check_store(settings)
+    yield check_keys(settings)
     yield from check_cluster(settings)
 
 

@@ -10,14 +10,15 @@ every gate that comes later joins it. Once all of them are answered, the next tu
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from base64 import b32encode
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Lock
+from typing import Any
 
 import structlog
 
@@ -25,6 +26,7 @@ from hitl_bot.background import BackgroundJob
 from hitl_bot.telemetry.problem_log import ProblemLog
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import (
+    CorruptRecord,
     HitlError,
     KeyMissing,
     KeyTaken,
@@ -43,6 +45,7 @@ from metaflow_extensions.hitl.approvals.sweeping.agenda import RETRY_FIRST, RETR
 from metaflow_extensions.hitl.messages.batch import Batch, render
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
 
+_NOTE = "batch"  # of what is signed
 UPDATE_EVERY = timedelta(seconds=1)  # of one message, whatever happens to its gates
 _SOON = 2.0  # seconds until another bot has posted
 _KEPT = 200  # batches in memory; one that was forgotten is read again
@@ -252,7 +255,7 @@ class Batches:
         post = self._slack.post_message(asked, message, approval.rule.channel)
         post = replace(post, batch=batch_id, ids=names.ids, nobody=names.nobody)
         with suppress(KeyTaken):
-            self._ledger.store.create(f"batches/{batch_id}/post", _written(post, asked.pathspec))
+            self._ledger.write_note(_post_key(batch_id), _NOTE, _written(post, asked.pathspec))
         shown = _Shown(id=batch_id, pathspec=asked.pathspec, post=post, shown_at=now)
         shown.members = {one.id: one for one in members}
         return self._remember(shown)
@@ -278,21 +281,15 @@ class Batches:
                 self._known.touch(batch_id)
                 return known
         try:
-            held = json.loads(self._ledger.store.read(f"batches/{checked_id(batch_id)}/post"))
+            held = self._ledger.read_note(_post_key(batch_id), _NOTE)
+            post = _post(held, batch_id, self._clock())
         except KeyMissing:
             return None
+        except RecordError as error:
+            log.warning("a batch is passed over", batch=batch_id, why=str(error))
+            return None
         members = self._members(batch_id)
-        post = Post(
-            notifier=SLACK,
-            at=self._clock(),
-            channel=held["channel"],
-            ts=held["ts"],
-            url=held["url"],
-            batch=batch_id,
-            ids=held["ids"],
-            nobody=tuple(held["nobody"]),
-        )
-        shown = _Shown(id=batch_id, pathspec=held["pathspec"], post=post)
+        shown = _Shown(id=batch_id, pathspec=str(held.get("pathspec", "")), post=post)
         shown.members = {one.id: one for one in members}
         return self._remember(shown)
 
@@ -304,7 +301,9 @@ class Batches:
 
     def _members(self, batch_id: str) -> list[Approval]:
         ids = (key.rsplit("/", 1)[1] for key in self._ledger.store.list(f"batches/{batch_id}/of/"))
-        return [one.approval for one in self._ledger.read_many(ids) if not isinstance(one, RecordError)]
+        found = (one.approval for one in self._ledger.read_many(ids) if not isinstance(one, RecordError))
+        # A marker says where to look; which message a gate is on, its record says.
+        return [one for one in found if _is_on(one, batch_id)]
 
 
 class BatchingNotifier:
@@ -334,10 +333,38 @@ class BatchingNotifier:
             self._batches.update(approval, post)
 
 
-def _written(post: Post, pathspec: str) -> bytes:
-    """Write where a message stands, as it is read again."""
-    place = {"channel": post.channel, "ts": post.ts, "url": post.url, "ids": post.ids, "nobody": post.nobody}
-    return json.dumps({**place, "pathspec": pathspec}).encode()
+def _written(post: Post, pathspec: str) -> dict[str, Any]:
+    """Return where a message is, as it is read again."""
+    where = {"channel": post.channel, "ts": post.ts, "url": post.url, "ids": post.ids, "nobody": list(post.nobody)}
+    return {**where, "pathspec": pathspec}
+
+
+def _post(held: Mapping[str, Any], batch_id: str, now: datetime) -> Post:
+    try:
+        return Post(
+            notifier=SLACK,
+            at=now,
+            channel=str(held["channel"]),
+            ts=str(held["ts"]),
+            url=None if held["url"] is None else str(held["url"]),
+            batch=batch_id,
+            ids=dict(held["ids"]),
+            nobody=tuple(held["nobody"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptRecord(_post_key(batch_id), f"it does not say where a message is ({error})") from error
+
+
+def _post_key(batch_id: str) -> str:
+    return f"batches/{checked_id(batch_id)}/post"
+
+
+def _is_on(approval: Approval, batch_id: str) -> bool:
+    """Whether a gate is on the message of a batch: its record says so, or it is about to."""
+    post = next((post for post in approval.posts if post.notifier == SLACK), None)
+    if post is not None:
+        return post.batch == batch_id
+    return bool(approval.question.batch) and batch_id.rpartition("-")[0] == _name(approval)
 
 
 def _order(one: Approval) -> tuple[object, ...]:

@@ -102,11 +102,12 @@ def gated(
     """
     workflow = recorded.workflow(recording)
     name = workflow["metadata"]["name"]
+    run = {"flow": workflow["metadata"]["annotations"]["metaflow/flow_name"], "run": f"argo-{name}"}
     gate = Gate(engine=EngineKind.ARGO, namespace=namespace, workflow=name)
     gates = list(recorded.gates(workflow))[:most]
     now = datetime.now(timezone.utc)
     asked = tuple(
-        replace(approval(pathspec(run=f"argo-{name}-{namespace}", task=f"t-{number}"), at=now, **parts), gate=gate)
+        replace(approval(pathspec(**run, task=f"t-{number}-{namespace}"), at=now, **parts), gate=gate)
         for number in range(len(gates))
     )
     arguments = [{"name": key, "value": value} for key, value in (parameters or {}).items()]

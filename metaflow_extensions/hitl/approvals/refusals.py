@@ -122,6 +122,29 @@ class StillPending(ApprovalError):
         )
 
 
+class NotDecidedByTheBot(ApprovalError):
+    """The deadline has come, and no bot has said what follows."""
+
+    def __init__(self, approval: Approval) -> None:
+        then = f"{approval.deadline:%Y-%m-%d %H:%M} UTC" if approval.deadline else "its deadline"
+        super().__init__(
+            approval,
+            f"{approval.id} closed at {then}, and no bot has signed an answer, so the step does not run. See whether "
+            "the bot is running, then start a new run to ask again.",
+        )
+
+
+class NotTakenOver(ApprovalError):
+    """No bot took over the question in time."""
+
+    def __init__(self, approval: Approval) -> None:
+        super().__init__(
+            approval,
+            f"No bot has taken over {approval.id}, so nobody was asked and the step does not run. See whether a bot "
+            "with METAFLOW_HITL_SIGNING_KEY is running on the same METAFLOW_HITL_ROOT, then start a new run.",
+        )
+
+
 class Rejected(ApprovalError):
     """The gate is closed for good."""
 

@@ -33,6 +33,7 @@ from metaflow_extensions.hitl.approvals.record import (
 from metaflow_extensions.hitl.approvals.refusals import (
     AlreadyDecided,
     ApprovalReasonMissing,
+    NotDecidedByTheBot,
     ReasonMissing,
     TooLate,
     closed,
@@ -223,6 +224,22 @@ def is_newer(one: Approval, other: Approval) -> bool:
     )
     other_run = one.pathspec.run != other.pathspec.run
     return same and other_run and (one.requested_at, one.id) > (other.requested_at, other.id)
+
+
+def without_the_bot(approval: Approval, now: datetime) -> Approval:
+    """Let the deadline decide where only the bot writes records, and it has not: for this one gate, unrecorded.
+
+    Only what the bot signed before can open it: the question says that its deadline approves, and so does the rule.
+
+    Raises
+    ------
+    NotDecidedByTheBot
+        The deadline has come, and nothing says that it approves.
+    """
+    ended = expire(approval, now)
+    if ended.decision is None or ended.decision.verdict is not Verdict.APPROVE:
+        raise NotDecidedByTheBot(approval)
+    return replace(ended, vouched_by=None)  # a bot signed the question, and nobody this answer
 
 
 def close(approval: Approval, reason: str, now: datetime) -> Approval:

@@ -19,7 +19,9 @@ from metaflow_extensions.hitl.approvals.deciding.permission import Seat, check_m
 from metaflow_extensions.hitl.approvals.errors import (
     EngineUnavailable,
     HitlError,
+    KeyMissing,
     MessageUnreachable,
+    NoSuchApproval,
     NotifierError,
     NotifierRefused,
     NotifierUnavailable,
@@ -30,12 +32,20 @@ from metaflow_extensions.hitl.approvals.evidence.baseline import compared
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.ports import CheckInput, Clock, Engine, Notifier, People, Policy
+from metaflow_extensions.hitl.approvals.proposing import (
+    check_same_question,
+    is_proposed,
+    propose,
+    propose_closing,
+    without_what_the_bot_adds,
+)
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import (
     Approval,
     Decision,
     EngineKind,
     Gate,
+    Origin,
     Person,
     Post,
     State,
@@ -133,20 +143,60 @@ class UseCases:
         ------
         StoreError, RecordError
             Nothing was asked. What a notifier could not do is in the outcome instead: the record stands.
+        OtherQuestion
+            In the sealed mode: another question was asked for this task before.
         """
-        if question.allow_changes and question.follows is None:
-            question = replace(question, follows=earlier_changes(self.ledger, pathspec, requester))
-        question = compared(self.ledger, pathspec, question)
-        entry = self.ledger.begin(self.governed(rules.request(pathspec, question, gate, requester, self.clock())))
+        if not self.ledger.trust.writes:
+            return self._propose(rules.request(pathspec, question, gate, requester, self.clock()))
+        entry = self._begin(rules.request(pathspec, question, gate, requester, self.clock()))
         if entry.approval.decision is not None or entry.approval.closing is not None:
             return Outcome(approval=entry.approval)
+        return self.post(entry, left_to_bot=self.batched if question.batch else ())
+
+    def take_over(self, proposed: Approval, *, key: str) -> Entry:
+        """Record a question that a run proposed, as far as a run is believed, signed with this key. A sweep posts it."""
+        # Whoever writes a proposal has a name at most; only a chat system vouches for a person.
+        requester = replace(proposed.requester, origin=Origin.CLAIM, email=None)
+        question = without_what_the_bot_adds(proposed.question)
+        # The bot's clock counts: a run must not choose a deadline that passed before anybody was asked.
+        return self._begin(rules.request(proposed.pathspec, question, proposed.gate, requester, self.clock()), key=key)
+
+    def _begin(self, asked: Approval, *, key: str | None = None) -> Entry:
+        """Record a question with what the ledger and the policy add to it; it may be decided by its rule already."""
+        question = asked.question
+        if question.allow_changes and question.follows is None:
+            question = replace(question, follows=earlier_changes(self.ledger, asked.pathspec, asked.requester))
+        question = compared(self.ledger, asked.pathspec, question)
+        entry = self.ledger.begin(self.governed(replace(asked, question=question)), key=key)
+        if entry.approval.decision is not None or entry.approval.closing is not None:
+            return entry
         self._supersede_older(entry.approval)
         if self._decides_by_rule(entry.approval):
-            judged = self.judge(entry)
-            if judged.approval.decision is not None:
-                return judged
+            self.judge(entry)
             entry = self.ledger.read(entry.approval.id)
-        return self.post(entry, left_to_bot=self.batched if question.batch else ())
+        return entry
+
+    def _propose(self, asked: Approval) -> Outcome:
+        """Leave a question to a bot, or find the record that a bot made of it."""
+        entry = self.ledger.read_version(asked.id, 1)
+        if entry is None:
+            try:
+                propose(self.ledger.store, asked, self.ledger.trust.keys)
+            except KeyMissing:
+                entry = self.ledger.read(asked.id)  # a bot took it over in this very moment
+        if entry is not None:
+            entry = self.ledger.read(asked.id)
+            check_same_question(asked, entry.approval)
+            asked = entry.approval
+        if asked.state is State.PENDING:
+            self._say_here(asked)
+        return Outcome(approval=asked)
+
+    def _say_here(self, approval: Approval) -> None:
+        """Show a question where nothing is left to bring up to date, such as a terminal: the bot posts the rest."""
+        terminal = self.notifiers.get("terminal")
+        if terminal is not None and "terminal" in approval.question.notifiers:
+            terminal.post(approval)
 
     def post(self, entry: Entry, *, left_to_bot: Collection[str] = ()) -> Outcome:
         """Post a question with every notifier that did not yet, as far as it is here and not left to the bot."""
@@ -254,7 +304,7 @@ class UseCases:
         PeopleUnavailable, StoreError, RecordError
             It can't be known whether the answer counts; likewise.
         """
-        seen = seen or self.ledger.read(approval_id)
+        seen = self.ledger.linked(seen or self.ledger.read(approval_id))
         approval = self.governed(seen.approval)
         seat = Seat()
         if approval.state is State.PENDING:
@@ -360,6 +410,29 @@ class UseCases:
         )
         return self.carry_out(closed)
 
+    def give_up(self, approval_id: str, reason: str) -> None:
+        """Say that nobody waits for an answer any longer: close the approval, or leave that to the bot.
+
+        Raises
+        ------
+        NoSuchApproval
+            Nobody was asked.
+        """
+        ledger = self.ledger
+        try:
+            entry = ledger.read(approval_id)
+        except NoSuchApproval:
+            if ledger.trust.writes or not is_proposed(ledger.store, approval_id):
+                raise
+            propose_closing(ledger.store, approval_id, reason, self.clock())
+            return
+        if entry.approval.decision is not None:
+            return
+        if ledger.trust.writes:
+            self.close(entry, reason)
+        else:
+            propose_closing(ledger.store, approval_id, reason, self.clock())
+
     # Settling.
 
     def try_to_carry_out(self, entry: Entry) -> Outcome:
@@ -391,6 +464,7 @@ class UseCases:
             if engine is None:
                 pending.append(EngineUnavailable(f"The bot carries out what was decided about {approval.id}."))
             else:
+                self.ledger.check_before_release(entry)
                 try:
                     problem = engine.carry_out(approval)
                 except EngineUnavailable as error:
@@ -445,11 +519,13 @@ class UseCases:
         StoreError, RecordError
             It can't be known, so it may not.
         """
-        entry = self.ledger.read(pathspec.approval_id)
+        entry = self.ledger.read_to_act(pathspec.approval_id)
         approval = rules.belongs_to(entry.approval, pathspec)
-        if approval.decision is None and approval.is_due(self.clock()):
+        now = self.clock()
+        if approval.state is State.PENDING and approval.is_due(now):
             # The engine's own clock opened the gate before the sweeper came: the record decides, as always.
-            approval = self.expire(entry).approval
+            writes = self.ledger.trust.writes
+            approval = self.expire(entry).approval if writes else rules.without_the_bot(approval, now)
         return passed(approval)
 
 

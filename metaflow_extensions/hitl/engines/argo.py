@@ -168,6 +168,9 @@ class ArgoEngine(ABC):
         if workflow is None:
             missing = gates.missing(name, namespace)
             raise CantRunAgain(f"{missing[:1].upper()}{missing[1:]}, and only it knew its parameters.")
+        # A record that merely names a workflow must not start what that was started from.
+        if not gates.has_gate(nodes.unpacked(workflow), approval):
+            raise CantRunAgain(f"The workflow {name} in namespace {namespace} has no gate of {approval.id}.")
         return workflow
 
     def _run_again(self, approval: Approval, parameters: Mapping[str, str], by: Person) -> str:

@@ -30,6 +30,7 @@ from metaflow_extensions.hitl.engines.nodes import (
 MESSAGE_LENGTH = 1_000  # of a node's message; what does not fit is in the record
 CLOCKS_APART = timedelta(minutes=5)  # the record carries the asking pod's clock, the workflow the API server's
 
+_FLOW = "metaflow/flow_name"  # an annotation
 _ENDED = frozenset({"Succeeded", "Failed", "Error"})  # phases of a workflow
 _FAILED = frozenset({"Failed", "Error", "Skipped", "Omitted"})  # phases of a node after which nothing of it starts
 _ANSWERED = {
@@ -132,6 +133,9 @@ def assess(workflow: Workflow, approval: Approval) -> Waiting | Over:
     NodesElsewhere
         The object does not hold its nodes in a form that can be read here.
     """
+    foreign = why_foreign(workflow, approval)
+    if foreign is not None:
+        return Over(problem=f"{foreign}. Nothing was resumed. Start a new run")
     stopped = why_stopped(workflow)
     if stopped is not None and approval.lets_run:
         stopped += ". Start a new run"
@@ -163,7 +167,7 @@ def why_gone(workflow: Workflow, approval: Approval) -> str | None:
     NodesElsewhere
         As for ``assess``.
     """
-    stopped = why_stopped(workflow)
+    stopped = why_foreign(workflow, approval) or why_stopped(workflow)
     if stopped is not None:
         return stopped
     nodes = read_nodes(workflow)
@@ -181,6 +185,25 @@ def why_gone(workflow: Workflow, approval: Approval) -> str | None:
     if _has_failed(_wrapper(last, nodes)):
         return "the gate was resumed in Argo without an answer, so the step refused to start"
     return None
+
+
+def why_foreign(workflow: Workflow, approval: Approval) -> str | None:
+    """Say why a workflow is not the one whose task the approval is about, or None if it is.
+
+    The record names a workflow, and whoever wrote the record may have named any. What the cluster says counts: Metaflow
+    calls the run after the workflow, and annotates the workflow with its flow (metaflow 2.19,
+    ``plugins/argo/argo_workflows.py``).
+    """
+    name, pathspec = name_of(workflow), approval.pathspec
+    flow = (workflow["metadata"].get("annotations") or {}).get(_FLOW)
+    if pathspec.run != f"argo-{name}" or flow != pathspec.flow:
+        return f"the workflow {name} is not the run {pathspec.run} of {pathspec.flow}"
+    return None
+
+
+def has_gate(workflow: Workflow, approval: Approval) -> bool:
+    """Whether a gate of this approval waits in the workflow, or did; raise NodesElsewhere as ``assess``."""
+    return why_foreign(workflow, approval) is None and bool(suspend_nodes(read_nodes(workflow), approval.id))
 
 
 def why_stopped(workflow: Workflow) -> str | None:

@@ -45,6 +45,7 @@ from metaflow_extensions.hitl.messages.mrkdwn import (
     one_line,
     quoted,
 )
+from metaflow_extensions.hitl.messages.vouching import vouched
 
 _TEXT = 300  # of the message, in a notification; a phone shows less
 _SHOWN_INPUTS = 20
@@ -299,4 +300,5 @@ def _blocks(
         blocks += again_blocks(approval, min(share, 2_800))
         ruled = f"by rule “{escape(approval.rule.name, 100)}”" if approval.rule.name else ""
         blocks.append(context(" · ".join(filter(None, [origin(approval), sentences.aftermath(approval), ruled]))))
-    return [*blocks, context(code(approval.id))]
+    said = vouched(approval)
+    return [*blocks, context(f"{code(approval.id)} · {said}" if said else code(approval.id))]

@@ -12,6 +12,7 @@ from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict
 from metaflow_extensions.hitl.messages import evidence, sentences, voting
 from metaflow_extensions.hitl.messages.trail import short
+from metaflow_extensions.hitl.messages.vouching import vouched
 
 _MESSAGE = 2_000  # of a message that may be megabytes
 _VALUE = 500
@@ -154,6 +155,8 @@ def shown(
     else:
         at = decision.at if decision else approval.closing.at if approval.closing else now
         rows.append(("answer", f"{decided(approval)} ({_at(at, zone)})"))
+    if said := vouched(approval):
+        rows.append(("vouched", said))
     if decision is not None:
         rows += [
             (
@@ -205,6 +208,11 @@ def verified(trail: Sequence[Version], digest: str, *, zone: tzinfo = timezone.u
     """
     count = "1 version" if len(trail) == 1 else f"{len(trail)} versions"
     lines = [f"{trail[-1].approval.id} is whole: {count}, each with the hash of the one before it."]
+    signers = dict.fromkeys(str(version.approval.vouched_by) for version in trail if version.approval.vouched_by)
+    if signers:
+        lines.append(f"Each is signed by the bot's key {' or '.join(signers)}.")
+    else:
+        lines.append("None is signed: whoever can write the store could have written all of it.")
     lines += [f"  {version.number}  {_at(version.at, zone)}  {one_line(short(version), _CELL)}" for version in trail]
     return "\n".join([*lines, f"  SHA-256 of the newest  {digest}"])
 

@@ -15,14 +15,15 @@ from typing import Any
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, StoreUnavailable
 from metaflow_extensions.hitl.approvals.evidence.binding import check_same
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
-from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate
 from metaflow_extensions.hitl.approvals.schema import typed
 from metaflow_extensions.hitl.approvals.use_cases import UseCases, unposted
 from metaflow_extensions.hitl.approvals.waiting import wait
+from metaflow_extensions.hitl.approvals.waiting_for_bot import wait_for_bot
 from metaflow_extensions.hitl.messages import terminal
+from metaflow_extensions.hitl.messages.vouching import vouchers
 from metaflow_extensions.hitl.notifiers.configured import GROUP
 from metaflow_extensions.hitl.notifiers.registry import needed_for
 from metaflow_extensions.hitl.plugins import root
@@ -68,18 +69,28 @@ def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval
         say(f"The question is recorded, and could not be posted: {problem}")
     say_nobody = _once_each(say)
     say_nobody(terminal.nobody(outcome.approval))
-    for name in unposted(outcome.approval):
-        if name not in cases.notifiers:
-            say(f"{name} is not set up here ({needed_for(name) or GROUP}), so the question is left to the bot there.")
-    with _closing_when_stopped(cases, cases.ledger.read(outcome.approval.id)):
-        approval = wait(
-            cases,
-            outcome.approval.id,
-            poll_interval=ask.poll_interval or store.poll_interval,
-            sleep=time.sleep,
-            on_trouble=_say_trouble,
-            on_posted=lambda posted: say_nobody(terminal.nobody(posted)),
-        )
+    poll_interval = ask.poll_interval or store.poll_interval
+    with _closing_when_stopped(cases, outcome.approval.id):
+        if cases.ledger.trust.is_sealed:
+            approval = wait_for_bot(
+                cases,
+                outcome.approval,
+                poll_interval=poll_interval,
+                sleep=time.sleep,
+                on_trouble=_say_trouble,
+                on_posted=lambda posted: say_nobody(terminal.nobody(posted)),
+                on_unheard=_say_unheard,
+            )
+        else:
+            _say_what_is_left_to_the_bot(cases, outcome.approval)
+            approval = wait(
+                cases,
+                outcome.approval.id,
+                poll_interval=poll_interval,
+                sleep=time.sleep,
+                on_trouble=_say_trouble,
+                on_posted=lambda posted: say_nobody(terminal.nobody(posted)),
+            )
     say(terminal.decided(approval))
     return check_same(approval, found, cases.clock())
 
@@ -89,15 +100,26 @@ def find(task: GatedTask, metrics: tuple[MetricSpec, ...] = ()) -> Evidence:
     return collect(task, metrics, _incoming(task), os.environ)
 
 
+def _say_what_is_left_to_the_bot(cases: UseCases, approval: Approval) -> None:
+    for name in unposted(approval):
+        if name not in cases.notifiers:
+            say(f"{name} is not set up here ({needed_for(name) or GROUP}), so the question is left to the bot there.")
+
+
+def _say_unheard(approval: Approval) -> None:
+    say(
+        f"No bot has taken over {approval.id} yet, so nobody has been asked. Is one running with "
+        "METAFLOW_HITL_SIGNING_KEY, on the same METAFLOW_HITL_ROOT?"
+    )
+
+
 def close_unanswered(flow: str, tasks: list[tuple[str, str, str]], datastore: tuple[str, str | None]) -> None:
     """Close what a failed run leaves open: nobody should answer what nobody waits for."""
     cases = root.build_use_cases(root.build_store(*datastore), say)
     for run, step, task in tasks:
         pathspec = Pathspec(flow=flow, run=run, step=step, task=task)
         try:
-            entry = cases.ledger.read(pathspec.approval_id)
-            if entry.approval.decision is None:
-                cases.close(entry, "the run ended before anybody answered")
+            cases.give_up(pathspec.approval_id, "the run ended before anybody answered")
         except NoSuchApproval:
             continue  # the task ended before it asked
         except HitlError as error:
@@ -176,6 +198,7 @@ def hand_over(flow: Any, approval: Approval) -> None:
         "input": dict(decision.input),
         "approval_id": approval.id,
         "url": url,
+        "vouched_by": vouchers(approval),
     }
     current._update_env({"hitl": SimpleNamespace(**{**flow.hitl_decision, "input": flow.hitl_input})})
 
@@ -211,7 +234,7 @@ def _say_trouble(error: StoreUnavailable) -> None:
 
 
 @contextmanager
-def _closing_when_stopped(cases: UseCases, entry: Entry) -> Iterator[None]:
+def _closing_when_stopped(cases: UseCases, approval_id: str) -> Iterator[None]:
     """Close the question when the run is stopped: nobody should answer what nobody waits for."""
 
     def stop(*_: object) -> None:
@@ -222,7 +245,7 @@ def _closing_when_stopped(cases: UseCases, entry: Entry) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        cases.close(cases.ledger.read(entry.approval.id), "the run was stopped")
+        cases.give_up(approval_id, "the run was stopped")
         raise
     finally:
         if in_main:

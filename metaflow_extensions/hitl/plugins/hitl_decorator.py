@@ -194,21 +194,29 @@ class HitlDecorator(StepDecorator):
         return any(deco.name in REMOTE for deco in self._decorators)
 
     def _tell_pod_where_the_records_are(self) -> None:
-        """Hand on METAFLOW_HITL_ROOT: Metaflow gives a pod it launches only the variables of ``@environment``."""
+        """Hand on where the records are and whom to believe.
+
+        Metaflow gives a pod that it launches only the variables of ``@environment``.
+        """
         from metaflow.plugins.environment_decorator import EnvironmentDecorator  # noqa: PLC0415 - heavy
 
         from metaflow_extensions.hitl.plugins.settings import read_settings  # noqa: PLC0415
 
-        records = read_settings().root
-        if records is None:
-            return  # it finds them beside the artifacts
+        settings = read_settings()
+        handed_on = {
+            "METAFLOW_HITL_ROOT": settings.root,  # None: it finds the records beside the artifacts
+            "METAFLOW_HITL_PUBLIC_KEYS": " ".join(map(str, settings.public_keys)),
+        }
+        handed_on = {name: value for name, value in handed_on.items() if value}
+        if not handed_on:
+            return
         given = next((deco for deco in self._decorators if deco.name == "environment"), None)
         if given is None:
             # With this decorator Metaflow leaves out the one variable that it would set without (kubernetes_cli.py).
             names = {"METAFLOW_FLOW_FILENAME": Path(sys.argv[0]).name}
             given = EnvironmentDecorator(attributes={"vars": names}, statically_defined=True)
             self._decorators.append(given)
-        given.attributes["vars"] = {**given.attributes["vars"], "METAFLOW_HITL_ROOT": records}
+        given.attributes["vars"] = {**given.attributes["vars"], **handed_on}
 
     def package_init(self, flow: Any, step_name: str, environment: Any) -> None:
         # Metaflow loads a command's own modules after step_init, and packages before it compiles.

@@ -24,6 +24,9 @@ class BadMessage(MetaflowException):
 
 class _Template(string.Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, (set, frozenset)) and not format_spec:
+            # In the same order in every process: a task that is tried again asks the same question.
+            value = f"{{{', '.join(sorted(map(repr, value)))}}}" if value else str(value)
         text = str(super().format_field(value, format_spec))
         return text if len(text) <= _VALUE_LENGTH else text[: _VALUE_LENGTH - 1] + "…"
 

@@ -9,15 +9,21 @@ import pytest
 from hypothesis import given
 
 from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
-from metaflow_extensions.hitl.approvals.record import Origin, Person, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, Verdict, Where
 from metaflow_extensions.hitl.engines.gates import MESSAGE_LENGTH, NotThere, Over, Waiting, assess, ending, why_gone
 from metaflow_extensions.hitl.engines.nodes import Phase
 from tests.fixtures.any_approval import texts
-from tests.fixtures.approvals import ALICE, BOB, NOW, after, approval, approving, rejecting
+from tests.fixtures.approvals import ALICE, BOB, NOW, after, approval as any_approval, approving, pathspec, rejecting
 
 LOCAL = Person(id="bob", name="bob", origin=Origin.CLAIM)
 DAY = 86_400
+
+
+def approval(where: Pathspec | None = None, **parts: Any) -> Approval:
+    """Return a pending approval of the run that is the workflow below."""
+    return any_approval(where or pathspec(run="argo-w"), **parts)
 
 
 def message(reason: str, who: str = "bob") -> str:
@@ -114,6 +120,7 @@ def test_long_reason_is_cut() -> None:
 
 
 def workflow(*gates: dict[str, Any], **parts: Any) -> dict[str, Any]:
+    parts = {"annotations": {"metaflow/flow_name": "TrainFlow"}, **parts}
     asked = {"parameters": [{"name": "approval-id", "value": approval().id}]}
     found = {str(number): {"type": "Suspend", "inputs": asked, **gate} for number, gate in enumerate(gates)}
     return {"metadata": {"name": "w", **parts}, "spec": {}, "status": {"phase": "Running", "nodes": found}}
@@ -181,6 +188,17 @@ def test_gate_that_this_opened_is_open_whatever_the_clocks_say() -> None:
     found = workflow(gate)
     found["status"]["nodes"]["dag"] = {"type": "DAG", "phase": "Failed", "finishedAt": "2026-03-02T09:00:00Z"}
     assert assess(found, approved()) == Over()
+
+
+def test_a_workflow_that_is_another_run_is_not_resumed() -> None:
+    """A record may name any workflow: one of another run or another flow is never touched, whatever waits in it."""
+    other_run = rules.decide(any_approval(pathspec(run="argo-v")), approving())
+    other_flow = workflow({"phase": "Running"}, annotations={"metaflow/flow_name": "Another"})
+    for found, decided in ((workflow({"phase": "Running"}), other_run), (other_flow, approved())):
+        over = assess(found, decided)
+        assert isinstance(over, Over)
+        assert "is not the run" in over.problem
+        assert "is not the run" in (why_gone(found, decided) or "")
 
 
 def test_clocks_may_differ_a_little() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from metaflow_extensions.hitl.approvals.codec import Version
@@ -15,6 +15,8 @@ class Entry:
 
     version: Version
     digest: str  # SHA-256 of its bytes, in hex
+    # Whether it was held to the version before it: by one more read, by its signature, or since it was written here.
+    is_linked: bool = field(default=False, compare=False)
 
     @property
     def approval(self) -> Approval:

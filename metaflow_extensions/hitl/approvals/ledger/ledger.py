@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
+from typing import Any, cast
 
-from metaflow_extensions.hitl.approvals.codec import Version, decode, encode
+from metaflow_extensions.hitl.approvals.codec import Version, decode, encode, with_checksum, without_checksum
 from metaflow_extensions.hitl.approvals.errors import (
     AmbiguousId,
     CorruptRecord,
@@ -18,6 +20,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     KeyMissing,
     KeyTaken,
     NoSuchApproval,
+    NotVouchedFor,
     OnlyTheBotWrites,
     OtherPathspec,
     RecordError,
@@ -81,10 +84,26 @@ class Ledger:
         In the sealed mode its signature speaks for all that came before. In the open mode one more GET holds it to the
         version before, as ``verify`` does with all of them.
         """
-        entry = self.read(approval_id)
-        if not self.trust.is_sealed and entry.number > 1:
-            check_follows(approval_id, self._entry(approval_id, entry.number - 1), entry)
-        return entry
+        return self.linked(self.read(approval_id))
+
+    def linked(self, entry: Entry) -> Entry:
+        """Hold a version to the one before it, unless that was done: one GET at most. Raises CorruptRecord."""
+        if not entry.is_linked:
+            check_follows(entry.approval.id, self._entry(entry.approval.id, entry.number - 1), entry)
+        return replace(entry, is_linked=True)
+
+    def check_before_release(self, entry: Entry) -> None:
+        """Hold the record to its rules before a workflow goes on by it, as ``verify`` does.
+
+        In the sealed mode all of it, and this entry has to be the newest; in the open mode, where whoever can write the
+        store can answer, to the version before, which takes one GET.
+        """
+        approval_id = entry.approval.id
+        if self.trust.is_sealed:
+            if self.verify(approval_id)[-1].approval.decision != entry.approval.decision:
+                raise CorruptRecord(keys.version_key(approval_id, entry.number), "its decision is not the newest")
+        else:
+            self.linked(entry)
 
     def read_version(self, approval_id: str, number: int) -> Entry | None:
         """Read one version: one GET. None if it is not written yet."""
@@ -178,7 +197,7 @@ class Ledger:
                 key=self._key_after(entry),
             )
             try:
-                return self._write(version)
+                return replace(self._write(version), is_linked=entry.is_linked)
             except KeyTaken:
                 entry = self.read(approval_id)
         raise TooManyWriters(approval_id)
@@ -211,7 +230,7 @@ class Ledger:
         # the marker the record stands all the same: an error here would tell a person that it does not.
         with suppress(StoreUnavailable):
             self.store.mark(f"{keys.change_key(version.at)}-{approval_id}-{version.number}")
-        return Entry(version=version, digest=hashlib.sha256(body).hexdigest())
+        return self._as_entry(version, body)
 
     def _entry(self, approval_id: str, number: int) -> Entry:
         key = keys.version_key(approval_id, number)
@@ -221,7 +240,7 @@ class Ledger:
             raise CorruptRecord(key, f"it says that it is version {version.number}")
         if version.approval.id != approval_id:
             raise OtherPathspec(approval_id, f"the task of {approval_id}", str(version.approval.pathspec))
-        return Entry(version=version, digest=hashlib.sha256(body).hexdigest())
+        return self._as_entry(version, body)
 
     # Many approvals.
 
@@ -357,6 +376,45 @@ class Ledger:
         except KeyTaken:
             return self.store.read(key) == holder
         return True
+
+    # What else counts only if the bot wrote it.
+
+    def _as_entry(self, version: Version, body: bytes) -> Entry:
+        is_linked = self.trust.is_sealed or version.number == 1
+        return Entry(version=version, digest=hashlib.sha256(body).hexdigest(), is_linked=is_linked)
+
+    def write_note(self, key: str, kind: str, document: Mapping[str, Any]) -> None:
+        """Write a small JSON object once, signed in the sealed mode; raise KeyTaken, or NotJson."""
+        noted: dict[str, Any] = {**document, "place": key}
+        if signing_key := self.trust.newest_key:
+            noted |= {"key": signing_key, "store": self.store.url}
+        self.store.create(key, with_checksum(noted, trust=self.trust, kind=kind))
+
+    def read_note(self, key: str, kind: str) -> dict[str, Any]:
+        """Read what ``write_note`` wrote at this key as this kind.
+
+        Raises
+        ------
+        KeyMissing
+            There is none.
+        CorruptRecord, NotVouchedFor
+            There is something else. In the open mode whoever can write the store can write notes.
+        """
+        body = self.store.read(key)
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise CorruptRecord(key, "it is not JSON") from error
+        whole = without_checksum(key, body)
+        if not isinstance(document, dict):
+            raise CorruptRecord(key, "it is not a JSON object")
+        document = cast("dict[str, Any]", document)
+        if document.get("place") != key:
+            raise CorruptRecord(key, "it was written for another place")
+        vouched_by = self.trust.check(key, kind, document.get("key"), whole)
+        if vouched_by is not None and document.get("store") != self.store.url:
+            raise NotVouchedFor(key, "it was signed for another store")
+        return document
 
     # The trail.
 

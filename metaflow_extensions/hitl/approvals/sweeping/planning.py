@@ -71,7 +71,9 @@ def plan(
     if approval.question.auto_approve is not None and approval.judgement is None:
         plans.append(Plan(act=Act.JUDGE, at=approval.requested_at))
     if any(name in notifiers for name in unposted(approval)):
-        patience = GATHER_FOR if approval.question.batch else POST_AFTER
+        # Of what the bot signed, nobody else posts.
+        alone = POST_AFTER if approval.vouched_by is None else timedelta(0)
+        patience = GATHER_FOR if approval.question.batch else alone
         plans.append(Plan(act=Act.POST, at=approval.requested_at + patience))
     if approval.deadline is not None and approval.is_due(approval.deadline):
         plans.append(Plan(act=Act.EXPIRE, at=approval.deadline))

@@ -8,6 +8,7 @@ from itertools import islice, tee
 
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, RecordError, StoreError
+from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Change, Entry, change_key, open_key, retention_start
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval
@@ -43,6 +44,8 @@ class Sweeper:
         Ask people again, when it is time.
     subscribers : Collection[Subscriber]
         Told of every change.
+    intake : Intake, optional
+        Takes over what was proposed, where only the bot writes records.
     """
 
     def __init__(
@@ -54,8 +57,10 @@ class Sweeper:
         each: Each = map,
         reminders: Reminders | None = None,
         subscribers: Collection[Subscriber] = (),
+        intake: Intake | None = None,
     ) -> None:
         self._cases = cases
+        self._intake = intake
         self._clock: Clock = cases.clock
         self._observer = observer
         self._each = each
@@ -83,6 +88,8 @@ class Sweeper:
         StoreError
             Nothing is lost. Call again later.
         """
+        if self._intake is not None:
+            self._intake.tick()  # first, so that what it takes over is posted in the same turn
         self.read_all()
         self.follow()
         self.catch_up()

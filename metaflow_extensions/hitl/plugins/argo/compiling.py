@@ -82,6 +82,8 @@ def _pods(settings: Settings, datastore_type: str, datastore_root: str | None) -
             "Set METAFLOW_HITL_ROOT to s3://bucket/prefix."
         )
     place = {"METAFLOW_HITL_ROOT": records}
+    if settings.public_keys:
+        place["METAFLOW_HITL_PUBLIC_KEYS"] = " ".join(map(str, settings.public_keys))
     environment = {
         **place,
         # A pod has a token only if a secret is named; without one the bot posts what the record asks for.

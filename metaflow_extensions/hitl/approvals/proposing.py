@@ -1,0 +1,157 @@
+"""What a run writes where only a bot writes records: proposals. They count for nothing until a bot takes them over.
+
+A proposal of a question is its record's first version as the run would have written it, unsigned. The bot reads it as
+strictly as a record, takes over what is asked, and adds what it knows itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from dataclasses import fields, replace
+from datetime import datetime
+from typing import Any
+
+from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.codec import Version, decode, encode
+from metaflow_extensions.hitl.approvals.errors import CorruptRecord, KeyMissing, KeyTaken, OtherQuestion
+from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.pathspec import checked_id, is_id
+from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.question import Question
+from metaflow_extensions.hitl.approvals.record import Approval
+
+PROPOSALS = "proposals/"
+_QUESTIONS, _CLOSINGS = f"{PROPOSALS}questions/", f"{PROPOSALS}closings/"
+_KEYS = "trusted_keys"  # among the proposal's own names: the ids of the public keys that the run trusts
+_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")  # of a Python object without a text of its own; another in each process
+_MOST_KEYS = 20
+
+
+def question_key(approval_id: str) -> str:
+    return f"{_QUESTIONS}{checked_id(approval_id)}.json"
+
+
+def closing_key(approval_id: str) -> str:
+    return f"{_CLOSINGS}{checked_id(approval_id)}.json"
+
+
+def read_question_key(key: str) -> str | None:
+    """Return the id of the approval that a run asks for; None for another key."""
+    return _read_key(key, _QUESTIONS)
+
+
+def read_closing_key(key: str) -> str | None:
+    """Return the id of the approval that nobody waits for any longer; None for another key."""
+    return _read_key(key, _CLOSINGS)
+
+
+def _read_key(key: str, folder: str) -> str | None:
+    name = key.removeprefix(folder).removesuffix(".json")
+    return name if key == f"{folder}{name}.json" and is_id(name) else None
+
+
+def propose(store: Store, approval: Approval, keys: Collection[str]) -> None:
+    """Write down a question for a bot to take over. The same question again is fine.
+
+    Parameters
+    ----------
+    keys : Collection[str]
+        The ids of the keys that the run trusts: with one of them the bot signs.
+
+    Raises
+    ------
+    OtherQuestion
+        Another question was proposed for this task.
+    KeyMissing
+        A bot took over what was proposed before, in this very moment. Look for the record again.
+    """
+    key = question_key(approval.id)
+    proposed = replace(approval, unknown={_KEYS: sorted(keys)})
+    version = Version(number=1, previous=None, event=TrailEvent.REQUESTED, at=approval.requested_at, approval=proposed)
+    try:
+        store.create(key, encode(version))
+    except KeyTaken:
+        found, _ = read_proposal(store, key)
+        check_same_question(approval, found)
+
+
+def read_proposal(store: Store, key: str) -> tuple[Approval, tuple[str, ...]]:
+    """Read a question as it was proposed, and the ids of the keys that the run trusts.
+
+    Raises
+    ------
+    KeyMissing
+        It is gone: taken over.
+    RecordError
+        It is no proposal, or not for this release. Nothing follows from it.
+    """
+    version = decode(key, store.read(key))
+    approval = version.approval
+    if question_key(approval.id) != key:
+        raise CorruptRecord(key, f"it is about {approval.id}")
+    keys = approval.unknown.get(_KEYS)
+    if not isinstance(keys, list) or len(keys) > _MOST_KEYS or not all(isinstance(one, str) for one in keys):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - JSON
+        raise CorruptRecord(key, "it does not say which keys its run trusts")
+    return replace(approval, unknown={}), tuple(keys)  # pyright: ignore[reportUnknownArgumentType] - as above
+
+
+def check_same_question(asked: Approval, found: Approval) -> None:
+    """Raise OtherPathspec or OtherQuestion unless what was found asks exactly what is asked here."""
+    rules.belongs_to(found, asked.pathspec)
+    other = differing(asked.question, found.question)
+    if asked.gate != found.gate:
+        other = (*other, "gate")
+    if other:
+        raise OtherQuestion(found.id, ", ".join(other))
+
+
+def without_what_the_bot_adds(question: Question) -> Question:
+    """Return a question as a run can ask it: without what follows from earlier records, which only the bot believes."""
+    evidence = question.evidence
+    return replace(question, follows=None, evidence=None if evidence is None else replace(evidence, baseline=None))
+
+
+def differing(one: Question, other: Question) -> tuple[str, ...]:
+    """Name the fields in which two questions differ."""
+    one, other = without_what_the_bot_adds(one), without_what_the_bot_adds(other)
+    names = (field.name for field in fields(Question))
+    return tuple(name for name in names if _comparable(one, name) != _comparable(other, name))
+
+
+def _comparable(question: Question, name: str) -> Any:
+    value = getattr(question, name)
+    return _ADDRESS.sub("0x", value) if name == "message" else value
+
+
+def is_proposed(store: Store, approval_id: str) -> bool:
+    """Whether a question waits for a bot."""
+    key = question_key(approval_id)
+    return next(iter(store.list(key, limit=1)), None) == key
+
+
+# Closing.
+
+
+def propose_closing(store: Store, approval_id: str, reason: str, now: datetime) -> None:
+    """Say that nobody waits for an answer any longer. A bot closes the record, which opens nothing."""
+    body = json.dumps({"format": 1, "reason": reason, "at": now.isoformat()}).encode()
+    try:
+        store.create(closing_key(approval_id), body)
+    except KeyTaken:
+        return
+
+
+def read_closing(store: Store, key: str) -> str | None:
+    """Return why nobody waits any longer; None if it was taken over."""
+    try:
+        document = json.loads(store.read(key))
+    except KeyMissing:
+        return None
+    except (ValueError, RecursionError) as error:
+        raise CorruptRecord(key, "it is not JSON") from error
+    reason = document.get("reason") if isinstance(document, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - JSON
+    if not isinstance(reason, str):
+        raise CorruptRecord(key, "it gives no reason")
+    return " ".join(reason.split())[:200]

@@ -1,0 +1,190 @@
+"""What write access to the bucket is worth: seven ways that opened gates, tried in the open mode and in the sealed one.
+
+In the open mode whoever can write the store can answer, and the tests say which of the ways open a gate there. In the
+sealed mode none does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from hitl_bot.sandbox.driver import Driver
+from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.record import State
+from tests.attacks.conftest import CHANNEL, STRICT, Bucket
+from tests.fixtures.approvals import ALICE, BOB, CAROL, approving, gate, pathspec, question, voting
+
+LEADS = ("@ml-leads",)
+
+
+@pytest.fixture
+def people(sandbox) -> Driver:
+    return Driver(sandbox.url)
+
+
+class TestForgedDecision:
+    """A decided version, written by somebody who is not the bot."""
+
+    @pytest.fixture
+    def policy(self) -> str:
+        return STRICT
+
+    def test_it_opens_nothing_when_sealed(self, bucket: Bucket):
+        """Under the strictest policy a forged decision opens the gate of the open mode, and no other."""
+        asked = bucket.ask(question(approvers=LEADS))
+        number, standing = bucket.newest(asked)
+        bucket.forge(rules.decide(standing, approving(BOB)), after=number)
+        assert bucket.opens() is not bucket.is_sealed
+        assert bucket.lets_run(asked) is not bucket.is_sealed
+
+    def test_neither_does_one_that_takes_the_place_of_a_real_version(self, bucket: Bucket):
+        """The bot's own version, replaced by one that says the opposite."""
+        asked = bucket.ask(question(approvers=LEADS))
+        number, standing = bucket.newest(asked)
+        bucket.remove(f"approvals/{asked.id}/{number:05d}.json")
+        bucket.forge(rules.decide(standing, approving(BOB)), after=number - 1)
+        assert bucket.opens() is not bucket.is_sealed
+
+
+def test_a_settled_record_before_the_question(bucket: Bucket):
+    """A settled approval that lies there before the run asks is not taken for an answer to it."""
+    planted = rules.request(pathspec(), question(notifiers=("slack",), channel=CHANNEL), gate(), ALICE, bucket.clock())
+    settled = rules.settle(rules.decide(planted, approving(BOB)), bucket.clock())
+    bucket.forge(planted, after=0, event="requested")
+    bucket.forge(settled, after=1, event="settled")
+    try:
+        found = bucket.propose()
+    except HitlError:
+        found = None
+    assert (found is not None and found.settlement is not None) is not bucket.is_sealed
+    bucket.sweep()
+    assert bucket.opens() is not bucket.is_sealed
+
+
+class TestSwappedQuestion:
+    """Another question than the one that the run asked."""
+
+    def test_before_the_run_asks(self, bucket: Bucket):
+        """The run refuses a question that lies there already and is not its own."""
+        harmless = question("Deploy to the playground?", notifiers=("slack",), channel=CHANNEL)
+        bucket.run.ask(pathspec(), harmless, gate(), ALICE)
+        opened = True
+        try:
+            bucket.ask(question("Deploy to production?", approvers=LEADS))
+            bucket.bot.cases.ledger.update(
+                pathspec().approval_id, "decided", bucket.clock(), lambda one: rules.decide(one, approving(CAROL))
+            )
+        except HitlError:
+            opened = False
+        assert opened is not bucket.is_sealed
+
+    def test_before_the_bot_takes_it_over(self, bucket: Bucket):
+        """A proposal that is replaced before the bot reads it is signed, asked, answered, and refused by its run."""
+        asked = bucket.propose(question("Deploy to production?", approvers=LEADS))
+        key = f"proposals/questions/{asked.id}.json"
+        if bucket.is_sealed:
+            bucket.remove(key)
+            other = question("Deploy to the playground?", notifiers=("slack",), channel=CHANNEL)
+            bucket.run.ask(pathspec(), other, gate(), ALICE)
+        bucket.sweep()
+        bucket.bot.cases.ledger.update(
+            asked.id, "decided", bucket.clock(), lambda one: rules.decide(one, approving(CAROL))
+        )
+        assert bucket.lets_run(asked) is not bucket.is_sealed
+
+    def test_after_it_was_asked(self, bucket: Bucket):
+        """A first version that asks something else, with what follows it, is nothing that the bot signed."""
+        asked = bucket.ask(question("Deploy to production?", approvers=LEADS))
+        number, standing = bucket.newest(asked)
+        for one in range(number, 0, -1):
+            bucket.remove(f"approvals/{asked.id}/{one:05d}.json")
+        other = replace(standing, question=question("Deploy to the playground?"), posts=())
+        bucket.forge(other, after=0, event="requested")
+        bucket.forge(rules.decide(other, approving(BOB)), after=1)
+        assert bucket.opens() is not bucket.is_sealed
+        assert bucket.lets_run(asked) is not bucket.is_sealed
+
+
+def test_a_planted_vote_beside_a_real_click(bucket: Bucket, people: Driver):
+    """Two people have to agree: a vote that somebody wrote into the bucket is none of them."""
+    asked = bucket.ask(question(quorum=2))
+    number, standing = bucket.newest(asked)
+    bucket.forge(rules.vote(standing, voting(CAROL, at=bucket.clock())), after=number, event="voted")
+    bob = people.as_("bob")
+    bob.click(bob.wait_for_message(CHANNEL), "Approve", confirm="Approve")
+    assert bucket.opens() is not bucket.is_sealed
+
+
+def test_a_planted_delegation(bucket: Bucket, people: Driver):
+    """Somebody whose say was written into the bucket has none."""
+    asked = bucket.ask(question(approvers=("U0ALICE",)))
+    Delegations(bucket.attacker.store).delegate(ALICE, CAROL, bucket.clock() + timedelta(days=1), bucket.clock())
+    carol = people.as_("carol")
+    carol.click(carol.wait_for_message(CHANNEL), "Approve", confirm="Approve")
+    assert bucket.opens(asked.pathspec) is not bucket.is_sealed
+
+
+def test_a_marker_puts_no_gate_into_a_batch(bucket: Bucket, people: Driver):
+    """Whoever approves all of a message approves the gates that it shows, and none that a marker adds, in any mode."""
+    for task in ("1", "2"):
+        bucket.propose(question(f"Deploy region {task}?", batch=True), task=task)
+    bucket.sweep()
+    other = bucket.ask(question("Drop the database?"), task="99")
+    batch = next(
+        post.batch for post in bucket.newest(bucket.ask(question("Deploy region 1?", batch=True), task="1"))[1].posts
+    )
+    bucket.attacker.store.mark(f"batches/{batch}/of/{other.id}")
+    bob = people.as_("bob")
+    message = bob.wait_for_message(CHANNEL, lambda one: "Approve all" in one.buttons)
+    bob.click(message, "Approve all", confirm="Approve all")
+    bucket.sweep()
+    first = bucket.bot.cases.ledger.read(pathspec(task="1").approval_id).approval
+    assert first.state is State.APPROVED
+    assert not bucket.opens(other.pathspec)
+
+
+@pytest.mark.parametrize("on_timeout", [OnTimeout.REJECT, OnTimeout.APPROVE])
+def test_the_deadline_with_the_bot_down(bucket: Bucket, on_timeout: OnTimeout):
+    """At Argo's own deadline a pod starts while the bot is down: the gate believes no unsigned record."""
+    asked = bucket.propose(question(approvers=LEADS, timeout=600, on_timeout=on_timeout))
+    if bucket.is_sealed:
+        bucket.forge(asked, after=0, event="requested")
+    standing = bucket.newest(asked)[1]
+    number = bucket.newest(asked)[0]
+    bucket.forge(rules.decide(standing, approving(BOB)), after=number)
+    bucket.clock.forward(1_200)
+    assert bucket.opens() is not bucket.is_sealed
+
+
+class TestDeadline:
+    """The signed question, its deadline, and a bot that is down when it comes."""
+
+    @pytest.fixture(params=["sealed"])
+    def is_sealed(self) -> bool:
+        return True
+
+    def test_a_deadline_that_approves_opens_by_the_signed_question(self, bucket: Bucket):
+        """The question that the bot signed says that its deadline approves, and nobody has answered."""
+        asked = bucket.ask(question(timeout=600, on_timeout=OnTimeout.APPROVE))
+        assert not bucket.opens()
+        bucket.clock.forward(600)
+        assert bucket.opens()
+        assert bucket.lets_run(asked)
+
+    def test_any_other_deadline_opens_nothing(self, bucket: Bucket):
+        """Without the bot's word the gate stays closed, and says so."""
+        asked = bucket.ask(question(timeout=600))
+        bucket.clock.forward(1_200)
+        assert not bucket.opens()
+        assert not bucket.lets_run(asked)
+
+    def test_what_no_bot_took_over_opens_nothing(self, bucket: Bucket):
+        """Nobody was asked, so the run ends, also where the deadline would approve."""
+        asked = bucket.propose(question(timeout=600, on_timeout=OnTimeout.APPROVE))
+        assert not bucket.lets_run(asked)
