@@ -154,7 +154,7 @@ class UseCases:
         return self.post(entry, left_to_bot=self.batched if question.batch else ())
 
     def take_over(self, proposed: Approval, *, key: str) -> Entry:
-        """Record a question that a run proposed, as far as a run is believed, signed with this key. A sweep posts it."""
+        """Record what a run proposed, as far as a run is believed, signed with this key. A sweep posts it."""
         # Whoever writes a proposal has a name at most; only a chat system vouches for a person.
         requester = replace(proposed.requester, origin=Origin.CLAIM, email=None)
         question = without_what_the_bot_adds(proposed.question)

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from hitl_bot.cli import cli
 from hitl_bot.doctor import examine
 from hitl_bot.doctor.finding import Finding, Health
+from hitl_bot.keys.private import PrivateKey
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
@@ -57,12 +58,30 @@ def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_all_is_well(settings: Settings) -> None:
     """With everything in place every check is good and needs no mending. Without a cluster, what that means is said."""
-    *findings, cluster = examine(settings)
+    *findings, keys, cluster = examine(settings)
     assert [finding.check for finding in findings] == ["bot token", "scopes", "app token", "channel", "store"]
+    assert (keys.check, keys.health) == ("keys", Health.UNKNOWN)
+    assert "open mode: nobody vouches" in keys.detail
     assert {finding.health for finding in findings} == {Health.GOOD}
     assert {finding.fix for finding in [*findings, cluster]} == {""}
     assert (cluster.check, cluster.health) == ("cluster", Health.UNKNOWN)
     assert "runs without Argo can" in cluster.detail
+
+
+def test_the_keys_are_said(settings: Settings) -> None:
+    """In the sealed mode the public key is there to copy; keys that can't work are bad, and no private one is shown."""
+    key = PrivateKey.new()
+    found = {one.check: one for one in examine(but(settings, signing_key=SecretStr(key.text)))}["keys"]
+    assert found.health is Health.GOOD
+    assert str(key.public_key) in found.detail
+    for wrong in (
+        but(settings, public_keys=str(key.public_key)),
+        but(settings, signing_key=SecretStr(key.text[:-8])),
+        but(settings, signing_key=SecretStr(key.text), public_keys="nonsense"),
+    ):
+        found = {one.check: one for one in examine(wrong)}["keys"]
+        assert found.health is Health.BAD
+        assert key.text[-20:] not in found.detail
 
 
 def test_the_command_ends_with_0_or_1(environment: pytest.MonkeyPatch) -> None:
