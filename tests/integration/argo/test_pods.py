@@ -162,7 +162,7 @@ def test_a_gate_that_was_carried_out_before_is_not_waited_for(compiled_pod, pod,
 
 
 def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, ledger):
-    """Unasked and unanswered it exits 202 and runs nothing; approved it runs, with the input in its types."""
+    """Unasked and unanswered it exits 202 and runs nothing, nor with other code; approved it runs, with typed input."""
     flow = compiled_pod()
     gate = flow.gate("start")
     unasked = pod(gate.task)
@@ -178,6 +178,10 @@ def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, le
     assert "No Kubernetes cluster is configured here" in said
     resume = f"argo resume pod-x7k2p -n flows --node-field-selector inputs.parameters.approval-id.value={approval_id}"
     assert resume in said
+    other_code = pod(gate.task, METAFLOW_CODE_SHA="b" * 40)
+    assert other_code.returncode == 202, other_code.stdout
+    assert "was approved for something else: the code package" in other_code.stdout
+    assert "RUNS" not in other_code.stdout
     approved = pod(gate.task)
     assert "RUNS {'target': 'prod', 'share': 7}" in approved.stdout
 
