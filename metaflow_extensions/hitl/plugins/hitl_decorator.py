@@ -181,6 +181,7 @@ class HitlDecorator(StepDecorator):
         self._datastore = (flow_datastore.TYPE, flow_datastore.datastore_root)
         self.created: list[tuple[str, str, str]] = []  # run, step and task of what this process launched
         check_template(step_name, self.ask.message)
+        self._check_metrics(step_name, graph)
         # Every gate of a branch or a shard has an answer of its own, which merge_artifacts would call a conflict.
         flowspec.INTERNAL_ARTIFACTS_SET.update(("hitl_input", "hitl_decision"))
         # First, so that waiting comes before a @timeout's alarm, a @secrets' token and a @card's clock.
@@ -189,6 +190,14 @@ class HitlDecorator(StepDecorator):
         self._decorators = decorators
         if self._is_remote():
             self._tell_pod_where_the_records_are()
+
+    def _check_metrics(self, step_name: str, graph: Any) -> None:
+        named = [metric.name for metric in self.ask.metrics if isinstance(metric.source, str)]
+        if named and graph[step_name].type == "join":
+            raise BadHitl(
+                f"Step {step_name} is a join, where {named[0]!r} may come from any of its inputs. Write a function: "
+                f'metrics={{"{named[0]}": lambda inputs: min(one.{named[0]} for one in inputs)}}.'
+            )
 
     def _is_remote(self) -> bool:
         return any(deco.name in REMOTE for deco in self._decorators)

@@ -12,6 +12,7 @@ from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout, RuleMode
 from metaflow_extensions.hitl.approvals.schema import normalise
+from metaflow_extensions.hitl.approvals.schema.fields import fields
 from metaflow_extensions.hitl.plugins.evidence_arguments import (
     MetricSpec,
     read_condition,
@@ -75,6 +76,10 @@ def read_arguments(arguments: Mapping[str, Any]) -> Ask:
             'escalate_after and escalate_to go together: escalate_after="8h", escalate_to=["@ml-oncall"].'
         )
     metrics = read_metrics(arguments["metrics"])
+    quorum_if = read_quorum_if(arguments["quorum_if"], metrics)
+    for people in quorum_if.values():
+        _quorum(people, approvers)
+    _check_defaults(schema, arguments["auto_approve"])
     return Ask(
         message=_text("message", arguments["message"]) or _DEFAULT_MESSAGE,
         schema=None if schema is None else normalise(schema, FORM),
@@ -97,10 +102,22 @@ def read_arguments(arguments: Mapping[str, Any]) -> Ask:
         links=read_links(arguments["links"]),
         auto_approve=read_condition("auto_approve", arguments["auto_approve"], metrics),
         mode=_mode(arguments["mode"], arguments["auto_approve"]),
-        quorum_if=read_quorum_if(arguments["quorum_if"], metrics),
+        quorum_if=quorum_if,
         valid_for=_duration("valid_for", arguments["valid_for"]),
         supersede=_yes_or_no("supersede", arguments["supersede"]),
     )
+
+
+def _check_defaults(schema: Any, auto_approve: Any) -> None:
+    """Refuse a rule that could never approve, because a form would have to be filled in."""
+    if schema is None or auto_approve is None:
+        return
+    gaps = [one.name for one in fields(normalise(schema, FORM)) if one.required and one.default is None]
+    if gaps:
+        raise BadArgument(
+            f"`auto_approve` needs a default for every field of `input_schema` that isn't optional, and "
+            f"{', '.join(gaps)} has none: without a person nobody fills in the form."
+        )
 
 
 def _mode(value: Any, auto_approve: Any) -> RuleMode:
