@@ -164,7 +164,7 @@ def bucket(is_sealed: bool, policy: str | None, sandbox: Sandbox, tmp_path: Path
         settings = settings.model_copy(update={"policy": tmp_path / "policy.yaml"})
     store, clock = DirectoryStore(tmp_path / "hitl"), HandClock()
     bot = bootstrap(settings, store=store, clock=clock, pace=Pace(count(step=60).__next__))
-    bot.connection.open(Event())
+    bot.transport.open(Event())
     run = UseCases(
         Ledger(store, Trust.of([key.public_key]) if is_sealed else OPEN),
         engines={EngineKind.LOCAL: LocalEngine()},
