@@ -7,7 +7,7 @@ DEMO ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint bench lock cluster-tools s3-tools oldest-metaflow clean
+.PHONY: help demo test quick lint bench lock cluster-tools s3-tools oldest-metaflow slack-types clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,9 @@ s3-tools: ## Build an S3 server for the tests into a cache folder (needs Go)
 
 oldest-metaflow: $(VENV)/.dev ## Put the oldest Metaflow that is supported into the tests' cache folder
 	@$(BIN)/python -m tests.tools.oldest_metaflow
+
+slack-types: $(VENV)/.dev ## Put the types that Slack publishes into the tests' cache folder (needs npm)
+	@$(BIN)/python -m tests.tools.slack_types
 
 lock: ## Write requirements/*.txt anew from pyproject.toml; with UPGRADE=--upgrade to the newest versions
 	@$(PYTHON) -m venv .cache/uv && .cache/uv/bin/pip install --quiet --disable-pip-version-check uv

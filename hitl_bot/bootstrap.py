@@ -24,6 +24,7 @@ from hitl_bot.listeners import table
 from hitl_bot.listeners.context import Parts, parts_adder
 from hitl_bot.policy.file import PolicyFile
 from hitl_bot.settings import Mode, Settings, mode_of, needed
+from hitl_bot.slack.authorize import NOT_HERE, authorizer
 from hitl_bot.slack.client import slack_client
 from hitl_bot.slack.connection import THREADS, Connection
 from hitl_bot.slack.people import SlackPeople
@@ -198,7 +199,7 @@ def bootstrap(
         subscribers=(threads, batches, homes),
         intake=Intake(swept, observer),
     )
-    transport = _transport(settings, app, clock, metrics)
+    transport = _transport(settings, app, client, clock, metrics)
     # With a bad policy file the rules before it hold, so the bot stays ready, and says so beside that.
     notices = {} if policy is None else {"policy": lambda: policy.problem}
     readiness = _readiness(transport, ledger.store, engines)
@@ -227,9 +228,9 @@ def _bolt_app(parts: Parts, client: WebClient, listeners: ThreadPoolExecutor) ->
     with _environment_without(_NOT_FOR_BOLT):
         app = App(
             name="hitl-bot",
-            client=client,
+            authorize=authorizer(str(client.token)),  # type: ignore[arg-type] # Bolt refuses a request of which it gets None
+            user_facing_authorize_error_message=NOT_HERE,
             before_authorize=parts_adder(parts, client),
-            token_verification_enabled=False,  # the first request does it; Slack may be away when the bot starts
             request_verification_enabled=False,  # RequestUrl does it before a request gets here
             raise_error_for_unhandled_request=True,  # so that the error listener can acknowledge it
             listener_executor=listeners,
@@ -238,11 +239,11 @@ def _bolt_app(parts: Parts, client: WebClient, listeners: ThreadPoolExecutor) ->
     return app
 
 
-def _transport(settings: Settings, app: App, clock: Clock, metrics: Metrics) -> Transport:
+def _transport(settings: Settings, app: App, client: WebClient, clock: Clock, metrics: Metrics) -> Transport:
     if mode_of(settings) is Mode.HTTP:
         signatures = Signatures(needed(settings, "slack_signing_secret"), clock)
         return RequestUrl(app, signatures, refused=metrics.refused, threads=THREADS)
-    return Connection(app, needed(settings, "slack_app_token"), settings.slack_api_url)
+    return Connection(app, client, needed(settings, "slack_app_token"), settings.slack_api_url)
 
 
 def _readiness(transport: Transport, store: Store, engines: Mapping[EngineKind, Engine]) -> Readiness:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import click
@@ -29,7 +30,7 @@ class Scope:
 SCOPES = (
     Scope(
         name="chat:write",
-        methods=("chat.postMessage", "chat.update"),
+        methods=("chat.postMessage", "chat.update", "chat.delete"),
         why="asks, and shows the answer in the same message",
     ),
     Scope(name="commands", why=COMMAND),
@@ -68,12 +69,23 @@ SCOPES = (
     ),
 )
 # These take any bot token, or need no more than the interaction that they answer.
-WITHOUT_SCOPE = ("auth.test", "chat.getPermalink", "views.open", "views.publish", "views.update")
+WITHOUT_SCOPE = ("auth.test", "blocks.validate", "chat.getPermalink", "views.open", "views.publish", "views.update")
 # The app-level token's own scope; it is chosen when that token is made, not in the manifest.
 APP_TOKEN_SCOPE = "connections:write"  # noqa: S105 - a scope, no token
 
 
-def app_manifest(request_url: str | None = None) -> dict[str, Any]:
+HISTORY = frozenset({"channels:history", "groups:history", "im:history"})
+"""Scopes that the bot can do without: they only keep it from asking twice where a connection broke."""
+
+
+class History(Enum):
+    """Whether the app may read what is written in its channels."""
+
+    READ = "read"
+    NOT_READ = "not read"
+
+
+def app_manifest(request_url: str | None = None, history: History = History.READ) -> dict[str, Any]:
     """Build the manifest.
 
     Parameters
@@ -81,12 +93,16 @@ def app_manifest(request_url: str | None = None) -> dict[str, Any]:
     request_url : str, optional
         Where Slack sends interactions and commands over HTTP, such as ``https://hitl.example.com/slack/events``.
         Without one the app uses Socket Mode, and the bot needs no address.
+    history : History
+        Without it the bot can't look for a message before it posts: where Slack's answer is lost, a question may be
+        asked twice, and a line in a thread told twice.
     """
+    scopes = [scope.name for scope in SCOPES if history is History.READ or scope.name not in HISTORY]
     command: dict[str, Any] = {
         "command": COMMAND,
         "description": "Approvals that wait for an answer",
         "usage_hint": "list | show ID | approve ID | reject ID REASON | history | stats | help",
-        "should_escape": False,
+        "should_escape": True,
     }
     interactivity: dict[str, Any] = {"is_enabled": True}
     events: dict[str, Any] = {"bot_events": list(EVENTS)}
@@ -115,7 +131,7 @@ def app_manifest(request_url: str | None = None) -> dict[str, Any]:
                 }
             ],
         },
-        "oauth_config": {"scopes": {"bot": [scope.name for scope in SCOPES]}},
+        "oauth_config": {"scopes": {"bot": scopes}},
         "settings": {
             "event_subscriptions": events,
             "interactivity": interactivity,
@@ -137,9 +153,17 @@ def as_yaml(manifest: dict[str, Any]) -> str:
 @click.command("manifest")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON instead of YAML.")
 @click.option("--request-url", metavar="URL", help="Let Slack call this address (https://…) instead of Socket Mode.")
-def command(*, as_json: bool, request_url: str | None) -> None:
+@click.option(
+    "--without-history",
+    "history",
+    flag_value=History.NOT_READ,
+    type=History,
+    default=History.READ,
+    help="Leave out the scopes *:history. Where Slack's answer is lost, a question may then be asked twice.",
+)
+def command(*, as_json: bool, request_url: str | None, history: History) -> None:
     """Print the manifest to paste at api.slack.com/apps, under "Create New App", "From a manifest"."""
     if request_url is not None and not request_url.startswith("https://"):
         raise click.BadParameter("Slack calls https:// addresses only.", param_hint="--request-url")
-    manifest = app_manifest(request_url)
+    manifest = app_manifest(request_url, history)
     click.echo(json.dumps(manifest, indent=2, ensure_ascii=False) if as_json else as_yaml(manifest), nl=as_json)

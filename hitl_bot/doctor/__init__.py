@@ -6,12 +6,15 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
 
 import click
 
 from hitl_bot.doctor.cluster import check_cluster
 from hitl_bot.doctor.finding import Finding, Health
 from hitl_bot.doctor.keys import check_keys
+from hitl_bot.doctor.prove.command import prove_slack
 from hitl_bot.doctor.slack import check_slack
 from hitl_bot.doctor.store import check_store
 from hitl_bot.settings import Settings, read_settings
@@ -23,10 +26,27 @@ _COLOURS = {Health.GOOD: "green", Health.BAD: "red", Health.UNKNOWN: "yellow"}
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON: a list of {check, health, detail, fix}.")
-def command(*, as_json: bool) -> None:
-    """Check tokens, scopes, channel, store and cluster, and say what to mend. Ends with 1 if anything is bad."""
+@click.option(
+    "--prove", is_flag=True, help="Also have Slack check every message and view that the bot can build; see --with."
+)
+@click.option(
+    "--with",
+    "person",
+    metavar="PERSON",
+    help="With --prove: take this member (id or e-mail address) through one question in a direct message. "
+    "Stop other bots of the same app first.",
+)
+@click.option(
+    "--recording",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --prove: write what Slack answered and sent, names and types only, to this file.",
+)
+def command(*, as_json: bool, prove: bool, person: str | None, recording: Path | None) -> None:
+    """Check tokens, scopes, channel, store and cluster, and say what to fix. Ends with 1 if anything is bad."""
+    settings = read_settings()
     findings = []
-    for finding in examine(read_settings()):
+    proof = prove_slack(settings, person, recording) if prove else iter(())
+    for finding in chain(examine(settings), proof):
         findings.append(finding)
         if not as_json:
             _show(finding)

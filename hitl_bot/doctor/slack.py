@@ -9,7 +9,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from hitl_bot.doctor.finding import Finding, bad, good, unknown
-from hitl_bot.manifest import APP_TOKEN_SCOPE, SCOPES
+from hitl_bot.manifest import APP_TOKEN_SCOPE, HISTORY, SCOPES
 from hitl_bot.settings import PREFIX, Mode, Settings, SettingsError, mode_of, needed
 from hitl_bot.slack.client import SLACK_FAILED, slack_client
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, meaning_of, status_of
@@ -48,6 +48,8 @@ def _check_scopes(granted: frozenset[str] | None) -> Finding:
     if granted is None:
         return unknown("scopes", "needs the bot token")
     missing = [scope for scope in SCOPES if scope.name not in granted]
+    if missing and all(scope.name in HISTORY for scope in missing):
+        return good("scopes", "all that are needed; without *:history a question may be asked twice")
     if missing:
         named = "; ".join(f"{scope.name} ({scope.why})" for scope in missing)
         return bad("scopes", f"missing: {named}", _PASTE)

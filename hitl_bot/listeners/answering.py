@@ -9,7 +9,7 @@ from slack_bolt import Ack, Respond
 from slack_sdk import WebClient
 
 from hitl_bot.listeners.clicked import clicked_approval, refresh_if_stale
-from hitl_bot.listeners.command_text import BadWords, Words, read_pairs, unquoted
+from hitl_bot.listeners.command_text import BadWords, Words, as_typed, read_pairs, unquoted
 from hitl_bot.listeners.opening import Opening, opens
 from hitl_bot.listeners.payloads import Json, is_home, place_of, user_of
 from hitl_bot.listeners.slash_command import Typed
@@ -211,5 +211,5 @@ def _input(approval: Approval, words: Words) -> Json:
 def reject_typed(typed: Typed) -> answers.Reply:
     """``/hitl reject ID REASON``: reject for the reason after the ID."""
     approval_id = typed.cases.ledger.resolve(typed.words.approval_id)
-    answer = Answer(verdict=Verdict.REJECT, reason=unquoted(typed.words.rest))
+    answer = Answer(verdict=Verdict.REJECT, reason=unquoted(as_typed(typed.words.rest)))
     return answers.done(typed.cases.decide(approval_id, answer, who=typed.who, where=Where.SLASH_COMMAND))

@@ -15,8 +15,9 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from hitl_bot.listeners.answering import APPROVED, approve_form
+from hitl_bot.listeners.clicked import NotItsMessage
 from hitl_bot.listeners.opening import Opening
-from hitl_bot.listeners.payloads import Json, user_of
+from hitl_bot.listeners.payloads import Json, place_of, user_of
 from hitl_bot.listeners.submitting import FormErrors, FormOver, submit
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.batches import Batches
@@ -29,7 +30,7 @@ from metaflow_extensions.hitl.approvals.use_cases import Answer, UseCases
 from metaflow_extensions.hitl.messages import action_ids, answers, batch_views, views
 from metaflow_extensions.hitl.messages.batch import Batch
 from metaflow_extensions.hitl.messages.choosing import OtherShards, chosen
-from metaflow_extensions.hitl.messages.form import form_errors, form_values
+from metaflow_extensions.hitl.messages.form import form_errors, form_values, with_initials_of
 from metaflow_extensions.hitl.messages.sentences import form_fields, opens_form
 from metaflow_extensions.hitl.messages.views import reason_of
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning_of
@@ -61,7 +62,7 @@ def _opens(build: Callable[[Batch], Json]) -> Callable[..., None]:
         ack()
 
         def find_out() -> Batch:
-            found = _governed(cases, batches.glance(str(action.get("value"))))
+            found = _clicked(cases, batches, action, body)
             if found.waiting:
                 # The gates of a step are all asked of the same people: who may answer one may answer all.
                 approve_form(cases, found.waiting[0], people, user_of(body))
@@ -79,12 +80,21 @@ def _opens(build: Callable[[Batch], Json]) -> Callable[..., None]:
     return open_form
 
 
+def _clicked(cases: UseCases, batches: Batches, action: Json, body: Json) -> Batch:
+    """Read the batch that a button names, as this bot knows it, if the button stands on its message."""
+    batch_id = str(action.get("value"))
+    found = batches.glance(batch_id)
+    place, post = place_of(body), batches.stands_at(batch_id)
+    if place is not None and post is not None and (place.channel, place.ts) != (post.channel, post.ts):
+        raise NotItsMessage(batch_id, post)
+    return _governed(cases, found)
+
+
 def _governed(cases: UseCases, found: Batch) -> Batch:
     """Return a batch with its gates under the operator's rules as they are now."""
     return replace(found, members=tuple(cases.governed(one) for one in found.members))
 
 
-_open_approve_all = _opens(batch_views.approve_all_view)
 approve_except = _opens(lambda found: batch_views.approve_except_view(found, batch_views.offer(found)))
 reject_all = _opens(batch_views.reject_all_view)
 
@@ -102,16 +112,35 @@ def approve_all(
 ) -> None:
     """Approve all that wait, or open the form where input, or a reason, is asked for."""
     ack()
-    batch_id = str(action.get("value"))
-    waiting = _governed(cases, batches.glance(batch_id)).waiting
-    if not waiting or opens_form(waiting[0]):
-        _open_approve_all(ack, action, body, client, respond, cases, people, workers, batches)
-        return
-    waiting = batches.read(batch_id).waiting
-    who = people.person(user_of(body))
-    came = _answer_all(cases, waiting, lambda _: APPROVED, who=who, where=Where.BUTTON, workers=workers)
-    if came.refused:
-        respond(**came.reply)
+
+    def find_out() -> Batch:
+        found = _clicked(cases, batches, action, body)
+        if not found.waiting:
+            return found
+        if opens_form(found.waiting[0]):
+            approve_form(cases, found.waiting[0], people, user_of(body))
+            return found
+        return batches.read(found.id)  # what is answered without a form is all that waits now
+
+    with Opening(client, body, "Approve all", workers) as opening:
+        found = opening.wait(find_out)
+        if not found.waiting:
+            _say(opening, respond, answers.said("All of them are answered."))
+        elif opens_form(found.waiting[0]):
+            opening.show(batch_views.approve_all_view(found))
+        else:
+            who = people.person(user_of(body))
+            came = _answer_all(cases, found.waiting, lambda _: APPROVED, who=who, where=Where.BUTTON, workers=workers)
+            if came.refused or opening.is_open:
+                _say(opening, respond, came.reply if came.refused else answers.said("All of them are approved."))
+
+
+def _say(opening: Opening, respond: Respond, reply: answers.Reply) -> None:
+    """Answer in the view that is open, or else below the message."""
+    if opening.is_open:
+        opening.show(views.notice_view("Approve all", reply["text"]))
+    else:
+        respond(**reply)
 
 
 def choose_shards(ack: Ack, action: Json, body: Json, client: WebClient, batches: Batches) -> None:
@@ -131,7 +160,7 @@ def choose_shards(ack: Ack, action: Json, body: Json, client: WebClient, batches
     else:
         choice = choice.turned_to(int(str(action["value"])))
     with _unless_it_shows_another():
-        page = batch_views.approve_except_view(found, choice)
+        page = with_initials_of(view, batch_views.approve_except_view(found, choice))
         client.views_update(view_id=view["id"], hash=view["hash"], view=page)
 
 

@@ -18,11 +18,11 @@ log = structlog.get_logger("hitl_bot.listeners")
 class NotItsMessage(HitlError):
     """The button stands on a message that is not this approval's: a copy, or a forgery. Nothing was decided."""
 
-    def __init__(self, approval: Approval, known: Post) -> None:
+    def __init__(self, asked_about: str, known: Post) -> None:
         where = f" ({known.url})" if known.url else ""
         super().__init__(
-            f"This button is not on the message that asks about {approval.id}, so it decides nothing. Use the buttons "
-            f"on that message{where}, or /hitl show {approval.id}."
+            f"This button is not on the message that asks about {asked_about}, so it decides nothing. Use the buttons "
+            f"on that message{where}, or /hitl list."
         )
 
 
@@ -42,7 +42,7 @@ def clicked_approval(cases: UseCases, approval_id: object, body: Json) -> Entry:
     # What a foreign message shows may be another question than the one that the record asks. A place in the record is
     # missing for the moment between posting and noting it: then there is nothing to hold the message against.
     if place is not None and posts and not any(_is_at(post, body) for post in posts):
-        raise NotItsMessage(entry.approval, posts[0])
+        raise NotItsMessage(entry.approval.id, posts[0])
     return entry
 
 

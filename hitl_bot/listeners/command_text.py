@@ -15,6 +15,8 @@ _TYPOGRAPHIC = str.maketrans(
     {"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "‚": "'", "\u00a0": " "}
 )
 _ESCAPED = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
+_LINK = re.compile(r"<(?:mailto:|tel:)?((?:https?://)?[^@#!|>\s][^|>\s]*)(?:\|([^>]*))?>")
+_NAMED = re.compile(r"<([@#]|!subteam\^)[A-Z0-9]+\|([^>]*)>")
 _AROUND_ID = "\"'`*_~ "
 _NAME = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9_.@-]*")  # of a flow or step: what a pathspec takes
 
@@ -77,9 +79,11 @@ class Span:
 def read_words(text: str) -> Words:
     """Split what was typed. An id may stand in quotes of any kind or in backticks, as people paste it.
 
-    Slack sends ``&``, ``<`` and ``>`` escaped, and nothing else
-    (docs.slack.dev/messaging/formatting-message-text, "Escaping text").
+    Slack sends ``&``, ``<`` and ``>`` escaped, and links and people marked up: ``<https://…>``, ``<mailto:…|…>``,
+    ``<@U…|name>`` (docs.slack.dev/interactivity/implementing-slash-commands, "Escape channels, users, and links").
+    Links become what was typed; people keep their ids, since names are not unique.
     """
+    text = _LINK.sub(lambda found: found[2] or found[1], text)
     for escaped, plain in _ESCAPED:
         text = text.replace(escaped, plain)
     verb, _, behind = text.strip().partition(" ")
@@ -153,6 +157,11 @@ def read_span(words: Words, default: timedelta) -> Span:
             f"{' '.join(behind)!r} is no time. Write /hitl {words.verb} 7d, or /hitl {words.verb} flow NAME 12h; "
             "366 days at most."
         ) from None
+
+
+def as_typed(text: str) -> str:
+    """Return text with people, groups and channels by their names, as somebody typed them."""
+    return _NAMED.sub(lambda found: ("#" if found[1] == "#" else "@") + found[2].removeprefix("@"), text)
 
 
 def unquoted(text: str) -> str:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, fields
 from slack_bolt import Ack, BoltContext, BoltResponse
 from slack_sdk import WebClient
 
+from hitl_bot.listeners.payloads import Json, fill_in_initial_values, is_in_attachment
 from hitl_bot.slack.client import DirectRespond
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.batches import Batches
 from hitl_bot.surfaces.home import HomeTabs
 from hitl_bot.surfaces.reminding import Reminding
 from hitl_bot.surfaces.threads import Threads
+from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 
@@ -68,15 +70,25 @@ class StandingAck(Ack):
             self._response = response
 
 
+class CopiedButton(HitlError):
+    """This button stands in a copy of a message, so it decides nothing. Use the buttons on the message itself."""
+
+    def __init__(self) -> None:
+        super().__init__(str(self.__doc__))
+
+
 def parts_adder(parts: Parts, client: WebClient) -> Callable[..., None]:
     """Build the middleware that adds the parts to the context of every request. It has to be the first."""
     named = {field.name: getattr(parts, field.name) for field in fields(parts)}
 
-    def add_parts(context: BoltContext, next: Callable[[], None]) -> None:  # noqa: A002 - Bolt's name for it
+    def add_parts(context: BoltContext, body: Json, next: Callable[[], None]) -> None:  # noqa: A002 - Bolt's name for it
         context.update(named)
         context["client"] = client  # Bolt makes one for each request, which knows nothing of NO_PROXY
         context["ack"] = StandingAck()  # type: ignore[no-untyped-call] # Bolt's
         context["respond"] = DirectRespond(response_url=context.response_url)
+        if is_in_attachment(body):
+            raise CopiedButton
+        fill_in_initial_values(body)
         next()
 
     return add_parts

@@ -13,8 +13,8 @@ from metaflow_extensions.hitl.approvals.deciding.permission import LIFTED_BY_POL
 from metaflow_extensions.hitl.approvals.record import Person
 from metaflow_extensions.hitl.messages import answers
 
-# <@U…|name> is what Slack sends of a mention where the command's escaping is on; where it is off, as in our manifest,
-# it sends the @name that was typed (docs.slack.dev/interactivity/implementing-slash-commands).
+# <@U…|name> is what Slack sends of a mention where the manifest says should_escape, as ours does; an app made from an
+# older manifest sends the @name that was typed (docs.slack.dev/interactivity/implementing-slash-commands).
 _PERSON = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{2,30})|([^@\s]+@\S+\.\S+)")
 _HOW = "Write /hitl delegate @person until 2026-12-24, or an e-mail address or member id for @person; or delegate end."
 

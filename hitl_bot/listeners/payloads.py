@@ -8,6 +8,16 @@ from typing import Any, TypeAlias
 Json: TypeAlias = dict[str, Any]
 
 
+_INITIAL = {  # by the field of an element's state: where the element says what it begins with
+    "value": "initial_value",
+    "selected_option": "initial_option",
+    "selected_options": "initial_options",
+    "selected_date": "initial_date",
+    "selected_date_time": "initial_date_time",
+    "selected_user": "initial_user",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Where a message stands."""
@@ -36,3 +46,28 @@ def place_of(body: Json) -> Place | None:
     if container.get("type") != "message" or container.get("is_ephemeral"):
         return None
     return Place(channel=str(container.get("channel_id", "")), ts=str(container.get("message_ts", "")))
+
+
+def is_in_attachment(body: Json) -> bool:
+    """Whether the button stands in an attachment: in a message that somebody shared, or in another app's."""
+    return (body.get("container") or {}).get("type") == "message_attachment"
+
+
+def fill_in_initial_values(body: Json) -> None:
+    """Put into a view's state what its inputs show and Slack leaves out.
+
+    After a view was updated, Slack sends nothing for an input that was there before and that the person did not touch,
+    although they see what it began with (github.com/slackapi/bolt-js/issues/1258). Whoever empties an input sends it
+    empty, so nothing that is taken away comes back.
+    """
+    view = body.get("view")
+    state = view.get("state") if isinstance(view, dict) else None
+    if not isinstance(view, dict) or not isinstance(state, dict):
+        return
+    values: Json = state.setdefault("values", {})
+    for block in view.get("blocks") or ():
+        element = block.get("element") or {}
+        begins = {field: element[name] for field, name in _INITIAL.items() if element.get(name) is not None}
+        if begins and element.get("action_id") not in values.get(block["block_id"], {}):
+            entry = {"type": element["type"], **begins}
+            values.setdefault(block["block_id"], {})[element["action_id"]] = entry

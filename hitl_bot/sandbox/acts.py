@@ -9,6 +9,7 @@ from hitl_bot.sandbox import payloads
 from hitl_bot.sandbox.answers import UnknownOption, client_errors, state_of, with_entries
 from hitl_bot.sandbox.blocks import elements_of
 from hitl_bot.sandbox.envelopes import Envelope, EnvelopeKind
+from hitl_bot.sandbox.escaping import escaped, typed
 from hitl_bot.sandbox.mentions import mentions
 from hitl_bot.sandbox.people import BOT_USER_ID, Channel, ChannelKind, Person, PersonKind
 from hitl_bot.sandbox.responses import answer
@@ -170,7 +171,11 @@ class Acts:
         name, _, text = line.strip().partition(" ")
         if name not in {command.command for command in self._workspace.app.commands}:
             raise ImpossibleAct(f"{name} is not a valid command")
-        payload = payloads.command(person, channel, name, text.strip())
+        escape = any(one.should_escape for one in self._workspace.app.commands if one.command == name)
+        said = typed(text.strip(), self._workspace.marked_names, names=escape)
+        payload = payloads.command(person, channel, name, said)
+        if self._workspace.enterprise:
+            payload |= {"enterprise_id": self._workspace.enterprise, "enterprise_name": "Organisation"}
         envelope = Envelope(kind=EnvelopeKind.COMMAND, payload=payload, accepts_response_payload=True)
         payload["trigger_id"] = self._workspace.new_trigger(person.id, envelope.id)
         ticket = self._workspace.new_response_url(person.id, channel.id, envelope.id)
@@ -245,6 +250,9 @@ class Acts:
         return view
 
     def _interaction(self, person: Person, payload: Json) -> Envelope:
+        payload.update(escaped(payload))
+        if self._workspace.enterprise:
+            payload |= payloads.grid(self._workspace.enterprise)
         envelope = Envelope(kind=EnvelopeKind.INTERACTIVE, payload=payload)
         payload["trigger_id"] = self._workspace.new_trigger(person.id, envelope.id)
         return envelope
@@ -252,9 +260,15 @@ class Acts:
     @staticmethod
     def _entered(view: View, entries: Json) -> Json:
         try:
-            return with_entries(view.definition["blocks"], view.values, entries)
+            values = with_entries(view.definition["blocks"], view.values, entries)
         except UnknownOption as error:
             raise ImpossibleAct(str(error)) from error
+        for block_id, actions in values.items():
+            for action_id, state in actions.items():
+                if state != view.values.get(block_id, {}).get(action_id):
+                    view.entered.add((block_id, action_id))
+                    view.unsent.discard((block_id, action_id))
+        return values
 
     def _action(self, blocks: list[Json], block_id: str, action_id: str, entry: Any) -> Json:
         for block in blocks:

@@ -105,6 +105,10 @@ class Control:
         """Ask the app to connect again, as Slack does every few hours, and close; return how many there were."""
         return int(self.post("connections/drop", {"manner": "polite"})["dropped"])
 
+    def ask_to_reconnect(self) -> int:
+        """Say that the connections will be closed soon, and leave them open; return how many there are."""
+        return int(self.post("connections/drop", {"manner": "announced"})["dropped"])
+
     def enforce_rates(self) -> None:
         """Answer 429 over Slack's rate limits from now on; they are counted always."""
         self.post("rates", {"enforcement": "enforced"})
@@ -138,6 +142,10 @@ class Control:
     def put_channel(self, **fields: Any) -> None:
         """Add a channel (``id``, ``name``, ``members``, ``kind``), or change one: ``id="C0OLD", archived=False``."""
         self.post("channels", fields)
+
+    def put_team(self, **fields: Any) -> None:
+        """Change the workspace: ``plan="free"`` has no user groups, ``enterprise="E0ORG"`` is on Enterprise Grid."""
+        self.post("team", fields)
 
     # Delivery
 

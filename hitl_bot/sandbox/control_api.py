@@ -22,6 +22,7 @@ from hitl_bot.sandbox.people import Channel, ChannelKind, Group, Person, PersonK
 from hitl_bot.sandbox.rates import Enforcement
 from hitl_bot.sandbox.socket_mode import Manner
 from hitl_bot.sandbox.web_api.method import SlackError
+from hitl_bot.sandbox.workspace import Plan
 
 if TYPE_CHECKING:
     from hitl_bot.sandbox.delivery import Delivery, Receipt
@@ -61,6 +62,7 @@ class ControlApi:
             "people": self._put_person,
             "groups": self._put_group,
             "channels": self._put_channel,
+            "team": self._put_team,
         }
         return [
             *(web.post(f"/sandbox/{path}", _json_handler(act)) for path, act in posts.items()),
@@ -189,6 +191,12 @@ class ControlApi:
         channel = replace(known, **fields) if known else Channel(**fields)
         self._workspace.channels[channel.id] = channel
         return self._switched(screen.channel_json(channel))
+
+    async def _put_team(self, body: Json) -> Json:
+        """Change the workspace: ``plan`` (``free`` has no user groups), ``enterprise`` (the id of an organisation)."""
+        self._workspace.plan = Plan(body.get("plan", self._workspace.plan))
+        self._workspace.enterprise = str(body.get("enterprise", self._workspace.enterprise))
+        return self._switched({"plan": self._workspace.plan.value, "enterprise": self._workspace.enterprise})
 
     def _switched(self, answer: Json) -> Json:
         self._workspace.feed.add(Kind.SWITCHED)

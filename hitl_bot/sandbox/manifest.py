@@ -20,6 +20,7 @@ DEFAULT_MANIFEST: Json = {
                 "command": "/hitl",
                 "description": "Approvals that wait",
                 "usage_hint": "list | show ID | approve ID | help",
+                "should_escape": True,
             }
         ],
         "shortcuts": [
@@ -60,6 +61,7 @@ class SlashCommand:
     command: str
     description: str
     usage_hint: str
+    should_escape: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,10 @@ class AppManifest:
             scopes=frozenset(manifest.get("oauth_config", {}).get("scopes", {}).get("bot", ())),
             commands=tuple(
                 SlashCommand(
-                    command=one["command"], description=one.get("description", ""), usage_hint=one.get("usage_hint", "")
+                    command=one["command"],
+                    description=one.get("description", ""),
+                    usage_hint=one.get("usage_hint", ""),
+                    should_escape=bool(one.get("should_escape")),
                 )
                 for one in features.get("slash_commands", ())
             ),

@@ -29,6 +29,15 @@ def common(person: Person) -> Json:
     }
 
 
+def grid(enterprise: str) -> Json:
+    """Return what an interaction carries besides where the workspace belongs to an Enterprise Grid organisation."""
+    named = {"enterprise_id": enterprise, "enterprise_name": "Organisation"}
+    return {
+        "enterprise": {"id": enterprise, "name": "Organisation"},
+        "team": {"id": TEAM_ID, "domain": TEAM_DOMAIN, **named},
+    }
+
+
 def message_action(person: Person, channel: Channel, message: Message, action: Json) -> Json:
     """Return block_actions of an element in a message; of an ephemeral one Slack sends no message along."""
     ephemeral = bool(message.visible_to)

@@ -78,12 +78,18 @@ class Sandbox:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._failure: BaseException | None = None
+        self._workspace: Workspace | None = None
         self._thread = threading.Thread(target=self._run, name="slack-sandbox", daemon=True)
 
     @property
     def api_url(self) -> str:
         """What a `WebClient` takes as ``base_url``."""
         return f"{self.url}/api/"
+
+    @property
+    def deviations(self) -> list[str]:
+        """Where calls or answers have differed from Slack's reference so far."""
+        return [] if self._workspace is None else list(self._workspace.deviations)
 
     def start(self) -> Self:
         """Listen, and return when it does; raises OSError where the port is taken."""
@@ -116,7 +122,7 @@ class Sandbox:
 
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        workspace = Workspace(self._population, self._app, self._clock or Clock())
+        self._workspace = workspace = Workspace(self._population, self._app, self._clock or Clock())
         delivery = Delivery(workspace, self.signing_secret)
         tokens = Tokens(self.bot_token, self.app_token)
         runner = web.AppRunner(build(workspace, delivery, tokens), access_log=None, shutdown_timeout=0.2)
@@ -213,4 +219,8 @@ async def _refuse_other_sites(request: web.Request, handler: Handler) -> web.Str
     name = host.rsplit(":", 1)[0]
     if name not in {"127.0.0.1", "localhost"} or (origin is not None and origin != f"http://{host}"):
         return web.Response(status=403, text="the sandbox talks to this machine only")
+    # A picture or a link on another page is a GET without an Origin, and would bring its query along as arguments.
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    if site not in {"none", "same-origin"} and not (request.method == "GET" and request.path == "/"):
+        return web.Response(status=403, text="the sandbox takes no requests from other pages")
     return await handler(request)

@@ -28,6 +28,7 @@ class Manner(str, Enum):
 
     POLITE = "polite"  # a disconnect message that asks to connect again, then a close frame
     ABRUPT = "abrupt"  # the TCP connection is gone
+    ANNOUNCED = "announced"  # the disconnect message alone: Slack closes the connection some seconds later
 
 
 class SocketMode:
@@ -81,6 +82,10 @@ class SocketMode:
 
     async def drop(self, manner: Manner) -> int:
         """End all connections; return how many there were."""
+        if manner is Manner.ANNOUNCED:
+            for socket in self._connections:
+                await self._send(socket, {"type": "disconnect", "reason": "warning", "debug_info": _DEBUG})
+            return len(self._connections)
         connections, self._connections = self._connections, []
         for socket in connections:
             if manner is Manner.POLITE:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import secrets
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from hitl_bot.sandbox import limits
@@ -30,6 +31,13 @@ from hitl_bot.sandbox.people import (
 from hitl_bot.sandbox.rates import RateLimits
 
 Json = dict[str, Any]
+
+
+class Plan(str, Enum):
+    """What the workspace pays for: the free plan has no user groups."""
+
+    FREE = "free"
+    PAID = "paid"
 
 
 @dataclass(kw_only=True)
@@ -86,8 +94,23 @@ class View:
     hash: str
     root_view_id: str
     previous_view_id: str | None = None
-    values: Json = field(default_factory=dict)  # {block_id: {action_id: state}}
+    values: Json = field(default_factory=dict)  # {block_id: {action_id: state}}, as the person sees them
+    entered: set[tuple[str, str]] = field(default_factory=set)  # block_id and action_id of what the person changed
+    unsent: set[tuple[str, str]] = field(default_factory=set)  # of what Slack leaves out of the state
     act: str = ""
+
+    @property
+    def sent_values(self) -> Json:
+        """What Slack sends as the state.
+
+        An initial value of an input that was on the view before an update is shown and not sent, unless the person
+        changes it (github.com/slackapi/bolt-js/issues/1258).
+        """
+        sent = {
+            block_id: {action: state for action, state in actions.items() if (block_id, action) not in self.unsent}
+            for block_id, actions in self.values.items()
+        }
+        return {block_id: actions for block_id, actions in sent.items() if actions}
 
     def shape(self) -> Json:
         """Like ``view`` in answers and payloads."""
@@ -99,7 +122,7 @@ class View:
             "blocks": definition["blocks"],
             "private_metadata": definition.get("private_metadata", ""),
             "callback_id": definition.get("callback_id", ""),
-            "state": {"values": self.values},
+            "state": {"values": self.sent_values},
             "hash": self.hash,
             "title": definition.get("title"),
             "clear_on_close": bool(definition.get("clear_on_close")),
@@ -161,6 +184,9 @@ class Workspace:
         self.calls = CallLog()
         self.rates = RateLimits()
         self.weather = Weather()
+        self.plan = Plan.PAID
+        self.enterprise = ""  # id of the Enterprise Grid organisation that the workspace belongs to
+        self.deviations: list[str] = []  # from Slack's reference, in calls and in answers
         self.people: dict[str, Person] = {person.id: person for person in population.people}
         self.groups: dict[str, Group] = {group.id: group for group in population.groups}
         self.channels: dict[str, Channel] = {channel.id: channel for channel in population.channels}
@@ -190,6 +216,14 @@ class Workspace:
     def person(self, who: str) -> Person | None:
         """Find somebody by id or by name."""
         return self.people.get(who) or next((one for one in self.people.values() if one.name == who), None)
+
+    @property
+    def marked_names(self) -> dict[str, str]:
+        """By ``@name`` and ``#name``: what Slack sends in their place where a command escapes them."""
+        people = {f"@{one.name}": f"<@{one.id}|{one.name}>" for one in self.people.values()}
+        groups = {f"@{one.handle}": f"<!subteam^{one.id}|@{one.handle}>" for one in self.groups.values()}
+        channels = {f"#{one.name}": f"<#{one.id}|{one.name}>" for one in self.channels.values() if one.name}
+        return people | groups | channels
 
     def direct_channel(self, user: str) -> Channel:
         """Return the app's direct messages with a person; it begins to exist when it is asked for."""

@@ -148,6 +148,11 @@ class Batches:
             members = list(known.members.values()) if known is not None else []
         return _batch(batch_id, members) if members else self.read(batch_id)
 
+    def stands_at(self, batch_id: str) -> Post | None:
+        """Return where the message of a batch is; None if there is no such batch."""
+        shown = self._load(batch_id)
+        return None if shown is None else shown.post
+
     # As a notifier.
 
     def join(self, approval: Approval) -> Post:

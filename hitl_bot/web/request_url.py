@@ -13,12 +13,14 @@ from slack_bolt.adapter.starlette.handler import to_bolt_request, to_starlette_r
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from hitl_bot.web.bodies import is_slacks
 from hitl_bot.web.signatures import Refusal, Signatures
 
 LARGEST_BODY = 2 * 1024 * 1024  # bytes; a view of 100 blocks with 3,000 characters each, form-encoded, fits twice
 _BODY_WITHIN = 3.0  # seconds, as long as Slack waits for the answer
 _AT_ONCE = 128  # requests, those whose body is still on its way included
 _FAILED = 500
+_SSL_CHECK = b"ssl_check=1"
 
 log = structlog.get_logger("hitl_bot.web")
 
@@ -90,6 +92,8 @@ class RequestUrl:
             return self._refuse("too large", 413)
         except (asyncio.TimeoutError, ClientDisconnect):
             return self._refuse("too slow", 408)
+        if body == _SSL_CHECK or body.startswith(_SSL_CHECK + b"&"):
+            return Response()  # Slack looks whether the certificate is good, and does nothing else
         refusal = self._signatures.take(request.headers, body)
         if refusal is not None:
             return self._refuse(refusal.value, 503 if refusal is Refusal.TOO_MANY else 401)
@@ -103,10 +107,10 @@ class RequestUrl:
         return response
 
     async def _dispatch(self, request: Request, body: bytes) -> Response:
+        if not is_slacks(body, request.headers.get("content-type", "")):
+            return self._refuse("not what Slack sends", 400)
         try:
             taken = self._threads.submit(self._app.dispatch, to_bolt_request(request, body))
-        except UnicodeDecodeError:
-            return self._refuse("not text", 400)
         except RuntimeError:  # shut down while the body was on its way
             return self._refuse("not open", 503)
         return to_starlette_response(await asyncio.wrap_future(taken))

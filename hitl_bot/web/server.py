@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from hitl_bot.slack.transport import Transport
+from hitl_bot.web.guarded import GuardedProtocol
 from hitl_bot.web.readiness import Readiness
 from hitl_bot.web.request_url import RequestUrl
 from metaflow_extensions.hitl.approvals.errors import HitlError
@@ -87,7 +88,7 @@ class WebServer:
             lifespan="off",
             log_config=None,  # the bot's own
             loop="asyncio",
-            http="h11",
+            http=GuardedProtocol,
             ws="none",
             proxy_headers=False,
             server_header=False,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from hitl_bot.sandbox.web_api import apps, chat, conversations, files, users, views
+from hitl_bot.sandbox.web_api import apps, chat, conversations, files, users, validate, views
 from hitl_bot.sandbox.web_api.method import Method
 
 METHODS: dict[str, Method] = {
-    method.name: method for family in (apps, chat, conversations, files, users, views) for method in family.METHODS
+    method.name: method
+    for family in (apps, chat, conversations, files, users, validate, views)
+    for method in family.METHODS
 }

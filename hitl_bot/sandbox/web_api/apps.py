@@ -29,6 +29,7 @@ def auth_test(workspace: Workspace, _args: Arguments) -> Json:
         "bot_id": BOT_ID,
         "app_id": APP_ID,
         "is_enterprise_install": False,
+        **({"enterprise_id": workspace.enterprise} if workspace.enterprise else {}),
         "domain": TEAM_DOMAIN,
     }
 
@@ -41,5 +42,5 @@ def connections_open(workspace: Workspace, _args: Arguments) -> Json:
 METHODS = (
     Method(name="api.test", run=api_test, tier=Tier.NONE, token=Token.NONE),
     Method(name="auth.test", run=auth_test, tier=Tier.NONE),
-    Method(name="apps.connections.open", run=connections_open, tier=Tier.NONE, token=Token.APP),
+    Method(name="apps.connections.open", run=connections_open, tier=Tier.THREE, token=Token.APP),
 )

@@ -41,7 +41,7 @@ def update(workspace: Workspace, args: Arguments) -> Json:
 
     Text without blocks removes the blocks; blocks without text keep the text; metadata stays unless it is given.
     """
-    message = _own_message(workspace, args, "cant_update_message")
+    message = _own_message(workspace, args, "cant_update_message", "is_inactive")
     given_blocks = args.decoded("blocks", "invalid_blocks_format") is not None
     if len(args.text("text")) > limits.UPDATE_TEXT:
         raise SlackError("msg_too_long")
@@ -57,7 +57,7 @@ def update(workspace: Workspace, args: Arguments) -> Json:
 
 
 def delete(workspace: Workspace, args: Arguments) -> Json:
-    message = _own_message(workspace, args, "cant_delete_message")
+    message = _own_message(workspace, args, "cant_delete_message", "cant_delete_message")
     workspace.delete(message)
     return {"channel": message.channel, "ts": message.ts}
 
@@ -71,14 +71,14 @@ def get_permalink(workspace: Workspace, args: Arguments) -> Json:
     return {"channel": channel.id, "permalink": f"{workspace.url}/archives/{channel.id}/p{ts.replace('.', '')}"}
 
 
-def _own_message(workspace: Workspace, args: Arguments, not_mine: str) -> Message:
+def _own_message(workspace: Workspace, args: Arguments, not_mine: str, archived: str) -> Message:
     channel = readable_channel(workspace, args.required("channel", "channel_not_found"))
     message = workspace.message(channel.id, args.required("ts", "message_not_found"))
     # An ephemeral message can't be found by its ts: only a response_url reaches it.
     if message is None or message.visible_to:
         raise SlackError("message_not_found")
     if channel.archived:
-        raise SlackError("is_archived")
+        raise SlackError(archived)
     if message.author != BOT_USER_ID:
         raise SlackError(not_mine)
     return message
@@ -103,7 +103,7 @@ def _thread(workspace: Workspace, channel: str, args: Arguments) -> str:
         return ""
     parent = workspace.messages.get(channel, {}).get(thread_ts)
     if parent is None or parent.visible_to:
-        raise SlackError("thread_not_found")
+        raise SlackError("cannot_reply_to_message")
     return parent.thread_ts or thread_ts
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hitl_bot.sandbox.people import BOT_USER_ID, Channel, ChannelKind, PersonKind
 from hitl_bot.sandbox.rates import Tier
-from hitl_bot.sandbox.web_api.method import Arguments, Json, Method, SlackError, page_of
+from hitl_bot.sandbox.web_api.method import Arguments, Json, Method, SlackError, missing_scope, page_of
 from hitl_bot.sandbox.web_api.posting import readable_channel
 
 if TYPE_CHECKING:
@@ -17,6 +17,11 @@ _TYPES = {
     ChannelKind.PRIVATE: "private_channel",
     ChannelKind.DIRECT: "im",
 }
+
+
+_PREFIXES = {ChannelKind.PUBLIC: "channels", ChannelKind.PRIVATE: "groups", ChannelKind.DIRECT: "im"}
+_KINDS = {name: kind for kind, name in _TYPES.items()}
+_MOST = 1000  # "must be below", says the documentation of ``limit``
 
 
 def open_(workspace: Workspace, args: Arguments) -> Json:
@@ -35,7 +40,7 @@ def open_(workspace: Workspace, args: Arguments) -> Json:
 
 
 def info(workspace: Workspace, args: Arguments) -> Json:
-    channel = _by_id(workspace, args)
+    channel = _by_id(workspace, args, "read")
     shape = channel.shape()
     if not args.truth("include_num_members"):
         shape.pop("num_members", None)
@@ -44,6 +49,10 @@ def info(workspace: Workspace, args: Arguments) -> Json:
 
 def list_(workspace: Workspace, args: Arguments) -> Json:
     types = set((args.text("types") or "public_channel").replace(" ", "").split(","))
+    for kind in (_KINDS[one] for one in sorted(types) if one in _KINDS):
+        missing_scope(workspace, f"{_PREFIXES[kind]}:read")
+    if args.number("limit", 100) >= _MOST:
+        raise SlackError("invalid_limit")
     channels = [
         channel
         for channel in workspace.channels.values()
@@ -56,14 +65,14 @@ def list_(workspace: Workspace, args: Arguments) -> Json:
 
 
 def members(workspace: Workspace, args: Arguments) -> Json:
-    channel = _by_id(workspace, args)
+    channel = _by_id(workspace, args, "read")
     page, metadata = page_of(args, sorted(channel.members), 100)
     return {"members": page, "response_metadata": metadata}
 
 
 def history(workspace: Workspace, args: Arguments) -> Json:
     """Tell a channel's messages, the newest first; replies are in their threads."""
-    channel = _by_id(workspace, args)
+    channel = _by_id(workspace, args, "history")
     if BOT_USER_ID not in channel.members:
         raise SlackError("not_in_channel")
     found = [one for one in _visible(workspace, channel) if one.thread_ts in {"", one.ts} and _within(args, one.ts)]
@@ -79,7 +88,7 @@ def history(workspace: Workspace, args: Arguments) -> Json:
 
 def replies(workspace: Workspace, args: Arguments) -> Json:
     """Tell a thread, its first message first."""
-    channel = _by_id(workspace, args)
+    channel = _by_id(workspace, args, "history")
     parent = workspace.message(channel.id, args.required("ts", "thread_not_found"))
     if parent is None or parent.visible_to:
         raise SlackError("thread_not_found")
@@ -94,10 +103,12 @@ def replies(workspace: Workspace, args: Arguments) -> Json:
     }
 
 
-def _by_id(workspace: Workspace, args: Arguments) -> Channel:
+def _by_id(workspace: Workspace, args: Arguments, access: str) -> Channel:
+    """Return a channel that the bot can see, if it has the scope for conversations of its kind."""
     which = args.required("channel", "channel_not_found")
     if which not in workspace.channels:  # only chat.* also takes names
         raise SlackError("channel_not_found")
+    missing_scope(workspace, f"{_PREFIXES[workspace.channels[which].kind]}:{access}")
     return readable_channel(workspace, which)
 
 
@@ -137,9 +148,9 @@ def _shape(workspace: Workspace, message: Message, args: Arguments) -> Json:
 
 METHODS = (
     Method(name="conversations.open", run=open_, tier=Tier.THREE, scope="im:write"),
-    Method(name="conversations.info", run=info, tier=Tier.THREE, scope="channels:read"),
-    Method(name="conversations.list", run=list_, tier=Tier.TWO, scope="channels:read"),
-    Method(name="conversations.members", run=members, tier=Tier.FOUR, scope="channels:read"),
-    Method(name="conversations.history", run=history, tier=Tier.THREE, scope="channels:history"),
-    Method(name="conversations.replies", run=replies, tier=Tier.THREE, scope="channels:history"),
+    Method(name="conversations.info", run=info, tier=Tier.THREE),
+    Method(name="conversations.list", run=list_, tier=Tier.TWO),
+    Method(name="conversations.members", run=members, tier=Tier.FOUR),
+    Method(name="conversations.history", run=history, tier=Tier.THREE),
+    Method(name="conversations.replies", run=replies, tier=Tier.THREE),
 )

@@ -12,7 +12,8 @@ from aiohttp import web
 from hitl_bot.sandbox.changes import Kind
 from hitl_bot.sandbox.faults import Fault, Outcome
 from hitl_bot.sandbox.web_api import METHODS
-from hitl_bot.sandbox.web_api.method import Arguments, Method, SlackError, Token
+from hitl_bot.sandbox.web_api.method import Arguments, Method, SlackError, Token, missing_scope
+from hitl_bot.sandbox.web_api.reference import is_documented, unknown_arguments
 
 if TYPE_CHECKING:
     from hitl_bot.sandbox.workspace import Workspace
@@ -53,12 +54,16 @@ class Endpoint:
         method = METHODS.get(name)
         if method is None:
             return self._answer(name, args, {"ok": False, "error": "unknown_method", "req_method": name})
+        for argument in unknown_arguments(name, args):
+            self._workspace.deviations.append(f"{name} was called with {argument}, which Slack does not document")
         try:
             self._check_token(method, request, args)
             if wait := self._rate(method, args):
                 return self._ratelimited(name, args, wait)
             return self._answer(name, args, {"ok": True, **method.run(self._workspace, Arguments(args))})
         except SlackError as error:
+            if not is_documented(name, error.code):
+                self._workspace.deviations.append(f"{name} answered {error.code}, which Slack does not document")
             return self._answer(name, args, {"ok": False, "error": error.code, **error.extra})
 
     def _check_token(self, method: Method, request: web.Request, args: Json) -> None:
@@ -71,9 +76,8 @@ class Endpoint:
             raise SlackError("invalid_auth")
         if token != (self._tokens.bot if method.token is Token.BOT else self._tokens.app):
             raise SlackError("not_allowed_token_type")
-        scopes = self._workspace.app.scopes
-        if method.scope and method.token is Token.BOT and method.scope not in scopes:
-            raise SlackError("missing_scope", needed=method.scope, provided=",".join(sorted(scopes)))
+        if method.scope and method.token is Token.BOT:
+            missing_scope(self._workspace, method.scope)
 
     def _rate(self, method: Method, args: Json) -> int:
         channel = self._workspace.channel(str(args.get("channel", "")))

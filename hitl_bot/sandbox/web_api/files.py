@@ -19,7 +19,7 @@ def get_upload_url(workspace: Workspace, args: Arguments) -> Json:
     if length < 1:
         raise SlackError.with_messages("invalid_arguments", ["must be more than 0 [json-pointer:/length]"])
     file_id = workspace.next_id("F")
-    alt_text = args.text("alt_text") or args.text("alt_txt")
+    alt_text = args.text("alt_txt")
     workspace.files[file_id] = UploadedFile(file_id, filename, length, alt_text=alt_text)
     return {"upload_url": f"{workspace.url}/upload/v1/{file_id}", "file_id": file_id}
 
@@ -38,7 +38,10 @@ def complete_upload(workspace: Workspace, args: Arguments) -> Json:
         file.shared = True
         files.append(file)
     for which in filter(None, [args.text("channel_id"), *args.text("channels").split(",")]):
-        channel = writable_channel(workspace, which)
+        try:
+            channel = writable_channel(workspace, which)
+        except SlackError as error:
+            raise SlackError("posting_to_channel_denied" if error.code == "is_archived" else error.code) from None
         blocks = [_image(workspace, file) for file in files if is_picture(file.filename)]
         text = args.text("initial_comment") or ", ".join(file.title for file in files)
         workspace.post(

@@ -32,6 +32,13 @@ class SlackError(Exception):
         return cls(code, **errors, response_metadata={"messages": lines})
 
 
+def missing_scope(workspace: Workspace, scope: str) -> None:
+    """Refuse a call unless the app has a scope."""
+    scopes = workspace.app.scopes
+    if scope not in scopes:
+        raise SlackError("missing_scope", needed=scope, provided=",".join(sorted(scopes)))
+
+
 class Token(Enum):
     """Which kind of token a method takes."""
 

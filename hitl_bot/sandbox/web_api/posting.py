@@ -34,7 +34,7 @@ def writable_channel(workspace: Workspace, which: str) -> Channel:
 
 def content(workspace: Workspace, args: Arguments) -> tuple[str, list[Json]]:
     """Return text and blocks, checked and with ids filled in; refuse what Slack refuses."""
-    if args.has("attachments") and args.decoded("attachments", "invalid_attachments"):
+    if args.has("attachments") and args.decoded("attachments", "invalid_arguments"):
         # Secondary attachments are legacy and this sandbox does not draw them: better a refusal than half a message.
         raise SlackError.with_messages(
             "invalid_arguments", ["the sandbox has no attachments [json-pointer:/attachments]"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hitl_bot.sandbox.people import Group, Person, PersonKind
 from hitl_bot.sandbox.rates import Tier
 from hitl_bot.sandbox.web_api.method import Arguments, Json, Method, SlackError, page_of
+from hitl_bot.sandbox.workspace import Plan
 
 if TYPE_CHECKING:
     from hitl_bot.sandbox.workspace import Workspace
@@ -36,18 +37,23 @@ def list_(workspace: Workspace, args: Arguments) -> Json:
     return {"members": members, "cache_ts": now, "response_metadata": metadata}
 
 
+def _check_plan(workspace: Workspace) -> None:
+    if workspace.plan is Plan.FREE:
+        raise SlackError("plan_upgrade_required")
+
+
 def groups_list(workspace: Workspace, args: Arguments) -> Json:
+    _check_plan(workspace)
     groups = [one for one in workspace.groups.values() if args.truth("include_disabled") or not one.disabled]
     with_users = args.truth("include_users")
     return {"usergroups": [one.shape(_members(workspace, one) if with_users else None) for one in groups]}
 
 
 def groups_users_list(workspace: Workspace, args: Arguments) -> Json:
+    _check_plan(workspace)
     group = workspace.groups.get(args.required("usergroup", "no_such_subteam"))
-    if group is None:
+    if group is None or (group.disabled and not args.truth("include_disabled")):
         raise SlackError("no_such_subteam")
-    if group.disabled and not args.truth("include_disabled"):
-        raise SlackError("subteam_disabled")
     return {"users": _members(workspace, group)}
 
 

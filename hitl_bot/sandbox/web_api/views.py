@@ -50,7 +50,7 @@ def publish(workspace: Workspace, args: Arguments) -> Json:
     """Write a person's Home tab."""
     person = workspace.people.get(args.required("user_id"))
     if person is None:
-        raise SlackError("user_not_found")
+        raise SlackError.with_messages("invalid_arguments", ["no such user [json-pointer:/user_id]"])
     if person.kind in {PersonKind.DEACTIVATED, PersonKind.BOT}:
         raise SlackError("not_enabled")
     old = workspace.homes.get(person.id)
@@ -93,7 +93,11 @@ def show_view(workspace: Workspace, user: str, definition: Json, previous: View 
 
 def rewrite_view(workspace: Workspace, view: View, definition: Json, act: str = "") -> None:
     """Give a view a new definition; what the person entered stays where the fields stay."""
+    known = {(block_id, action) for block_id, actions in view.values.items() for action in actions}
     view.values = kept_values(definition["blocks"], view.values)
+    named = {(block_id, action) for block_id, actions in view.values.items() for action in actions}
+    view.entered &= named
+    view.unsent = (known & named) - view.entered
     view.definition, view.hash = definition, workspace.next_hash()
     workspace.feed.add(Kind.VIEW_CHANGED, view=view.id, user=view.user, act=act)
 

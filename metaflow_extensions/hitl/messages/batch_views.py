@@ -6,7 +6,6 @@ text of one), docs.slack.dev/reference/views (100 blocks, 250 kB, 3,000 characte
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.messages import action_ids, question, sentences
 from metaflow_extensions.hitl.messages.batch import Batch, ending, label, line, progress
 from metaflow_extensions.hitl.messages.blocks import Block, actions, button, context, modal, plain, section
-from metaflow_extensions.hitl.messages.choosing import Choice, held
+from metaflow_extensions.hitl.messages.choosing import Choice, held, metadata
 from metaflow_extensions.hitl.messages.form import form_blocks
 from metaflow_extensions.hitl.messages.mrkdwn import code, one_line
 from metaflow_extensions.hitl.messages.views import reason_input, rule_wants_one
@@ -220,5 +219,5 @@ def _view(
         callback_id=callback_id,
         close="Cancel",
         submit=plain(submit),
-        private_metadata=json.dumps({"batch": batch.id, **(more or {})}),
+        private_metadata=metadata({"batch": batch.id, **(more or {})}),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,16 @@ from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.messages.batch import Batch
+
+_COMPRESSED = "."  # before bits that are; no character of the others
+_METADATA = 3_000  # characters of a view's private_metadata
+
+
+class TooManyShards(HitlError):
+    """There are too many shards to choose from in Slack. Approve all or reject all of them, or answer each one."""
+
+    def __init__(self) -> None:
+        super().__init__(str(self.__doc__))
 
 
 class OtherShards(HitlError):
@@ -95,6 +106,14 @@ class Choice:
         return replace(self, off=frozenset(one.id for one in self.offered), look=self.look + 1)
 
 
+def metadata(kept: Mapping[str, Any]) -> str:
+    """Write what a view keeps for itself, or raise TooManyShards."""
+    written = json.dumps(kept, separators=(",", ":"))
+    if len(written) > _METADATA:
+        raise TooManyShards
+    return written
+
+
 def held(view: Mapping[str, Any]) -> dict[str, Any]:
     """Read what a view keeps for itself."""
     try:
@@ -153,9 +172,19 @@ def _digest(known: Sequence[str]) -> str:
 
 def _packed(known: Sequence[str], ids: Collection[str]) -> str:
     bits = sum(1 << place for place, one in enumerate(known) if one in ids)
-    return urlsafe_b64encode(bits.to_bytes(len(known) // 8 + 1, "little").rstrip(b"\0")).decode()
+    raw = bits.to_bytes(len(known) // 8 + 1, "little").rstrip(b"\0")
+    small = zlib.compress(raw, 9)
+    if len(small) < len(raw):
+        return _COMPRESSED + urlsafe_b64encode(small).decode()
+    return urlsafe_b64encode(raw).decode()
 
 
 def _unpacked(known: Sequence[str], text: str) -> frozenset[str]:
-    bits = int.from_bytes(urlsafe_b64decode(text), "little")
+    raw = urlsafe_b64decode(text.removeprefix(_COMPRESSED))
+    if text.startswith(_COMPRESSED):
+        try:
+            raw = zlib.decompressobj().decompress(raw, len(known) // 8 + 1)
+        except zlib.error as error:
+            raise ValueError(str(error)) from error
+    bits = int.from_bytes(raw, "little")
     return frozenset(one for place, one in enumerate(known) if bits >> place & 1)

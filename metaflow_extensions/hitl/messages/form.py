@@ -280,3 +280,32 @@ def _moment(seconds: object) -> object:
     if not isinstance(seconds, int) or not FORM.earliest <= seconds <= FORM.latest:
         return seconds
     return datetime.fromtimestamp(seconds, tz=timezone.utc).isoformat()
+
+
+def with_initials_of(shown: Mapping[str, Any], view: dict[str, Any]) -> dict[str, Any]:
+    """Return a view that replaces another, beginning with the same values where the inputs are the same.
+
+    Slack goes on showing what an input began with, whatever the new view says (github.com/slackapi/bolt-python/issues/
+    1064): what is recorded must be what the person saw.
+    """
+    before = {block.get("block_id"): block.get("element") or {} for block in shown.get("blocks") or ()}
+    blocks = [
+        {**block, "element": _beginning_as(before[block["block_id"]], block["element"])}
+        if block.get("element") and block.get("block_id") in before
+        else block
+        for block in view["blocks"]
+    ]
+    return {**view, "blocks": blocks}
+
+
+def _beginning_as(before: Mapping[str, Any], element: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in element.items() if not name.startswith("initial_")}
+    options = {option["value"]: option for option in element.get("options") or ()}
+    for name, value in before.items():
+        if name == "initial_option" and value.get("value") in options:
+            kept[name] = options[value["value"]]
+        elif name == "initial_options":
+            kept[name] = [options[one["value"]] for one in value if one.get("value") in options]
+        elif name.startswith("initial_") and name not in {"initial_option", "initial_options"}:
+            kept[name] = value
+    return kept

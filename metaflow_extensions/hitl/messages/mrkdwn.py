@@ -24,6 +24,9 @@ _UNSEEN = re.compile(
     r"|[\ud800-\udfff]"  # half a character: can't be sent
 )
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_EMOJI = re.compile(r":(?=[\d_]*(?:[^\W\d_]|[+-])[\w+'-]*:)")  # begins one's name; not the minutes of a time of day
+_JOINER = "\u2060"  # WORD JOINER: unseen, takes no room, and ends the name of an emoji
+_COLON = "\ua789"  # MODIFIER LETTER COLON: looks like a colon, and takes no more room than one
 _MARKUP = re.compile(r"[*_~](?!\w)|(?<!\w)[*_~]|`")
 _USER = re.compile(r"[UW][A-Z0-9]{2,30}")
 _GROUP = re.compile(r"S[A-Z0-9]{2,30}")
@@ -58,7 +61,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def escape(text: str, limit: int | None = None) -> str:
-    """Escape text for mrkdwn.
+    """Escape text for mrkdwn, outside of code: what looks like the name of an emoji stays letters.
 
     Parameters
     ----------
@@ -67,6 +70,12 @@ def escape(text: str, limit: int | None = None) -> str:
     limit : int, optional
         How long the escaped text may become. It is cut before it is escaped, so no entity is ever cut.
     """
+    escaped = _entities(text, limit)
+    spelled = _EMOJI.sub(f":{_JOINER}", escaped)
+    return spelled if limit is None or length(spelled) <= limit else _EMOJI.sub(_COLON, escaped)
+
+
+def _entities(text: str, limit: int | None = None) -> str:
     text = legible(text) if limit is None else _cut(text, limit, _ENTITIES)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -108,12 +117,12 @@ def _joins(before: str, after: str) -> bool:
 
 def code(text: str, limit: int = LINE) -> str:
     """Show text letter by letter, in one line. Backticks and line breaks in it can't end the formatting."""
-    return f"`{escape(_line(text, limit).replace('`', BACKTICK), limit - 2) or ' '}`"
+    return f"`{_entities(_line(text, limit).replace('`', BACKTICK), limit - 2) or ' '}`"
 
 
 def code_block(text: str, limit: int) -> str:
     """Show text letter by letter, with its lines."""
-    return f"```\n{escape(text[: limit + 1].replace('`', BACKTICK), limit - 8)}\n```"
+    return f"```\n{_entities(text[: limit + 1].replace('`', BACKTICK), limit - 8)}\n```"
 
 
 def quoted(text: str, limit: int = LINE) -> str:
@@ -169,12 +178,12 @@ def link(url: str | None, text: str) -> str:
     """Link text to a web address; without one, or with anything that is none, the text alone."""
     if url is None or not is_web_address(url):
         return escape(text, LINE)
-    return f"<{escape(url)}|{escape(text, LINE)}>"
+    return f"<{_entities(url)}|{escape(text, LINE)}>"
 
 
 def is_web_address(url: str | None) -> bool:
     """Whether this is an address that can stand in a message: http or https, nothing that would end the link."""
-    return url is not None and _LINK.fullmatch(url) is not None and len(escape(url)) <= _LONGEST_LINK
+    return url is not None and _LINK.fullmatch(url) is not None and len(_entities(url)) <= _LONGEST_LINK
 
 
 def date(moment: datetime) -> str:

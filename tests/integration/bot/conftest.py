@@ -21,6 +21,7 @@ from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from tests.fixtures.approvals import NOW, REQUESTER, HandClock, gate, pathspec, question
+from tests.fixtures.slack import held_to_the_reference
 
 CHANNEL = "#ml-approvals"
 SCHEMA = normalise({"deploy_target": "str", "replicas": {"type": "int", "min": 1, "max": 9}})
@@ -35,7 +36,7 @@ class Ask(Protocol):
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """A workspace in which the app has the scopes and the command of its own manifest, and no more."""
-    with Sandbox(manifest=app_manifest()) as running:
+    with held_to_the_reference(Sandbox(manifest=app_manifest())) as running:
         yield running
 
 

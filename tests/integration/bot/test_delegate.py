@@ -36,7 +36,8 @@ def test_delegate_and_back(ask: Ask, bot: Bot, bob: Person, alice: Person) -> No
     ("rest", "words"),
     [
         ("alice until", "Write /hitl delegate"),
-        ("@frank until 2026-12-24", "Slack knows nobody by '@frank'"),
+        ("@frank until 2026-12-24", "the account is deactivated"),
+        ("frank until 2026-12-24", "Slack knows nobody by 'frank'"),
         ("@hitl until 2026-12-24", "an app never decides"),
         ("U0FRANK until 2026-12-24", "the account is deactivated"),
         ("@bob until 2026-12-24", "delegate loop: bob → bob"),
@@ -72,8 +73,8 @@ def test_a_name_of_two_words(bot: Bot, bob: Person, control: Control) -> None:
 def test_a_name_that_two_go_by_is_nobodys(bot: Bot, bob: Person, control: Control) -> None:
     """Everybody chooses their own display name: one who takes somebody else's is not taken for them."""
     control.put_person(id="U0MALLORY", name="Alice", real_name="Mallory")
-    (said,) = bob.command("/hitl delegate @alice until 2026-12-24")
-    assert "2 people go by @alice. Name the one by their e-mail address or member id." in said.plain
+    (said,) = bob.command("/hitl delegate alice until 2026-12-24")
+    assert "2 people go by alice. Name the one by their e-mail address or member id." in said.plain
     (standing,) = bob.command("/hitl delegate")
     assert "Nobody decides for you" in standing.plain
 
@@ -92,5 +93,5 @@ def test_a_loop_is_refused_by_name(bot: Bot, bob: Person, alice: Person, carol: 
 def test_nobody_is_looked_for_while_slack_can_not_be_asked(bot: Bot, bob: Person, control: Control) -> None:
     """Without an answer from Slack there is no delegation."""
     control.fault("users.list", error="fatal_error")
-    (said,) = bob.command("/hitl delegate @alice until 2026-12-24")
+    (said,) = bob.command("/hitl delegate alice until 2026-12-24")
     assert "Slack can't say who goes by that name" in said.plain

@@ -19,7 +19,7 @@ from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Driver, Person
 from hitl_bot.settings import Settings, SettingsError
-from hitl_bot.slack.connection import CantConnect
+from hitl_bot.slack.connection import CONNECTIONS, CantConnect
 from metaflow_extensions.hitl.approvals.errors import StoreUnfit
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
@@ -210,7 +210,8 @@ def test_a_proxy_is_not_asked_for_loopback(
 
 def test_a_connection_that_breaks_comes_back(bot: Bot, control: Control, bob: Person) -> None:
     """After Slack cut the connection, and after it asked for a new one, the bot answers again."""
-    assert control.drop_connections() == 1
+    control.wait_for_connection(CONNECTIONS)
+    assert control.drop_connections() == CONNECTIONS
     control.wait_for_connection()
     assert bob.command("/hitl help")
     control.refresh_connections()
@@ -219,12 +220,68 @@ def test_a_connection_that_breaks_comes_back(bot: Bot, control: Control, bob: Pe
 
 
 def test_a_connection_is_replaced_once(bot: Bot, control: Control, bob: Person) -> None:
-    """Asked to connect again, and cut off at once, the bot opens one connection; nothing sent on it is lost."""
-    for _ in range(10):
+    """Asked to connect again, and cut off at once, the bot opens one for each; nothing sent on them is lost."""
+    for _ in range(5):
+        control.wait_for_connection(CONNECTIONS)
         control.refresh_connections()
         control.wait_for_connection()
         assert bob.command("/hitl help")
-    assert len(control.calls("apps.connections.open")) == 11
+    control.wait_for_connection(CONNECTIONS)
+    assert len(control.calls("apps.connections.open")) == CONNECTIONS * 6
+
+
+def test_a_connection_that_is_about_to_close_is_read_until_then(bot: Bot, control: Control, bob: Person) -> None:
+    """While another connection is opened, slowly, what Slack still sends on the old ones is acknowledged."""
+    control.wait_for_connection(CONNECTIONS)
+    control.fault("apps.connections.open", delay=3_600, times=CONNECTIONS)
+    assert control.ask_to_reconnect() == CONNECTIONS
+    for _ in range(2 * CONNECTIONS):
+        assert bob.command("/hitl help")
+    control.clear_faults()
+    control.advance(3_600)
+
+
+def test_slacks_patience_does_not_hold_up_a_stop(settings: Settings, store: Store, control: Control) -> None:
+    """Told to wait a minute before it may connect, the bot stops at once all the same."""
+    control.ratelimit("apps.connections.open", retry_after=60, times=5)
+    stopping, bot = Event(), bootstrap(settings, store=store)
+    opening = Thread(target=bot.transport.open, args=(stopping,))
+    opening.start()
+    control.wait_for_calls("apps.connections.open")
+    stopping.set()
+    opening.join(5)
+    assert not opening.is_alive()
+    assert bot.stop(5)
+
+
+def test_the_first_click_does_not_wait_for_slack(bot: Bot, ask: Ask, bob: Person, control: Control) -> None:
+    """A click is acknowledged although auth.test takes for ever: nobody has to be asked whose request it is."""
+    control.fault("auth.test", delay=3_600)
+    ask()
+    bob.click(bob.wait_for_message(CHANNEL), "Approve", confirm="Approve")
+    assert [one["acknowledged"] for one in control.envelopes()] == [True]
+    control.advance(3_600)
+
+
+def test_an_organisation_wide_installation_is_refused_in_words(bot: Bot, control: Control) -> None:
+    """On Enterprise Grid a request of an installation for the whole organisation decides nothing, and says why."""
+    payload = {
+        "command": "/hitl",
+        "text": "list",
+        "user_id": "U0BOB",
+        "enterprise_id": "E0ORG",
+        "is_enterprise_install": "true",
+    }
+    answer = control.deliver("slash_commands", payload)["answer"]
+    assert "Ask an admin to install it to this workspace" in str(answer)
+
+
+def test_a_workspace_of_an_organisation_works(bot: Bot, ask: Ask, bob: Person, control: Control) -> None:
+    """On Enterprise Grid, installed to one workspace, people answer as anywhere."""
+    control.put_team(enterprise="E0ORG")
+    approval = ask()
+    bob.click(bob.wait_for_message(CHANNEL), "Approve", confirm="Approve")
+    assert bot.cases.ledger.read(approval.id).approval.decision is not None
 
 
 def test_a_stop_does_not_wait_for_ever(

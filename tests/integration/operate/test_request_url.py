@@ -7,7 +7,7 @@ import hmac
 import json
 import socket
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection
 from threading import Event
 from urllib.parse import urlencode, urlsplit
@@ -20,7 +20,7 @@ from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Closed, Driver, NotAcknowledged
 from hitl_bot.sandbox.request_url import signature, signed_headers
 from hitl_bot.settings import Settings
-from hitl_bot.web import request_url
+from hitl_bot.web import guarded, request_url
 from hitl_bot.web.server import SLACK_PATH
 from hitl_bot.web.signatures import WINDOW
 from metaflow_extensions.hitl.approvals.ports import Store
@@ -175,7 +175,7 @@ def test_a_replayed_answer_reaches_no_listener(
     view = bob.open(bob.wait_for_message(CHANNEL), "Reject…")
     assert isinstance(view.fill({"Reason": "drift too high"}).submit(), Closed)
     body = urlencode({"payload": json.dumps(control.envelopes()[-1]["payload"])}).encode()
-    headers = sign(body, 1)
+    headers = sign(body, 60)
     assert send(bot, body, headers).status == 200
     seen: list[str] = []
     interventions.append(lambda request, key: seen.append(f"{request} {key}"))
@@ -306,3 +306,78 @@ def test_a_person_is_told_when_the_bot_is_gone(bot: Bot, people: Driver) -> None
     bot.transport.give_up()
     with pytest.raises(NotAcknowledged, match="http_error"):
         people.as_("bob").command("/hitl list")
+
+
+# Bodies that are signed and are not Slack's.
+
+MALFORMED = {
+    FORM: [
+        b"",
+        b"&&&",
+        b"payload",
+        b"payload=",
+        b"payload=%7B",
+        b"payload=null",
+        b"payload=5",
+        b"payload=%22text%22",
+        b"payload=%5B%5D",
+        b"payload=%7B%7D",
+        b"command=",
+        b"command=hitl&text=list",
+        b"command=%2Fhitl",
+        *(
+            urlencode({"payload": json.dumps(one)}).encode()
+            for one in (
+                {"type": "block_actions"},
+                {"type": "block_actions", "user": "U0BOB", "actions": [{}]},
+                {"type": "block_actions", "user": {"id": "U0BOB"}, "actions": "approve"},
+                {"type": "block_actions", "user": {"id": "U0BOB"}, "actions": ["approve"]},
+                {"type": "block_actions", "user": {"id": "U0BOB"}, "actions": []},
+                {"type": "block_actions", "user": {"id": "U0BOB"}, "actions": [{"action_id": 5, "type": "button"}]},
+                {"type": "view_submission", "user": {"id": "U0BOB"}},
+                {"type": "view_submission", "user": {"id": "U0BOB"}, "view": []},
+                {"type": "view_submission", "user": {"id": "U0BOB"}, "view": {"id": "V1", "state": {"values": []}}},
+                {"type": ["block_actions"], "user": {"id": "U0BOB"}},
+                {"type": "never_heard_of", "user": {"id": "U0BOB"}},
+            )
+        ),
+    ],
+    "application/json": [b"", b"{", b"null", b"[]", b'{"type": "event_callback", "event": 5}', b"[" * 100_000],
+}
+
+
+@pytest.mark.parametrize("content_type", MALFORMED)
+def test_a_signed_body_that_is_not_slacks_is_refused(bot: Bot, sign: Sign, content_type: str) -> None:
+    """What nobody could read is a 400, never an error of the bot, and the next request is answered."""
+    for body in MALFORMED[content_type]:
+        answer = send(bot, body, sign(body) | {"Content-Type": content_type})
+        assert answer.status == 400, body[:80]
+    assert send(bot, command(), sign(command()) | {"Content-Type": FORM}).status == 200
+
+
+def test_slack_may_look_at_the_certificate(bot: Bot) -> None:
+    """The request with ssl_check=1, which Slack sends now and then, is answered, signed or not."""
+    assert send(bot, b"ssl_check=1&token=x", {"Content-Type": FORM}).status == 200
+
+
+def test_unfinished_headers_hold_up_nobody(bot: Bot, sign: Sign, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More connections than the bot keeps, none of which ends its header: health, metrics and Slack are answered."""
+    monkeypatch.setattr(guarded, "CONNECTIONS", 20)
+    address = urlsplit(bot.web.url)
+    with ExitStack() as stack:
+        for _ in range(60):
+            idle = stack.enter_context(socket.create_connection((str(address.hostname), int(address.port or 0)), 5))
+            idle.sendall(b"POST /slack/events HTTP/1.1\r\nHost: x\r\nX-Half")
+        assert call(bot.web.url, "/healthz").status == 200
+        assert samples(bot.web.url)
+        assert send(bot, command(), sign(command()) | {"Content-Type": FORM}).status == 200
+
+
+def test_an_unfinished_header_has_a_deadline(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that never says what it wants is closed."""
+    monkeypatch.setattr(guarded, "HEADER_WITHIN", 0.1)
+    address = urlsplit(bot.web.url)
+    with socket.create_connection((str(address.hostname), int(address.port or 0)), 5) as idle:
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nHost:")
+        with suppress(ConnectionResetError):
+            assert idle.recv(1) == b""

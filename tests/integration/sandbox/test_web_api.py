@@ -289,7 +289,7 @@ def test_a_user_group_tells_its_members_until_it_is_disabled(slack: WebClient, c
     assert slack.usergroups_users_list(usergroup="S0MLLEADS")["users"] == ["U0BOB"]
     control.put_group(id="S0MLLEADS", disabled=True)
     assert "ml-leads" not in [group["handle"] for group in slack.usergroups_list()["usergroups"]]
-    assert refusal(lambda: slack.usergroups_users_list(usergroup="S0MLLEADS"))["error"] == "subteam_disabled"
+    assert refusal(lambda: slack.usergroups_users_list(usergroup="S0MLLEADS"))["error"] == "no_such_subteam"
 
 
 def test_direct_messages_open_by_person(slack: WebClient, people: Driver) -> None:

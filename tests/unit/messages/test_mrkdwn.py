@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from html import unescape
 
@@ -48,7 +49,21 @@ def test_escaped_text_fits_with_its_entities(text, limit):
     shown = escape(text, limit)
     assert units(shown) <= limit
     check_mrkdwn(shown)
-    assert legible(text).startswith(unescape(shown).removesuffix("…"))
+    read = unescape(shown).replace("\u2060", "").replace("\ua789", ":").removesuffix("…")
+    assert legible(text).replace("\u2060", "").replace("\ua789", ":").startswith(read)
+
+
+@pytest.mark.parametrize("text", [":x:", "a :white_check_mark: b", ":+1:", ":a:b:c:", "::tada::", "(:x:)"])
+@pytest.mark.parametrize("limit", [3, 20, 300])
+def test_letters_between_colons_do_not_become_an_emoji(text, limit):
+    """A value that spells an emoji is shown letter by letter: a check mark must come from us alone."""
+    assert not re.search(r":[\w+'-]*[^\W\d_][\w+'-]*:|:[+-]1:", escape(text, limit))
+
+
+@pytest.mark.parametrize("text", ["10:30:45", "s3://bucket/key", "a: b: c", "http://localhost:8080/x"])
+def test_other_colons_stay_as_they_are(text):
+    """Times, addresses and lists are not touched."""
+    assert escape(text, 100) == text
 
 
 @steady

@@ -62,6 +62,7 @@ class Asked:
         read: Callable[[str], Iterable[dict[str, Any]]],
         *,
         since: datetime,
+        bot_id: Callable[[], str],
     ) -> str | None:
         """Return the ts of the message that asks a question, or None if there is none.
 
@@ -75,6 +76,8 @@ class Asked:
             Reads all messages of the channel that are newer than a ts, with their metadata, newest first.
         since : datetime
             How far back the message may lie.
+        bot_id : Callable[[], str]
+            Of the bot, asked for only where a message looks like one of its own: any app can write the same metadata.
         """
         seen = self._of(channel)
         with seen.lock:
@@ -85,7 +88,8 @@ class Asked:
                 # By Slack's own clock, by which nothing can be posted in the past any more.
                 found = list(read(seen.newest or f"{seen.since.timestamp():.6f}"))
                 for message in found:
-                    if key := _key_of(message):
+                    key = _key_of(message)
+                    if key is not None and message.get("bot_id") == bot_id():
                         seen.ts.setdefault(key, str(message["ts"]))
                 seen.newest = max([seen.newest, *(str(message["ts"]) for message in found)])
                 seen.looked_at, seen.doubts = now, doubts

@@ -16,7 +16,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierRefused,
     NotifierUnavailable,
 )
-from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, is_busy, meaning, status_of
+from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, is_busy, meaning, pause_of, status_of
 from metaflow_extensions.hitl.notifiers.slack.errors import advice, passing
 from metaflow_extensions.hitl.notifiers.slack.pace import PATIENCE, Lane, Pace
 
@@ -100,10 +100,9 @@ class SlackCalls:
         try:
             return self._request(method, arguments)
         except SlackApiError as error:
-            pause = _pause(error)
-            if pause is None:
+            if not is_busy(error):
                 raise _translated(method, where, error) from error
-            return pause
+            return pause_of(error)
         except (OSError, HTTPException, SlackClientError) as error:
             raise NotifierUnavailable(
                 f"Slack did not answer {method}: {error}. It will be tried again.", cause=f"no answer {method}"
@@ -114,18 +113,6 @@ class SlackCalls:
             return self.client.api_call(method, json=arguments)
         # The reading methods take no JSON: docs.slack.dev/apis/web-api/using-the-slack-web-api
         return self.client.api_call(method, params=arguments)
-
-
-def _pause(error: SlackApiError) -> float | None:
-    """Return for how many seconds Slack wants to be left alone; None if that is not what it says."""
-    response = error.response
-    if not is_busy(error):
-        return None
-    headers = {name.lower(): value for name, value in (getattr(response, "headers", None) or {}).items()}
-    try:
-        return max(1.0, float(headers.get("retry-after", 1)))
-    except ValueError:
-        return 1.0
 
 
 _KINDS: dict[Meaning, type[NotifierError]] = {Meaning.FINAL: MessageUnreachable, Meaning.TOO_LONG: TooLong}

@@ -132,7 +132,6 @@ _VIEWS = {
     "hash_conflict": Meaning.OUTDATED,
     "invalid_trigger_id": Meaning.OUTDATED,
     "not_found": Meaning.OUTDATED,
-    "push_limit_reached": Meaning.DEFECT,
     "view_too_large": Meaning.DEFECT,
 }
 
@@ -223,7 +222,6 @@ _BY_METHOD: dict[str, dict[str, Meaning]] = {
         "invalid_team": Meaning.OPERATOR,
         "users_not_found": Meaning.PASSING,
     },
-    "usergroups.users.list": {"invalid_cursor": Meaning.PASSING, "no_such_subteam": Meaning.ABSENT},
     "users.info": {
         "too_many_users": Meaning.DEFECT,
         "user_not_found": Meaning.ABSENT,
@@ -238,7 +236,6 @@ _BY_METHOD: dict[str, dict[str, Meaning]] = {
         "not_enabled": Meaning.OPERATOR,
         "not_implemented": Meaning.OPERATOR,
     },
-    "views.push": _VIEWS,
     "views.update": _VIEWS,
 }
 METHODS = frozenset(_BY_METHOD)
@@ -273,6 +270,15 @@ def is_decided(method: str, code: str) -> bool:
 def is_busy(error: SlackApiError) -> bool:
     """Whether Slack asks to wait: too much was asked of it."""
     return status_of(error) == _TOO_MANY or code_of(error) in _BUSY
+
+
+def pause_of(error: SlackApiError) -> float:
+    """Return for how many seconds Slack wants to be left alone; 1 where it names no number."""
+    headers = {name.lower(): value for name, value in (getattr(error.response, "headers", None) or {}).items()}
+    try:
+        return max(1.0, float(headers.get("retry-after", 1)))
+    except ValueError:
+        return 1.0
 
 
 def meaning_of(error: Exception) -> Meaning:

@@ -85,6 +85,7 @@ class SlackNotifier:
         self._lock = threading.Lock()
         self._asked = Asked(clock)
         self._told: set[str] = set()
+        self._bot_id: list[str] = []  # once it is known; shared with the one for bulk
         self._names = SlackNames(self._calls.client, clock)
 
     def for_bulk(self) -> SlackNotifier:
@@ -187,8 +188,12 @@ class SlackNotifier:
         """
         look = {"channel": post.channel, "ts": post.ts, "include_all_metadata": True, "limit": 200}
         below = self._calls.pages("conversations.replies", "messages", str(post.channel), look)
-        found = [(one.get("metadata") or {}) for one in below]
-        payloads = [one.get("event_payload") or {} for one in found if one.get("event_type") == action_ids.SAID]
+        found = [
+            one["metadata"]
+            for one in below
+            if (one.get("metadata") or {}).get("event_type") == action_ids.SAID and one.get("bot_id") == self._own_id()
+        ]
+        payloads = [one.get("event_payload") or {} for one in found]
         return {str(name) for payload in payloads for name in payload.get("said") or ()}
 
     # Writing a question, and finding it again.
@@ -228,11 +233,17 @@ class SlackNotifier:
                 look = {"channel": where, "oldest": oldest, "include_all_metadata": True, "limit": 200}
                 return self._calls.pages("conversations.history", "messages", channel, look)
 
-            ts = self._asked.find(where, approval, read, since=approval.requested_at - _SKEW)
+            ts = self._asked.find(where, approval, read, since=approval.requested_at - _SKEW, bot_id=self._own_id)
         except NotifierRefused:
             # The bot may not look. To ask twice is better than not at all, and posting says what else is wrong.
             return None
         return None if ts is None else (where, ts)
+
+    def _own_id(self) -> str:
+        """Return the bot's id, by which its messages are told from those of other apps."""
+        if not self._bot_id:
+            self._bot_id.append(str(self._calls.call("auth.test", "", {}).get("bot_id") or ""))
+        return self._bot_id[0]
 
     def _remember(self, channel: str, where: str) -> None:
         with self._lock:

@@ -1,0 +1,175 @@
+"""One of every message, view and Home that the bot can build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec
+from metaflow_extensions.hitl.approvals.question import Question
+from metaflow_extensions.hitl.approvals.record import (
+    Approval,
+    Decision,
+    EngineKind,
+    Gate,
+    Origin,
+    Person,
+    Verdict,
+    Vote,
+    Where,
+)
+from metaflow_extensions.hitl.approvals.schema import normalise
+from metaflow_extensions.hitl.messages import again, answers, batch_views, home, lists, question, views
+from metaflow_extensions.hitl.messages.batch import Batch, render as render_batch
+from metaflow_extensions.hitl.slack import SLACK
+
+SHARDS = 120  # more than one page of "Approve all except…"
+_FIELDS: dict[str, Any] = {
+    "deploy_target": {"type": "choice", "choices": ["staging", "production"], "help": "Where it goes"},
+    "traffic": {"type": "int", "min": 1, "max": 100, "default": 10},
+    "regions": {"type": "multichoice", "choices": ["eu", "us", "asia"]},
+    "share": {"type": "float", "min": 0, "max": 1, "optional": True},
+    "urgent": {"type": "bool", "default": False},
+    "notes": {"type": "text", "optional": True},
+    "on": {"type": "date", "optional": True},
+    "at": {"type": "datetime", "optional": True},
+    "contact": {"type": "email", "optional": True},
+    "runbook": {"type": "url", "optional": True},
+    "owner": {"type": "user", "optional": True},
+}
+_BOB = Person(id="U012AB3CD", name="bob", origin=SLACK)
+_RITA = Person(id="rita", name="rita", origin=Origin.CLAIM)
+
+
+class Kind(str, Enum):
+    """What blocks.validate takes."""
+
+    MESSAGE = "message"
+    VIEW = "view"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exhibit:
+    """One thing that the bot can build.
+
+    Attributes
+    ----------
+    name : str
+        What it is.
+    body : dict
+        A message's text and blocks, or a view.
+    """
+
+    name: str
+    kind: Kind
+    body: dict[str, Any]
+
+
+def pending(now: datetime, task: int = 1, **asked: Any) -> Approval:
+    """Ask something about one task."""
+    parts = {"message": "Deploy fraud v7?  :x: <b> & *94.0%*", "timeout": 86_400, **asked}
+    pathspec = Pathspec(flow="TrainAndDeploy", run="1732", step="gate", task=str(task))
+    return rules.request(pathspec, Question(**parts), Gate(engine=EngineKind.LOCAL), _RITA, now)
+
+
+def exhibits(now: datetime) -> Iterator[Exhibit]:
+    """Yield every message, view and Home that the bot can build, with every type of field in the forms."""
+    states = _states(now)
+    for name, approval in states.items():
+        message = question.render(approval, now=now)
+        yield _message(f"question, {name}", message.text, message.blocks)
+        short = question.brief(message)
+        yield _message(f"short question, {name}", short.text, short.blocks)
+        for word, reply in _replies(approval, now).items():
+            yield _message(f"{word}, {name}", reply["text"], reply["blocks"])
+        for word, view in _views(approval, now).items():
+            yield Exhibit(name=f"{word}, {name}", kind=Kind.VIEW, body=view)
+    yield from _of_batch(now)
+    yield from _of_home(states, now)
+    for word, reply in {
+        "list": lists.listing(list(states.values()), now=now),
+        "help": answers.help_text(),
+        "refusal": answers.refusal(HitlError("It can't be done. Do something else.")),
+        "defect": answers.broken("a1b2c3d4"),
+        "nothing waits": answers.nothing_waits(None, now=now),
+    }.items():
+        yield _message(word, reply["text"], reply["blocks"])
+
+
+def _states(now: datetime) -> dict[str, Approval]:
+    schema = normalise(_FIELDS)
+    asked = pending(now, allow_changes=True)
+    form = pending(now, schema=schema)
+    later = now + timedelta(minutes=3)
+    entered = {"deploy_target": "staging", "traffic": 10, "regions": ["eu"], "urgent": False}
+    yes = Decision(verdict=Verdict.APPROVE, by=_BOB, at=later, where=Where.BUTTON)
+    no = replace(yes, verdict=Verdict.REJECT, reason="drift too high")
+    vote = Vote(verdict=Verdict.APPROVE, by=_BOB, at=later, where=Where.BUTTON)
+    return {
+        "open": asked,
+        "open with a form": form,
+        "with a vote": rules.vote(pending(now, quorum=2), vote),
+        "approved": rules.decide(asked, yes),
+        "approved with input": rules.settle(rules.decide(form, replace(yes, input=entered)), later),
+        "rejected": rules.settle(rules.decide(asked, no), later),
+        "expired": rules.expire(asked, now + timedelta(days=2)),
+        "closed": rules.close(asked, "the run has ended", later),
+    }
+
+
+def _replies(approval: Approval, now: datetime) -> dict[str, answers.Reply]:
+    return {"/hitl show": answers.shown(approval, now=now), "commands": answers.command(approval)}
+
+
+def _views(approval: Approval, now: datetime) -> dict[str, dict[str, Any]]:
+    return {
+        "approve": views.approve_view(approval, now=now),
+        "reject": views.reject_view(approval, now=now),
+        "request changes": views.changes_view(approval, now=now),
+        "closed": views.closed_view(approval, now=now),
+        "details": views.details_view(approval, now=now),
+        "why": views.why_view(approval, now=now, trail=[]),
+        "loading": views.loading_view("Approve"),
+        "saving": views.saving_view(approval.id),
+        "refused": views.refused_view(HitlError("It can't be done. Do something else.")),
+        "run again": again.run_again_view(approval, {"alpha": "0.5", "note": ""}),
+    }
+
+
+def _of_batch(now: datetime) -> Iterator[Exhibit]:
+    schema = normalise(_FIELDS)
+    members = [
+        replace(pending(now, task=number, schema=schema), id=f"gate-{number:010d}") for number in range(1, SHARDS + 1)
+    ]
+    batch = Batch(id="gate-abc-1", pathspec="TrainAndDeploy/1732/gate", members=members)
+    message = render_batch(batch, now=now)
+    yield _message("many gates", message.text, message.blocks)
+    choice = batch_views.offer(batch)
+    for name, view in {
+        "approve all": batch_views.approve_all_view(batch),
+        "reject all": batch_views.reject_all_view(batch),
+        "approve all except": batch_views.approve_except_view(batch, choice),
+        "approve all except, second page": batch_views.approve_except_view(batch, choice.turned_to(1)),
+        "all answered": batch_views.answered_view(batch),
+        "why, many gates": batch_views.why_all_view(batch),
+    }.items():
+        yield Exhibit(name=name, kind=Kind.VIEW, body=view)
+
+
+def _of_home(states: dict[str, Approval], now: datetime) -> Iterator[Exhibit]:
+    waiting = [states["open"], states["open with a form"]]
+    decided = [states["approved"], states["rejected"]]
+    full = home.Inbox(waiting=waiting, asked=waiting, decided=decided, flows=["TrainAndDeploy", "Other"])
+    empty = home.Inbox(waiting=[], asked=[], decided=[], flows=[])
+    yield Exhibit(name="Home", kind=Kind.VIEW, body=home.home_view(full, now=now))
+    yield Exhibit(name="Home, empty", kind=Kind.VIEW, body=home.home_view(empty, now=now))
+    yield Exhibit(name="Home, broken", kind=Kind.VIEW, body=home.broken_home(HitlError("The store does not answer.")))
+
+
+def _message(name: str, text: str, blocks: list[dict[str, Any]]) -> Exhibit:
+    return Exhibit(name=name, kind=Kind.MESSAGE, body={"text": text, "blocks": blocks})
