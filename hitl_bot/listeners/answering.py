@@ -18,10 +18,10 @@ from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.home import HomeTabs
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.pathspec import checked_id
-from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError, ChangesNotOffered
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
-from metaflow_extensions.hitl.approvals.use_cases import Answer, UseCases
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.inputs import parse
 from metaflow_extensions.hitl.messages import answers, views
 from metaflow_extensions.hitl.messages.form import form_errors, form_values

@@ -23,10 +23,10 @@ from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.batches import Batches
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Entry
-from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ApprovalError, Closed, TooLate
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
-from metaflow_extensions.hitl.approvals.use_cases import Answer, UseCases
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import action_ids, answers, batch_views, views
 from metaflow_extensions.hitl.messages.batch import Batch
 from metaflow_extensions.hitl.messages.choosing import OtherShards, chosen

@@ -145,31 +145,36 @@ class Post:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vote:
-    """An answer of one of several people who must agree. The last one of each person counts."""
+class Answer:
+    """What a person says: verdict, input, reason."""
 
     verdict: Verdict
+    input: dict[str, Any] = field(default_factory=dict[str, Any])
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenAnswer(Answer):
+    """An answer with who, where and when."""
+
     by: Person
     at: datetime
     where: Where
-    input: dict[str, Any] = field(default_factory=dict[str, Any])
-    reason: str = ""
     on_behalf_of: Person | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vote(GivenAnswer):
+    """An answer of one of several people who must agree. The last one of each person counts."""
+
     counts_for: tuple[str, ...] = ()  # the approvers, as they are named, that this person stood for when voting
     instead_of: tuple[Person, ...] = ()  # whose votes it put aside (``votes.cast`` says when)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
-    """An answer with who, where and when."""
+class Decision(GivenAnswer):
+    """The answer that counts."""
 
-    verdict: Verdict
-    by: Person
-    at: datetime
-    where: Where
-    input: dict[str, Any] = field(default_factory=dict[str, Any])
-    reason: str = ""
-    on_behalf_of: Person | None = None
     question_digest: str = ""  # SHA-256 of the question as it was shown; empty: nothing was recorded to be bound to
     voters: tuple[Person, ...] = ()  # where votes were collected: everybody whose vote made it, in order
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 
 from metaflow_extensions.hitl.approvals.question import Need, Question
@@ -25,15 +25,12 @@ class Automatic(str, Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolicyRule:
-    """What an operator demands of the approvals that a rule matches. Each default demands nothing."""
+class PolicyTerms:
+    """What an operator's rule says about every approval that it matches. Each default demands nothing."""
 
-    name: str
-    needs: tuple[Need, ...] = ()  # who has to agree besides those that the step names
-    quorum: int = 1  # different people, at least
+    name: str = ""  # of the policy's rule; empty: none applies
     deciders: tuple[str, ...] = ()  # whoever decides is one of these; nobody named: no limit
     reason_required: bool = False  # of who approves; a rejection always has one
-    longest_timeout: int | None = None  # seconds
     channel: str | None = None
     command_line_counts: bool = True
     timeout_approves: bool = True  # whether the deadline may approve, where the step wants that
@@ -42,6 +39,16 @@ class PolicyRule:
     delegation_allowed: bool = True
     outsiders: tuple[str, ...] = ()  # guests and people of other workspaces that may decide, by id or address
     on_veto: OnVeto = OnVeto.REJECT
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyRule(PolicyTerms):
+    """What an operator demands of the approvals that a rule matches."""
+
+    name: str
+    needs: tuple[Need, ...] = ()  # who has to agree besides those that the step names
+    quorum: int = 1  # different people, at least
+    longest_timeout: int | None = None  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,23 +92,12 @@ class Panel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class Rule(PolicyTerms):
     """What holds for one approval."""
 
     asked: Panel  # by the step's author
     demanded: Panel | None  # by the operator
-    name: str  # of the policy's rule; empty: none applies
-    deciders: tuple[str, ...]
-    reason_required: bool
     timeout: int | None  # seconds
-    channel: str | None
-    command_line_counts: bool
-    timeout_approves: bool
-    automatic: Automatic
-    self_approval_allowed: bool
-    delegation_allowed: bool
-    outsiders: tuple[str, ...]
-    on_veto: OnVeto
 
     @property
     def panels(self) -> tuple[Panel, ...]:
@@ -152,21 +148,16 @@ def stricter(question: Question, demands: PolicyRule | None) -> Rule:
     demands = demands or PolicyRule(name="")
     demanded = Panel.of(demands.needs or (Need(quorum=demands.quorum),), demands.quorum)
     timeouts = [seconds for seconds in (question.timeout, demands.longest_timeout) if seconds is not None]
+    terms = {term.name: getattr(demands, term.name) for term in fields(PolicyTerms)}
     return Rule(
+        **{
+            **terms,
+            "channel": demands.channel or question.channel,
+            "self_approval_allowed": demands.self_approval_allowed and question.allow_self_approval,
+        },
         asked=asked,
         demanded=demanded if demands.needs or demands.quorum > 1 else None,
-        name=demands.name,
-        deciders=demands.deciders,
-        reason_required=demands.reason_required,
         timeout=min(timeouts, default=None),
-        channel=demands.channel or question.channel,
-        command_line_counts=demands.command_line_counts,
-        timeout_approves=demands.timeout_approves,
-        automatic=demands.automatic,
-        self_approval_allowed=demands.self_approval_allowed and question.allow_self_approval,
-        delegation_allowed=demands.delegation_allowed,
-        outsiders=demands.outsiders,
-        on_veto=demands.on_veto,
     )
 
 

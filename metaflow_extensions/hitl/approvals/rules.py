@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from metaflow_extensions.hitl.approvals.record import (
     Closing,
     Decision,
     Gate,
+    GivenAnswer,
     Judgement,
     Origin,
     Person,
@@ -123,15 +124,7 @@ def vote(approval: Approval, cast: Vote) -> Approval:
 
 def decided_by(cast: Vote) -> Decision:
     """Return the decision that a vote is where it decides."""
-    return Decision(
-        verdict=cast.verdict,
-        by=cast.by,
-        at=cast.at,
-        where=cast.where,
-        input=cast.input,
-        reason=cast.reason,
-        on_behalf_of=cast.on_behalf_of,
-    )
+    return Decision(**{part.name: getattr(cast, part.name) for part in fields(GivenAnswer)})
 
 
 def govern(approval: Approval, policy_rule: PolicyRule | None) -> Approval:

@@ -7,7 +7,7 @@ the last before a crash; the sweeper finishes what it finds open.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -41,6 +41,7 @@ from metaflow_extensions.hitl.approvals.proposing import (
 )
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import (
+    Answer,
     Approval,
     Decision,
     EngineKind,
@@ -57,15 +58,6 @@ from metaflow_extensions.hitl.approvals.refusals import ChangesNotOffered, Rejec
 from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
 _SUPERSEDED = 50  # questions of older runs that one of a newer run lets go
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a person says: verdict, input, reason."""
-
-    verdict: Verdict
-    input: dict[str, Any] = field(default_factory=dict[str, Any])
-    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,10 +27,10 @@ from metaflow_extensions.hitl.messages.vouching import vouchers
 from metaflow_extensions.hitl.notifiers.configured import GROUP
 from metaflow_extensions.hitl.notifiers.registry import needed_for
 from metaflow_extensions.hitl.plugins import root
+from metaflow_extensions.hitl.plugins.arguments import StepArguments
 from metaflow_extensions.hitl.plugins.evidence import collect
 from metaflow_extensions.hitl.plugins.evidence_arguments import MetricSpec, fill_in_links
 from metaflow_extensions.hitl.plugins.message import shard_of, write_message
-from metaflow_extensions.hitl.plugins.question import Ask
 from metaflow_extensions.hitl.plugins.run_again import run_again
 from metaflow_extensions.hitl.plugins.settings import in_container, read_settings
 from metaflow_extensions.hitl.plugins.task_log import say
@@ -57,19 +57,20 @@ class GatedTask:
         return Pathspec(flow=self.flow.name, run=self.run_id, step=self.step, task=self.task_id)
 
 
-def pass_gate(task: GatedTask, ask: Ask, environ: Mapping[str, str]) -> Approval:
+def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, str]) -> Approval:
     """Return the approval that lets the task start; raise a HitlError if it may not."""
     store = root.build_store(*task.datastore)
     cases = root.build_use_cases(store, say)
     if in_container(environ):
         return check_same(cases.open_gate(task.pathspec), find(task), cases.clock())
-    found = find(task, ask.metrics)
-    outcome = cases.ask(task.pathspec, question(task, ask, found), Gate(engine=EngineKind.LOCAL), root.local_person())
+    found = find(task, arguments.metrics)
+    asked = question(task, arguments, found)
+    outcome = cases.ask(task.pathspec, asked, Gate(engine=EngineKind.LOCAL), root.local_person())
     for problem in outcome.pending:
         say(f"The question is recorded, and could not be posted: {problem}")
     say_nobody = _once_each(say)
     say_nobody(terminal.nobody(outcome.approval))
-    poll_interval = ask.poll_interval or store.poll_interval
+    poll_interval = arguments.poll_interval or store.poll_interval
     with _closing_when_stopped(cases, outcome.approval.id):
         if cases.ledger.trust.is_sealed:
             approval = wait_for_bot(
@@ -126,7 +127,7 @@ def close_unanswered(flow: str, tasks: list[tuple[str, str, str]], datastore: tu
             say(f"{pathspec.approval_id} stays open until its deadline: {error}")
 
 
-def question(task: GatedTask, ask: Ask, found: Evidence, *, start: str = "run") -> Question:
+def question(task: GatedTask, arguments: StepArguments, found: Evidence, *, start: str = "run") -> Question:
     """Put the question into words, with the artifacts that come in.
 
     Parameters
@@ -141,34 +142,19 @@ def question(task: GatedTask, ask: Ask, found: Evidence, *, start: str = "run") 
     link = settings.ui_url and settings.ui_url.format(
         flow=pathspec.flow, run=pathspec.run, step=pathspec.step, task=pathspec.task
     )
-    return Question(
-        message=write_message(task.step, ask.message, names),
-        schema=ask.schema,
-        approvers=ask.approvers,
-        notifiers=ask.notifiers or settings.notifiers,
-        channel=ask.channel or settings.slack_channel,
-        timeout=ask.timeout,
-        on_timeout=ask.on_timeout,
-        on_reject=ask.on_reject,
+    asked = arguments.question
+    return replace(
+        asked,
+        message=write_message(task.step, asked.message, names),
+        notifiers=asked.notifiers or settings.notifiers,
+        channel=asked.channel or settings.slack_channel,
         run_url=link or None,
-        quorum=ask.quorum,
-        needs=ask.needs,
-        allow_self_approval=ask.allow_self_approval,
-        allow_changes=ask.allow_changes,
-        remind_every=ask.remind_every,
-        escalate_after=ask.escalate_after,
-        escalate_to=ask.escalate_to,
-        batch=_shards(task.flow) >= _MANY if ask.batch is None else ask.batch,
+        batch=_shards(task.flow) >= _MANY if asked.batch is None else asked.batch,
         shard=shard_of(task.flow),
         tags=task.tags,
         evidence=found,
-        links=fill_in_links(ask.links, {name: getattr(pathspec, name) for name in ("flow", "run", "step", "task")}),
-        auto_approve=ask.auto_approve,
-        auto_approve_mode=ask.mode,
-        quorum_if=ask.quorum_if,
-        valid_for=ask.valid_for,
-        supersede=ask.supersede,
-        run_again=run_again(task.flow, task.parameters, root.script(), start) if ask.allow_changes else None,
+        links=fill_in_links(asked.links, {name: getattr(pathspec, name) for name in ("flow", "run", "step", "task")}),
+        run_again=run_again(task.flow, task.parameters, root.script(), start) if asked.allow_changes else None,
     )
 
 

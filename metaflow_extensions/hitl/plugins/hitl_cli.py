@@ -102,8 +102,7 @@ def show(obj: Any, approval: str) -> None:
 @click.option("--reason", default="", help="Why; needed where the operator's policy wants one.")
 @click.pass_obj
 def approve(obj: Any, approval: str, document: str | None, values: tuple[str, ...], reason: str) -> None:
-    from metaflow_extensions.hitl.approvals.record import Verdict, Where  # noqa: PLC0415
-    from metaflow_extensions.hitl.approvals.use_cases import Answer  # noqa: PLC0415
+    from metaflow_extensions.hitl.approvals.record import Answer, Verdict, Where  # noqa: PLC0415
     from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
 
     cases: UseCases = obj.hitl
@@ -138,8 +137,7 @@ def request_changes(obj: Any, approval: str, reason: str) -> None:
 
 
 def _refuse(obj: Any, approval: str, verdict: Verdict, reason: str) -> None:
-    from metaflow_extensions.hitl.approvals.record import Where  # noqa: PLC0415
-    from metaflow_extensions.hitl.approvals.use_cases import Answer  # noqa: PLC0415
+    from metaflow_extensions.hitl.approvals.record import Answer, Where  # noqa: PLC0415
     from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
 
     cases: UseCases = obj.hitl

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.plugins.question import Ask
+    from metaflow_extensions.hitl.plugins.arguments import StepArguments
 
 
 class BadHitl(MetaflowException):
@@ -134,7 +134,7 @@ class HitlDecorator(StepDecorator):
         "supersede": False,
     }
 
-    ask: Ask
+    arguments: StepArguments
     opened = False  # the gate of the task that this process runs
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -156,17 +156,17 @@ class HitlDecorator(StepDecorator):
     def init(self) -> None:
         from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415 - not on import of metaflow
         from metaflow_extensions.hitl.notifiers.configured import check_names  # noqa: PLC0415
-        from metaflow_extensions.hitl.plugins.question import read_arguments  # noqa: PLC0415
+        from metaflow_extensions.hitl.plugins.arguments import read_arguments  # noqa: PLC0415
         from metaflow_extensions.hitl.plugins.settings import in_container, read_settings  # noqa: PLC0415
 
         try:
-            self.ask = read_arguments(self.attributes)
+            self.arguments = read_arguments(self.attributes)
             if not in_container(os.environ):  # there another package's notifier can't be seen
-                check_names(self.ask.notifiers or read_settings().named_notifiers)
+                check_names(self.arguments.question.notifiers or read_settings().named_notifiers)
         except HitlError as error:
             raise BadHitl(str(error)) from error
         # A pydantic model could not travel in a decorator specification; what it means can.
-        self.attributes["input_schema"] = self.ask.schema
+        self.attributes["input_schema"] = self.arguments.question.schema
 
     def step_init(
         self, flow: Any, graph: Any, step_name: str, decorators: Any, environment: Any, flow_datastore: Any, logger: Any
@@ -180,7 +180,7 @@ class HitlDecorator(StepDecorator):
         self.flow_name = flow.name
         self._datastore = (flow_datastore.TYPE, flow_datastore.datastore_root)
         self.created: list[tuple[str, str, str]] = []  # run, step and task of what this process launched
-        check_template(step_name, self.ask.message)
+        check_template(step_name, self.arguments.question.message)
         self._check_metrics(step_name, graph)
         # Every gate of a branch or a shard has an answer of its own, which merge_artifacts would call a conflict.
         flowspec.INTERNAL_ARTIFACTS_SET.update(("hitl_input", "hitl_decision"))
@@ -192,7 +192,7 @@ class HitlDecorator(StepDecorator):
             self._tell_pod_where_the_records_are()
 
     def _check_metrics(self, step_name: str, graph: Any) -> None:
-        named = [metric.name for metric in self.ask.metrics if isinstance(metric.source, str)]
+        named = [metric.name for metric in self.arguments.metrics if isinstance(metric.source, str)]
         if named and graph[step_name].type == "join":
             raise BadHitl(
                 f"Step {step_name} is a join, where {named[0]!r} may come from any of its inputs. Write a function: "
@@ -295,7 +295,7 @@ class HitlDecorator(StepDecorator):
             parameters=self._parameters,
         )
         try:
-            approval = gate.pass_gate(task, self.ask, os.environ)
+            approval = gate.pass_gate(task, self.arguments, os.environ)
         except HitlError as error:
             self._refuse(
                 flow,

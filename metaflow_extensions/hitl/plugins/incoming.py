@@ -14,8 +14,8 @@ from typing import Any
 
 from metaflow.exception import MetaflowException
 
+from metaflow_extensions.hitl.plugins.arguments import StepArguments
 from metaflow_extensions.hitl.plugins.gate import GatedTask
-from metaflow_extensions.hitl.plugins.question import Ask
 from metaflow_extensions.hitl.plugins.run_again import parameter_options
 
 
@@ -55,12 +55,12 @@ class TaskOptions:
         )
 
 
-def ask_of(flow: Any, step: str) -> Ask:
+def arguments_of(flow: Any, step: str) -> StepArguments:
     """Return what a step wants asked; raise NotGated if it wants nothing."""
     for deco in getattr(getattr(flow, step, None), "decorators", ()):
         if deco.name == "hitl":
-            ask: Ask = deco.ask
-            return ask
+            arguments: StepArguments = deco.arguments
+            return arguments
     raise NotGated(f"{flow.name} has no step {step} with @hitl.")
 
 

@@ -17,8 +17,8 @@ from typing import Any
 from metaflow._vendor import click
 from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY, MetaflowException
 
+from metaflow_extensions.hitl.plugins.arguments import StepArguments
 from metaflow_extensions.hitl.plugins.gate import GatedTask
-from metaflow_extensions.hitl.plugins.question import Ask
 
 
 class NotAsked(MetaflowException):
@@ -50,9 +50,9 @@ def notify(obj: Any, step_name: str, id_file: str | None, settled_file: str | No
     if "ARGO_WORKFLOW_NAME" not in os.environ:
         raise NotAsked("`hitl notify` asks for a task of an Argo workflow, and this is no pod of one.")
     with _no_more_attempts_where_none_can_help():
-        task, ask = _load(obj, step_name, options)
+        task, arguments = _load(obj, step_name, options)
         try:
-            approval = ask_and_leave(task, ask, obj.hitl, os.environ, time.sleep)
+            approval = ask_and_leave(task, arguments, obj.hitl, os.environ, time.sleep)
         except StoreUnavailable as error:
             raise NotAsked(
                 f"{task.pathspec.approval_id} is not recorded, so {step_name} does not start: {error} "
@@ -88,11 +88,11 @@ def wait(obj: Any, step_name: str, command: tuple[str, ...], **options: Any) -> 
     os.execvp(command[0], list(command))  # noqa: S606 - Metaflow's own command line, which it would have run itself
 
 
-def _load(obj: Any, step: str, options: dict[str, Any]) -> tuple[GatedTask, Ask]:
+def _load(obj: Any, step: str, options: dict[str, Any]) -> tuple[GatedTask, StepArguments]:
     from metaflow_extensions.hitl.plugins import incoming  # noqa: PLC0415
 
-    ask = incoming.ask_of(obj.flow, step)
-    return incoming.load_task(obj, step, incoming.TaskOptions.of_command(options)), ask
+    arguments = incoming.arguments_of(obj.flow, step)
+    return incoming.load_task(obj, step, incoming.TaskOptions.of_command(options)), arguments
 
 
 @contextmanager

@@ -13,8 +13,7 @@ from hitl_bot.sandbox.driver import Closed, Message, Person as User
 from hitl_bot.sandbox.people import BOT_USER_ID
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.question import Shard
-from metaflow_extensions.hitl.approvals.record import Origin, Person, State, Verdict, Where
-from metaflow_extensions.hitl.approvals.use_cases import Answer
+from metaflow_extensions.hitl.approvals.record import Answer, Origin, Person, State, Verdict, Where
 from metaflow_extensions.hitl.messages.action_ids import APPROVE, WHY
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, Ask

@@ -13,8 +13,7 @@ from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.record import Origin, Person, State, Verdict, Where
-from metaflow_extensions.hitl.approvals.use_cases import Answer
+from metaflow_extensions.hitl.approvals.record import Answer, Origin, Person, State, Verdict, Where
 from tests.fixtures.approvals import HandClock, approving, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, Ask
 

@@ -18,8 +18,7 @@ from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.question import Need
-from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, State, Verdict, Where
-from metaflow_extensions.hitl.approvals.use_cases import Answer
+from metaflow_extensions.hitl.approvals.record import Answer, EngineKind, Gate, State, Verdict, Where
 from metaflow_extensions.hitl.engines.fake import FakeEngine
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from tests.fixtures.approvals import REQUESTER, HandClock, pathspec, question

@@ -23,8 +23,16 @@ from hitl_bot.settings import Settings
 from hitl_bot.surfaces.asked_of import asked_of
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Ledger
-from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person as Somebody, State, Verdict, Where
-from metaflow_extensions.hitl.approvals.use_cases import Answer, UseCases
+from metaflow_extensions.hitl.approvals.record import (
+    Answer,
+    Approval,
+    Origin,
+    Person as Somebody,
+    State,
+    Verdict,
+    Where,
+)
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.approvals import NOW, HandClock, any_input, gate, pathspec, question

@@ -10,11 +10,10 @@ import pytest
 from metaflow_extensions.hitl.approvals.errors import NotifierUnavailable, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout
-from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Answer, EngineKind, Gate, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ChangesNotOffered, Closed, NotAllowed, TooLate
 from metaflow_extensions.hitl.approvals.rule import PolicyRule
 from metaflow_extensions.hitl.approvals.sweeping import Act, plan
-from metaflow_extensions.hitl.approvals.use_cases import Answer
 from tests.fixtures.approvals import ALICE, BOB, CAROL, NOW, REQUESTER, Bench, after, pathspec, question
 
 YES = Answer(verdict=Verdict.APPROVE)

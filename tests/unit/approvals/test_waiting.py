@@ -12,10 +12,9 @@ from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NoSuchApproval, StoreUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
-from metaflow_extensions.hitl.approvals.record import Approval, Post, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, Post, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import Closed, Rejected
 from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
-from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.approvals.waiting import wait
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
 from tests.fixtures.approvals import ALICE, BOB, NOW, Bench, after, pathspec

@@ -16,10 +16,11 @@ from metaflow_extensions.hitl.approvals.question import RuleMode
 with warnings.catch_warnings():
     # The plugin loads Metaflow, whose own copy of yaml warns where another one is installed.
     warnings.simplefilter("ignore")
+    from metaflow_extensions.hitl.plugins.arguments import read_arguments
+
     from metaflow_extensions.hitl.plugins.evidence import collect
     from metaflow_extensions.hitl.plugins.evidence_arguments import MetricSpec, fill_in_links
     from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator
-    from metaflow_extensions.hitl.plugins.question import read_arguments
 
 
 def read(**arguments: Any) -> Any:
@@ -44,8 +45,12 @@ def test_names_paths_and_functions_are_metrics() -> None:
 
 def test_conditions_are_read_when_the_flow_is_loaded() -> None:
     """Over the step's own metrics."""
-    ask = read(metrics=["a"], auto_approve=" a > delta.a ", mode="shadow", quorum_if={"previous.a < 1": 2})
-    assert (ask.auto_approve, ask.mode, ask.quorum_if) == ("a > delta.a", RuleMode.SHADOW, {"previous.a < 1": 2})
+    ask = read(metrics=["a"], auto_approve=" a > delta.a ", mode="shadow", quorum_if={"previous.a < 1": 2}).question
+    assert (ask.auto_approve, ask.auto_approve_mode, ask.quorum_if) == (
+        "a > delta.a",
+        RuleMode.SHADOW,
+        {"previous.a < 1": 2},
+    )
 
 
 @pytest.mark.parametrize(

@@ -67,4 +67,4 @@ def test_a_decorator_survives_being_handed_on():
     spec = decorator.make_decorator_spec()
     again = HitlDecorator.parse_decorator_spec(spec.removeprefix("hitl:"))
     again.external_init()
-    assert again.ask == decorator.ask
+    assert again.arguments == decorator.arguments

@@ -13,13 +13,13 @@ from metaflow_extensions.hitl.approvals.question import Need
 with warnings.catch_warnings():
     # The plugin loads Metaflow, whose own copy of yaml warns where another one is installed.
     warnings.simplefilter("ignore")
+    from metaflow_extensions.hitl.plugins.arguments import BadArgument, read_arguments
     from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator
-    from metaflow_extensions.hitl.plugins.question import BadArgument, read_arguments
     from metaflow_extensions.hitl.plugins.run_again import parameter_options, run_again
 
 
 def read(**arguments):
-    return read_arguments({**HitlDecorator.defaults, **arguments})
+    return read_arguments({**HitlDecorator.defaults, **arguments}).question
 
 
 def test_by_default_one_person_decides_and_nobody_is_reminded():

@@ -10,8 +10,8 @@ from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.messages import terminal
 from metaflow_extensions.hitl.plugins import root
+from metaflow_extensions.hitl.plugins.arguments import StepArguments
 from metaflow_extensions.hitl.plugins.gate import GatedTask, find, question
-from metaflow_extensions.hitl.plugins.question import Ask
 from metaflow_extensions.hitl.plugins.settings import read_settings
 from metaflow_extensions.hitl.plugins.task_log import say
 
@@ -19,7 +19,11 @@ _PAUSES = (1, 2, 4, 8, 16)  # seconds between two tries to record a question; Ar
 
 
 def ask_and_leave(
-    task: GatedTask, ask: Ask, cases: UseCases, environ: Mapping[str, str], sleep: Callable[[float], object]
+    task: GatedTask,
+    arguments: StepArguments,
+    cases: UseCases,
+    environ: Mapping[str, str],
+    sleep: Callable[[float], object],
 ) -> Approval:
     """Ask for a task that an Argo workflow starts after the answer, and don't wait.
 
@@ -37,7 +41,7 @@ def ask_and_leave(
     """
     settings = read_settings()
     workflow = environ["ARGO_WORKFLOW_NAME"]
-    asked = question(task, ask, find(task, ask.metrics), start="argo-workflows trigger")
+    asked = question(task, arguments, find(task, arguments.metrics), start="argo-workflows trigger")
     if asked.run_url is None and settings.argo_ui_url:
         link = f"{settings.argo_ui_url.rstrip('/')}/workflows/{settings.argo_namespace}/{workflow}"
         asked = replace(asked, run_url=link)

@@ -40,10 +40,12 @@ def put_gates_in() -> None:
 
 def _with_gates(workflows: Any, compile_template: Callable[[Any], Any]) -> Any:
     template = compile_template(workflows)
-    asks = {node.name: deco.ask for node in workflows.graph for deco in node.decorators if deco.name == "hitl"}
-    if not asks:
+    gated = {node.name: deco.arguments for node in workflows.graph for deco in node.decorators if deco.name == "hitl"}
+    if not gated:
         return template
-    gates = {step: GateSpec(timeout=ask.timeout, on_timeout=ask.on_timeout) for step, ask in asks.items()}
+    gates = {
+        step: GateSpec(timeout=one.question.timeout, on_timeout=one.question.on_timeout) for step, one in gated.items()
+    }
     datastore = workflows.flow_datastore
     try:
         pods = _pods(read_settings(), datastore.TYPE, datastore.datastore_root)

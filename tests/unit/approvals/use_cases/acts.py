@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from metaflow_extensions.hitl.approvals.record import Verdict, Where
-from metaflow_extensions.hitl.approvals.use_cases import Answer, Outcome
+from metaflow_extensions.hitl.approvals.record import Answer, Verdict, Where
+from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from tests.fixtures.approvals import ALICE, Bench, pathspec
 
 ID = pathspec().approval_id
