@@ -172,7 +172,14 @@ def bootstrap(
     others = configured(settings.for_notifiers(), clock=clock)
     engines = _engines(settings, clock) if engines is None else engines
     use_cases = partial(
-        UseCases, ledger, engines=engines, people=people, check_input=validate, clock=clock, policy=policy
+        UseCases,
+        ledger,
+        engines=engines,
+        people=people,
+        check_input=validate,
+        clock=clock,
+        policy=policy,
+        batched={SLACK},
     )
     cases = use_cases(notifiers=reporting({SLACK: BatchingNotifier(slack, batches), **others}, problems))
     swept = use_cases(notifiers=reporting({SLACK: BatchingNotifier(bulk, batches), **others}, problems))
