@@ -17,7 +17,6 @@ with warnings.catch_warnings():
     # The plugin loads Metaflow, whose own copy of yaml warns where another one is installed.
     warnings.simplefilter("ignore")
     from metaflow_extensions.hitl.plugins.arguments import read_arguments
-
     from metaflow_extensions.hitl.plugins.evidence import collect
     from metaflow_extensions.hitl.plugins.evidence_arguments import MetricSpec, fill_in_links
     from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator
