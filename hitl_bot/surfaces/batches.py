@@ -322,6 +322,8 @@ class BatchingNotifier:
         For these.
     """
 
+    updates = True
+
     def __init__(self, slack: SlackNotifier, batches: Batches) -> None:
         self._slack = slack
         self._batches = batches

@@ -60,6 +60,7 @@ class ReportingNotifier:
     """
 
     def __init__(self, name: str, notifier: Notifier, problems: ProblemLog) -> None:
+        self.updates = bool(getattr(notifier, "updates", False))
         self._name = name
         self._notifier = notifier
         self._problems = problems

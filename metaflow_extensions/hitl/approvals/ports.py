@@ -130,7 +130,11 @@ class Starter(Protocol):
 
 
 class Notifier(Protocol):
-    """A way to reach people."""
+    """A way to reach people.
+
+    One whose messages change with the approval says so with an attribute ``updates = True``: it is also told of what
+    was approved without a person.
+    """
 
     def post(self, approval: Approval) -> Post | None:
         """Ask the question. Of a question that was posted before, find the message instead of posting it again.

@@ -235,8 +235,9 @@ class UseCases:
         if judged.approval.decision is None:
             here = tuple(post for post in judged.approval.posts if post.notifier in self.notifiers)
             return Outcome(approval=judged.approval, pending=tuple(self._show(judged.approval, here)))
-        # Who sees the question sees that nobody has to answer it: where a message can say so.
-        posted = self.post(judged, left_to_bot=set(self.notifiers) - self.batched)
+        # People see what was approved without them; where a message can't change, nobody is asked what needs no answer.
+        final = {name for name, notifier in self.notifiers.items() if not getattr(notifier, "updates", False)}
+        posted = self.post(judged, left_to_bot=final)
         done = self.try_to_carry_out(judged)
         return Outcome(approval=done.approval, pending=(*posted.pending, *done.pending))
 

@@ -27,6 +27,8 @@ class MemoryNotifier:
         By approval id: where the message stands. Its ``ts`` counts the messages, from 1.
     """
 
+    updates = True
+
     def __init__(self, clock: Clock, name: str = "memory") -> None:
         self.name = name
         self.shown: dict[str, Approval] = {}

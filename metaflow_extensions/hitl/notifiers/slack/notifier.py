@@ -68,6 +68,8 @@ class SlackNotifier:
     "Required scopes" of each method called here.
     """
 
+    updates = True
+
     def __init__(
         self,
         client: WebClient,

@@ -1,0 +1,85 @@
+"""Evidence and rules, with the real bot and Slack at the other end."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from hitl_bot.bootstrap import Bot
+from hitl_bot.sandbox.driver import Person as Somebody
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
+from metaflow_extensions.hitl.approvals.evidence.metric import Better, Metric
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.record import Approval, State
+from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
+from tests.integration.bot.conftest import CHANNEL
+
+
+def ask_in(bot: Bot, run: str, **parts: Any) -> Approval:
+    """Ask as a run of this name does, which leaves to the bot what only the bot can know."""
+    cases = copy.copy(bot.cases)
+    cases.batched = frozenset({"slack"})
+    asked = question(notifiers=("slack",), **parts)
+    return cases.ask(pathspec(run=run), asked, gate(), REQUESTER).approval
+
+
+def measured(accuracy: float) -> Evidence:
+    metric = Metric(name="accuracy", value=accuracy, format=".1%", better=Better.HIGHER)
+    return Evidence(metrics=(metric,), parameters={"rate": str(accuracy)})
+
+
+def test_the_second_question_has_a_table_and_details_have_all_of_it(bot: Bot, bob: Somebody) -> None:
+    """Slack's own table: the metric now, its change, and the value of the run that bob approved before."""
+    ask_in(bot, "1", evidence=measured(0.9))
+    first = bob.wait_for_message(CHANNEL)
+    assert "The first time" in first.plain
+    bob.click(first, "Approve", confirm="Approve")
+    bob.wait_for_update(first)
+    asked = ask_in(bot, "2", evidence=measured(0.95))
+    second = bob.wait_for_message(CHANNEL, lambda one: asked.id in one.plain)
+    (table,) = [block for block in second.blocks if block["type"] == "table"]
+    assert [cell["text"] for cell in table["rows"][1]] == ["accuracy", "95.0%", "+5.0 points, better", "90.0%"]
+    assert "rate 0.9 → 0.95" in second.plain
+
+
+def test_the_bot_lets_a_rule_approve_and_says_so_on_the_message(bot: Bot, bob: Somebody, ledger: Ledger) -> None:
+    """The run leaves it to the bot, which knows the policy; the buttons go, and the message names the rule."""
+    asked = ask_in(bot, "1", evidence=measured(0.95), auto_approve="accuracy > 0.9")
+    message = bob.wait_for_message(CHANNEL)
+    assert ledger.read(asked.id).approval.state is State.PENDING
+    bot.sweeper.tick()
+    message = bob.wait_for_update(message)
+    assert "*Approved* by the rule accuracy &gt; 0.9, without a person" in message.plain
+    assert not [block for block in message.blocks if block["type"] == "actions"]
+    assert ledger.read(asked.id).approval.state is State.APPROVED
+
+
+def test_a_rule_that_does_not_hold_leaves_the_question_with_a_reason(bot: Bot, bob: Somebody) -> None:
+    """People see what the rule said, and still have their buttons."""
+    ask_in(bot, "1", evidence=measured(0.85), auto_approve="accuracy > 0.9", quorum_if={"accuracy < 0.9": 2})
+    message = bob.wait_for_message(CHANNEL)
+    bot.sweeper.tick()
+    message = bob.wait_for_update(message)
+    assert "2 people must agree, because accuracy &lt; 0.9" in message.plain
+    assert "The rule accuracy &gt; 0.9 leaves this to people: it does not hold" in message.plain
+    assert [block for block in message.blocks if block["type"] == "actions"]
+
+
+def test_a_newer_question_takes_the_buttons_of_the_older(bot: Bot, bob: Somebody, clock: HandClock) -> None:
+    """Whoever looks at the older message sees which run took its place."""
+    ask_in(bot, "1", supersede=True)
+    older = bob.wait_for_message(CHANNEL)
+    clock.forward(1)
+    ask_in(bot, "2", supersede=True)
+    older = bob.wait_for_update(older)
+    assert "*Superseded* by run 2, which asks the same" in older.plain
+    assert not [block for block in older.blocks if block["type"] == "actions"]
+
+
+def test_what_only_the_bot_posts_is_posted_as_it_was_decided(bot: Bot, bob: Somebody) -> None:
+    """On Argo nobody may have posted before the rule approves: people still see what went through without them."""
+    asked = question(notifiers=("slack",), evidence=measured(0.95), auto_approve="accuracy > 0.9")
+    approved = bot.cases.ask(pathspec(), asked, gate(), REQUESTER).approval
+    message = bob.wait_for_message(CHANNEL)
+    assert approved.state is State.APPROVED
+    assert "*Approved* by the rule accuracy &gt; 0.9, without a person" in message.plain
