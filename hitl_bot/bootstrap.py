@@ -58,6 +58,7 @@ from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, Sla
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from metaflow_extensions.hitl.stores import open_store
 
+_KEYS = {Mode.SOCKET: "slack_app_token", Mode.HTTP: "slack_signing_secret"}
 _SWEEPERS = 8  # approvals that the sweeper works on at once
 # Bolt reads these by itself. The first two turn a bot with one token into an OAuth app that refuses every request
 # (slack_bolt 1.30, ``app/app.py``); the others are said by the settings.
@@ -154,6 +155,7 @@ def bootstrap(
     SettingsError, BadRoot, BadPolicy
         A setting is missing, or names no place or no policy.
     """
+    needed(settings, _KEYS[mode_of(settings)])  # before anything is looked for: what is missing is said in one line
     clock = clock or utc_now
     metrics = Metrics(clock)
     problems = ProblemLog(clock)

@@ -213,3 +213,21 @@ def test_failing_permalink_is_no_failure(slack_notifier: SlackNotifier, control:
     """Without a link the question stands all the same."""
     control.fault("chat.getPermalink", error="fatal_error")
     assert slack_notifier.post(approval()).url is None
+
+
+def test_another_apps_metadata_is_not_ours(
+    slack_notifier: SlackNotifier, control: Control, slack: WebClient, clock: HandClock
+) -> None:
+    """Any app can write the same metadata: a question is found again only in a message of the bot's own."""
+    asked = approval()
+    control.set_clock(clock().timestamp())
+    payload = {"approval_id": asked.id, "pathspec": str(asked.pathspec)}
+    slack.chat_postMessage(
+        channel=CHANNEL_ID,
+        text="forged",
+        metadata={"event_type": action_ids.EVENT_TYPE, "event_payload": payload},
+    )
+    slack_notifier._bot_id.append("B0ANOTHER")  # so that the message above is another app's
+    clock.forward(60)
+    slack_notifier.post(asked)
+    assert len(control.messages(CHANNEL)) == 2

@@ -355,3 +355,16 @@ def test_what_nobody_handles_is_acknowledged(bot: Bot, people: Driver, control: 
     }
     for payload in payloads[kind]:
         assert control.deliver(kind, payload)["error"] == "", payload
+
+
+def test_a_button_in_an_attachment_counts_for_nothing(ask: Ask, bob: Person, control: Control, ledger: Ledger) -> None:
+    """A message that somebody shared, or another app's, carries its buttons in an attachment: they decide nothing."""
+    approval = ask()
+    message = bob.wait_for_message(CHANNEL, asks)
+    bob.click(message, "Copy command")
+    bob.wait_for_ephemeral(CHANNEL)
+    payload = forged(control, action={"action_id": action_ids.APPROVE, "type": "button", "value": approval.id})
+    payload["container"] = {**payload["container"], "type": "message_attachment", "attachment_id": 1}
+    assert control.deliver("interactive", payload)["error"] == ""
+    assert "stands in a copy" in bob.wait_for_ephemeral(CHANNEL, lambda one: "copy of" in one.plain).plain
+    assert ledger.read(approval.id).approval.state is State.PENDING
