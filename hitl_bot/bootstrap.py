@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,13 +23,15 @@ from hitl_bot.cluster import argo_engine
 from hitl_bot.listeners import table
 from hitl_bot.listeners.context import Parts, parts_adder
 from hitl_bot.policy.file import PolicyFile
+from hitl_bot.policy.reading import NO_POLICY
 from hitl_bot.settings import Mode, Settings, mode_of, needed
 from hitl_bot.slack.authorize import NOT_HERE, authorizer
 from hitl_bot.slack.client import slack_client
 from hitl_bot.slack.connection import THREADS, Connection
-from hitl_bot.slack.people import SlackPeople
+from hitl_bot.slack.people import SlackPeople, nobody_is_known
 from hitl_bot.slack.transport import Transport
 from hitl_bot.surfaces.batches import Batches, BatchingNotifier
+from hitl_bot.surfaces.confirming import Confirming
 from hitl_bot.surfaces.home import HomeTabs
 from hitl_bot.surfaces.reminding import Reminding, never_quiet
 from hitl_bot.surfaces.threads import Threads
@@ -83,6 +85,8 @@ class Bot:
         How Slack reaches the bot: Socket Mode or HTTP.
     web : WebServer
         Health and metrics, and in HTTP mode the request URL.
+    policy : Callable[[], str]
+        Says which policy holds now, or that none does.
     """
 
     app: App
@@ -92,6 +96,7 @@ class Bot:
     sweeping: SweeperThread
     transport: Transport
     web: WebServer
+    policy: Callable[[], str]
     executors: tuple[ThreadPoolExecutor, ...]
 
     def start(self, stopping: Event) -> None:
@@ -139,6 +144,7 @@ def bootstrap(
     clock: Clock | None = None,
     client: WebClient | None = None,
     pace: Pace | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Bot:
     """Build every part once; a test hands in those that it wants to be others.
 
@@ -147,7 +153,7 @@ def bootstrap(
     settings : Settings
         ``root`` is needed without a store, the bot token without a client, and the app-level token or the signing
         secret, depending on the mode.
-    store, engines, clock, client, pace
+    store, engines, clock, client, pace, monotonic
         In place of those that the settings describe.
 
     Raises
@@ -167,7 +173,8 @@ def bootstrap(
     store = ReportingStore(store or _store(needed(settings, "root")), metrics.store_failed)
     ledger = Ledger(store, trust_of(settings))
     policy = None if settings.policy is None else PolicyFile(settings.policy)
-    people = SlackPeople(client, clock) if policy is None else SlackPeople(client, clock, policy.known_as)
+    known_as = nobody_is_known if policy is None else policy.known_as
+    people = SlackPeople(client, clock, known_as, default_channel=settings.slack_channel, monotonic=monotonic)
     slack = SlackNotifier(client, default_channel=settings.slack_channel, clock=clock, pace=pace)
     bulk = slack.for_bulk()  # never waits, so that people come first
     batches = Batches(ledger, bulk, clock=clock, workers=pools.workers, problems=problems, holder=name)
@@ -188,6 +195,7 @@ def bootstrap(
     homes = HomeTabs(cases, people, client, pools.workers)
     reminding = Reminding(cases, people, never_quiet if policy is None else policy.quiet_for)
     threads = Threads(cases, bulk, reminding, workers=pools.workers, problems=problems, holder=name)
+    confirming = Confirming(cases, people, client, threads, workers=pools.workers, holder=name)
     parts = Parts(
         cases=cases,
         people=people,
@@ -196,6 +204,7 @@ def bootstrap(
         batches=batches,
         reminding=reminding,
         threads=threads,
+        confirming=confirming,
     )
     app = _bolt_app(parts, client, pools.listeners)
     observer = CountingObserver(LogObserver(), metrics)
@@ -205,13 +214,17 @@ def bootstrap(
         name=name,
         each=pools.sweepers.map,
         reminders=reminding,
-        subscribers=(threads, batches, homes),
+        subscribers=(threads, batches, confirming, homes),
         intake=Intake(swept, observer),
     )
     transport = _transport(settings, app, client, clock, metrics)
     # With a bad policy file the rules before it hold, so the bot stays ready, and says so beside that.
     notices = {} if policy is None else {"policy": lambda: policy.problem}
     readiness = _readiness(transport, ledger.store, engines)
+
+    def which_policy() -> str:
+        return NO_POLICY if policy is None else policy.summary
+
     return Bot(
         app=app,
         cases=cases,
@@ -219,7 +232,12 @@ def bootstrap(
         sweeper=sweeper,
         sweeping=SweeperThread(sweeper, clock, metrics.caught_up),
         transport=transport,
-        web=WebServer(application(readiness, metrics.registry, transport, notices), settings.host, settings.port),
+        web=WebServer(
+            application(readiness, metrics.registry, transport, notices, {"policy": which_policy}),
+            settings.host,
+            settings.port,
+        ),
+        policy=which_policy,
         executors=(pools.listeners, pools.workers, pools.sweepers),
     )
 

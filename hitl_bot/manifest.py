@@ -47,10 +47,15 @@ SCOPES = (
     Scope(name="usergroups:read", methods=("usergroups.list",), why="approvers that are named by user group"),
     Scope(
         name="channels:read",
-        methods=("conversations.list", "conversations.info"),
-        why="finds a channel that is named instead of given by its id",
+        methods=("conversations.list", "conversations.info", "conversations.members"),
+        why="finds a channel that is named instead of given by its id, and who is in it: its people answer",
     ),
-    Scope(name="groups:read", methods=("conversations.list", "conversations.info"), why="likewise, private channels"),
+    Scope(
+        name="groups:read",
+        methods=("conversations.list", "conversations.info", "conversations.members"),
+        why="likewise, private channels",
+    ),
+    Scope(name="im:read", methods=("conversations.members",), why="whose direct message a question is in"),
     Scope(
         name="channels:history",
         methods=("conversations.history", "conversations.replies"),

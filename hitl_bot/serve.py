@@ -47,6 +47,7 @@ def command(mode: str | None) -> None:
             address=bot.web.url,
             store=bot.cases.ledger.store.url,
             slack=settings.slack_api_url,
+            policy=bot.policy(),
         )
         stopping.wait()
         log.info("stopping")

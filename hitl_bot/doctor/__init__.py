@@ -14,6 +14,7 @@ import click
 from hitl_bot.doctor.cluster import check_cluster
 from hitl_bot.doctor.finding import Finding, Health
 from hitl_bot.doctor.keys import check_keys
+from hitl_bot.doctor.policy import check_policy
 from hitl_bot.doctor.prove.command import prove_slack
 from hitl_bot.doctor.slack import check_slack
 from hitl_bot.doctor.store import check_store
@@ -61,6 +62,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from check_slack(settings)
     yield check_store(settings)
     yield check_keys(settings)
+    yield check_policy(settings)
     yield from check_cluster(settings)
 
 

@@ -45,7 +45,7 @@ def approve_form(cases: UseCases, approval: Approval, people: SlackPeople, user_
     now = cases.clock()
     if not _takes_an_answer(cases, approval):
         return views.closed_view(approval, now=now)
-    cases.check_may_decide(approval, people.person(user_id), where=Where.FORM)
+    cases.check_may_answer(approval, people.person(user_id))
     return views.approve_view(cases.governed(approval), now=now)
 
 
@@ -54,7 +54,7 @@ def reject_form(cases: UseCases, approval: Approval, people: SlackPeople, user_i
     now = cases.clock()
     if not _takes_an_answer(cases, approval):
         return views.closed_view(approval, now=now)
-    cases.check_may_decide(approval, people.person(user_id), verdict=Verdict.REJECT, where=Where.FORM)
+    cases.check_may_answer(approval, people.person(user_id), verdict=Verdict.REJECT)
     return views.reject_view(approval, now=now)
 
 
@@ -71,7 +71,7 @@ def changes_form(cases: UseCases, approval: Approval, people: SlackPeople, user_
         return views.closed_view(approval, now=now)
     if not approval.question.allow_changes:
         raise ChangesNotOffered(approval)
-    cases.check_may_decide(approval, people.person(user_id), verdict=Verdict.CHANGES, where=Where.FORM)
+    cases.check_may_answer(approval, people.person(user_id), verdict=Verdict.CHANGES)
     return views.changes_view(approval, now=now)
 
 
@@ -182,7 +182,7 @@ def approve_typed(typed: Typed) -> answers.Reply | None:
     cases, words = typed.cases, typed.words
 
     def look() -> tuple[Entry, Json | None]:
-        entry = cases.ledger.read(cases.ledger.resolve(words.approval_id))
+        entry = typed.sight.find(words.approval_id)
         with_form = opens_form(cases.governed(entry.approval)) and not words.rest
         return entry, approve_form(cases, entry.approval, typed.people, typed.user_id) if with_form else None
 
@@ -210,6 +210,7 @@ def _input(approval: Approval, words: Words) -> Json:
 
 def reject_typed(typed: Typed) -> answers.Reply:
     """``/hitl reject ID REASON``: reject for the reason after the ID."""
-    approval_id = typed.cases.ledger.resolve(typed.words.approval_id)
+    entry = typed.sight.find(typed.words.approval_id)
     answer = Answer(verdict=Verdict.REJECT, reason=unquoted(as_typed(typed.words.rest)))
-    return answers.done(typed.cases.decide(approval_id, answer, who=typed.who, where=Where.SLASH_COMMAND))
+    outcome = typed.cases.decide(entry.approval.id, answer, who=typed.who, where=Where.SLASH_COMMAND, seen=entry)
+    return answers.done(outcome)

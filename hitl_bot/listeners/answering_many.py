@@ -202,11 +202,11 @@ def _answers_all(choose: Callable[[Batch, Json], Chosen]) -> Callable[..., None]
         def take() -> Entry:
             # The first gate's answer is taken before the form closes, so that a refusal stands in it.
             found = batches.read(batch_views.batch_of(view))
-            who = people.person(user_of(body))
+            who, now = people.person(user_of(body)), people.now()
             meant = sorted(choose(found, view), key=lambda chosen: chosen[0].state is not State.PENDING)
             for place, (first, answer) in enumerate(meant):
                 try:
-                    taken = cases.take(first.id, answer, who=who, where=Where.FORM)
+                    taken = cases.take(first.id, answer, who=who, where=Where.FORM, people=now)
                 except InvalidInput as error:
                     raise FormErrors(form_errors(form_fields(first), error.problems)) from error
                 except _OVER as error:
@@ -305,11 +305,12 @@ def _answer_all(
     where: Where,
     workers: Executor,
 ) -> _Answered:
-    """Answer many gates, several at a time."""
+    """Answer many gates, several at a time. It is one click, so Slack is asked once who made it."""
+    people = cases.people.now()
 
     def one(approval: Approval) -> HitlError | None:
         try:
-            cases.decide(approval.id, answer_to(approval), who=who, where=where)
+            cases.decide(approval.id, answer_to(approval), who=who, where=where, people=people)
         except HitlError as error:
             return error
         return None

@@ -13,6 +13,7 @@ from hitl_bot.listeners.payloads import Json, fill_in_initial_values, is_in_atta
 from hitl_bot.slack.client import DirectRespond
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.batches import Batches
+from hitl_bot.surfaces.confirming import Confirming
 from hitl_bot.surfaces.home import HomeTabs
 from hitl_bot.surfaces.reminding import Reminding
 from hitl_bot.surfaces.threads import Threads
@@ -40,6 +41,8 @@ class Parts:
         Asks people again.
     threads : Threads
         What stands below the questions.
+    confirming : Confirming
+        Asks people whether something is theirs.
     """
 
     cases: UseCases
@@ -49,6 +52,7 @@ class Parts:
     batches: Batches
     reminding: Reminding
     threads: Threads
+    confirming: Confirming
 
 
 class StandingAck(Ack):

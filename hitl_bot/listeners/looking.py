@@ -9,9 +9,11 @@ from slack_sdk import WebClient
 
 from hitl_bot.listeners.clicked import clicked_approval, refresh_if_stale
 from hitl_bot.listeners.opening import Opening
-from hitl_bot.listeners.payloads import Json, is_home
+from hitl_bot.listeners.payloads import Json, is_home, user_of
 from hitl_bot.listeners.slash_command import Typed
+from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.batches import Batches
+from hitl_bot.surfaces.sight import Sight
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.pathspec import checked_id
@@ -28,17 +30,27 @@ class AsksNothing(HitlError):
 
 
 def details(
-    ack: Ack, action: Json, body: Json, client: WebClient, respond: Respond, cases: UseCases, workers: Executor
+    ack: Ack,
+    action: Json,
+    body: Json,
+    client: WebClient,
+    respond: Respond,
+    cases: UseCases,
+    people: SlackPeople,
+    workers: Executor,
 ) -> None:
     """Show everything about the approval, or the command that answers from a terminal."""
     ack()
     choice, approval_id = overflow_choice(str((action.get("selected_option") or {}).get("value", "")))
     if choice == COPY_COMMAND and not is_home(body):  # there nothing can be answered with but a view, which has it too
-        respond(**answers.command(clicked_approval(cases, approval_id, body).approval))
+        entry = clicked_approval(cases, approval_id, body)
+        Sight(cases, people, user_of(body)).check(entry.approval)
+        respond(**answers.command(entry.approval))
         return
 
     def look() -> list[Entry]:
-        clicked_approval(cases, approval_id, body)
+        entry = clicked_approval(cases, approval_id, body)
+        Sight(cases, people, user_of(body)).check(entry.approval)
         return cases.ledger.trail(approval_id)
 
     with Opening(client, body, "Details", workers) as opening:
@@ -49,14 +61,23 @@ def details(
         refresh_if_stale(cases, trail[-1].approval, body)
 
 
-def why(ack: Ack, shortcut: Json, client: WebClient, cases: UseCases, workers: Executor, batches: Batches) -> None:
+def why(
+    ack: Ack,
+    shortcut: Json,
+    client: WebClient,
+    cases: UseCases,
+    people: SlackPeople,
+    workers: Executor,
+    batches: Batches,
+) -> None:
     """Show the trail of the approval that a message asks about, or how each gate of many stands.
 
-    Everyone who sees the message may see it.
+    What is shown is what this person may see, whatever message they chose: its metadata may be anybody's.
     """
     ack()
 
     def look() -> Json:
+        sight = Sight(cases, people, user_of(shortcut))
         message = shortcut.get("message") or {}
         approval_id = asked_by_message(message) or gate_on_message(message)
         if approval_id is None:
@@ -64,7 +85,10 @@ def why(ack: Ack, shortcut: Json, client: WebClient, cases: UseCases, workers: E
         try:
             trail = cases.ledger.trail(checked_id(approval_id))
         except NoSuchApproval:  # the metadata of a message that many gates share names the batch
-            return why_all_view(batches.read(approval_id))
+            batch = batches.read(approval_id)
+            sight.check(batch.members[0], approval_id)
+            return why_all_view(batch)
+        sight.check(trail[-1].approval)
         batch_id = next((post.batch for post in trail[-1].approval.posts if post.batch), None)
         if batch_id is not None:
             return why_all_view(batches.read(batch_id))
@@ -80,8 +104,7 @@ def why(ack: Ack, shortcut: Json, client: WebClient, cases: UseCases, workers: E
 
 def show(typed: Typed) -> answers.Reply:
     """``/hitl show ID``: one approval, with its buttons if it can still be answered."""
-    ledger = typed.cases.ledger
-    entry = ledger.read(ledger.resolve(typed.words.approval_id))
+    entry = typed.sight.find(typed.words.approval_id)
     return answers.shown(entry.approval, now=typed.cases.clock())
 
 

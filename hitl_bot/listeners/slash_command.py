@@ -13,6 +13,7 @@ from hitl_bot.listeners.command_text import BadWords, Words, read_words
 from hitl_bot.listeners.payloads import Json
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.reminding import Reminding
+from hitl_bot.surfaces.sight import Sight
 from metaflow_extensions.hitl.approvals.record import Person
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import answers
@@ -40,6 +41,11 @@ class Typed:
     people: SlackPeople
     workers: Executor
     reminding: Reminding
+
+    @property
+    def sight(self) -> Sight:
+        """What the person who typed it may see."""
+        return Sight(self.cases, self.people, self.user_id)
 
     @property
     def who(self) -> Person:
@@ -96,6 +102,5 @@ def explain(_: Typed) -> answers.Reply:
 
 def remind(typed: Typed) -> answers.Reply:
     """``/hitl remind ID``: ask again in the thread, now."""
-    ledger = typed.cases.ledger
-    approval = typed.reminding.by_hand(ledger.read(ledger.resolve(typed.words.approval_id)), typed.who)
+    approval = typed.reminding.by_hand(typed.sight.find(typed.words.approval_id), typed.who)
     return answers.said(f"The reminder of {approval.id} goes into its thread.")

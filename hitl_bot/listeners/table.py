@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from slack_bolt import App
 
-from hitl_bot.listeners import answering, answering_many, delegating, errors, home, lists, looking, running_again
+from hitl_bot.listeners import (
+    answering,
+    answering_many,
+    confirming,
+    delegating,
+    errors,
+    home,
+    lists,
+    looking,
+    running_again,
+)
 from hitl_bot.listeners.slash_command import dispatcher, explain, remind
 from metaflow_extensions.hitl.messages import action_ids
 
@@ -25,6 +35,8 @@ BUTTONS = {  # and menus, by action_id
     action_ids.NEXT_PAGE: lists.turn_page,
     action_ids.HOME_FLOW: home.choose_flow,
     action_ids.RUN_AGAIN: running_again.open_form,
+    action_ids.CONFIRM_ANSWER: confirming.answer,
+    action_ids.CONFIRM_RUN: confirming.run,
 }
 FORMS = {  # views with a Submit button, by callback_id
     action_ids.APPROVE_VIEW: answering.approval_submitted,

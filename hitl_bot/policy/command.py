@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hitl_bot.policy.model import Reason, RuleOfFile, Subject, Word
+from hitl_bot.policy.model import Naming, Reason, RuleOfFile, Subject, Word
 from hitl_bot.policy.reading import read_policy
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.reminding import NEVER
@@ -55,10 +55,14 @@ def _of_people(rule: RuleOfFile) -> Iterator[str]:
         yield f"at least {rule.quorum} different people agree"
     for approvers in rule.approvers:
         yield f"{approvers.quorum} of {approvers.group} among them"
+    if rule.named_approvers is Naming.REQUIRED:
+        yield "the step names its approvers"
     if rule.deciders:
         yield f"only {', '.join(rule.deciders)} decide"
     if rule.self_approval is Word.REFUSED:
         yield "nobody approves their own run"
+    if rule.claimed_requester is Word.ALLOWED:
+        yield "a local run may say itself who started it"
     if rule.delegation is Word.REFUSED:
         yield "nobody decides for others"
     if rule.outsiders:
@@ -78,6 +82,8 @@ def _of_the_rest(rule: RuleOfFile) -> Iterator[str]:
         yield "no condition over metrics approves"
     elif rule.demands.automatic is Automatic.SHADOW:
         yield "conditions over metrics only take note of what they would approve"
+    if rule.continue_on_reject is Word.REFUSED:
+        yield "a rejection ends the run"
     if rule.longest_timeout is not None:
         yield f"it waits {in_words(rule.longest_timeout)} at most"
     if rule.channel is not None:

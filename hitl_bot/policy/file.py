@@ -8,7 +8,7 @@ from threading import Lock
 import structlog
 
 from hitl_bot.policy.model import Subject
-from hitl_bot.policy.reading import BadPolicy, read_policy
+from hitl_bot.policy.reading import BadPolicy, parse_policy, read_body, summary
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.reminding import Quiet, read_quiet
 from metaflow_extensions.hitl.approvals.rule import PolicyRule
@@ -34,8 +34,14 @@ class PolicyFile:
         self._path = path
         self._lock = Lock()
         self._seen = _look(path)
-        self._policy = read_policy(path)
+        self._read()
         self._problem = ""
+
+    @property
+    def summary(self) -> str:
+        """Which policy holds: its number of rules and its digest."""
+        self._follow()
+        return self._summary
 
     @property
     def problem(self) -> str:
@@ -59,6 +65,11 @@ class PolicyFile:
         self._follow()
         return self._policy.known_as(user)
 
+    def _read(self) -> None:
+        body = read_body(self._path)
+        self._policy = parse_policy(body, str(self._path))
+        self._summary = summary(self._policy, body)
+
     def _follow(self) -> None:
         seen = _look(self._path)
         if seen == self._seen:
@@ -67,13 +78,13 @@ class PolicyFile:
             if seen == self._seen:
                 return
             try:
-                self._policy = read_policy(self._path)
+                self._read()
             except BadPolicy as error:
                 self._problem = f"The policy file is bad, and the rules before it hold: {error}"
                 log.error("policy refused, the old one holds", why=str(error))  # noqa: TRY400 - its words say where
             else:
                 self._problem = ""
-                log.info("policy read", path=str(self._path), rules=len(self._policy.rules))
+                log.info("policy read", path=str(self._path), policy=self._summary)
             self._seen = seen
 
 

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from metaflow_extensions.hitl.approvals.deciding.names import problem_with
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.reminding import NEVER, read_quiet
@@ -29,8 +30,20 @@ People = Annotated[int, Field(ge=1, le=_MOST, strict=True)]
 
 
 def _as_list(value: Any) -> Any:
-    """Take one name for a list of one."""
-    return [value] if isinstance(value, str) else value
+    """Take one name for a list of one. An empty list is refused: nobody can tell whether it means all or none."""
+    return _not_empty([value] if isinstance(value, str) else value)
+
+
+def _not_empty(value: Any) -> Any:
+    if isinstance(value, (list, tuple)) and not value:
+        raise ValueError("this list is empty: name at least one, or leave the key out")
+    return value
+
+
+def _can_be_somebody(name: str) -> str:
+    if problem := problem_with(name):
+        raise ValueError(problem)
+    return name
 
 
 def _is_quiet(text: str) -> str:
@@ -39,6 +52,8 @@ def _is_quiet(text: str) -> str:
 
 
 Names = Annotated[tuple[Name, ...], BeforeValidator(_as_list)]
+Somebody = Annotated[Name, AfterValidator(_can_be_somebody)]  # as an approver is named
+Somebodies = Annotated[tuple[Somebody, ...], BeforeValidator(_as_list)]
 Hours = Annotated[Name, AfterValidator(_is_quiet)]
 
 
@@ -51,6 +66,13 @@ class Word(str, Enum):
 
 class Reason(str, Enum):
     """Whether an approval needs a reason; a rejection always does."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+class Naming(str, Enum):
+    """Whether a step has to name its approvers."""
 
     OPTIONAL = "optional"
     REQUIRED = "required"
@@ -93,7 +115,7 @@ class Match(_Strict):
 class Approvers(_Strict):
     """So many of a group who have to agree."""
 
-    group: Name
+    group: Somebody
     quorum: People = 1
 
 
@@ -103,8 +125,9 @@ class RuleOfFile(_Strict):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
     match: Match = Match()
     quorum: People = 1
-    approvers: tuple[Approvers, ...] = ()
-    deciders: Names = ()
+    approvers: Annotated[tuple[Approvers, ...], BeforeValidator(_not_empty)] = ()
+    named_approvers: Naming = Naming.OPTIONAL
+    deciders: Somebodies = ()
     reason: Reason = Reason.OPTIONAL
     longest_timeout: int | None = None
     channel: Name | None = None
@@ -113,7 +136,9 @@ class RuleOfFile(_Strict):
     delegation: Word = Word.ALLOWED
     approval_by_timeout: Word | None = None
     automatic_approval: Automatic | None = None
-    outsiders: Names = ()
+    continue_on_reject: Word = Word.ALLOWED
+    claimed_requester: Word = Word.REFUSED
+    outsiders: Somebodies = ()
     on_veto: OnVeto = OnVeto.REJECT
     quiet_hours: Hours | None = None
 
@@ -126,7 +151,8 @@ class RuleOfFile(_Strict):
     def demands(self) -> PolicyRule:
         """What the domain makes of it."""
         # Where people are asked for, the clock is none of them, unless the operator says so.
-        asks_people = self.quorum > 1 or bool(self.approvers) or bool(self.deciders) or self.reason is Reason.REQUIRED
+        names = bool(self.approvers) or bool(self.deciders) or self.named_approvers is Naming.REQUIRED
+        asks_people = self.quorum > 1 or names or self.reason is Reason.REQUIRED
         by_timeout = self.approval_by_timeout or (Word.REFUSED if asks_people else Word.ALLOWED)
         automatic = self.automatic_approval or (Automatic.REFUSED if asks_people else Automatic.ALLOWED)
         return PolicyRule(
@@ -144,6 +170,9 @@ class RuleOfFile(_Strict):
             delegation_allowed=self.delegation is Word.ALLOWED,
             outsiders=self.outsiders,
             on_veto=self.on_veto,
+            continue_allowed=self.continue_on_reject is Word.ALLOWED,
+            named_approvers=self.named_approvers is Naming.REQUIRED,
+            claimed_requester_counts=self.claimed_requester is Word.ALLOWED,
         )
 
 

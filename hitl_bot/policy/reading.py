@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ def read_policy(path: Path) -> PolicyOfFile:
     BadPolicy
         It is not there, no YAML, or says what no policy says.
     """
+    return parse_policy(read_body(path), str(path))
+
+
+def read_body(path: Path) -> bytes:
+    """Read the bytes of a policy file; raises as ``read_policy``."""
     try:
         with path.open("rb") as file:
             body = file.read(LARGEST + 1)
@@ -40,7 +46,16 @@ def read_policy(path: Path) -> PolicyOfFile:
         raise BadPolicy(f"The policy {path} can't be read: {error.strerror or error}.") from error
     if len(body) > LARGEST:
         raise BadPolicy(f"The policy {path} has more than {LARGEST:,} bytes.")
-    return parse_policy(body, str(path))
+    return body
+
+
+def summary(policy: PolicyOfFile, body: bytes) -> str:
+    """Say which policy this is: ``3 rules, SHA-256 9f86d081884c``."""
+    count = "1 rule" if len(policy.rules) == 1 else f"{len(policy.rules)} rules"
+    return f"{count}, SHA-256 {hashlib.sha256(body).hexdigest()[:12]}"
+
+
+NO_POLICY = "none: METAFLOW_HITL_POLICY is not set, so what each step asks for holds"
 
 
 def parse_policy(body: bytes, name: str) -> PolicyOfFile:

@@ -22,17 +22,18 @@ def asked_of(
     """Return the ids of those approvals that wait for this person, each with who is absent and whom they decide for.
 
     Held to the rules that an answer is held to; who has voted has done their part. A list is worth having without its
-    order, so where Slack can't say who somebody is, only names tell: those that are open to all, or name their id.
+    order, so where Slack can't say who somebody is, only names tell: those that name their id.
     """
     try:
         person = people.person(user_id)
         absent = list(cases.delegations.absent_for(person, cases.clock()))
     except HitlError:
-        return {one.id: None for one in approvals if user_id in one.rule.names or not one.rule.names}
+        return {one.id: None for one in approvals if user_id in one.rule.names}
     mine: dict[str, Person | None] = {}
     for approval in approvals:
         try:
-            own = check_may_decide(approval, person, people, absent=absent)
+            # Who started it is asked of the cluster when somebody decides; a list takes the record's word.
+            own = check_may_decide(approval, person, people, absent=absent, started_by=(approval.requester,))
         except (NotAllowed, PeopleUnavailable):
             continue
         if (own.on_behalf_of or person).id not in _have_voted(approval):

@@ -19,6 +19,7 @@ from hitl_bot.background import BackgroundJob
 from hitl_bot.slack.client import SLACK_FAILED
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.asked_of import asked_of
+from hitl_bot.surfaces.sight import Sight
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable, RecordError
 from metaflow_extensions.hitl.approvals.ledger import Entry
@@ -176,7 +177,9 @@ class HomeTabs:
         with self._lock:
             watcher = self._watchers.get(user_id)
         flow = watcher.flow if watcher else None
-        waiting = [one for one in snapshot.waiting if flow in (None, one.pathspec.flow)]
+        sight = Sight(self._cases, self._people, user_id)
+        all_waiting, all_decided = sight.of(snapshot.waiting), sight.of(snapshot.decided)
+        waiting = [one for one in all_waiting if flow in (None, one.pathspec.flow)]
         mine = asked_of(self._cases, self._people, user_id, waiting)
         try:
             person: Person | None = self._people.person(user_id)
@@ -185,8 +188,8 @@ class HomeTabs:
         return home.Inbox(
             waiting=[one for one in waiting if one.id in mine],
             asked=[one for one in waiting if person is not None and self._asked(one, person)],
-            decided=[one for one in snapshot.decided if flow in (None, one.pathspec.flow)],
-            flows=sorted({one.pathspec.flow for one in (*snapshot.waiting, *snapshot.decided)}),
+            decided=[one for one in all_decided if flow in (None, one.pathspec.flow)],
+            flows=sorted({one.pathspec.flow for one in (*all_waiting, *all_decided)}),
             flow=flow,
             absent={approval_id: person for approval_id, person in mine.items() if person is not None},
         )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from metaflow_extensions.hitl.approvals import rules
-from metaflow_extensions.hitl.approvals.deciding.permission import is_group
+from metaflow_extensions.hitl.approvals.deciding.names import is_group
+from metaflow_extensions.hitl.approvals.deciding.permission import is_barred
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Entry
@@ -30,6 +31,10 @@ _USER = re.compile(r"[UW][A-Z0-9]{2,30}")
 def never_quiet(_: Approval) -> Quiet:
     """Let reminders come at any time."""
     return NEVER_QUIET
+
+
+class MayNotRemind(HitlError):
+    """This person doesn't remind others."""
 
 
 class TooSoon(HitlError):
@@ -74,12 +79,16 @@ class Reminding:
 
         Raises
         ------
+        MayNotRemind
+            Guests and people of other workspaces don't.
         TooSoon
-            It takes no answer any more, stands nowhere, or was asked again within ten minutes.
+            It can no longer be answered, is posted nowhere, or was asked again within ten minutes.
         """
         approval, now = entry.approval, self._cases.clock()
+        if is_barred(approval, who, self._people):
+            raise MayNotRemind(f"{who.name} can't remind people of {approval.id}: guests don't. Ask a member to.")
         if approval.state is not State.PENDING:
-            raise TooSoon(f"{approval.id} takes no answer any more, so nobody was reminded.")
+            raise TooSoon(f"{approval.id} can no longer be answered, so nobody was reminded.")
         if not approval.posts:
             raise TooSoon(f"{approval.id} is not posted yet, so there is nothing to be reminded of. Try again later.")
         newest = max((one.at for one in approval.reminders), default=None)

@@ -44,7 +44,14 @@ from metaflow_extensions.hitl.messages.trail import happened
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
 
 SAID = frozenset(
-    {TrailEvent.VOTED, TrailEvent.DECIDED, TrailEvent.TIMED_OUT, TrailEvent.CLOSED, TrailEvent.NOT_ACCEPTED}
+    {
+        TrailEvent.REQUESTER_CONFIRMED,
+        TrailEvent.VOTED,
+        TrailEvent.DECIDED,
+        TrailEvent.TIMED_OUT,
+        TrailEvent.CLOSED,
+        TrailEvent.NOT_ACCEPTED,
+    }
 )
 """The events that get a line: what somebody decided. That it was asked and settled stands on the message itself."""
 _REMINDED: dict[TrailEvent | str, ReminderKind] = {kind.event: kind for kind in ReminderKind}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 from threading import Thread
+from typing import Any
 
 import uvicorn
 from prometheus_client import CollectorRegistry
@@ -34,6 +35,7 @@ def application(
     registry: CollectorRegistry,
     slack: Transport,
     notices: Mapping[str, Callable[[], str]] | None = None,
+    facts: Mapping[str, Callable[[], str]] | None = None,
 ) -> Starlette:
     """Put the addresses together; over a connection that the bot made, Slack needs none here.
 
@@ -41,6 +43,8 @@ def application(
     ----------
     notices : Mapping[str, Callable[[], str]], optional
         By name: what an operator should know and mend although the bot does its work; empty while there is nothing.
+    facts : Mapping[str, Callable[[], str]], optional
+        By name: what holds here, such as which policy.
     """
 
     async def healthz(_request: Request) -> Response:
@@ -51,7 +55,8 @@ def application(
         ready = not any(problems.values())
         checks = {name: problem or "ok" for name, problem in problems.items()}
         told = {name: said for name, say in (notices or {}).items() if (said := say())}
-        body = {"ready": ready, "checks": checks} | ({"notices": told} if told else {})
+        body: dict[str, Any] = {"ready": ready, "checks": checks}
+        body |= {name: say() for name, say in (facts or {}).items()} | ({"notices": told} if told else {})
         return JSONResponse(body, status_code=200 if ready else 503)
 
     def metrics(request: Request) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, MutableMapping
 from datetime import datetime, timedelta
+from itertools import count
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -12,6 +13,17 @@ from metaflow_extensions.hitl.approvals.ports import Clock
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
+_STRIPES = 32  # locks; two keys that share one wait for each other, which costs time and no more
+_moments = count(1)
+
+
+def _at_once() -> None:
+    """Wait for nothing."""
+
+
+def this_moment() -> int:
+    """Return a number that is greater than that of every earlier moment, whatever the clocks say."""
+    return next(_moments)
 
 
 def _nothing(_: Hashable) -> None:
@@ -76,17 +88,45 @@ class BoundedCache(Generic[_Value]):
         self._clock = clock
         self._keep = keep
         self._lock = Lock()
-        self._held: BoundedMap[Hashable, tuple[datetime, _Value]] = BoundedMap(size)
+        self._fetching = tuple(Lock() for _ in range(_STRIPES))
+        self._held: BoundedMap[Hashable, tuple[int, datetime, _Value]] = BoundedMap(size)
 
-    def get(self, key: Hashable, fetch: Callable[[], _Value]) -> _Value:
-        """Return what is held, or fetch it. A failure is raised and not held; two threads may both fetch."""
+    def get(
+        self, key: Hashable, fetch: Callable[[], _Value], *, since: int = 0, turn: Callable[[], None] = _at_once
+    ) -> _Value:
+        """Return what is held, or fetch it. A failure is raised and not held.
+
+        Parameters
+        ----------
+        since : int
+            A moment (``this_moment``): only an answer that was asked for after it will do. Of several threads that need
+            one at the same time, one asks and the others take its answer, if it asked late enough for them.
+        turn : Callable[[], None]
+            Waits until it may be asked. Who comes while another waits takes that one's answer.
+        """
+        found = self._find(key, since)
+        if found is not None:
+            return found[2]
+        if not since:
+            return self._fetch(key, fetch)
+        with self._fetching[hash(key) % _STRIPES]:
+            found = self._find(key, since)
+            if found is not None:
+                return found[2]
+            turn()
+            return self._fetch(key, fetch)
+
+    def _find(self, key: Hashable, since: int) -> tuple[int, datetime, _Value] | None:
         now = self._clock()
         with self._lock:
             held = self._held.get(key)
         # A clock that was set back must not make an answer live for longer.
-        if held is not None and timedelta() <= now - held[0] < self._keep:
-            return held[1]
+        fits = held is not None and held[0] > since and timedelta() <= now - held[1] < self._keep
+        return held if fits else None
+
+    def _fetch(self, key: Hashable, fetch: Callable[[], _Value]) -> _Value:
+        moment, now = this_moment(), self._clock()
         value = fetch()
         with self._lock:
-            self._held[key] = (now, value)
+            self._held[key] = (moment, now, value)
         return value

@@ -154,6 +154,10 @@ class PeopleUnavailable(HitlError):
     """Nobody can say who this is or which groups they are in. The decision is refused; the buttons stay."""
 
 
+class NoUserGroups(PeopleUnavailable):
+    """The people have no groups, and can't have any: whoever is asked for as one will never answer."""
+
+
 class EngineUnavailable(HitlError):
     """The workflow could not be reached. The record stands; the sweeper tries again."""
 

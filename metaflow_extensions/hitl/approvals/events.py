@@ -12,6 +12,7 @@ class TrailEvent(str, Enum):
     POSTED = "posted"
     POLICY_APPLIED = "policy applied"  # the operator's rule, as it is now
     JUDGED = "judged"  # what a condition over metrics says, without deciding
+    REQUESTER_CONFIRMED = "requester confirmed"  # the person said that the run is theirs
     VOTED = "voted"
     REMINDED = "reminded"
     ESCALATED = "escalated"

@@ -87,6 +87,16 @@ class Engine(Protocol):
         """
         ...
 
+    def started_by(self, approval: Approval) -> tuple[Person, ...]:
+        """Return who deployed and who started the run, once each, as the engine itself knows it; none: it doesn't.
+
+        Raises
+        ------
+        EngineUnavailable
+            It can't be known now, or the run isn't there.
+        """
+        ...
+
     def gone(self, approval: Approval) -> str | None:
         """Say why nothing waits for an answer any more, or None while something may.
 
@@ -180,7 +190,38 @@ class Bar(str, Enum):
 
 
 class People(Protocol):
-    """Who somebody is, and which groups they are in. Answers may be some minutes old."""
+    """Who somebody is, and which groups and channels they are in. Answers may be some minutes old: see ``now``."""
+
+    def now(self) -> People:
+        """Return the same people as they are from this moment on: no answer that is older counts.
+
+        One decision, or many that one click makes, takes one such view, so that nobody is asked twice for it.
+        """
+        ...
+
+    def current(self, person: Person) -> Person:
+        """Return a person with the name and address that they have; a name that nobody vouches for as it is.
+
+        Raises
+        ------
+        PeopleUnavailable
+            Nobody can say.
+        """
+        ...
+
+    def in_channel(self, person: Person, channel: str | None) -> bool:
+        """Whether somebody is in a channel, guests included; None is the default channel. A typed name is in none.
+
+        Raises
+        ------
+        PeopleUnavailable
+            Nobody can say.
+        """
+        ...
+
+    def known_as(self, person: Person) -> str | None:
+        """Return the address or id that the operator gives for a user name of a machine; asks nobody else."""
+        ...
 
     @property
     def system(self) -> str:
@@ -203,7 +244,7 @@ class People(Protocol):
         Raises
         ------
         PeopleUnavailable
-            Nobody can say.
+            Nobody can say. NoUserGroups: there are none, and can't be.
         """
         ...
 

@@ -33,6 +33,7 @@ class Where(str, Enum):
     FORM = "form"
     SLASH_COMMAND = "slash command"
     FLOW_CLI = "command line"
+    CONFIRMATION = "command line, confirmed in the chat"
     TIMEOUT = "timeout"
     RULE = "rule"  # a condition over metrics
     NEWER_QUESTION = "newer question"  # of a later run, which took its place
@@ -234,10 +235,11 @@ class Approval:
     pathspec: Pathspec
     question: Question
     gate: Gate
-    requester: Person
+    requester: Person  # as the run says it
     requested_at: datetime
     deadline: datetime | None = None
     policy_rule: PolicyRule | None = None  # the operator's, as the bot knew it last
+    confirmed_requester: Person | None = None  # who said that the run is theirs, where that has to be certain
     posts: tuple[Post, ...] = ()
     votes: tuple[Vote, ...] = ()  # those that count, oldest first; earlier ones stand in earlier versions
     reminders: tuple[Reminder, ...] = ()  # one of each kind
@@ -286,10 +288,11 @@ class Approval:
 
     @property
     def lets_run(self) -> bool:
-        """Whether the gated step may start: approved, or rejected with ``on_reject="continue"``."""
+        """Whether the gated step may start: approved, or rejected with ``on_reject="continue"`` if that holds."""
         if self.decision is None or self.closing is not None:
             return False
-        return self.decision.verdict is Verdict.APPROVE or self.question.on_reject is OnReject.CONTINUE
+        goes_on = self.question.on_reject is OnReject.CONTINUE and self.rule.continue_allowed
+        return self.decision.verdict is Verdict.APPROVE or goes_on
 
     def is_due(self, now: datetime) -> bool:
         """Whether the deadline has come and decides. With ``on_timeout="notify"`` it never does."""

@@ -78,6 +78,18 @@ class NotAllowed(ApprovalError):
         self.person = person
 
 
+class NeedsConfirmation(NotAllowed):
+    """It matters who answers, and nobody vouches for a name that comes from a command line."""
+
+    def __init__(self, approval: Approval, person: Person, system: str) -> None:
+        super().__init__(
+            approval,
+            person,
+            "it matters who answers, and a command line can't prove who you are. "
+            f"Confirm the answer in {system}, or give it there.",
+        )
+
+
 class ReasonMissing(ApprovalError):
     """A rejection needs a reason: the requester reads it, and the run fails with it."""
 

@@ -39,6 +39,9 @@ class PolicyTerms:
     delegation_allowed: bool = True
     outsiders: tuple[str, ...] = ()  # guests and people of other workspaces that may decide, by id or address
     on_veto: OnVeto = OnVeto.REJECT
+    continue_allowed: bool = True  # whether a step may go on after a rejection, where it wants that
+    named_approvers: bool = False  # the step has to name its approvers
+    claimed_requester_counts: bool = False  # who started a run is taken from the run's own word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +103,21 @@ class Rule(PolicyTerms):
     timeout: int | None  # seconds
 
     @property
+    def is_about_people(self) -> bool:
+        """Whether it matters who answers. Otherwise anybody may, and a name that nobody vouches for does."""
+        return bool(self.names or self.deciders) or self.named_approvers or self.asks_several
+
+    @property
+    def is_about_who_approves(self) -> bool:
+        """Whether it matters who approves; anybody who may answer may reject."""
+        return self.is_about_people or not self.self_approval_allowed
+
+    @property
+    def lacks_named_approvers(self) -> bool:
+        """Whether the operator demands that the step names its approvers, and it names none."""
+        return self.named_approvers and self.is_open
+
+    @property
     def panels(self) -> tuple[Panel, ...]:
         return (self.asked,) if self.demanded is None else (self.asked, self.demanded)
 
@@ -115,7 +133,7 @@ class Rule(PolicyTerms):
 
     @property
     def is_open(self) -> bool:
-        """Whether whoever sees the question may answer, as far as the step's author minds."""
+        """Whether the step names nobody: the people of the question's channel may answer."""
         return any(not need.of for need in self.asked.needs)
 
     @property

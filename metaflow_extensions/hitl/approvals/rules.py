@@ -251,6 +251,13 @@ def remind(approval: Approval, kind: ReminderKind, now: datetime, by: Person | N
     return replace(approval, reminders=(*[one for one in approval.reminders if one.kind is not kind], reminder))
 
 
+def confirm_requester(approval: Approval, who: Person) -> Approval:
+    """Note that somebody said that the run is theirs. The first to say so is the one."""
+    if approval.state is not State.PENDING or approval.confirmed_requester is not None:
+        return approval
+    return replace(approval, confirmed_requester=who)
+
+
 def posted(approval: Approval, post: Post) -> Approval:
     """Note where a notifier put the question. The first place stands: a second post would be a second message."""
     if any(known.notifier == post.notifier for known in approval.posts):

@@ -6,7 +6,7 @@ the last before a crash; the sweeper finishes what it finds open.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from metaflow_extensions.hitl.approvals.changes import earlier_changes
 from metaflow_extensions.hitl.approvals.deciding.acceptance import unaccepted
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
 from metaflow_extensions.hitl.approvals.deciding.permission import Seat, check_may_decide
+from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, propose_answer
 from metaflow_extensions.hitl.approvals.errors import (
     EngineUnavailable,
     HitlError,
@@ -54,7 +55,14 @@ from metaflow_extensions.hitl.approvals.record import (
     Vote,
     Where,
 )
-from metaflow_extensions.hitl.approvals.refusals import ChangesNotOffered, Rejected, StillPending, closed
+from metaflow_extensions.hitl.approvals.refusals import (
+    ChangesNotOffered,
+    NeedsConfirmation,
+    NotAllowed,
+    Rejected,
+    StillPending,
+    closed,
+)
 from metaflow_extensions.hitl.approvals.rule import PolicyRule
 
 _SUPERSEDED = 50  # questions of older runs that one of a newer run lets go
@@ -275,16 +283,34 @@ class UseCases:
     # Deciding.
 
     def decide(
-        self, approval_id: str, answer: Answer, *, who: Person, where: Where, seen: Entry | None = None
+        self,
+        approval_id: str,
+        answer: Answer,
+        *,
+        who: Person,
+        where: Where,
+        seen: Entry | None = None,
+        people: People | None = None,
     ) -> Outcome:
         """Take an answer, and carry it out. What it raises is what ``take`` raises."""
-        return self.try_to_carry_out(self.take(approval_id, answer, who=who, where=where, seen=seen))
+        return self.try_to_carry_out(self.take(approval_id, answer, who=who, where=where, seen=seen, people=people))
 
-    def take(self, approval_id: str, answer: Answer, *, who: Person, where: Where, seen: Entry | None = None) -> Entry:
+    def take(
+        self,
+        approval_id: str,
+        answer: Answer,
+        *,
+        who: Person,
+        where: Where,
+        seen: Entry | None = None,
+        people: People | None = None,
+    ) -> Entry:
         """Take an answer into the record, and leave carrying it out to the caller, who may owe a reply before.
 
         Parameters
         ----------
+        people : People, optional
+            As they are at this moment, where one click gives several answers. By default they are asked afresh.
         seen : Entry, optional
             What the caller holds of this approval: spares reading it when it is still the newest.
 
@@ -301,7 +327,9 @@ class UseCases:
         approval = self.governed(seen.approval)
         seat = Seat()
         if approval.state is State.PENDING:
-            seat = self.check_may_decide(approval, who, verdict=answer.verdict, where=where)
+            people = people or self.people.now()
+            who = people.current(who)
+            seat = self.check_may_decide(approval, who, verdict=answer.verdict, where=where, people=people)
         vote = Vote(
             verdict=answer.verdict,
             by=who,
@@ -328,14 +356,91 @@ class UseCases:
             seen=seen,
         )
 
+    def answer_from_command_line(
+        self, approval_id: str, answer: Answer, *, who: Person, nonce: str
+    ) -> Outcome | AnswerProposal:
+        """Take an answer where it does not matter who gives it; propose it to the bot where it does.
+
+        Parameters
+        ----------
+        who : Person
+            As they call themselves.
+        nonce : str
+            32 random hex digits, for a proposal.
+
+        Raises
+        ------
+        ApprovalError, InvalidInput, StoreError, RecordError
+            As ``take`` does: nothing was recorded, and nothing proposed.
+        """
+        seen = self.ledger.read(approval_id)
+        trust = self.ledger.trust
+        if trust.is_sealed and not trust.writes:  # only the bot writes records, and only for who it knows
+            return self._propose_answer(self.governed(seen.approval), answer, who, nonce)
+        try:
+            return self.decide(approval_id, answer, who=who, where=Where.FLOW_CLI, seen=seen)
+        except NeedsConfirmation as error:
+            return self._propose_answer(error.approval, answer, who, nonce)
+
+    def _propose_answer(self, approval: Approval, answer: Answer, who: Person, nonce: str) -> AnswerProposal:
+        if answer.verdict is Verdict.CHANGES and not approval.question.allow_changes:
+            raise ChangesNotOffered(approval)
+        vote = Vote(
+            verdict=answer.verdict,
+            by=who,
+            at=self.clock(),
+            where=Where.FLOW_CLI,
+            input=self.checked(approval, answer),
+            reason=answer.reason.strip(),
+        )
+        rules.vote(approval, vote)  # what would be refused after the click is refused here
+        proposal = AnswerProposal(
+            approval_id=approval.id,
+            verdict=vote.verdict,
+            claimed=who.name,
+            at=vote.at,
+            nonce=nonce,
+            input=vote.input,
+            reason=vote.reason,
+        )
+        propose_answer(self.ledger.store, proposal)
+        return proposal
+
     def check_may_decide(
-        self, approval: Approval, person: Person, *, verdict: Verdict = Verdict.APPROVE, where: Where = Where.BUTTON
+        self,
+        approval: Approval,
+        person: Person,
+        *,
+        verdict: Verdict = Verdict.APPROVE,
+        where: Where = Where.BUTTON,
+        people: People | None = None,
     ) -> Seat:
         """Hold a person to the rule of an approval, also by who delegated to them; raises as ``permission`` does."""
-        absent = self.delegations.absent_for(person, self.clock())
         return check_may_decide(
-            self.governed(approval), person, self.people, verdict=verdict, where=where, absent=absent
+            self.governed(approval),
+            person,
+            people or self.people.now(),
+            verdict=verdict,
+            where=where,
+            absent=self.delegations.absent_for(person, self.clock()),
+            started_by=self._started_by(approval),
         )
+
+    def check_may_answer(
+        self, approval: Approval, person: Person, *, verdict: Verdict = Verdict.APPROVE, where: Where = Where.FORM
+    ) -> None:
+        """Say before somebody fills in a form what would be said after it. Asks afresh only before it refuses."""
+        try:
+            self.check_may_decide(approval, person, verdict=verdict, where=where, people=self.people)
+        except NotAllowed:
+            self.check_may_decide(approval, person, verdict=verdict, where=where)
+
+    def _started_by(self, approval: Approval) -> Iterator[Person]:
+        """Yield who deployed and who started the run, as the engine knows it; it is asked only if somebody looks."""
+        engine = self.engines.get(approval.gate.engine)
+        if engine is None:
+            raise EngineUnavailable(f"Only the bot can see who started the run of {approval.id}.")
+        yield from engine.started_by(approval)
 
     def checked(self, approval: Approval, answer: Answer) -> dict[str, Any]:
         """Return the input as the record keeps it. Without a schema any object will do; a rejection has none."""
@@ -371,10 +476,7 @@ class UseCases:
 
     def _unaccepted(self, approval: Approval) -> str:
         def check(governed: Approval, decision: Decision) -> Seat:
-            absent = self.delegations.absent_for(decision.by, self.clock())
-            return check_may_decide(
-                governed, decision.by, self.people, verdict=decision.verdict, where=decision.where, absent=absent
-            )
+            return check_may_decide(governed, decision.by, self.people, verdict=decision.verdict, where=decision.where)
 
         return unaccepted(approval, self.policy.rule_for(approval), check)
 

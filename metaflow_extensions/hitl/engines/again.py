@@ -16,7 +16,7 @@ from metaflow_extensions.hitl.engines.nodes import Workflow, name_of
 
 # Annotations: the approval of which changes were requested, and who ran it again.
 AFTER, BY = "metaflow-hitl/after", "metaflow-hitl/by"
-_TRIGGERED_BY = "metaflow/triggered_by_user"
+TRIGGERED_BY = "metaflow/triggered_by_user"
 _LONGEST_NAME = 63  # characters of a workflow's name (argo-workflows 4.1.2, ``workflow/validate/validate.go``)
 _ID = 10  # characters of an approval's id that no other approval has
 _WORDS = {bool: "true or false", int: "a number", float: "a number", list: "a JSON list", dict: "a JSON object"}
@@ -56,7 +56,7 @@ def manifest(workflow: Workflow, approval: Approval, entered: Mapping[str, str],
             "annotations": {
                 AFTER: approval.id,
                 BY: by.id,
-                _TRIGGERED_BY: json.dumps({"type": "user", "name": by.email or by.name}),
+                TRIGGERED_BY: json.dumps({"type": "user", "name": by.email or by.name}),
             },
         },
         "spec": {

@@ -14,7 +14,7 @@ from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Person
 from metaflow_extensions.hitl.approvals.running_again import AlreadyRunAgain, CantRunAgain
-from metaflow_extensions.hitl.engines import again, gates, nodes
+from metaflow_extensions.hitl.engines import again, gates, nodes, starters
 from metaflow_extensions.hitl.engines.nodes import Ending, Workflow
 
 ATTEMPTS = 6
@@ -130,6 +130,10 @@ class ArgoEngine(ABC):
         """Say why nothing waits for an answer any more, as it was no longer than `KEPT` ago. One request a workflow."""
         return self._patiently(partial(self._gone, approval))
 
+    def started_by(self, approval: Approval) -> tuple[Person, ...]:
+        """Read from the workflow who deployed and who started it. One request."""
+        return self._patiently(partial(self._started_by, approval))
+
     def parameters(self, approval: Approval) -> dict[str, str]:
         """Read them from the workflow. One request."""
         return again.parameters(self._patiently(partial(self._found, approval)))
@@ -159,6 +163,16 @@ class ArgoEngine(ABC):
             return _NO_WORKFLOW
         workflow = self._lately.read(namespace, name)
         return gates.missing(name, namespace) if workflow is None else gates.why_gone(workflow, approval)
+
+    def _started_by(self, approval: Approval) -> tuple[Person, ...]:
+        namespace, name = self._place(approval)
+        # The record names the workflow, and whoever writes it must not choose somebody else's.
+        if not name or approval.pathspec.run != f"argo-{name}":
+            raise EngineUnavailable(f"The record of {approval.id} doesn't name the workflow of its own run.")
+        workflow = self._read(namespace, name)
+        if workflow is None:
+            raise EngineUnavailable(f"It can't be known who started this run: {gates.missing(name, namespace)}.")
+        return starters.started_by(workflow)
 
     def _found(self, approval: Approval) -> Workflow:
         namespace, name = self._place(approval)

@@ -21,6 +21,8 @@ class FakeEngine:
         By approval id: the approval with which the gate's task was first let go, or failed.
     started : dict[str, dict[str, str]]
         By approval id: the parameters with which its run was started again.
+    starters : tuple[Person, ...]
+        Who deployed and started every run.
     calls : list[str]
         The approval id of every ``carry_out``, the failed ones too.
     """
@@ -29,6 +31,7 @@ class FakeEngine:
         self.released: dict[str, Approval] = {}
         self.refused: dict[str, Approval] = {}
         self.started: dict[str, dict[str, str]] = {}
+        self.starters: tuple[Person, ...] = ()
         self.calls: list[str] = []
         self._starters: dict[str, Person] = {}
         self._lock = Lock()
@@ -50,6 +53,12 @@ class FakeEngine:
                 return self._gone[approval.id]
             (self.released if approval.lets_run else self.refused)[approval.id] = approval
             return ""
+
+    def started_by(self, approval: Approval) -> tuple[Person, ...]:  # noqa: ARG002 - the port's signature
+        """Return whom a test named in ``starters``."""
+        with self._lock:
+            self._check_available()
+            return self.starters
 
     def gone(self, approval: Approval) -> str | None:
         """Return what ``end`` was told about it, or None."""

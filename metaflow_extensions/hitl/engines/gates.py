@@ -40,6 +40,7 @@ _ANSWERED = {
     Where.FLOW_CLI: "command line",
     Where.RULE: "metrics",
     Where.NEWER_QUESTION: "a newer run",
+    Where.CONFIRMATION: "command line, confirmed in Slack",
 }
 
 

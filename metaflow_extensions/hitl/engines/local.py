@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.record import Approval, Person
 
 
 class LocalEngine:
@@ -11,6 +11,10 @@ class LocalEngine:
     def carry_out(self, approval: Approval) -> str:  # noqa: ARG002 - the port's signature
         """Do nothing: the process reads the decision from the record within its poll interval."""
         return ""
+
+    def started_by(self, approval: Approval) -> tuple[Person, ...]:  # noqa: ARG002 - the port's signature
+        """Return nobody: a process on somebody's own machine can call itself anything."""
+        return ()
 
     def gone(self, approval: Approval) -> str | None:  # noqa: ARG002 - the port's signature
         """Return None: a process that died may be started again by ``resume``, and asks the same question then."""

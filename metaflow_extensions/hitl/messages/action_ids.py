@@ -6,6 +6,8 @@ from __future__ import annotations
 APPROVE = "hitl_approve"  # decides at once without a schema; opens the form with one
 REJECT = "hitl_reject"  # opens the view that asks for the reason
 REQUEST_CHANGES = "hitl_request_changes"  # opens the view that asks what must change
+CONFIRM_ANSWER = "hitl_confirm_answer"  # the value is `<approval id>:<nonce>:<SHA-256>` of what is confirmed
+CONFIRM_RUN = "hitl_confirm_run"
 RUN_AGAIN = "hitl_run_again"  # opens the view with the parameters of the run
 OPEN = "hitl_open"  # a link to the message: Slack follows it, and the click still wants its ack
 DETAILS = "hitl_details"  # the overflow menu; the value of an option is `<choice>:<approval id>`

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone, tzinfo
 
 from metaflow_extensions.hitl.approvals.codec import Version
+from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
 from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict
 from metaflow_extensions.hitl.messages import evidence, sentences, voting
@@ -97,6 +98,23 @@ def decided(approval: Approval) -> str:
     if decision is not None and decision.reason:
         line += f': "{decision.reason}"'
     return one_line(line, _MESSAGE)
+
+
+def to_be_confirmed(proposal: AnswerProposal) -> str:
+    """Say what happens next to an answer that its person has to confirm."""
+    claimed = one_line(proposal.claimed, 80)
+    return (
+        f"It matters who answers {proposal.approval_id}, so the answer counts once you confirm it in Slack.\n"
+        f"The bot asks the person whom {claimed} is linked to, in a direct message: “Was that you?”\n"
+        f"If no message comes, {claimed} isn't linked to a Slack user or may not answer this; the question's thread "
+        "says which.\n"
+        f"An operator can link them under `people` in the policy file: `{claimed}: their email address`."
+    )
+
+
+def not_confirmed(proposal: AnswerProposal) -> str:
+    """Say that nobody has confirmed it yet."""
+    return f"Not confirmed yet. {proposal.approval_id} waits; you can confirm the answer in Slack for a day."
 
 
 def table(approvals: Iterable[Approval], *, now: datetime, zone: tzinfo = timezone.utc) -> str:

@@ -79,6 +79,11 @@ def _settled(approval: Approval) -> str:
     return escape(one_line(after), 500)
 
 
+def _requester_confirmed(approval: Approval) -> str:
+    who = approval.confirmed_requester
+    return "" if who is None else f"{name(who)} confirmed that the run is theirs"
+
+
 def _voted(approval: Approval) -> str:
     if not approval.votes:
         return ""
@@ -117,6 +122,7 @@ EVENTS = {
     TrailEvent.POSTED: EventWords(_posted, "posted"),
     TrailEvent.POLICY_APPLIED: EventWords(_policy_applied, "policy applied"),
     TrailEvent.JUDGED: EventWords(_judged, "judged by rule"),
+    TrailEvent.REQUESTER_CONFIRMED: EventWords(_requester_confirmed, "requester confirmed"),
     TrailEvent.VOTED: EventWords(_voted, "voted"),
     TrailEvent.REMINDED: EventWords(_reminded(ReminderKind.REMINDER, "Reminded"), "reminded"),
     TrailEvent.ESCALATED: EventWords(_reminded(ReminderKind.ESCALATION, "Asked further people"), "escalated"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from metaflow_extensions.hitl.approvals.deciding.permission import is_group
+from metaflow_extensions.hitl.approvals.deciding.names import is_group, problem_with
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout, Question, RuleMode
@@ -107,7 +107,7 @@ def _check_can_be_met(quorum: int, approvers: tuple[str, ...]) -> None:
 def _approvers(name: str, value: Any, _parts: Mapping[str, Any]) -> dict[str, Any]:
     """Read names, or groups with a quorum each."""
     if not isinstance(value, (list, tuple)) or not any(isinstance(part, dict) for part in value):
-        return {"approvers": _names(name, value)}
+        return {"approvers": _people(name, value)}
     needs = tuple(_need(part) for part in value)
     return {"approvers": tuple(dict.fromkeys(group for need in needs for group in need.of)), "needs": needs}
 
@@ -118,8 +118,19 @@ def _need(part: Any) -> Need:
             f"approvers has {part!r}. Write names alone, or a quorum for each group: "
             'approvers=[{"group": "@ml-leads", "quorum": 1}, {"group": "@risk", "quorum": 1}].'
         )
-    name = part["group"].strip()
+    name = _person("approvers", part["group"].strip())
     return Need(of=(name,), quorum=_quorum("quorum", part.get("quorum", 1)))
+
+
+def _people(name: str, value: Any) -> tuple[str, ...]:
+    """Read names of approvers. One that nobody can ever be would leave the run waiting."""
+    return tuple(_person(name, one) for one in _names(name, value))
+
+
+def _person(name: str, one: str) -> str:
+    if problem := problem_with(one):
+        raise BadArgument(f"{name}: {problem}")
+    return one
 
 
 def _quorum(name: str, value: Any) -> int:
@@ -210,7 +221,7 @@ ARGUMENTS: Mapping[str, Reader] = {
     "allow_changes": _as("allow_changes", _yes_or_no),
     "remind_every": _as("remind_every", _duration),
     "escalate_after": _as("escalate_after", _duration),
-    "escalate_to": _as("escalate_to", _names),
+    "escalate_to": _as("escalate_to", _people),
     "batch": _as("batch", _yes_or_no_or_open),
     "metrics": _as("metrics", lambda _name, value: read_metrics(value)),
     "links": _as("links", lambda _name, value: read_links(value)),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +14,22 @@ from typing import Any
 from metaflow._vendor import click
 from metaflow.exception import MetaflowException
 
-from metaflow_extensions.hitl.approvals.record import Approval, Verdict
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, State, Verdict
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.plugins.task_commands import notify, wait
 
+_UNCONFIRMED = 3  # the exit status while nobody has confirmed the answer
+_LOOK_EVERY = 2.0  # seconds between two looks whether it is confirmed
+_WAIT = click.option(
+    "--wait",
+    "patience",
+    type=click.IntRange(0, 86_400),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for you to confirm the answer in Slack, where it matters who answers. "
+    "Ends with status 3 if you haven't by then; you can still do it for a day.",
+)
 _HISTORY = 50  # decided approvals of each step that `list --all` shows
 
 
@@ -100,10 +115,10 @@ def show(obj: Any, approval: str) -> None:
 )
 @click.option("--set", "values", metavar="NAME=VALUE", multiple=True, help="One value of the input; may be repeated.")
 @click.option("--reason", default="", help="Why; needed where the operator's policy wants one.")
+@_WAIT
 @click.pass_obj
-def approve(obj: Any, approval: str, document: str | None, values: tuple[str, ...], reason: str) -> None:
-    from metaflow_extensions.hitl.approvals.record import Answer, Verdict, Where  # noqa: PLC0415
-    from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
+def approve(obj: Any, approval: str, document: str | None, values: tuple[str, ...], reason: str, patience: int) -> None:
+    from metaflow_extensions.hitl.approvals.record import Answer, Verdict  # noqa: PLC0415
 
     cases: UseCases = obj.hitl
     with _in_words():
@@ -113,38 +128,39 @@ def approve(obj: Any, approval: str, document: str | None, values: tuple[str, ..
             raise NotDone("Give the whole input with --input, or single values with --set, not both.")
         entered = _values(schema, values) if values else _document(document)
         answer = Answer(verdict=Verdict.APPROVE, input=entered, reason=reason)
-        _report(cases.decide(approval_id, answer, who=root.local_person(), where=Where.FLOW_CLI))
+        _answer(cases, approval_id, answer, patience)
 
 
 @hitl.command(help="Reject. The run fails with the reason.")
 @click.argument("approval", metavar="ID")
 @click.option("--reason", required=True, help="Why; the requester reads it.")
+@_WAIT
 @click.pass_obj
-def reject(obj: Any, approval: str, reason: str) -> None:
+def reject(obj: Any, approval: str, reason: str, patience: int) -> None:
     from metaflow_extensions.hitl.approvals.record import Verdict  # noqa: PLC0415
 
-    _refuse(obj, approval, Verdict.REJECT, reason)
+    _refuse(obj, approval, Verdict.REJECT, reason, patience)
 
 
 @hitl.command(name="request-changes", help="Say what must change, where the step offers it. The run fails with it.")
 @click.argument("approval", metavar="ID")
 @click.option("--reason", required=True, help="What must change; the requester reads it.")
+@_WAIT
 @click.pass_obj
-def request_changes(obj: Any, approval: str, reason: str) -> None:
+def request_changes(obj: Any, approval: str, reason: str, patience: int) -> None:
     from metaflow_extensions.hitl.approvals.record import Verdict  # noqa: PLC0415
 
-    _refuse(obj, approval, Verdict.CHANGES, reason)
+    _refuse(obj, approval, Verdict.CHANGES, reason, patience)
 
 
-def _refuse(obj: Any, approval: str, verdict: Verdict, reason: str) -> None:
-    from metaflow_extensions.hitl.approvals.record import Answer, Where  # noqa: PLC0415
-    from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
+def _refuse(obj: Any, approval: str, verdict: Verdict, reason: str, patience: int) -> None:
+    from metaflow_extensions.hitl.approvals.record import Answer  # noqa: PLC0415
 
     cases: UseCases = obj.hitl
     with _in_words():
         answer = Answer(verdict=verdict, reason=reason)
         approval_id = cases.ledger.resolve(approval)
-        _report(cases.decide(approval_id, answer, who=root.local_person(), where=Where.FLOW_CLI))
+        _answer(cases, approval_id, answer, patience)
 
 
 @hitl.command(help="Prove that nobody changed the record: every version, every hash.")
@@ -201,6 +217,29 @@ def _values(schema: dict[str, Any] | None, values: tuple[str, ...]) -> dict[str,
             raise NotDone(f"--set {value!r} names no value. Write --set NAME=VALUE.")
         pairs[name.strip()] = text
     return pairs if schema is None else parse(schema, pairs)
+
+
+def _answer(cases: UseCases, approval_id: str, answer: Answer, patience: int) -> None:
+    """Give an answer; where it has to be confirmed in Slack, wait for that, or end with `_UNCONFIRMED`."""
+    from metaflow_extensions.hitl.approvals.use_cases import Outcome  # noqa: PLC0415
+    from metaflow_extensions.hitl.messages import terminal  # noqa: PLC0415
+    from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
+
+    came = cases.answer_from_command_line(approval_id, answer, who=root.local_person(), nonce=secrets.token_hex(16))
+    if isinstance(came, Outcome):
+        _report(came)
+        return
+    click.echo(terminal.to_be_confirmed(came))
+    end = time.monotonic() + patience
+    while True:
+        approval = cases.ledger.read(approval_id).approval
+        if came.is_confirmed(approval) or approval.state is not State.PENDING:
+            click.echo(terminal.decided(approval))
+            sys.exit(0 if came.is_confirmed(approval) else 1)
+        if time.monotonic() >= end:
+            click.echo(terminal.not_confirmed(came))
+            sys.exit(_UNCONFIRMED)
+        time.sleep(min(_LOOK_EVERY, max(0.0, end - time.monotonic())))
 
 
 def _report(outcome: Outcome) -> None:

@@ -40,6 +40,18 @@ class SlackKnows:
     def identify(self, person: Person) -> Person | None:
         return person if person.is_vouched_for else None
 
+    def now(self) -> SlackKnows:
+        return self
+
+    def current(self, person: Person) -> Person:
+        return person
+
+    def in_channel(self, person: Person, channel: str | None) -> bool:
+        raise PeopleUnavailable(f"Only Slack knows whether {person.name} is in {channel or 'the channel'}.")
+
+    def known_as(self, person: Person) -> str | None:
+        return None
+
 
 def utc_now() -> datetime:
     return datetime.now(timezone.utc)

@@ -69,7 +69,7 @@ def bot(settings: Settings, store: Store, clock: HandClock) -> Iterator[Bot]:
     """A connected bot. Its sweeper stands still until the test lets it tick."""
     # By a clock on which calls are a minute apart: no test waits for Slack's pace unless it is about that.
     pace = Pace(count(step=60).__next__)
-    running = bootstrap(settings, store=store, clock=clock, pace=pace)
+    running = bootstrap(settings, store=store, clock=clock, pace=pace, monotonic=count(step=60).__next__)
     running.transport.open(Event())
     yield running
     assert running.stop(5), "something of the bot did not end"

@@ -192,7 +192,7 @@ def test_a_word_without_its_id(bot: Bot, bob: Person, word: str) -> None:
         ("a/b/c", "is no approval id"),
         ("gate\u200b", "is no approval id"),
         ("nobody-aaaaaaaaaa", "No approval nobody-aaaaaaaaaa"),
-        ("deploy", "is the beginning of several"),
+        ("deploy", "Several approvals begin like this"),
     ],
 )
 def test_an_id_that_names_nothing(ask: Ask, bob: Person, identifier: str, words: str) -> None:

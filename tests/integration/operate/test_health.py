@@ -19,6 +19,12 @@ from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.ports import Store
 from tests.integration.operate.conftest import build, call
 
+WELL = {
+    "ready": True,
+    "checks": {"slack": "ok", "store": "ok"},
+    "policy": "none: METAFLOW_HITL_POLICY is not set, so what each step asks for holds",
+}
+
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +36,7 @@ def test_all_is_well(bot: Bot) -> None:
     """An open bot with a store is alive and ready, and says what it looked at."""
     assert call(bot.web.url, "/healthz").body == b"ok"
     answer = call(bot.web.url, "/readyz")
-    assert (answer.status, answer.json) == (200, {"ready": True, "checks": {"slack": "ok", "store": "ok"}})
+    assert (answer.status, answer.json) == (200, WELL)
 
 
 def test_a_store_that_is_away_is_named(bot: Bot, interventions: list[Callable[[str, str], None]]) -> None:
@@ -76,7 +82,7 @@ def test_socket_mode_has_health_too(at_once: None, socket_settings: Settings, st
     starting.join()
     control.clear_faults()
     bot.transport.open(Event())
-    assert call(bot.web.url, "/readyz").json == {"ready": True, "checks": {"slack": "ok", "store": "ok"}}
+    assert call(bot.web.url, "/readyz").json == WELL
     assert call(bot.web.url, SLACK_PATH, b"").status == 404
     assert bot.stop(10)
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from metaflow_extensions.hitl.approvals import rules
 from metaflow_extensions.hitl.approvals.deciding.permission import check_may_decide
-from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
+from metaflow_extensions.hitl.approvals.errors import NoUserGroups, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ports import Bar
 from metaflow_extensions.hitl.approvals.question import Need
-from metaflow_extensions.hitl.approvals.record import Origin, Person, Verdict, Where
-from metaflow_extensions.hitl.approvals.refusals import NotAllowed
+from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, Origin, Person, Post, Verdict, Where
+from metaflow_extensions.hitl.approvals.refusals import NeedsConfirmation, NotAllowed
 from metaflow_extensions.hitl.approvals.rule import PolicyRule
 from metaflow_extensions.hitl.slack import SLACK
-from tests.fixtures.approvals import ALICE, BOB, CAROL as CAROL_OF_SLACK, REQUESTER, Directory, approval, voting
+from tests.fixtures.approvals import ALICE, BOB, CAROL as CAROL_OF_SLACK, NOW, REQUESTER, Directory, approval
 
 CAROL = Person(id="carol", name="carol", origin=Origin.CLAIM)
 GUEST = Person(id="U0DAVE", name="Dave Diaz", origin=SLACK, email="dave@agency.example")
@@ -26,8 +28,22 @@ OUTAGE = Directory(outage=PeopleUnavailable("Slack does not answer."))
 IMPOSTOR = Person(id="U0MALLORY", name="alice@example.com", origin=SLACK, email="mallory@example.com")
 NAMELESS = Person(id="U0GRACE", name="U0ALICE", origin=SLACK, email=None)
 
+BOK = Person(id="U0BOK", name="bok", origin=SLACK, email="bok@example.com")
+TYPED = "a command line can't prove who you are"
+
+
+def named(name):
+    """Return who types this as their own name."""
+    return Person(id=name, name=name, origin=Origin.CLAIM, email=name if "@" in name else None)
+
+
+def ruled(demands, **parts):
+    """Return an approval under the operator's rule; ``parts`` are those of its question."""
+    return rules.govern(approval(**parts), demands)
+
+
 MAY = {
-    "whoever sees it, where nobody is named": ((), BOB),
+    "somebody in the channel, where nobody is named": ((), BOB),
     "a local user, where nobody is named": ((), CAROL),
     "by Slack id": (("U0BOB",), BOB),
     "by address": (("bob@example.com",), BOB),
@@ -36,8 +52,6 @@ MAY = {
     "by handle of a group": (("@ml-leads",), ALICE),
     "by id of a group": (("S0LEADS",), ALICE),
     "by name, where a group does not have them": (("@ml-leads", "U0BOB"), BOB),
-    "a local user by name": (("carol",), CAROL),
-    "a local user by name in capitals": (("Carol",), CAROL),
 }
 
 MAY_NOT = {
@@ -49,16 +63,19 @@ MAY_NOT = {
     "a guest in the group": (("S0LEADS",), GUEST, "guests never decide"),
     "somebody who calls themselves like an address": (("alice@example.com",), IMPOSTOR, "may. Ask one of them"),
     "somebody who calls themselves like an id": (("U0ALICE",), NAMELESS, "may. Ask one of them"),
-    "a local user who is not named": (("U0ALICE", "bob@example.com"), CAROL, "U0ALICE or bob@example.com may. Ask"),
-    "a local user, where a group is named": (("@ml-leads",), CAROL, "only Slack knows who that is"),
-    "a local user, where a group's id is named": (("S0LEADS",), CAROL, "only Slack knows who that is"),
-    "a local user, where somebody with a capital S is named": (("Sam", "Steve"), CAROL, "Sam or Steve may. Ask one"),
+    "a typed name that is named": (("carol",), CAROL, TYPED),
+    "a typed name that is an id": (("U0BOB",), named("U0BOB"), TYPED),
+    "a typed name that is an address": (("bob@example.com",), named("bob@example.com"), TYPED),
+    "a typed name that is a group": (("@ml-leads",), named("@ml-leads"), TYPED),
+    "a typed name that is the id of a group": (("S0LEADS",), named("S0LEADS"), TYPED),
+    "an address with a Kelvin sign": (("bo\u212a@example.com",), BOK, "may. Ask one of them"),
+    "an address of others with the same look": (("b\u043ek@example.com",), BOK, "may. Ask one of them"),
 }
 
 
 @pytest.mark.parametrize(("approvers", "person"), MAY.values(), ids=list(MAY))
 def test_these_may_decide(approvers, person):
-    """Who is named by id, address, group or local name may; where nobody is named, everybody who sees it may."""
+    """Who is named by id, address or group may; where nobody is named, the people of the channel may."""
     check_may_decide(approval(approvers=approvers), person, PEOPLE)
 
 
@@ -84,22 +101,108 @@ def test_a_group_that_nobody_can_look_up_lets_nobody_in():
         check_may_decide(approval(approvers=("@ml-leads",)), ALICE, people)
 
 
-def test_a_local_user_is_not_looked_up():
-    """Without Slack, a local user who is named may decide; and one who is not may not, which takes no Slack to know."""
-    check_may_decide(approval(approvers=("carol",)), CAROL, OUTAGE)
+def test_a_typed_name_is_not_looked_up():
+    """Slack is not asked about a name from a command line: where it matters who answers, it is nobody's."""
+    check_may_decide(approval(), CAROL, OUTAGE)
+    for approvers in (("carol",), ("@ml-leads",)):
+        with pytest.raises(NeedsConfirmation):
+            check_may_decide(approval(approvers=approvers), CAROL, OUTAGE)
+
+
+@pytest.mark.parametrize(
+    "demands",
+    [
+        PolicyRule(name="r", deciders=("carol",)),
+        PolicyRule(name="r", needs=(Need(of=("carol",)),)),
+        PolicyRule(name="r", quorum=2),
+        PolicyRule(name="r", named_approvers=True),
+    ],
+    ids=["deciders", "needed", "two", "named approvers"],
+)
+@pytest.mark.parametrize("verdict", Verdict)
+def test_where_the_operator_minds_who_answers_a_typed_name_does_not(demands, verdict):
+    """Any rule about people takes an answer from a command line only once it is confirmed, a rejection as well."""
+    with pytest.raises(NeedsConfirmation):
+        check_may_decide(ruled(demands), CAROL, PEOPLE, where=Where.FLOW_CLI, verdict=verdict)
+
+
+# The channel. Who is in none of these can't answer where nobody is named.
+
+CHANNELS = Directory(
+    members={None: frozenset({ALICE.id}), "C0OWN": frozenset({BOB.id}), "C0OPS": frozenset({CAROL_OF_SLACK.id})},
+    groups={"@ml-leads": frozenset({ALICE.id})},
+)
+
+
+def posted_in(asked, channel):
+    return replace(asked, posts=(Post(notifier="slack", at=NOW, channel=channel, ts="1.2"),))
+
+
+@pytest.mark.parametrize(
+    ("asked", "may"),
+    [
+        (approval(), ALICE),
+        (approval(channel="C0OWN"), BOB),
+        (posted_in(approval(channel="#own"), "C0OWN"), BOB),
+        (posted_in(ruled(PolicyRule(name="r", channel="C0OPS"), channel="C0OWN"), "C0OWN"), CAROL_OF_SLACK),
+        (posted_in(approval(quorum=2), "C0OWN"), BOB),
+    ],
+    ids=["the default one", "as asked", "as posted", "as the operator says", "of two"],
+)
+def test_where_nobody_is_named_the_channel_answers(asked, may):
+    """It is the operator's channel, else the one where the question is, else the one it names, else the default."""
+    for person in (ALICE, BOB, CAROL_OF_SLACK):
+        for verdict in Verdict:
+            if person is may:
+                check_may_decide(asked, person, CHANNELS, verdict=verdict)
+            else:
+                with pytest.raises(NotAllowed, match="only people in the channel of the question can answer"):
+                    check_may_decide(asked, person, CHANNELS, verdict=verdict)
+
+
+def test_who_is_named_needs_no_channel():
+    """People that the step or the operator names answer from wherever they are."""
+    check_may_decide(approval(approvers=("U0CAROL",)), CAROL_OF_SLACK, CHANNELS)
+    check_may_decide(ruled(PolicyRule(name="r", needs=(Need(of=("@ml-leads",)),)), channel="C0OWN"), ALICE, CHANNELS)
+
+
+def test_the_operators_deciders_still_have_to_be_in_the_channel():
+    """To limit who decides lets nobody in: where the step names nobody, they are those of its channel."""
+    demands = PolicyRule(name="r", deciders=("@ml-leads", "U0BOB"))
+    check_may_decide(ruled(demands, channel="C0OWN"), BOB, CHANNELS)
     with pytest.raises(NotAllowed):
-        check_may_decide(approval(approvers=("@ml-leads",)), CAROL, OUTAGE)
+        check_may_decide(ruled(demands, channel="C0OWN"), ALICE, CHANNELS)
+
+
+def test_being_in_a_channel_is_not_delegated():
+    """A delegate decides what the absent person is named for, and not what belongs to a channel they are not in."""
+    with pytest.raises(NotAllowed):
+        check_may_decide(approval(channel="C0OWN"), ALICE, CHANNELS, absent=[BOB])
+    seat = check_may_decide(approval(channel="C0OWN", approvers=("U0BOB",)), ALICE, CHANNELS, absent=[BOB])
+    assert seat.on_behalf_of == BOB
+
+
+def test_a_step_without_approvers_where_the_operator_wants_them_named():
+    """It can only be rejected, and whoever wants to approve hears what to change."""
+    demands = PolicyRule(name="named", named_approvers=True)
+    with pytest.raises(NotAllowed, match="Name them with `approvers`"):
+        check_may_decide(ruled(demands), ALICE, PEOPLE)
+    check_may_decide(ruled(demands), ALICE, PEOPLE, verdict=Verdict.REJECT)
+    check_may_decide(ruled(demands, approvers=("U0ALICE",)), ALICE, PEOPLE)
+
+
+def test_without_groups_names_still_decide():
+    """On a plan without user groups who is named by id decides; everybody else hears why nobody is in the group."""
+    people = Directory(groups_outage=NoUserGroups("This plan has no user groups."))
+    check_may_decide(approval(approvers=("@ml-leads", "U0BOB"), quorum=2), BOB, people)
+    with pytest.raises(NoUserGroups):
+        check_may_decide(approval(approvers=("@ml-leads", "U0BOB"), quorum=2), ALICE, people)
 
 
 def test_a_person_who_is_named_is_not_looked_up_in_groups():
     """Groups cost requests to Slack: who is named needs none."""
     people = Directory(groups_outage=AssertionError("nobody asks for groups"))
     check_may_decide(approval(approvers=("U0ALICE", "@ml-leads")), ALICE, people)
-
-
-def ruled(demands, **parts):
-    """Return an approval under the operator's rule; ``parts`` are those of its question."""
-    return rules.govern(approval(**parts), demands)
 
 
 def test_deciders_limit_who_may():
@@ -109,7 +212,7 @@ def test_deciders_limit_who_may():
     check_may_decide(ruled(demands, approvers=("U0ALICE", "U0BOB")), ALICE, PEOPLE)
     with pytest.raises(NotAllowed, match="“leads only” of the operator's policy takes the answers of @ml-leads only"):
         check_may_decide(ruled(demands, approvers=("U0BOB",)), BOB, PEOPLE)
-    with pytest.raises(NotAllowed, match="@ml-leads may"):
+    with pytest.raises(NotAllowed, match="takes the answers of @ml-leads only"):
         check_may_decide(ruled(demands), BOB, PEOPLE)
 
 
@@ -165,14 +268,54 @@ def test_who_asked_may_approve_unless_that_is_forbidden():
     ids=["by the step", "by the operator"],
 )
 def test_who_asked_does_not_approve_where_that_is_forbidden(asked):
-    """In Slack they are told to ask somebody else, others may, and on a command line nobody may."""
-    with pytest.raises(NotAllowed, match="you asked for this run"):
+    """In Slack they are told to ask somebody else; others may once it is certain who asked; a command line nobody."""
+    with pytest.raises(NotAllowed, match="you started this run"):
         check_may_decide(asked, ALICE, KNOWN)
-    with pytest.raises(NotAllowed, match="you asked for this run"):
-        check_may_decide(asked, REQUESTER, KNOWN, where=Where.FLOW_CLI)
-    with pytest.raises(NotAllowed, match="only Slack tells people apart"):
-        check_may_decide(asked, CAROL, KNOWN, where=Where.FLOW_CLI)
-    check_may_decide(asked, BOB, KNOWN)
+    for typed in (REQUESTER, CAROL):
+        with pytest.raises(NeedsConfirmation):
+            check_may_decide(asked, typed, KNOWN, where=Where.FLOW_CLI)
+    with pytest.raises(NotAllowed, match="Alice Adams has to confirm it first"):
+        check_may_decide(asked, BOB, KNOWN)
+    confirmed = replace(asked, confirmed_requester=ALICE)
+    check_may_decide(confirmed, BOB, KNOWN)
+    with pytest.raises(NotAllowed, match="you started this run"):
+        check_may_decide(confirmed, ALICE, KNOWN)
+
+
+def test_who_confirmed_is_the_requester_whatever_the_run_says():
+    """A run may go by somebody else's name: who said in Slack that it is theirs must not approve it."""
+    asked = replace(approval(allow_self_approval=False), confirmed_requester=BOB)
+    with pytest.raises(NotAllowed, match="you started this run"):
+        check_may_decide(asked, BOB, KNOWN)
+    check_may_decide(asked, ALICE, KNOWN)
+
+
+def test_the_operator_may_take_the_runs_word_for_who_asked():
+    """Then a typed name is the requester without a click; it still has to be somebody."""
+    demands = PolicyRule(name="r", self_approval_allowed=False, claimed_requester_counts=True)
+    check_may_decide(ruled(demands), BOB, KNOWN)
+    with pytest.raises(NotAllowed, match="you started this run"):
+        check_may_decide(ruled(demands), ALICE, KNOWN)
+    with pytest.raises(NotAllowed, match="isn't linked"):
+        check_may_decide(ruled(demands), BOB, Directory())
+
+
+def on_argo(**parts):
+    return replace(approval(allow_self_approval=False, **parts), gate=Gate(engine=EngineKind.ARGO, workflow="w"))
+
+
+def test_on_argo_neither_who_deployed_nor_who_started_approves():
+    """The workflow says who both are; the record's own word counts for nothing."""
+    known = Directory(in_slack_as={"alice": ALICE, "bob": BOB, REQUESTER.id: CAROL_OF_SLACK})
+    both = [named("alice"), named("bob")]
+    for person in (ALICE, BOB):
+        with pytest.raises(NotAllowed, match="you started this run"):
+            check_may_decide(on_argo(), person, known, started_by=both)
+    check_may_decide(on_argo(), CAROL_OF_SLACK, known, started_by=both)
+    with pytest.raises(NotAllowed, match="isn't linked to a Slack user"):
+        check_may_decide(on_argo(), CAROL_OF_SLACK, known, started_by=[named("alice"), named("ci")])
+    with pytest.raises(NotAllowed, match="only what the run itself says"):
+        check_may_decide(on_argo(), BOB, known, started_by=[])
 
 
 @pytest.mark.parametrize("verdict", [Verdict.REJECT, Verdict.CHANGES])
@@ -183,17 +326,17 @@ def test_who_asked_may_always_reject(verdict):
 
 def test_while_nobody_knows_who_asked_nobody_approves():
     """A requester that nobody can name in Slack might be anybody: the refusal says how an operator mends it."""
-    with pytest.raises(NotAllowed, match=r"nobody knows who rita is in Slack. .*`rita: their e-mail address`"):
+    with pytest.raises(NotAllowed, match=r"rita isn't linked to a Slack user. .*`rita: their email address`"):
         check_may_decide(approval(allow_self_approval=False), BOB, Directory())
 
 
 def test_who_asked_does_not_approve_by_a_delegate_nor_as_one():
     """Neither the delegate of who asked, nor who asked for somebody absent, approves."""
     asked = approval(allow_self_approval=False, approvers=("@ml-leads",))
-    with pytest.raises(NotAllowed, match="you asked for this run"):
+    with pytest.raises(NotAllowed, match="you started this run"):
         check_may_decide(asked, CAROL_OF_SLACK, KNOWN, absent=[ALICE])
     known = Directory(in_slack_as={REQUESTER.id: CAROL_OF_SLACK}, groups=KNOWN.groups)
-    with pytest.raises(NotAllowed, match="you asked for this run"):
+    with pytest.raises(NotAllowed, match="you started this run"):
         check_may_decide(asked, CAROL_OF_SLACK, known, absent=[BOB])
 
 
@@ -232,11 +375,3 @@ def test_the_operator_may_forbid_delegation():
     demands = PolicyRule(name="in person", delegation_allowed=False)
     with pytest.raises(NotAllowed, match="Bob Brown delegated to you, and the rule “in person”"):
         check_may_decide(ruled(demands, approvers=("@ml-leads",)), CAROL_OF_SLACK, KNOWN, absent=[BOB])
-
-
-def test_votes_of_slack_and_of_command_lines_are_not_mixed():
-    """Once somebody voted in Slack, a vote on a command line might be the same person's; a rejection may come."""
-    asked = rules.vote(approval(quorum=2), voting(ALICE))
-    with pytest.raises(NotAllowed, match="others have voted in Slack"):
-        check_may_decide(asked, CAROL, KNOWN, where=Where.FLOW_CLI)
-    check_may_decide(asked, CAROL, KNOWN, where=Where.FLOW_CLI, verdict=Verdict.REJECT)

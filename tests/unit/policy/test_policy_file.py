@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 
 import pytest
@@ -95,6 +96,16 @@ def test_where_people_are_asked_for_the_clock_is_none_of_them():
     assert not parse("rules: [{name: a, approval_by_timeout: refused}]").rules[0].demands.timeout_approves
 
 
+def test_the_keys_about_people_and_rejections():
+    """A rule can demand named approvers, forbid to go on after a rejection, and take a run's word for who asked."""
+    text = "{name: a, named_approvers: required, continue_on_reject: refused, claimed_requester: allowed}"
+    demands = parse(f"rules: [{text}]").rules[0].demands
+    assert (demands.named_approvers, demands.continue_allowed, demands.claimed_requester_counts) == (True, False, True)
+    assert not demands.timeout_approves
+    demands = parse("rules: [{name: a}]").rules[0].demands
+    assert (demands.named_approvers, demands.continue_allowed, demands.claimed_requester_counts) == (False, True, False)
+
+
 def test_who_somebody_is_by_the_map_and_by_the_domain():
     """The map comes first; a user name that is no address gets the domain, if there is one."""
     policy = parse(WHOLE)
@@ -132,6 +143,25 @@ BAD = {
     "quiet hours that are none": (
         "rules:\n- name: a\n  quiet_hours: nights\n",
         "policy.yaml:3: rules[0].quiet_hours: it takes hours such as 20:00-08:00",
+    ),
+    **{
+        f"an empty list: {key}": (
+            f"rules:\n- name: a\n  {key}: []\n",
+            f"policy.yaml:3: rules[0].{key}: this list is empty: name at least one, or leave the key out",
+        )
+        for key in ("deciders", "outsiders", "approvers")
+    },
+    **{
+        f"an empty list in a match: {key}": (
+            f"rules:\n- name: a\n  match:\n    {key}: []\n",
+            f"policy.yaml:4: rules[0].match.{key}: this list is empty",
+        )
+        for key in ("flow", "step", "tag", "namespace")
+    },
+    "deciders that can never be": ("rules:\n- name: a\n  deciders: ml-leads\n", "nobody can be 'ml-leads'"),
+    "a group in capitals": (
+        "rules:\n- name: a\n  approvers:\n  - group: '@Risk'\n",
+        "policy.yaml:4: rules[0].approvers[0].group: handles are in small letters: write '@risk'",
     ),
     "no rules": ("people: {}\n", "policy.yaml:1: rules: this is missing"),
     "nothing": ("", "policy.yaml:1: rules: this is missing"),
@@ -188,6 +218,17 @@ def test_a_change_of_the_file_holds_at_once(path):
     write(path, "people: {rita: U0ALICE}\nrules: [{name: three, quorum: 3}]")
     assert policy.rule_for(approval()).quorum == 3
     assert policy.known_as("rita") == "U0ALICE"
+
+
+def test_which_policy_holds_is_said(path):
+    """The number of rules and the digest of the file; while a bad one is there, those of the rules that hold."""
+    policy = PolicyFile(path)
+    first = policy.summary
+    assert re.fullmatch(r"1 rule, SHA-256 [0-9a-f]{12}", first)
+    write(path, "rules: [")
+    assert policy.summary == first
+    write(path, "rules: []")
+    assert re.fullmatch(r"0 rules, SHA-256 [0-9a-f]{12}", policy.summary)
 
 
 def test_a_bad_file_leaves_the_rules_as_they_are_and_says_so(path):

@@ -17,6 +17,7 @@ DOCS = (Path(__file__).parents[3] / "docs/policy.md").read_text(encoding="utf-8"
 VALUES = {
     "quorum": 2,
     "approvers": [{"group": "@risk", "quorum": 1}],
+    "named_approvers": "required",
     "deciders": ["@ml-leads"],
     "reason": "required",
     "longest_timeout": "8h",
@@ -26,6 +27,8 @@ VALUES = {
     "delegation": "refused",
     "approval_by_timeout": "refused",
     "automatic_approval": "shadow",
+    "continue_on_reject": "refused",
+    "claimed_requester": "allowed",
     "outsiders": ["dave@agency.example"],
     "on_veto": "count",
 }

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.deciding.permission import Seat
-from metaflow_extensions.hitl.approvals.record import Approval, Decision, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Approval, Decision, Origin, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 from metaflow_extensions.hitl.approvals.rule import Automatic, PolicyRule
 
@@ -23,43 +22,35 @@ def unaccepted(approval: Approval, demands: PolicyRule | None, check: Callable[[
         What the operator demands now.
     check : Callable[[Approval, Decision], Seat]
         Holds the person behind the decision to the rule; raises NotAllowed.
-
-    Raises
-    ------
-    PeopleUnavailable
-        The chat system has to be asked, and can't say.
     """
     decision = approval.decision
-    if demands is None or decision is None or not approval.lets_run:
+    if decision is None or not approval.lets_run:
         return ""
     governed = replace(approval, policy_rule=demands)
     if decision.where is Where.TIMEOUT:
         lets = decision.verdict is not Verdict.APPROVE or governed.rule.timeout_approves
-        return "" if lets else f"The deadline approved it, and {_which(demands)} wants people to."
+        return "" if lets else f"The deadline approved it, and {_which(governed)} wants people to."
     if decision.where is Where.RULE and governed.rule.automatic is not Automatic.ALLOWED:
-        return f"A condition over metrics approved it, and {_which(demands)} wants people to."
+        return f"A condition over metrics approved it, and {_which(governed)} wants people to."
     if decision.where is Where.FLOW_CLI:
-        return _unaccepted_on_command_line(governed, decision, demands, check)
+        return _unaccepted_on_command_line(governed, decision, check)
     return ""
 
 
 def _unaccepted_on_command_line(
-    governed: Approval, decision: Decision, demands: PolicyRule, check: Callable[[Approval, Decision], Seat]
+    governed: Approval, decision: Decision, check: Callable[[Approval, Decision], Seat]
 ) -> str:
     said = f"It was {decision.verdict.value} on a command line."
+    # Whatever the record says of who it was: on a command line nobody vouches for that.
+    claimed = replace(decision, by=replace(decision.by, origin=Origin.CLAIM), on_behalf_of=None)
     try:
-        seat = check(governed, decision)
+        check(governed, claimed)
     except NotAllowed as error:
         return f"{said} {error}"
-    if decision.verdict is not Verdict.APPROVE:
-        return ""
-    if governed.rule.reason_required and not decision.reason:
-        return f"{said} It has no reason, and {_which(demands)} wants one."
-    counted = [one.counts_for for one in votes.in_favour(governed.votes)] or [seat.counts_for]
-    if not governed.rule.agree(counted):
-        return f"{said} More people have to agree, by {_which(demands)}."
+    if decision.verdict is Verdict.APPROVE and governed.rule.reason_required and not decision.reason:
+        return f"{said} It has no reason, and {_which(governed)} wants one."
     return ""
 
 
-def _which(demands: PolicyRule) -> str:
-    return f"the rule “{demands.name}” of the operator's policy"
+def _which(governed: Approval) -> str:
+    return f"the rule “{governed.rule.name}” of the operator's policy"

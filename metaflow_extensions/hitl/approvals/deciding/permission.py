@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from metaflow_extensions.hitl.approvals.deciding.names import is_group, named_among
+from metaflow_extensions.hitl.approvals.deciding.requesters import check_is_not_a_requester
+from metaflow_extensions.hitl.approvals.errors import NoUserGroups
 from metaflow_extensions.hitl.approvals.ports import Bar, People
 from metaflow_extensions.hitl.approvals.record import Approval, Person, Verdict, Where
-from metaflow_extensions.hitl.approvals.refusals import NotAllowed
+from metaflow_extensions.hitl.approvals.refusals import NeedsConfirmation, NotAllowed
 from metaflow_extensions.hitl.approvals.rule import Rule
 
-_GROUP = re.compile(r"@[^@]+|S[A-Z0-9]+")  # a handle, or the id that usergroups.list gives (S0614TZR7)
-_SELF = "you asked for this run, and somebody else has to approve it. Ask one of the others who may."
 LIFTED_BY_POLICY = frozenset({Bar.GUEST, Bar.STRANGER})  # for those that the operator names
 
 
@@ -32,65 +32,108 @@ def check_may_decide(
     verdict: Verdict = Verdict.APPROVE,
     where: Where = Where.BUTTON,
     absent: Iterable[Person] = (),
+    started_by: Iterable[Person] = (),
 ) -> Seat:
-    """Hold a person to the rule of an approval; where nobody is named, whoever sees the question may answer.
+    """Hold a person to the rule of an approval; where nobody is named, the people of its channel may answer.
 
     Parameters
     ----------
+    people : People
+        As they are now, for a decision; as they were lately, for showing.
     verdict : Verdict
-        Who asked must not approve where the rule forbids it, and may always reject.
+        A requester must not approve where the rule forbids it, and may always reject.
     where : Where
         The way in.
     absent : Iterable[Person]
         Those who delegated to this person, asked for only where the person may not decide in their own right.
+    started_by : Iterable[Person]
+        Who deployed and who started the run, as the engine knows it; asked for only where it matters.
 
     Raises
     ------
     NotAllowed
         The person is none of those who may, or is of a kind that never decides.
-    PeopleUnavailable
-        The chat system has to be asked, and can't say.
+    NeedsConfirmation
+        The name comes from a command line, and it matters who answers.
+    PeopleUnavailable, EngineUnavailable
+        It can't be known now.
     """
     rule = approval.rule
-    # Only a chat system has guests and strangers; who has an account on the machine is the machine's own affair.
-    bar = _bar(person, rule, people)
-    if bar is not None:
-        raise NotAllowed(approval, person, bar)
     if where is Where.FLOW_CLI and not rule.command_line_counts:
         raise NotAllowed(
             approval,
             person,
             f"the rule “{rule.name}” of the operator's policy wants the answer in {people.system}. Give it there.",
         )
-    seat = _own_seat(person, rule, people) or _seat_of_absent(approval, person, people, absent)
+    if person.is_claimed:
+        # Nobody vouches for a typed name, so it stands for nobody: it counts only where anybody may answer.
+        if rule.is_about_who_approves if verdict is Verdict.APPROVE else rule.is_about_people:
+            raise NeedsConfirmation(approval, person, people.system)
+        return Seat()
+    bar = _bar(person, rule, people)
+    if bar is not None:
+        raise NotAllowed(approval, person, bar)
+    seat = _own_seat(approval, person, people) or _seat_of_absent(approval, person, people, absent)
     if seat is None:
-        raise NotAllowed(approval, person, _who_may(person, rule, people))
+        raise NotAllowed(approval, person, _who_may(approval))
     if verdict is Verdict.APPROVE:
+        if rule.lacks_named_approvers:
+            raise NotAllowed(
+                approval,
+                person,
+                f"the rule “{rule.name}” of the operator's policy demands named approvers, and the step names none. "
+                "Name them with `approvers` and start a new run. This one can only be rejected.",
+            )
         if not rule.self_approval_allowed:
-            _check_is_not_the_requester(approval, person, seat, people)
-        _check_can_be_told_apart(approval, person, people)
+            check_is_not_a_requester(approval, person, seat.on_behalf_of, people, started_by)
     return seat
 
 
+def electorate(approval: Approval) -> str | None:
+    """Return the channel whose people answer where nobody is named; None: the bot's default one.
+
+    The operator's channel goes before the one where the question was posted, which a run may have chosen.
+    """
+    demanded = approval.policy_rule.channel if approval.policy_rule is not None else None
+    posted = next((post.channel for post in approval.posts if post.channel), None)
+    return demanded or posted or approval.question.channel
+
+
+def is_barred(approval: Approval, person: Person, people: People) -> bool:
+    """Whether this person never decides this approval, whatever they are named."""
+    return _bar(person, approval.rule, people) is not None
+
+
 def _bar(person: Person, rule: Rule, people: People) -> Bar | None:
-    bar = people.barred(person) if person.is_vouched_for else None
-    return None if bar in LIFTED_BY_POLICY and _named(person, rule.outsiders) else bar
+    bar = people.barred(person)
+    return None if bar in LIFTED_BY_POLICY and named_among(person, rule.outsiders) else bar
 
 
-def _own_seat(person: Person, rule: Rule, people: People) -> Seat | None:
+def _own_seat(approval: Approval, person: Person, people: People) -> Seat | None:
     """Return what somebody stands for in their own right; None if they may not decide."""
-    wanted = dict.fromkeys((*rule.names, *rule.deciders))
-    named = {name for name in wanted if _named(person, (name,))}
-    # Groups cost requests: where names alone settle it, nobody asks.
-    settled = (not rule.deciders or named & set(rule.deciders)) and (named & set(rule.names) or not rule.names)
-    groups = _groups([name for name in wanted if name not in named])
-    if groups and person.is_vouched_for and (rule.asks_several or not settled):
-        named |= people.groups_of(person, groups)
+    rule = approval.rule
+    named = _named_as(person, rule, people)
     if rule.deciders and not named & set(rule.deciders):
         return None
-    if not rule.is_open and not named & set(rule.names):
+    if not named & set(rule.names) and not (rule.is_open and people.in_channel(person, electorate(approval))):
         return None
     return Seat(counts_for=tuple(name for name in rule.names if name in named))
+
+
+def _named_as(person: Person, rule: Rule, people: People) -> set[str]:
+    """Return which of the names of a rule are this person's, by id, address or group."""
+    wanted = dict.fromkeys((*rule.names, *rule.deciders))
+    named = {name for name in wanted if named_among(person, (name,))}
+    # Groups cost requests: where names alone settle it, nobody asks.
+    settled = (not rule.deciders or named & set(rule.deciders)) and (named & set(rule.names) or not rule.names)
+    groups = frozenset(name for name in wanted if name not in named and is_group(name))
+    if groups and (rule.asks_several or not settled):
+        try:
+            named |= people.groups_of(person, groups)
+        except NoUserGroups:
+            if not settled:
+                raise
+    return named
 
 
 def _seat_of_absent(approval: Approval, person: Person, people: People, absent: Iterable[Person]) -> Seat | None:
@@ -98,80 +141,32 @@ def _seat_of_absent(approval: Approval, person: Person, people: People, absent: 
     for other in absent:
         if _bar(other, rule, people) is not None:
             continue
-        seat = _own_seat(other, rule, people)
-        if seat is None:
+        named = _named_as(people.current(other), rule, people)
+        # What somebody is named for can be delegated; that they are in a channel can't.
+        if not named & set(rule.names) or (rule.deciders and not named & set(rule.deciders)):
             continue
         if not rule.delegation_allowed:
             raise NotAllowed(
                 approval,
                 person,
                 f"{other.name} delegated to you, and the rule “{rule.name}” of the operator's policy does not let "
-                f"anybody decide for others. {_who_may(person, rule, people)}",
+                f"anybody decide for others. {_who_may(approval)}",
             )
-        return Seat(counts_for=seat.counts_for, on_behalf_of=other)
+        return Seat(counts_for=tuple(name for name in rule.names if name in named), on_behalf_of=other)
     return None
 
 
-def _check_is_not_the_requester(approval: Approval, person: Person, seat: Seat, people: People) -> None:
-    requester = approval.requester
-    deciding = [person] if seat.on_behalf_of is None else [person, seat.on_behalf_of]
-    if any((one.origin, one.id) == (requester.origin, requester.id) for one in deciding):
-        raise NotAllowed(approval, person, _SELF)
-    if not person.is_vouched_for:
-        raise NotAllowed(
-            approval,
-            person,
-            f"who asked must not approve, and only {people.system} tells people apart for certain. Answer it there.",
-        )
-    known = people.identify(requester)
-    if known is None:
-        raise NotAllowed(
-            approval,
-            person,
-            f"who asked must not approve, and nobody knows who {requester.name} is in {people.system}. An operator can "
-            f"say so: under `people` in the policy file, `{requester.id}: their e-mail address`.",
-        )
-    if any(one.id == known.id for one in deciding):
-        raise NotAllowed(approval, person, _SELF)
-
-
-def _check_can_be_told_apart(approval: Approval, person: Person, people: People) -> None:
-    if person.is_claimed and any(one.by.is_vouched_for for one in approval.votes):
-        raise NotAllowed(
-            approval,
-            person,
-            f"others have voted in {people.system}, and nobody can tell whether you are one of them. Vote there.",
-        )
-
-
-def _who_may(person: Person, rule: Rule, people: People) -> str:
-    names = rule.names or rule.deciders
-    if rule.names and rule.deciders:
+def _who_may(approval: Approval) -> str:
+    rule = approval.rule
+    limit = ""
+    if rule.deciders:
         limit = f" The rule “{rule.name}” of the operator's policy takes the answers of {_listed(rule.deciders)} only."
-    else:
-        limit = ""
-    if person.is_claimed and _groups(names):
-        return f"{_listed(names)} may, and only {people.system} knows who that is. Answer it there.{limit}"
-    return f"{_listed(names)} may. Ask one of them.{limit}"
+    if rule.is_open:
+        also = f" or {_listed(rule.names)}" if rule.names else ""
+        return f"only people in the channel of the question{also} can answer it.{limit}"
+    return f"{_listed(rule.names)} may. Ask one of them.{limit}"
 
 
-def _groups(names: Collection[str]) -> frozenset[str]:
-    return frozenset(name for name in names if is_group(name))
-
-
-def is_group(name: str) -> bool:
-    """Whether an approver is named as a user group: ``@handle``, or the group's id."""
-    return _GROUP.fullmatch(name) is not None
-
-
-def _named(person: Person, approvers: tuple[str, ...]) -> bool:
-    names = {person.id}
-    if person.email:
-        names.add(person.email.lower())
-    if person.is_claimed:
-        names.add(person.name)
-    return any(name in names or name.lower() in names for name in approvers)
-
-
-def _listed(approvers: tuple[str, ...]) -> str:
-    return approvers[0] if len(approvers) == 1 else f"{', '.join(approvers[:-1])} or {approvers[-1]}"
+def _listed(approvers: Collection[str]) -> str:
+    *others, last = approvers
+    return f"{', '.join(others)} or {last}" if others else last

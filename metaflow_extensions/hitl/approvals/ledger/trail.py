@@ -36,7 +36,15 @@ def check_follows(approval_id: str, before: Entry, entry: Entry) -> None:
 
 def _asks_only(first: Approval) -> bool:
     return first == replace(
-        first, posts=(), votes=(), reminders=(), judgement=None, decision=None, closing=None, settlement=None
+        first,
+        posts=(),
+        votes=(),
+        reminders=(),
+        judgement=None,
+        confirmed_requester=None,
+        decision=None,
+        closing=None,
+        settlement=None,
     )
 
 
@@ -49,6 +57,7 @@ def _follows(before: Approval, after: Approval) -> bool:
         # Votes and rule come before the decision, and stay as they were when it fell.
         and (before.decision is None or _grounds(before) == _grounds(after))
         and before.judgement in (None, after.judgement)
+        and before.confirmed_requester in (None, after.confirmed_requester)
         and before.decision in (None, after.decision)
         and before.closing in (None, after.closing)
         and before.settlement in (None, after.settlement)
@@ -64,6 +73,7 @@ def _unchanging(approval: Approval) -> Approval:
         judgement=None,
         policy_rule=None,
         deadline=None,
+        confirmed_requester=None,
         decision=None,
         closing=None,
         settlement=None,
@@ -72,4 +82,4 @@ def _unchanging(approval: Approval) -> Approval:
 
 
 def _grounds(approval: Approval) -> tuple[object, ...]:
-    return approval.votes, approval.reminders, approval.policy_rule, approval.deadline
+    return approval.votes, approval.reminders, approval.policy_rule, approval.deadline, approval.confirmed_requester

@@ -27,6 +27,8 @@ class Meaning(Enum):
     """Slack doesn't accept this content. A shorter message is tried; if that fails too, it is a defect of ours."""
     DEFECT = "defect"
     """The call itself is wrong: a defect of ours. A later release may do better, so it is treated as an operator's."""
+    PLAN = "plan"
+    """The workspace's plan does not have this. Only another plan brings it, so nobody should wait for it."""
     ABSENT = "absent"
     """An answer rather than a failure: there is no such person, group, channel or message."""
     OUTDATED = "outdated"
@@ -56,7 +58,7 @@ _COMMON = {
     "no_permission": Meaning.OPERATOR,
     "not_allowed_token_type": Meaning.OPERATOR,
     "not_authed": Meaning.OPERATOR,
-    "plan_upgrade_required": Meaning.OPERATOR,
+    "plan_upgrade_required": Meaning.PLAN,
     "team_access_not_granted": Meaning.OPERATOR,
     "team_not_found": Meaning.OPERATOR,
     "token_expired": Meaning.OPERATOR,

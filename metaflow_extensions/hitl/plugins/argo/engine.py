@@ -8,7 +8,7 @@ from functools import cached_property
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.ports import Clock, Engine
-from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.record import Approval, Person
 from metaflow_extensions.hitl.engines import gates
 from metaflow_extensions.hitl.engines.nodes import PARAMETER, Phase
 from metaflow_extensions.hitl.plugins.settings import Settings
@@ -37,6 +37,9 @@ class OwnRights:
             return self._engine.carry_out(approval)
         except EngineUnavailable as error:
             raise EngineUnavailable(f"{error}\n{by_hand(approval)}") from error
+
+    def started_by(self, approval: Approval) -> tuple[Person, ...]:
+        return self._engine.started_by(approval)
 
     def gone(self, approval: Approval) -> str | None:
         return self._engine.gone(approval)

@@ -1,0 +1,311 @@
+"""Asking people in Slack whether something that nobody vouches for is theirs: an answer, or a run.
+
+An answer from a command line is an object below ``proposals/answers/``. The bot finds it, asks its person by direct
+message, and takes their click for their own answer. Whoever can write the bucket can make the bot ask, and no more.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import TypeVar
+
+import structlog
+from slack_sdk import WebClient
+
+from hitl_bot.slack.client import SLACK_FAILED
+from hitl_bot.slack.people import SlackPeople
+from hitl_bot.surfaces.threads import Threads
+from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals.deciding import proposal as proposals
+from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, BadProposal
+from metaflow_extensions.hitl.approvals.deciding.requesters import needs_confirming
+from metaflow_extensions.hitl.approvals.errors import HitlError, KeyMissing, NoSuchApproval, RecordError
+from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.ledger import Entry
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, Origin, Person, State, Where
+from metaflow_extensions.hitl.approvals.refusals import ApprovalError
+from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
+from metaflow_extensions.hitl.messages import confirming as messages
+from metaflow_extensions.hitl.messages.answers import Reply
+from metaflow_extensions.hitl.messages.mrkdwn import code, escape
+
+LOOK_EVERY = timedelta(seconds=2)
+KEEP_FOR = timedelta(days=1)  # a proposal that nobody confirms
+_AT_ONCE = 1_000  # proposals of one look: one LIST
+_ASKED_AN_HOUR = 5  # direct messages to one person about one approval: whoever writes the bucket must not flood them
+_HOUR = timedelta(hours=1)
+_KNOWN = 10_000
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+log = structlog.get_logger("hitl_bot.confirming")
+
+
+class NotYours(HitlError):
+    """This asks somebody else, so nothing was recorded."""
+
+
+class NothingToConfirm(HitlError):
+    """This can no longer be confirmed: it was withdrawn or changed, or is a day old. Answer the question itself."""
+
+
+class Confirming:
+    """Asks, and takes the clicks. Threads may share it.
+
+    Parameters
+    ----------
+    cases : UseCases
+        What can be done with an approval.
+    people : SlackPeople
+        Whom the operator, or their address in Slack, links to a user name.
+    client : WebClient
+        With chat:write: a direct message needs no more.
+    threads : Threads
+        Told what can't be asked.
+    workers : Executor
+        Where the asking goes on.
+    holder : str
+        Of this bot among all that share the store.
+    """
+
+    def __init__(
+        self,
+        cases: UseCases,
+        people: SlackPeople,
+        client: WebClient,
+        threads: Threads,
+        *,
+        workers: Executor,
+        holder: str,
+    ) -> None:
+        self._cases = cases
+        self._people = people
+        self._client = client
+        self._threads = threads
+        self._workers = workers
+        self._holder = holder
+        self._lock = Lock()
+        self._busy = False
+        self._looked_at: datetime | None = None
+        self._asked: OrderedDict[str, None] = OrderedDict()  # keys of proposals
+        self._lately: OrderedDict[tuple[str, str], deque[datetime]] = OrderedDict()  # by approval and person
+        self._runs: OrderedDict[str, Approval] = OrderedDict()  # whose requester is yet to be asked, by approval
+        self._whose: OrderedDict[tuple[str, str, str], Person] = OrderedDict()  # confirmed, by flow, run and claim
+
+    # What the sweeper sees.
+
+    def changed(self, entry: Entry) -> None:
+        """Note a run whose requester has to be asked."""
+        approval = entry.approval
+        if approval.state is State.PENDING and needs_confirming(self._cases.governed(approval)):
+            with self._lock:
+                self._runs[approval.id] = approval
+
+    def tick(self) -> None:
+        """Look for proposals every two seconds, and ask, unless that is still going on."""
+        now = self._cases.clock()
+        with self._lock:
+            due = self._looked_at is None or not timedelta() <= now - self._looked_at < LOOK_EVERY
+            if self._busy or not (due or self._runs):
+                return
+            self._busy, self._looked_at = True, now
+        self._workers.submit(self._work)
+
+    def _work(self) -> None:
+        try:
+            with self._lock:
+                runs, self._runs = list(self._runs.values()), OrderedDict()
+            for approval in runs:
+                self._guarded(self._ask_requester, approval)
+            for key in list(proposals.proposed(self._cases.ledger.store, limit=_AT_ONCE)):
+                if key not in self._asked:
+                    self._guarded(self._take_in, key)
+        except HitlError as error:
+            log.warning("proposals wait", why=str(error))
+        except Exception:
+            log.exception("asking whether it was them broke")
+        finally:
+            with self._lock:
+                self._busy = False
+
+    def _guarded(self, act: Callable[..., None], about: object) -> None:
+        """One that can't be asked now holds up none of the others."""
+        try:
+            act(about)
+        except (HitlError, *SLACK_FAILED) as error:
+            log.warning("could not ask whether it was them", why=str(error))
+
+    # Answers.
+
+    def _take_in(self, key: str) -> None:
+        store, now = self._cases.ledger.store, self._cases.clock()
+        try:
+            proposal = proposals.read_answer(store, key)
+            approval = self._cases.governed(self._cases.ledger.read(proposal.approval_id).approval)
+        except (BadProposal, NoSuchApproval) as error:
+            log.warning("a proposal is not one", key=key, why=str(error))
+            store.unmark(key)
+            return
+        except (KeyMissing, RecordError):
+            self._remember(key)
+            return
+        if approval.state is not State.PENDING or not timedelta(minutes=-5) <= now - proposal.at < KEEP_FOR:
+            store.unmark(key)
+            return
+        if self._ask_about(approval, proposal, now):
+            self._remember(key)
+        else:
+            store.unmark(key)
+
+    def _ask_about(self, approval: Approval, proposal: AnswerProposal, now: datetime) -> bool:
+        """Ask the person whose name it is; return whether they may still be confirming it."""
+        claimed = Person(id=proposal.claimed, name=proposal.claimed, origin=Origin.CLAIM)
+        person = self._people.identify(claimed)
+        if person is None:
+            self._say_once(
+                approval,
+                claimed,
+                f"An answer from a command line by {code(proposal.claimed)} doesn't count: that name isn't linked to a "
+                f"Slack user, so nobody can be asked. An operator can link it under {code('people')} in the policy "
+                f"file: {code(f'{proposal.claimed}: their email address')}.",
+                now,
+            )
+            return False
+        try:
+            self._cases.check_may_decide(approval, person, verdict=proposal.verdict, where=Where.CONFIRMATION)
+        except ApprovalError as error:
+            self._say_once(
+                approval, claimed, f"An answer from a command line doesn't count. {escape(str(error), 500)}", now
+            )
+            return False
+        if not self._may_ask(approval.id, person, now):
+            return False
+        if self._cases.ledger.claim(approval.id, f"confirm-{proposal.nonce}", self._holder, now=now, during=KEEP_FOR):
+            self._send(person, messages.was_that_you(approval, proposal))
+        return True
+
+    def confirm_answer(self, value: str, user_id: str) -> Outcome:
+        """Take somebody's click for their own answer.
+
+        Raises
+        ------
+        NotYours, NothingToConfirm
+            It is not theirs, or is another than the one they were shown.
+        HitlError
+            As for any answer.
+        """
+        approval_id, nonce, digest = messages.confirmed_answer(value)
+        store, key = self._cases.ledger.store, proposals.answer_key(approval_id, nonce)
+        try:
+            proposal = None if key is None else proposals.read_answer(store, key)
+        except (KeyMissing, BadProposal):
+            proposal = None
+        if key is None or proposal is None or proposal.digest != digest or self._is_old(proposal):
+            raise NothingToConfirm(str(NothingToConfirm.__doc__))
+        who = self._clicked_by(Person(id=proposal.claimed, name=proposal.claimed, origin=Origin.CLAIM), user_id)
+        answer = Answer(verdict=proposal.verdict, input=proposal.input, reason=proposal.reason)
+        outcome = self._cases.decide(approval_id, answer, who=who, where=Where.CONFIRMATION)
+        store.unmark(key)
+        return outcome
+
+    def _is_old(self, proposal: AnswerProposal) -> bool:
+        return self._cases.clock() - proposal.at >= KEEP_FOR
+
+    # Runs.
+
+    def _ask_requester(self, approval: Approval) -> None:
+        known = self._whose.get(_run_of(approval))
+        if known is not None:
+            self._note_requester(approval.id, known)
+            return
+        person = self._people.identify(approval.requester)
+        if person is None:
+            return  # the thread says it
+        now = self._cases.clock()
+        # All gates of a run ask once, whichever of them comes first.
+        run = Pathspec(flow=approval.pathspec.flow, run=approval.pathspec.run, step="requester", task="0").approval_id
+        if not self._cases.ledger.claim(run, "confirm-run", self._holder, now=now, during=_HOUR):
+            return
+        if self._may_ask(run, person, now, most=1):
+            try:
+                self._send(person, messages.did_you_start_it(approval))
+            except SLACK_FAILED:
+                with self._lock:  # with one of the next looks
+                    self._lately.pop((run, person.id), None)
+                    self._runs[approval.id] = approval
+                raise
+
+    def confirm_run(self, approval_id: str, user_id: str) -> Approval:
+        """Take somebody's word that a run is theirs, for all of its gates that wait.
+
+        Raises
+        ------
+        NotYours, NothingToConfirm
+            It does not ask them, or can no longer be confirmed.
+        """
+        approval = self._cases.governed(self._cases.ledger.read(approval_id).approval)
+        if approval.state is not State.PENDING:
+            raise NothingToConfirm(str(NothingToConfirm.__doc__))
+        who = self._clicked_by(approval.requester, user_id)
+        with self._lock:
+            _put(self._whose, _run_of(approval), who)
+        for found in list(self._cases.ledger.read_many(self._cases.ledger.open_ids())):
+            if not isinstance(found, RecordError) and _run_of(found.approval) == _run_of(approval):
+                self._note_requester(found.approval.id, who)
+        return approval
+
+    def _note_requester(self, approval_id: str, who: Person) -> None:
+        self._cases.ledger.update(
+            approval_id,
+            TrailEvent.REQUESTER_CONFIRMED,
+            self._cases.clock(),
+            lambda newest: rules.confirm_requester(newest, who),
+        )
+
+    # Both.
+
+    def _clicked_by(self, claimed: Person, user_id: str) -> Person:
+        people = self._people.now()
+        who, expected = people.person(user_id), people.identify(claimed)
+        if expected is None or expected.id != who.id:
+            raise NotYours(str(NotYours.__doc__))
+        return who
+
+    def _send(self, person: Person, message: Reply) -> None:
+        self._client.chat_postMessage(
+            channel=person.id, text=message["text"], blocks=message["blocks"], unfurl_links=False, unfurl_media=False
+        )
+
+    def _say_once(self, approval: Approval, claimed: Person, text: str, now: datetime) -> None:
+        if self._may_ask(approval.id, claimed, now, most=1):
+            self._threads.note(approval, text)
+
+    def _may_ask(self, approval_id: str, person: Person, now: datetime, *, most: int = _ASKED_AN_HOUR) -> bool:
+        with self._lock:
+            asked = self._lately.setdefault((approval_id, person.id), deque(maxlen=_ASKED_AN_HOUR))
+            _put(self._lately, (approval_id, person.id), asked)
+            if sum(now - at < _HOUR for at in asked) >= most:
+                return False
+            asked.append(now)
+            return True
+
+    def _remember(self, key: str) -> None:
+        with self._lock:
+            _put(self._asked, key, None)
+
+
+def _put(held: OrderedDict[_Key, _Value], key: _Key, value: _Value) -> None:
+    held[key] = value
+    held.move_to_end(key)
+    while len(held) > _KNOWN:
+        held.popitem(last=False)
+
+
+def _run_of(approval: Approval) -> tuple[str, str, str]:
+    return approval.pathspec.flow, approval.pathspec.run, approval.requester.id
