@@ -5,20 +5,19 @@ Each gate is decided by itself, so each has its own record, checks and refusal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from slack_bolt import Ack, Respond
 from slack_sdk import WebClient
-from slack_sdk.errors import SlackApiError
 
 from hitl_bot.listeners.answering import APPROVED, approve_form
 from hitl_bot.listeners.clicked import NotItsMessage
 from hitl_bot.listeners.opening import Opening
 from hitl_bot.listeners.payloads import Json, place_of, user_of
 from hitl_bot.listeners.submitting import FormErrors, FormOver, submit
+from hitl_bot.slack.client import replace_view
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.batches import Batches
 from metaflow_extensions.hitl.approvals.errors import HitlError
@@ -33,7 +32,6 @@ from metaflow_extensions.hitl.messages.choosing import OtherShards, chosen
 from metaflow_extensions.hitl.messages.form import form_errors, form_values, with_initials_of
 from metaflow_extensions.hitl.messages.sentences import form_fields, opens_form
 from metaflow_extensions.hitl.messages.views import reason_of
-from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning_of
 
 Chosen = list[tuple[Approval, Answer]]
 """Which gates are answered, and how."""
@@ -151,7 +149,7 @@ def choose_shards(ack: Ack, action: Json, body: Json, client: WebClient, batches
     try:
         choice = chosen(found, view)
     except OtherShards as error:
-        client.views_update(view_id=view["id"], view=views.refused_view(error))
+        replace_view(client, view["id"], views.refused_view(error))
         return
     if action["action_id"] == action_ids.TICK_ALL:
         choice = choice.all_ticked()
@@ -159,19 +157,9 @@ def choose_shards(ack: Ack, action: Json, body: Json, client: WebClient, batches
         choice = choice.none_ticked()
     else:
         choice = choice.turned_to(int(str(action["value"])))
-    with _unless_it_shows_another():
-        page = with_initials_of(view, batch_views.approve_except_view(found, choice))
-        client.views_update(view_id=view["id"], hash=view["hash"], view=page)
-
-
-@contextmanager
-def _unless_it_shows_another() -> Iterator[None]:
-    """Let the first of two quick clicks count: the second was made on a page that is not there any more."""
-    try:
-        yield
-    except SlackApiError as error:
-        if meaning_of(error) is not Meaning.OUTDATED:
-            raise
+    page = with_initials_of(view, batch_views.approve_except_view(found, choice))
+    # Of two quick clicks the first counts: the second was made on a page that is no longer there.
+    replace_view(client, view["id"], page, hash=view["hash"])
 
 
 # The forms, submitted.

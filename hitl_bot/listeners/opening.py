@@ -12,7 +12,7 @@ from slack_sdk import WebClient
 
 from hitl_bot.listeners.clicked import clicked_approval, refresh_if_stale
 from hitl_bot.listeners.payloads import Json, is_home, user_of
-from hitl_bot.slack.client import SLACK_FAILED
+from hitl_bot.slack.client import SLACK_FAILED, replace_view
 from hitl_bot.slack.people import SlackPeople
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Entry
@@ -81,7 +81,7 @@ class Opening:
         if self._view_id is None:
             self._view_id = str(self._client.views_open(trigger_id=self._trigger_id, view=view)["view"]["id"])
         else:
-            self._client.views_update(view_id=self._view_id, view=view)
+            replace_view(self._client, self._view_id, view)
 
     def __enter__(self) -> Self:
         return self

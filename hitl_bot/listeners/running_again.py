@@ -10,6 +10,7 @@ from slack_sdk import WebClient
 from hitl_bot.listeners.opening import opens
 from hitl_bot.listeners.payloads import Json, user_of
 from hitl_bot.listeners.submitting import PATIENCE
+from hitl_bot.slack.client import replace_view
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.threads import Threads
 from metaflow_extensions.hitl.approvals.errors import HitlError
@@ -58,7 +59,7 @@ def submitted(
             ending = starting.result()
         except HitlError as error:
             ending = views.refused_view(error)
-        client.views_update(view_id=view["id"], view=ending)
+        replace_view(client, view["id"], ending)
     except BadParameter as error:
         ack(response_action="errors", errors={again.parameter_block(error.name): str(error)})
     except HitlError as error:

@@ -10,6 +10,7 @@ import structlog
 from slack_sdk import WebClient
 
 from hitl_bot.listeners.payloads import Json
+from hitl_bot.slack.client import SLACK_FAILED, replace_view
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError, NotAllowed, ReasonMissing
@@ -77,9 +78,12 @@ def _end_later(view: Json, client: WebClient, cases: UseCases, result: Callable[
     try:
         entry = result()
     except HitlError as error:
-        client.views_update(view_id=view["id"], view=_ending(error, cases) or views.refused_view(error))
+        replace_view(client, view["id"], _ending(error, cases) or views.refused_view(error))
         return False
-    client.views_update(view_id=view["id"], view=views.closed_view(entry.approval, now=cases.clock()))
+    try:
+        replace_view(client, view["id"], views.closed_view(entry.approval, now=cases.clock()))
+    except SLACK_FAILED as error:  # the answer is recorded, so nothing here may say otherwise
+        log.warning("the view goes on saying that it saves", approval_id=entry.approval.id, why=repr(error))
     _carry_out(cases, entry)
     return True
 

@@ -15,7 +15,7 @@ from slack_sdk.web import SlackResponse
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from metaflow_extensions.hitl import __version__
-from metaflow_extensions.hitl.notifiers.slack.codes import code_of, status_of
+from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, meaning_of, status_of
 
 USER_AGENT = f"metaflow-hitl/{__version__}"
 TIMEOUT = 8  # seconds for one call: within the 10 in which a stopping bot has to be gone
@@ -83,6 +83,15 @@ def honour_no_proxy(client: _HasProxy, url: str) -> None:
     host = urlsplit(url).hostname or ""
     if host in {"localhost", "127.0.0.1", "::1"} or proxy_bypass(host):
         client.proxy = None
+
+
+def replace_view(client: WebClient, view_id: str, view: dict[str, Any], **more: Any) -> None:
+    """Replace an open view. If the person has closed it, or it shows something else by now, there is nothing to say."""
+    try:
+        client.views_update(view_id=view_id, view=view, **more)
+    except SlackApiError as error:
+        if meaning_of(error) is not Meaning.OUTDATED:
+            raise
 
 
 class DirectRespond(Respond):

@@ -232,3 +232,25 @@ def test_a_slow_decision_says_saving_and_then_how_it_ended(
     else:
         assert "The bucket does not answer." in told
         assert ledger.read(approval.id).approval.state is State.PENDING
+
+
+def test_closing_the_view_that_saves_says_nothing_untrue(
+    ask: Ask,
+    bob: Person,
+    ledger: Ledger,
+    interventions: list[Callable[[str, str], None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever closes "Saving" before it ends has decided all the same: it is carried out, and nobody says otherwise."""
+    monkeypatch.setattr(submitting, "PATIENCE", 0.05)
+    approval = ask(schema=SCHEMA)
+    view = bob.open(bob.wait_for_message(CHANNEL, asks), "Approve…")
+    closed = Event()
+    interventions.append(lambda request, _key: closed.wait(10) if request == "create" else None)
+    saving = view.fill(FILLED).submit()
+    assert isinstance(saving, Updated)
+    saving.view.close()
+    closed.set()
+    bob.control.wait_for_calls("chat.update")
+    bob.control.wait_until(lambda: ledger.read(approval.id).approval.settlement is not None, 10, "the settlement")
+    assert [one.plain for one in bob.messages("@app")] == []
