@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hitl_bot.settings import Settings, SettingsError
-from metaflow_extensions.hitl.approvals.sealed import OPEN, BadKey, Trust, parse_keys
+from metaflow_extensions.hitl.approvals.sealed import OPEN, InvalidKey, Trust, parse_keys
 
 
 def trust_of(settings: Settings) -> Trust:
@@ -16,7 +16,7 @@ def trust_of(settings: Settings) -> Trust:
     """
     try:
         public_keys = parse_keys(settings.public_keys or "")
-    except BadKey as error:
+    except InvalidKey as error:
         raise SettingsError(f"METAFLOW_HITL_PUBLIC_KEYS: {error}") from None
     if settings.signing_key is not None:
         # It takes 30 ms to import, and the open mode needs none of it.

@@ -13,7 +13,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hitl_bot.settings import SettingsError
-from metaflow_extensions.hitl.approvals.sealed import BadKey, PublicKey
+from metaflow_extensions.hitl.approvals.sealed import InvalidKey, PublicKey
 
 ALGORITHM = "hitl-ed25519-private"
 _LINE = re.compile(rf"{ALGORITHM}:([0-9a-f]+):([A-Za-z0-9+/=]+)")
@@ -81,7 +81,7 @@ def parse_private_keys(text: str, *, place: str) -> tuple[PrivateKey, ...]:
 
     Raises
     ------
-    BadKey
+    InvalidKey
         There is none, or one was changed.
     """
     keys = []
@@ -91,10 +91,10 @@ def parse_private_keys(text: str, *, place: str) -> tuple[PrivateKey, ...]:
         except (binascii.Error, ValueError):
             seed = b""
         if len(seed) != 32 or (key := PrivateKey(seed)).public_key.id != key_id:  # noqa: PLR2004 - RFC 8032, section 5.1.5
-            raise BadKey(f"The private key {key_id[:16]} in {place} is damaged. Restore it, or make a new one.")
+            raise InvalidKey(f"The private key {key_id[:16]} in {place} is damaged. Restore it, or make a new one.")
         keys.append(key)
     if not keys:
-        raise BadKey(f"There is no private key in {place}. Make one with `hitl-bot key new FILE`.")
+        raise InvalidKey(f"There is no private key in {place}. Make one with `hitl-bot key new FILE`.")
     return tuple(keys)
 
 
@@ -111,18 +111,18 @@ def signing_keys(setting: str) -> SigningKeys:
         if ALGORITHM in setting:
             return SigningKeys(parse_private_keys(setting, place=name))
         return SigningKeys(read_private_keys(Path(setting.strip()).expanduser()))
-    except BadKey as error:
+    except InvalidKey as error:
         raise SettingsError(f"{name}: {error}") from None
 
 
 def read_private_keys(file: Path) -> tuple[PrivateKey, ...]:
-    """Read the keys of a file; raise BadKey."""
+    """Read the keys of a file; raise InvalidKey."""
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not text"
         # The value might be a damaged key in place of a path.
-        raise BadKey(
+        raise InvalidKey(
             f"The file with the private key can't be read: {why}. Make one with `hitl-bot key new FILE`."
         ) from None
     return parse_private_keys(text, place=str(file))

@@ -11,7 +11,7 @@ from hitl_bot.policy.model import Naming, Reason, RuleOfFile, Subject, Word
 from hitl_bot.policy.reading import read_policy
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.reminding import NEVER
-from metaflow_extensions.hitl.approvals.rule import Automatic, OnVeto
+from metaflow_extensions.hitl.approvals.requirements import Automatic, OnVeto
 
 
 @click.group("policy")

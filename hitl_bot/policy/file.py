@@ -11,7 +11,7 @@ from hitl_bot.policy.model import Subject
 from hitl_bot.policy.reading import BadPolicy, parse_policy, read_body, summary
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.reminding import Quiet, read_quiet
-from metaflow_extensions.hitl.approvals.rule import PolicyRule
+from metaflow_extensions.hitl.approvals.requirements import PolicyRule
 
 log = structlog.get_logger("hitl_bot.policy")
 

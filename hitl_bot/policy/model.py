@@ -21,7 +21,7 @@ from metaflow_extensions.hitl.approvals.deciding.names import problem_with
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.reminding import NEVER, read_quiet
-from metaflow_extensions.hitl.approvals.rule import Automatic, OnVeto, PolicyRule
+from metaflow_extensions.hitl.approvals.requirements import Automatic, OnVeto, PolicyRule
 
 _MOST = 20  # people who must agree, as in the decorator
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.deciding.permission import check_may_decide
-from metaflow_extensions.hitl.approvals.deciding.votes import seat
+from metaflow_extensions.hitl.approvals.deciding.votes import represented
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.record import Approval, Person
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
@@ -42,5 +42,5 @@ def asked_of(
 
 
 def _have_voted(approval: Approval) -> set[str]:
-    voters: list[Person] = [seat(vote) for vote in approval.votes]
+    voters: list[Person] = [represented(vote) for vote in approval.votes]
     return {person.id for person in voters}

@@ -19,7 +19,7 @@ from slack_sdk import WebClient
 from hitl_bot.slack.client import SLACK_FAILED
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.threads import Threads
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.deciding import proposal as proposals
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, BadProposal
 from metaflow_extensions.hitl.approvals.deciding.requesters import needs_confirming
@@ -265,7 +265,7 @@ class Confirming:
             approval_id,
             TrailEvent.REQUESTER_CONFIRMED,
             self._cases.clock(),
-            lambda newest: rules.confirm_requester(newest, who),
+            lambda newest: transitions.confirm_requester(newest, who),
         )
 
     # Both.

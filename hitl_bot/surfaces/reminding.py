@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.deciding.names import is_group
 from metaflow_extensions.hitl.approvals.deciding.permission import is_barred
 from metaflow_extensions.hitl.approvals.duration import in_words
@@ -101,7 +101,7 @@ class Reminding:
         def change(newest: Approval) -> Approval:
             # Whoever else was faster has asked: what was seen is what must still stand.
             still = newest.reminders == entry.approval.reminders and newest.state is State.PENDING
-            return rules.remind(newest, kind, now, by) if still else newest
+            return transitions.remind(newest, kind, now, by) if still else newest
 
         return self._cases.ledger.update(entry.approval.id, kind.event, now, change, seen=entry).approval
 

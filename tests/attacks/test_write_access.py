@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from hitl_bot.sandbox.driver import Driver
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import OnTimeout
@@ -39,7 +39,7 @@ class TestForgedDecision:
         """Under the strictest policy a forged decision opens the gate of the open mode, and no other."""
         asked = bucket.ask(question(approvers=LEADS))
         number, standing = bucket.newest(asked)
-        bucket.forge(rules.decide(standing, approving(BOB)), after=number)
+        bucket.forge(transitions.decide(standing, approving(BOB)), after=number)
         assert bucket.opens() is not bucket.is_sealed
         assert bucket.lets_run(asked) is not bucket.is_sealed
 
@@ -48,14 +48,16 @@ class TestForgedDecision:
         asked = bucket.ask(question(approvers=LEADS))
         number, standing = bucket.newest(asked)
         bucket.remove(f"approvals/{asked.id}/{number:05d}.json")
-        bucket.forge(rules.decide(standing, approving(BOB)), after=number - 1)
+        bucket.forge(transitions.decide(standing, approving(BOB)), after=number - 1)
         assert bucket.opens() is not bucket.is_sealed
 
 
 def test_a_settled_record_before_the_question(bucket: Bucket):
     """A settled approval that lies there before the run asks is not taken for an answer to it."""
-    planted = rules.request(pathspec(), question(notifiers=("slack",), channel=CHANNEL), gate(), ALICE, bucket.clock())
-    settled = rules.settle(rules.decide(planted, approving(BOB)), bucket.clock())
+    planted = transitions.request(
+        pathspec(), question(notifiers=("slack",), channel=CHANNEL), gate(), ALICE, bucket.clock()
+    )
+    settled = transitions.settle(transitions.decide(planted, approving(BOB)), bucket.clock())
     bucket.forge(planted, after=0, event="requested")
     bucket.forge(settled, after=1, event="settled")
     try:
@@ -78,7 +80,7 @@ class TestSwappedQuestion:
         try:
             bucket.ask(question("Deploy to production?", approvers=LEADS))
             bucket.bot.cases.ledger.update(
-                pathspec().approval_id, "decided", bucket.clock(), lambda one: rules.decide(one, approving(CAROL))
+                pathspec().approval_id, "decided", bucket.clock(), lambda one: transitions.decide(one, approving(CAROL))
             )
         except HitlError:
             opened = False
@@ -94,7 +96,7 @@ class TestSwappedQuestion:
             bucket.run.ask(pathspec(), other, gate(), ALICE)
         bucket.sweep()
         bucket.bot.cases.ledger.update(
-            asked.id, "decided", bucket.clock(), lambda one: rules.decide(one, approving(CAROL))
+            asked.id, "decided", bucket.clock(), lambda one: transitions.decide(one, approving(CAROL))
         )
         assert bucket.lets_run(asked) is not bucket.is_sealed
 
@@ -106,7 +108,7 @@ class TestSwappedQuestion:
             bucket.remove(f"approvals/{asked.id}/{one:05d}.json")
         other = replace(standing, question=question("Deploy to the playground?"), posts=())
         bucket.forge(other, after=0, event="requested")
-        bucket.forge(rules.decide(other, approving(BOB)), after=1)
+        bucket.forge(transitions.decide(other, approving(BOB)), after=1)
         assert bucket.opens() is not bucket.is_sealed
         assert bucket.lets_run(asked) is not bucket.is_sealed
 
@@ -115,7 +117,7 @@ def test_a_planted_vote_beside_a_real_click(bucket: Bucket, people: Driver):
     """Two people have to agree: a vote that somebody wrote into the bucket is none of them."""
     asked = bucket.ask(question(quorum=2))
     number, standing = bucket.newest(asked)
-    bucket.forge(rules.vote(standing, voting(CAROL, at=bucket.clock())), after=number, event="voted")
+    bucket.forge(transitions.vote(standing, voting(CAROL, at=bucket.clock())), after=number, event="voted")
     bob = people.as_("bob")
     bob.click(bob.wait_for_message(CHANNEL), "Approve", confirm="Approve")
     assert bucket.opens() is not bucket.is_sealed
@@ -157,7 +159,7 @@ def test_the_deadline_with_the_bot_down(bucket: Bucket, on_timeout: OnTimeout):
         bucket.forge(asked, after=0, event="requested")
     standing = bucket.newest(asked)[1]
     number = bucket.newest(asked)[0]
-    bucket.forge(rules.decide(standing, approving(BOB)), after=number)
+    bucket.forge(transitions.decide(standing, approving(BOB)), after=number)
     bucket.clock.forward(1_200)
     assert bucket.opens() is not bucket.is_sealed
 

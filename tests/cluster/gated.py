@@ -9,7 +9,7 @@ from typing import Any
 
 import kubernetes
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate
 from metaflow_extensions.hitl.engines import nodes
 from metaflow_extensions.hitl.engines.kubernetes import JSON_PATCH
@@ -120,11 +120,11 @@ def gated(
 
 
 def approved(asked: Approval, **parts: Any) -> Approval:
-    return rules.decide(asked, approving(at=asked.requested_at + timedelta(seconds=60), **parts))
+    return transitions.decide(asked, approving(at=asked.requested_at + timedelta(seconds=60), **parts))
 
 
 def rejected(asked: Approval, **parts: Any) -> Approval:
-    return rules.decide(asked, rejecting(at=asked.requested_at + timedelta(seconds=60), **parts))
+    return transitions.decide(asked, rejecting(at=asked.requested_at + timedelta(seconds=60), **parts))
 
 
 def with_ids(workflow: dict[str, Any], ids: dict[str, str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.ports import Engine
 from metaflow_extensions.hitl.approvals.record import Gate, Where
@@ -231,7 +231,7 @@ def test_gate_that_opened_by_its_own_clock_is_no_trouble(place: ArgoPlace, engin
     """After an expiry the gate may be open by the suspend's own duration; the step refuses, so all is well."""
     asked = place.ask(timeout=60)[0]
     place.gated.change_node(asked, phase="Succeeded")
-    assert engine.carry_out(rules.expire(asked, after(61, asked.requested_at))) == ""
+    assert engine.carry_out(transitions.expire(asked, after(61, asked.requested_at))) == ""
 
 
 def test_workflow_on_its_way_to_the_gate(place: ArgoPlace, engine: Engine) -> None:

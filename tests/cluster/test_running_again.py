@@ -8,7 +8,7 @@ from datetime import timedelta
 import kubernetes
 import pytest
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.record import Approval, Verdict
 from metaflow_extensions.hitl.engines.argo import MayNotCreate
 from tests.cluster.control_plane import ADMIN
@@ -26,7 +26,7 @@ def place(request: pytest.FixtureRequest) -> ArgoPlace:
 def sent_back(place: ArgoPlace) -> Approval:
     asked = place.ask(allow_changes=True)[0]
     wants = rejecting(at=asked.requested_at + timedelta(seconds=60))
-    return rules.decide(asked, replace(wants, verdict=Verdict.CHANGES))
+    return transitions.decide(asked, replace(wants, verdict=Verdict.CHANGES))
 
 
 def test_without_the_right_nothing_is_started(place: ArgoPlace) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.approvals.schema import normalise
 from tests.fixtures.approvals import NOW, approval
@@ -23,7 +23,9 @@ def everything() -> Approval:
         timeout=86_400,
         run_url="https://ui.example/TrainFlow/17",
     )
-    return rules.posted(asked, Post(notifier="slack", at=NOW, channel="C0", ts="1.0", url="https://x.slack.com/p1"))
+    return transitions.posted(
+        asked, Post(notifier="slack", at=NOW, channel="C0", ts="1.0", url="https://x.slack.com/p1")
+    )
 
 
 def texts_of(value: object) -> str:

@@ -6,7 +6,7 @@ import pytest
 from slack_sdk import WebClient
 
 from hitl_bot.sandbox.control import Control
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
@@ -40,4 +40,6 @@ def slack_notifier(slack: WebClient, control: Control, clock: HandClock, waits: 
 
 
 def decided(asked: Approval) -> Approval:
-    return rules.settle(rules.decide(asked, approving(at=after(180), input={"target": "staging"})), after(180))
+    return transitions.settle(
+        transitions.decide(asked, approving(at=after(180), input={"target": "staging"})), after(180)
+    )

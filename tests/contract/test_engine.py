@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import pytest
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval, Verdict
@@ -27,15 +27,15 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 
 def approved(asked: Approval) -> Approval:
-    return rules.decide(asked, approving(at=asked.requested_at + timedelta(seconds=60)))
+    return transitions.decide(asked, approving(at=asked.requested_at + timedelta(seconds=60)))
 
 
 def rejected(asked: Approval) -> Approval:
-    return rules.decide(asked, rejecting(at=asked.requested_at + timedelta(seconds=60)))
+    return transitions.decide(asked, rejecting(at=asked.requested_at + timedelta(seconds=60)))
 
 
 def expired(asked: Approval) -> Approval:
-    return rules.expire(asked, asked.requested_at + timedelta(seconds=3601))
+    return transitions.expire(asked, asked.requested_at + timedelta(seconds=3601))
 
 
 def test_approval_lets_one_gate_go_on(place: Place) -> None:
@@ -175,4 +175,4 @@ def test_what_is_gone_can_not_be_started_again(place: Place) -> None:
 def sent_back(place: Place) -> Approval:
     asked, _, _ = place.ask(allow_changes=True)
     wants = rejecting(at=asked.requested_at + timedelta(seconds=60))
-    return rules.decide(asked, replace(wants, verdict=Verdict.CHANGES))
+    return transitions.decide(asked, replace(wants, verdict=Verdict.CHANGES))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hitl_bot.telemetry.problem_log import _CAUSES, ProblemLog
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ports import Notifier
@@ -144,7 +144,7 @@ def test_a_post_that_nobody_can_update_holds_nothing_up(web: Web) -> None:
     asked = bench.ask(notifiers=("slack_webhook", "memory"))
     del bench.cases.notifiers["slack_webhook"]
     decided = bench.ledger.update(
-        asked.id, TrailEvent.DECIDED, bench.clock(), lambda one: rules.decide(one, approving(at=bench.clock()))
+        asked.id, TrailEvent.DECIDED, bench.clock(), lambda one: transitions.decide(one, approving(at=bench.clock()))
     )
     outcome = bench.cases.carry_out(decided)
     assert outcome.pending == ()

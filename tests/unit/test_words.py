@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,21 @@ def test_an_origin_is_a_plain_name(name):
 def test_a_text_without_a_limit_of_its_own_fits_into_slack_s_input():
     """What the record allows where the author says nothing can be typed in the form."""
     assert FORM.text >= LONGEST_TEXT
+
+
+def _classes(package: Path, leave_out: str = "") -> Counter[str]:
+    return Counter(
+        node.name
+        for path in package.rglob("*.py")
+        if not leave_out or leave_out not in path.parts
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "leave_out"), [("metaflow_extensions/hitl", ""), ("hitl_bot", "sandbox")], ids=["flows", "bot"]
+)
+def test_no_class_name_means_two_things(package: str, leave_out: str):
+    """In one package every class has a name of its own; the local Slack has Slack's words, and is a world apart."""
+    assert [name for name, count in _classes(ROOT / package, leave_out).items() if count > 1] == []

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import Question
@@ -74,7 +74,7 @@ def pending(now: datetime, task: int = 1, **asked: Any) -> Approval:
     """Ask something about one task."""
     parts = {"message": "Deploy fraud v7?  :x: <b> & *94.0%*", "timeout": 86_400, **asked}
     pathspec = Pathspec(flow="TrainAndDeploy", run="1732", step="gate", task=str(task))
-    return rules.request(pathspec, Question(**parts), Gate(engine=EngineKind.LOCAL), _RITA, now)
+    return transitions.request(pathspec, Question(**parts), Gate(engine=EngineKind.LOCAL), _RITA, now)
 
 
 def exhibits(now: datetime) -> Iterator[Exhibit]:
@@ -113,12 +113,12 @@ def _states(now: datetime) -> dict[str, Approval]:
     return {
         "open": asked,
         "open with a form": form,
-        "with a vote": rules.vote(pending(now, quorum=2), vote),
-        "approved": rules.decide(asked, yes),
-        "approved with input": rules.settle(rules.decide(form, replace(yes, input=entered)), later),
-        "rejected": rules.settle(rules.decide(asked, no), later),
-        "expired": rules.expire(asked, now + timedelta(days=2)),
-        "closed": rules.close(asked, "the run has ended", later),
+        "with a vote": transitions.vote(pending(now, quorum=2), vote),
+        "approved": transitions.decide(asked, yes),
+        "approved with input": transitions.settle(transitions.decide(form, replace(yes, input=entered)), later),
+        "rejected": transitions.settle(transitions.decide(asked, no), later),
+        "expired": transitions.expire(asked, now + timedelta(days=2)),
+        "closed": transitions.close(asked, "the run has ended", later),
     }
 
 

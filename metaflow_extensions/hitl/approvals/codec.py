@@ -14,7 +14,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
-from metaflow_extensions.hitl.approvals import question, record, rule
+from metaflow_extensions.hitl.approvals import question, record, requirements
 from metaflow_extensions.hitl.approvals.errors import (
     CorruptRecord,
     HitlError,
@@ -196,7 +196,7 @@ def _hints(cls: type) -> dict[str, Any]:
             **vars(metric),
             **vars(collected),
             **vars(question),
-            **vars(rule),
+            **vars(requirements),
             **vars(record),
             "datetime": datetime,
             "Mapping": Mapping,

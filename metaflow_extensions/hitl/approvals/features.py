@@ -15,7 +15,7 @@ from typing import Any
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NeedsNewer
 from metaflow_extensions.hitl.approvals.question import Need, Question
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, Vote
-from metaflow_extensions.hitl.approvals.rule import PolicyRule
+from metaflow_extensions.hitl.approvals.requirements import PolicyRule
 
 _FIRST = "0.1.0"  # the release that knows every field that is not in _SINCE
 _SINCE: dict[str, str] = {}  # by "question.quorum": the first release that knows a field

@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.codec import Version, decode, encode
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, KeyMissing, KeyTaken, OtherQuestion
 from metaflow_extensions.hitl.approvals.events import TrailEvent
@@ -99,7 +99,7 @@ def read_proposal(store: Store, key: str) -> tuple[Approval, tuple[str, ...]]:
 
 def check_same_question(asked: Approval, found: Approval) -> None:
     """Raise OtherPathspec or OtherQuestion unless what was found asks exactly what is asked here."""
-    rules.belongs_to(found, asked.pathspec)
+    transitions.belongs_to(found, asked.pathspec)
     other = differing(asked.question, found.question)
     if asked.gate != found.gate:
         other = (*other, "gate")

@@ -15,7 +15,7 @@ from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.evidence.judging import raised
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout, Question, RuleMode
-from metaflow_extensions.hitl.approvals.rule import PolicyRule, Rule, stricter
+from metaflow_extensions.hitl.approvals.requirements import PolicyRule, Rule, stricter
 
 
 class Verdict(str, Enum):

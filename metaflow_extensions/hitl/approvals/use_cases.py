@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from metaflow_extensions.hitl.approvals import rules
-from metaflow_extensions.hitl.approvals.changes import earlier_changes
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.deciding.acceptance import unaccepted
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
-from metaflow_extensions.hitl.approvals.deciding.permission import Seat, check_may_decide
+from metaflow_extensions.hitl.approvals.deciding.permission import Eligibility, check_may_decide
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, propose_answer
+from metaflow_extensions.hitl.approvals.earlier_changes import earlier_changes
 from metaflow_extensions.hitl.approvals.errors import (
     EngineUnavailable,
     HitlError,
@@ -63,7 +63,7 @@ from metaflow_extensions.hitl.approvals.refusals import (
     StillPending,
     closed,
 )
-from metaflow_extensions.hitl.approvals.rule import PolicyRule
+from metaflow_extensions.hitl.approvals.requirements import PolicyRule
 
 _SUPERSEDED = 50  # questions of older runs that one of a newer run lets go
 
@@ -147,8 +147,8 @@ class UseCases:
             In the sealed mode: another question was asked for this task before.
         """
         if not self.ledger.trust.writes:
-            return self._propose(rules.request(pathspec, question, gate, requester, self.clock()))
-        entry = self._begin(rules.request(pathspec, question, gate, requester, self.clock()))
+            return self._propose(transitions.request(pathspec, question, gate, requester, self.clock()))
+        entry = self._begin(transitions.request(pathspec, question, gate, requester, self.clock()))
         if entry.approval.decision is not None or entry.approval.closing is not None:
             return Outcome(approval=entry.approval)
         return self.post(entry, left_to_bot=self.batched if question.batch else ())
@@ -159,7 +159,9 @@ class UseCases:
         requester = replace(proposed.requester, origin=Origin.CLAIM, email=None)
         question = without_what_the_bot_adds(proposed.question)
         # The bot's clock counts: a run must not choose a deadline that passed before anybody was asked.
-        return self._begin(rules.request(proposed.pathspec, question, proposed.gate, requester, self.clock()), key=key)
+        return self._begin(
+            transitions.request(proposed.pathspec, question, proposed.gate, requester, self.clock()), key=key
+        )
 
     def _begin(self, asked: Approval, *, key: str | None = None) -> Entry:
         """Record a question with what the ledger and the policy add to it; it may be decided by its rule already."""
@@ -211,7 +213,7 @@ class UseCases:
                 failed.append(error)
                 continue
             if post is not None:
-                change = partial(rules.posted, post=post)
+                change = partial(transitions.posted, post=post)
                 entry = self.ledger.update(entry.approval.id, TrailEvent.POSTED, self.clock(), change, seen=entry)
                 if entry.approval.state is not State.PENDING:
                     # Answered while the question was on its way: whoever settles it may not know this message.
@@ -237,7 +239,7 @@ class UseCases:
             entry.approval.id,
             lambda newest: TrailEvent.DECIDED if newest.decision else TrailEvent.JUDGED,
             now,
-            lambda newest: rules.judge(rules.govern(newest, governed.policy_rule), entered, missing, now),
+            lambda newest: transitions.judge(transitions.govern(newest, governed.policy_rule), entered, missing, now),
             seen=entry,
         )
         if judged.approval.decision is None:
@@ -259,9 +261,9 @@ class UseCases:
                 continue
             try:
                 other = self.ledger.read(approval_id)
-                if rules.is_newer(other.approval, newer):
+                if transitions.is_newer(other.approval, newer):
                     self._supersede(self.ledger.read(newer.id), other.approval)
-                elif rules.is_newer(newer, other.approval):
+                elif transitions.is_newer(newer, other.approval):
                     self._supersede(other, newer)
             except RecordError:
                 continue  # a marker only says where to look
@@ -274,7 +276,7 @@ class UseCases:
             older.approval.id,
             TrailEvent.SUPERSEDED,
             now,
-            lambda newest: rules.supersede(newest, newer, now),
+            lambda newest: transitions.supersede(newest, newer, now),
             seen=older,
         )
         if ended.approval.state is State.SUPERSEDED:
@@ -325,11 +327,11 @@ class UseCases:
         """
         seen = self.ledger.linked(seen or self.ledger.read(approval_id))
         approval = self.governed(seen.approval)
-        seat = Seat()
+        eligibility = Eligibility()
         if approval.state is State.PENDING:
             people = people or self.people.now()
             who = people.current(who)
-            seat = self.check_may_decide(approval, who, verdict=answer.verdict, where=where, people=people)
+            eligibility = self.check_may_decide(approval, who, verdict=answer.verdict, where=where, people=people)
         vote = Vote(
             verdict=answer.verdict,
             by=who,
@@ -337,8 +339,8 @@ class UseCases:
             where=where,
             input=answer.input,
             reason=answer.reason.strip(),
-            on_behalf_of=seat.on_behalf_of,
-            counts_for=seat.counts_for,
+            on_behalf_of=eligibility.on_behalf_of,
+            counts_for=eligibility.counts_for,
         )
         try:
             if answer.verdict is Verdict.CHANGES and not approval.question.allow_changes:
@@ -346,13 +348,13 @@ class UseCases:
             vote = replace(vote, input=self.checked(approval, answer))
         except HitlError:
             # Where no answer counts any more, that is what the person needs to know, not what was wrong with the input.
-            rules.vote(approval, vote)
+            transitions.vote(approval, vote)
             raise
         return self.ledger.update(
             approval_id,
             lambda voted: TrailEvent.DECIDED if voted.decision else TrailEvent.VOTED,
             vote.at,
-            lambda newest: rules.vote(rules.govern(newest, approval.policy_rule), vote),
+            lambda newest: transitions.vote(transitions.govern(newest, approval.policy_rule), vote),
             seen=seen,
         )
 
@@ -393,7 +395,7 @@ class UseCases:
             input=self.checked(approval, answer),
             reason=answer.reason.strip(),
         )
-        rules.vote(approval, vote)  # what would be refused after the click is refused here
+        transitions.vote(approval, vote)  # what would be refused after the click is refused here
         proposal = AnswerProposal(
             approval_id=approval.id,
             verdict=vote.verdict,
@@ -414,7 +416,7 @@ class UseCases:
         verdict: Verdict = Verdict.APPROVE,
         where: Where = Where.BUTTON,
         people: People | None = None,
-    ) -> Seat:
+    ) -> Eligibility:
         """Hold a person to the rule of an approval, also by who delegated to them; raises as ``permission`` does."""
         return check_may_decide(
             self.governed(approval),
@@ -453,7 +455,7 @@ class UseCases:
 
     def governed(self, approval: Approval) -> Approval:
         """Return an open approval under the operator's rule as it is now."""
-        return rules.govern(approval, self.policy.rule_for(approval))
+        return transitions.govern(approval, self.policy.rule_for(approval))
 
     def govern(self, entry: Entry) -> Outcome:
         """Note the operator's rule in the record, once the messages show it."""
@@ -467,7 +469,7 @@ class UseCases:
             entry.approval.id,
             TrailEvent.POLICY_APPLIED,
             self.clock(),
-            lambda newest: rules.govern(newest, governed.policy_rule),
+            lambda newest: transitions.govern(newest, governed.policy_rule),
             seen=entry,
         )
         if ruled.approval.state is not State.PENDING:
@@ -475,15 +477,19 @@ class UseCases:
         return Outcome(approval=ruled.approval)
 
     def _unaccepted(self, approval: Approval) -> str:
-        def check(governed: Approval, decision: Decision) -> Seat:
+        def check(governed: Approval, decision: Decision) -> Eligibility:
             return check_may_decide(governed, decision.by, self.people, verdict=decision.verdict, where=decision.where)
 
         return unaccepted(approval, self.policy.rule_for(approval), check)
 
-    def _annul(self, entry: Entry, why: str) -> Entry:
+    def _not_accept(self, entry: Entry, why: str) -> Entry:
         now = self.clock()
         return self.ledger.update(
-            entry.approval.id, TrailEvent.NOT_ACCEPTED, now, lambda newest: rules.annul(newest, why, now), seen=entry
+            entry.approval.id,
+            TrailEvent.NOT_ACCEPTED,
+            now,
+            lambda newest: transitions.not_accept(newest, why, now),
+            seen=entry,
         )
 
     def expire(self, entry: Entry) -> Outcome:
@@ -491,7 +497,7 @@ class UseCases:
         now = self.clock()
 
         def expire(newest: Approval) -> Approval:
-            ended = rules.expire(self.governed(newest), now)
+            ended = transitions.expire(self.governed(newest), now)
             return newest if ended.decision is None else ended
 
         expired = self.ledger.update(entry.approval.id, TrailEvent.TIMED_OUT, now, expire, seen=entry)
@@ -501,7 +507,11 @@ class UseCases:
         """Close an approval that nobody can answer any more, and show it."""
         now = self.clock()
         closed = self.ledger.update(
-            entry.approval.id, TrailEvent.CLOSED, now, lambda approval: rules.close(approval, reason, now), seen=entry
+            entry.approval.id,
+            TrailEvent.CLOSED,
+            now,
+            lambda approval: transitions.close(approval, reason, now),
+            seen=entry,
         )
         return self.carry_out(closed)
 
@@ -552,7 +562,7 @@ class UseCases:
         pending: list[HitlError] = []
         doubt = self._unaccepted(approval)
         if doubt and approval.gate.engine is not EngineKind.LOCAL:
-            return self.carry_out(self._annul(entry, doubt))
+            return self.carry_out(self._not_accept(entry, doubt))
         problem = ""
         if approval.decision is not None:
             engine = self.engines.get(approval.gate.engine)
@@ -566,14 +576,14 @@ class UseCases:
                     pending.append(error)
             self.ledger.note_decided(approval)
         now = self.clock()
-        shown = approval if pending else rules.settle(approval, now, problem, doubt)
+        shown = approval if pending else transitions.settle(approval, now, problem, doubt)
         pending += self._show(shown, shown.posts)
         if pending:
             return Outcome(approval=approval, pending=tuple(pending))
 
         def settle(newest: Approval) -> Approval:
             # Not while there is a message that was posted meanwhile and does not show the decision.
-            return rules.settle(newest, now, problem, doubt) if newest.posts == approval.posts else newest
+            return transitions.settle(newest, now, problem, doubt) if newest.posts == approval.posts else newest
 
         return self.carry_out(self.ledger.update(approval.id, TrailEvent.SETTLED, now, settle, seen=entry))
 
@@ -615,12 +625,12 @@ class UseCases:
             It can't be known, so it may not.
         """
         entry = self.ledger.read_to_act(pathspec.approval_id)
-        approval = rules.belongs_to(entry.approval, pathspec)
+        approval = transitions.belongs_to(entry.approval, pathspec)
         now = self.clock()
         if approval.state is State.PENDING and approval.is_due(now):
             # The engine's own clock opened the gate before the sweeper came: the record decides, as always.
             writes = self.ledger.trust.writes
-            approval = self.expire(entry).approval if writes else rules.without_the_bot(approval, now)
+            approval = self.expire(entry).approval if writes else transitions.without_the_bot(approval, now)
         return passed(approval)
 
 

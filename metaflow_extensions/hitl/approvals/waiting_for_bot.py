@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.proposing import check_same_question
@@ -74,7 +74,7 @@ def wait_for_bot(
             continue
         if entry is not None:
             if _is_silent(entry.approval, now):
-                return rules.without_the_bot(entry.approval, now)
+                return transitions.without_the_bot(entry.approval, now)
         else:
             if not heard and now - asked.requested_at >= UNHEARD_AFTER:
                 heard = True

@@ -181,7 +181,7 @@ def verdict_line(approval: Approval) -> str:
     return f"*{ending.head}*{_tail(approval, ending, 500)}"
 
 
-def _tail(approval: Approval, ending: sentences.Ending, limit: int) -> str:
+def _tail(approval: Approval, ending: sentences.Headline, limit: int) -> str:
     # A closing's reason is text from outside; a decision's sentence is ours, with the people's names made safe in it.
     return ending.tail if approval.closing is None else escape(ending.tail, limit)
 

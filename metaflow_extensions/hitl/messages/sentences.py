@@ -17,7 +17,7 @@ from metaflow_extensions.hitl.messages import voting
 _HEADS = {Verdict.APPROVE: "Approved", Verdict.REJECT: "Rejected", Verdict.CHANGES: "Changes requested"}
 
 
-class Ending(NamedTuple):
+class Headline(NamedTuple):
     """How an approval ended: the word that matters, and the rest of the sentence."""
 
     head: str
@@ -76,7 +76,7 @@ def waited(approval: Approval) -> str:
     return in_words(seconds)
 
 
-def verdict(approval: Approval, who: Callable[[Person], str]) -> Ending:
+def verdict(approval: Approval, who: Callable[[Person], str]) -> Headline:
     """Say how an approval ended.
 
     Parameters
@@ -88,25 +88,25 @@ def verdict(approval: Approval, who: Callable[[Person], str]) -> Ending:
     """
     decision = approval.decision
     if decision is None:
-        return Ending("Closed without an answer", f": {approval.closing.reason if approval.closing else ''}")
+        return Headline("Closed without an answer", f": {approval.closing.reason if approval.closing else ''}")
     if approval.closing is not None:
-        return Ending("Not accepted", f": {approval.closing.reason}")
+        return Headline("Not accepted", f": {approval.closing.reason}")
     if decision.where in {Where.TIMEOUT, Where.NEWER_QUESTION}:
         return _without_an_answer(approval, who(decision.by))
     by = voting.deciders(approval, decision, who)
     if decision.where is Where.RULE:
-        return Ending("Approved", f" by {by}, without a person")
+        return Headline("Approved", f" by {by}, without a person")
     if decision.by.is_claimed:
         by += f" ({decision.where.value})"
-    return Ending(_HEADS[decision.verdict], f" by {by} after {in_words(approval.seconds_to_decide or 0)}")
+    return Headline(_HEADS[decision.verdict], f" by {by} after {in_words(approval.seconds_to_decide or 0)}")
 
 
-def _without_an_answer(approval: Approval, by: str) -> Ending:
+def _without_an_answer(approval: Approval, by: str) -> Headline:
     if approval.state is State.SUPERSEDED:
-        return Ending("Superseded", f" by {by}, which asks the same")
+        return Headline("Superseded", f" by {by}, which asks the same")
     if approval.state is State.EXPIRED:
-        return Ending("Expired", f" and rejected, nobody answered in {waited(approval)}")
-    return Ending("Approved by timeout", f", nobody answered in {waited(approval)}")
+        return Headline("Expired", f" and rejected, nobody answered in {waited(approval)}")
+    return Headline("Approved by timeout", f", nobody answered in {waited(approval)}")
 
 
 def ago(moment: datetime, now: datetime) -> str:

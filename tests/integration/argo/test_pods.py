@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import EngineKind
@@ -133,7 +133,9 @@ def test_asking_twice_asks_once(compiled_pod, pod, ledger):
 def settle(ledger, approval_id):
     """Note that a decision was carried out, and take it off the list of open ones."""
     now = datetime.now(timezone.utc)
-    ledger.finish(ledger.update(approval_id, TrailEvent.SETTLED, now, lambda one: rules.settle(one, now)).approval)
+    ledger.finish(
+        ledger.update(approval_id, TrailEvent.SETTLED, now, lambda one: transitions.settle(one, now)).approval
+    )
 
 
 @pytest.mark.parametrize("verdict", ["approve", "reject"])

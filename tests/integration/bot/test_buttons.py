@@ -14,7 +14,7 @@ from hitl_bot.bootstrap import Bot
 from hitl_bot.listeners import opening
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Closed, Driver, Message, NotConfirmed, Person
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
@@ -129,7 +129,10 @@ def test_approve_on_a_rejected_one_names_the_winner_and_mends_the_message(
     approval = ask()
     message = bob.wait_for_message(CHANNEL, asks)
     ledger.update(
-        approval.id, TrailEvent.DECIDED, clock(), lambda one: rules.decide(one, rejecting(reason="stale", at=clock()))
+        approval.id,
+        TrailEvent.DECIDED,
+        clock(),
+        lambda one: transitions.decide(one, rejecting(reason="stale", at=clock())),
     )
     clock.forward(120)
     bob.click(message, "Approve", confirm="Approve")
@@ -143,7 +146,9 @@ def test_approve_on_an_approved_one_says_so(ask: Ask, bob: Person, ledger: Ledge
     """The same answer again is no conflict: it says that it stands, and the message is brought up to date."""
     approval = ask()
     message = bob.wait_for_message(CHANNEL, asks)
-    ledger.update(approval.id, TrailEvent.DECIDED, clock(), lambda one: rules.decide(one, approving(BOB, at=clock())))
+    ledger.update(
+        approval.id, TrailEvent.DECIDED, clock(), lambda one: transitions.decide(one, approving(BOB, at=clock()))
+    )
     bob.click(message, "Approve", confirm="Approve")
     assert "Approved" in bob.wait_for_ephemeral(CHANNEL).plain
     assert message.refresh().buttons == []
@@ -155,7 +160,7 @@ def test_a_form_button_on_a_decided_one_opens_how_it_ended(
     """Where a form would open, a view tells who decided what, with nothing to submit; the message is mended too."""
     approval = ask(schema=SCHEMA)
     message = bob.wait_for_message(CHANNEL, asks)
-    ledger.update(approval.id, TrailEvent.DECIDED, clock(), lambda one: rules.decide(one, rejecting(at=clock())))
+    ledger.update(approval.id, TrailEvent.DECIDED, clock(), lambda one: transitions.decide(one, rejecting(at=clock())))
     view = bob.open(message, "Approve…")
     assert view.submit_label == ""
     assert "Rejected" in view.plain

@@ -10,7 +10,7 @@ import pytest
 from hitl_bot.listeners import opening, submitting
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Closed, Errors, Message, Person, Updated
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
@@ -63,7 +63,7 @@ def test_somebody_else_decided_meanwhile(ask: Ask, bob: Person, ledger: Ledger, 
     approval = ask(schema=SCHEMA)
     view = bob.open(bob.wait_for_message(CHANNEL, asks), button)
     other = rejecting(at=clock(), reason="no") if button == "Approve…" else approving(at=clock())
-    ledger.update(approval.id, TrailEvent.DECIDED, clock(), lambda one: rules.decide(one, other))
+    ledger.update(approval.id, TrailEvent.DECIDED, clock(), lambda one: transitions.decide(one, other))
     clock.forward(60)
     told = view.fill(FILLED if button == "Approve…" else {"Reason": "late"}).submit()
     assert isinstance(told, Updated)

@@ -25,7 +25,7 @@ from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import State
-from metaflow_extensions.hitl.approvals.rules import request
+from metaflow_extensions.hitl.approvals.transitions import request
 from metaflow_extensions.hitl.stores import DirectoryStore, MemoryStore
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, Ask

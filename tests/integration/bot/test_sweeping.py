@@ -9,7 +9,7 @@ from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Driver, Person as Somebody
 from hitl_bot.settings import Settings
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
@@ -83,7 +83,7 @@ def test_a_bot_that_died_after_the_record_is_made_up_for(
     """A decision without any of its effects is settled by the next bot's first look at the store."""
     approval = ask()
     message = bob.wait_for_message(CHANNEL)
-    ledger.update(approval.id, TrailEvent.DECIDED, clock(), lambda one: rules.decide(one, approving(at=clock())))
+    ledger.update(approval.id, TrailEvent.DECIDED, clock(), lambda one: transitions.decide(one, approving(at=clock())))
     clock.forward(5)
     restarted = bootstrap(settings, store=store, clock=clock)
     restarted.sweeper.tick()

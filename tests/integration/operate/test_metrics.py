@@ -10,7 +10,7 @@ from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Driver
 from hitl_bot.settings import Mode, Settings
 from hitl_bot.telemetry.metrics import Metrics, Waiting
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
@@ -67,7 +67,7 @@ def test_what_others_decide_is_counted_too(bot: Bot, store: Store, clock: HandCl
     bot.sweeper.tick()
     clock.forward(60)
     said = rejecting(ALICE, at=clock(), where=Where.FLOW_CLI)
-    ledger.update(by_hand.id, TrailEvent.DECIDED, clock(), lambda one: rules.decide(one, said))
+    ledger.update(by_hand.id, TrailEvent.DECIDED, clock(), lambda one: transitions.decide(one, said))
     bot.sweeper.tick()
     bot.sweeper.tick()
     assert decisions(bot) == {
@@ -80,7 +80,7 @@ def test_history_is_not_counted(bot: Bot, settings: Settings, store: Store, cloc
     """A bot that starts counts what is decided from then on, not what it finds in the tail."""
     asked = bot.cases.ask(pathspec(), question(), gate(), REQUESTER).approval
     said = approving(at=clock())
-    bot.cases.ledger.update(asked.id, TrailEvent.DECIDED, clock(), lambda one: rules.decide(one, said))
+    bot.cases.ledger.update(asked.id, TrailEvent.DECIDED, clock(), lambda one: transitions.decide(one, said))
     clock.forward(1)
     other = build(settings, store=store, clock=clock)
     other.web.start()
@@ -161,7 +161,7 @@ def test_the_oldest_is_the_one_asked_first() -> None:
     for one in (second, first, second):
         waiting.note(one)
     assert (waiting.number(), waiting.oldest()) == (2, after(1))
-    waiting.note(rules.decide(first, approving(at=after(3))))
+    waiting.note(transitions.decide(first, approving(at=after(3))))
     assert (waiting.number(), waiting.oldest()) == (1, after(2))
 
 
@@ -181,6 +181,6 @@ def test_a_decision_before_its_question_takes_no_time() -> None:
     """Two machines' clocks may disagree: a time to decide is never negative."""
     metrics = Metrics(HandClock(NOW - timedelta(days=1)))
     asked = approval()
-    metrics.saw(rules.decide(asked, approving(at=after(-5))))
+    metrics.saw(transitions.decide(asked, approving(at=after(-5))))
     assert metrics.registry.get_sample_value("hitl_time_to_decide_seconds_sum") == 0
     assert metrics.registry.get_sample_value("hitl_time_to_decide_seconds_count") == 1

@@ -24,7 +24,7 @@ from hitl_bot.sandbox.request_url import signed_headers
 from hitl_bot.web.server import SLACK_PATH
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import State
-from metaflow_extensions.hitl.approvals.rules import request
+from metaflow_extensions.hitl.approvals.transitions import request
 from metaflow_extensions.hitl.stores import DirectoryStore
 from tests.fixtures.approvals import NOW, REQUESTER, gate, pathspec, question
 from tests.integration.operate.conftest import CHANNEL, call

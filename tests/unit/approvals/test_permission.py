@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.deciding.permission import check_may_decide
 from metaflow_extensions.hitl.approvals.errors import NoUserGroups, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ports import Bar
 from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, Origin, Person, Post, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NeedsConfirmation, NotAllowed
-from metaflow_extensions.hitl.approvals.rule import PolicyRule
+from metaflow_extensions.hitl.approvals.requirements import PolicyRule
 from metaflow_extensions.hitl.slack import SLACK
 from tests.fixtures.approvals import ALICE, BOB, CAROL as CAROL_OF_SLACK, NOW, REQUESTER, Directory, approval
 
@@ -39,7 +39,7 @@ def named(name):
 
 def ruled(demands, **parts):
     """Return an approval under the operator's rule; ``parts`` are those of its question."""
-    return rules.govern(approval(**parts), demands)
+    return transitions.govern(approval(**parts), demands)
 
 
 MAY = {
@@ -178,8 +178,8 @@ def test_being_in_a_channel_is_not_delegated():
     """A delegate decides what the absent person is named for, and not what belongs to a channel they are not in."""
     with pytest.raises(NotAllowed):
         check_may_decide(approval(channel="C0OWN"), ALICE, CHANNELS, absent=[BOB])
-    seat = check_may_decide(approval(channel="C0OWN", approvers=("U0BOB",)), ALICE, CHANNELS, absent=[BOB])
-    assert seat.on_behalf_of == BOB
+    eligibility = check_may_decide(approval(channel="C0OWN", approvers=("U0BOB",)), ALICE, CHANNELS, absent=[BOB])
+    assert eligibility.on_behalf_of == BOB
 
 
 def test_a_step_without_approvers_where_the_operator_wants_them_named():
@@ -345,8 +345,8 @@ def test_who_asked_does_not_approve_by_a_delegate_nor_as_one():
 
 def test_a_delegate_decides_for_who_is_absent():
     """What counts is whom the absent person stands for, and the absent person is named."""
-    seat = check_may_decide(approval(approvers=("@ml-leads",)), CAROL_OF_SLACK, KNOWN, absent=[GUEST, BOB])
-    assert (seat.on_behalf_of, seat.counts_for) == (BOB, ("@ml-leads",))
+    eligibility = check_may_decide(approval(approvers=("@ml-leads",)), CAROL_OF_SLACK, KNOWN, absent=[GUEST, BOB])
+    assert (eligibility.on_behalf_of, eligibility.counts_for) == (BOB, ("@ml-leads",))
 
 
 def test_a_delegation_is_not_used_where_it_is_not_needed():

@@ -12,7 +12,7 @@ from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Answer, EngineKind, Gate, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ChangesNotOffered, Closed, NotAllowed, TooLate
-from metaflow_extensions.hitl.approvals.rule import PolicyRule
+from metaflow_extensions.hitl.approvals.requirements import PolicyRule
 from metaflow_extensions.hitl.approvals.sweeping import Act, plan
 from tests.fixtures.approvals import ALICE, BOB, CAROL, NOW, REQUESTER, Bench, after, approving, pathspec, question
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, strategies as st
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind
 from metaflow_extensions.hitl.approvals.reminding import NEVER_QUIET, WEEKEND, Due, Quiet, next_reminder, read_quiet
@@ -41,7 +41,7 @@ def asked(draw: st.DrawFn) -> Approval:
         escalate_to=("@ml-oncall",) if escalates else (),
     )
     for kind in draw(st.lists(st.sampled_from(ReminderKind), max_size=4)):
-        one = rules.remind(one, kind, one.requested_at + timedelta(seconds=draw(st.integers(0, 10**6))))
+        one = transitions.remind(one, kind, one.requested_at + timedelta(seconds=draw(st.integers(0, 10**6))))
     return one
 
 
@@ -63,7 +63,7 @@ def test_at_most_one_a_period(one: Approval, quiet: Quiet) -> None:
         return
     for late in (0, 10**6):
         sent = due.at + timedelta(seconds=late)
-        following = next_reminder(rules.remind(one, due.kind, sent), quiet)
+        following = next_reminder(transitions.remind(one, due.kind, sent), quiet)
         if following is None or following.kind is not due.kind:
             continue
         assert due.kind is ReminderKind.REMINDER
@@ -74,10 +74,10 @@ def test_at_most_one_a_period(one: Approval, quiet: Quiet) -> None:
 def test_nothing_after_the_answer(one: Approval, quiet: Quiet) -> None:
     """What was answered or closed is reminded of no more, and can't be."""
     answered = replace(one, decision=approving(at=one.requested_at))
-    closed = rules.close(one, "the run was stopped", one.requested_at)
+    closed = transitions.close(one, "the run was stopped", one.requested_at)
     for ended in (answered, closed):
         assert next_reminder(ended, quiet) is None
-        assert rules.remind(ended, ReminderKind.REMINDER, one.requested_at) == ended
+        assert transitions.remind(ended, ReminderKind.REMINDER, one.requested_at) == ended
 
 
 @given(moments(), QUIETS)
@@ -103,7 +103,7 @@ def test_one_after_the_other() -> None:
     seen: list[tuple[str, float]] = []
     while (due := next_reminder(one, NEVER_QUIET)) is not None:
         seen.append((due.kind.value, (due.at - NOW).total_seconds() / HOUR))
-        one = rules.remind(one, due.kind, due.at)
+        one = transitions.remind(one, due.kind, due.at)
     assert seen == [("reminder", 4), ("escalation", 7), ("last call", 9)]
 
 
@@ -157,7 +157,7 @@ def test_a_reminder_counts() -> None:
     """Of each kind the record keeps the newest, and how many there were."""
     one = approval(remind_every=HOUR)
     for hours in (1, 2, 3):
-        one = rules.remind(one, ReminderKind.REMINDER, after(hours * HOUR))
+        one = transitions.remind(one, ReminderKind.REMINDER, after(hours * HOUR))
     newest = one.reminded(ReminderKind.REMINDER)
     assert newest is not None
     assert (newest.count, newest.at, len(one.reminders)) == (3, after(3 * HOUR), 1)

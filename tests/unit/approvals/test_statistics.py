@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.statistics import statistics
@@ -12,7 +12,7 @@ from tests.fixtures.approvals import NOW, after, approval, approving, pathspec, 
 
 
 def answered(seconds: float, task: str = "1") -> Approval:
-    return rules.decide(approval(pathspec(task=task)), approving(at=after(seconds)))
+    return transitions.decide(approval(pathspec(task=task)), approving(at=after(seconds)))
 
 
 @given(st.lists(st.integers(1, 100_000), min_size=1, max_size=60))
@@ -27,8 +27,8 @@ def test_half_and_95_percent(seconds: list[int]) -> None:
 
 def test_the_clock_is_no_person() -> None:
     """What a deadline decided is counted by its verdict, and says nothing about how long people take."""
-    expired = rules.expire(approval(timeout=60), after(60))
-    let_through = rules.expire(approval(timeout=60, on_timeout=OnTimeout.APPROVE), after(60))
+    expired = transitions.expire(approval(timeout=60), after(60))
+    let_through = transitions.expire(approval(timeout=60, on_timeout=OnTimeout.APPROVE), after(60))
     counted = statistics([expired, let_through], [], since=NOW)
     assert (counted.expired, counted.approved, counted.rejected) == (1, 1, 0)
     assert counted.median is None
@@ -37,7 +37,7 @@ def test_the_clock_is_no_person() -> None:
 
 def test_what_was_asked_before_is_decided_now() -> None:
     """A decision counts when it was made; a question counts when it was asked, answered or not."""
-    decided = rules.decide(approval(pathspec(task="1")), rejecting(at=after(100)))
+    decided = transitions.decide(approval(pathspec(task="1")), rejecting(at=after(100)))
     open_ones = [approval(pathspec(task="2"), at=after(60)), approval(pathspec(task="3"), at=after(70))]
     counted = statistics([decided], open_ones, since=after(50))
     assert (counted.asked, counted.rejected) == (2, 1)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NoSuchApproval, StoreUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
@@ -155,7 +155,7 @@ def test_it_tells_of_a_question_that_a_bot_posts(waiting):
     told = []
     post = Post(notifier="slack", at=NOW, channel="C1", ts="1.2", nobody=("@long-gone",))
     ledger = waiting.bench.ledger
-    waiting.at(20, lambda: ledger.update(ID, TrailEvent.POSTED, NOW, lambda newest: rules.posted(newest, post)))
+    waiting.at(20, lambda: ledger.update(ID, TrailEvent.POSTED, NOW, lambda newest: transitions.posted(newest, post)))
     waiting.at(40, lambda: waiting.answer(APPROVE))
     wait(waiting.bench.cases, ID, poll_interval=10, sleep=waiting.sleep, on_trouble=pytest.fail, on_posted=told.append)
     assert told[-1].posts[-1].nobody == ("@long-gone",)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, Verdict, Where
@@ -27,35 +27,35 @@ def approval(where: Pathspec | None = None, **parts: Any) -> Approval:
 
 
 def message(reason: str, who: str = "bob") -> str:
-    return ending(rules.decide(approval(), rejecting(replace(ALICE, name=who), reason=f"x{reason}"))).message
+    return ending(transitions.decide(approval(), rejecting(replace(ALICE, name=who), reason=f"x{reason}"))).message
 
 
 @pytest.mark.parametrize(
     ("decided", "phase", "words"),
     [
-        (rules.decide(approval(), approving(ALICE)), Phase.SUCCEEDED, "approved by Alice Adams via Slack button"),
+        (transitions.decide(approval(), approving(ALICE)), Phase.SUCCEEDED, "approved by Alice Adams via Slack button"),
         (
-            rules.decide(approval(), approving(LOCAL, where=Where.FLOW_CLI)),
+            transitions.decide(approval(), approving(LOCAL, where=Where.FLOW_CLI)),
             Phase.SUCCEEDED,
             "approved by bob via command line",
         ),
         (
-            rules.decide(approval(), rejecting(ALICE, where=Where.SLASH_COMMAND, reason="drift too high")),
+            transitions.decide(approval(), rejecting(ALICE, where=Where.SLASH_COMMAND, reason="drift too high")),
             Phase.FAILED,
             "rejected by Alice Adams via Slack command: drift too high",
         ),
         (
-            rules.decide(approval(on_reject=OnReject.CONTINUE), rejecting(ALICE, reason="no")),
+            transitions.decide(approval(on_reject=OnReject.CONTINUE), rejecting(ALICE, reason="no")),
             Phase.SUCCEEDED,
             "rejected by Alice Adams via Slack form: no (the step runs and is told)",
         ),
         (
-            rules.expire(approval(timeout=DAY), after(DAY)),
+            transitions.expire(approval(timeout=DAY), after(DAY)),
             Phase.FAILED,
             "rejected by timeout: nobody answered in 1 d",
         ),
         (
-            rules.expire(approval(timeout=7200, on_timeout=OnTimeout.APPROVE), after(9000)),
+            transitions.expire(approval(timeout=7200, on_timeout=OnTimeout.APPROVE), after(9000)),
             Phase.SUCCEEDED,
             "approved by timeout: nobody answered in 2 h",
         ),
@@ -69,29 +69,31 @@ def test_node_says_who_and_why(decided: Any, phase: Phase, words: str) -> None:
 @pytest.mark.parametrize("where", [where for where in Where if where is not Where.TIMEOUT])
 def test_every_way_in_has_its_words(where: Where) -> None:
     """Whichever way somebody answers, the node says so."""
-    assert ending(rules.decide(approval(), approving(ALICE, where=where))).message.startswith(
+    assert ending(transitions.decide(approval(), approving(ALICE, where=where))).message.startswith(
         "approved by Alice Adams via"
     )
 
 
 def test_node_names_everybody_whose_decision_it_is() -> None:
     """Who voted is named, and so is whom somebody decided for."""
-    decided = rules.decide(approval(), approving(BOB, voters=(ALICE, LOCAL, BOB)))
+    decided = transitions.decide(approval(), approving(BOB, voters=(ALICE, LOCAL, BOB)))
     assert ending(decided).message == "approved by Alice Adams, bob and Bob Brown via Slack button"
-    decided = rules.decide(approval(), approving(BOB, on_behalf_of=ALICE))
+    decided = transitions.decide(approval(), approving(BOB, on_behalf_of=ALICE))
     assert ending(decided).message == "approved by Bob Brown for Alice Adams via Slack button"
 
 
 def test_changes_fail_the_gate() -> None:
     """Whoever asks for changes stops this run; the node says what they want."""
     wanted = replace(approving(ALICE, where=Where.FORM), verdict=Verdict.CHANGES, reason="a lower rate")
-    end = ending(rules.decide(approval(allow_changes=True), wanted))
+    end = ending(transitions.decide(approval(allow_changes=True), wanted))
     assert (end.phase, end.message) == (Phase.FAILED, "changes requested by Alice Adams via Slack form: a lower rate")
 
 
 def test_decision_that_does_not_count_fails_the_gate() -> None:
     """An approval that was annulled does not open the gate, and the node says why."""
-    end = ending(rules.annul(rules.decide(approval(), approving(ALICE)), "the policy asks for two", NOW))
+    end = ending(
+        transitions.not_accept(transitions.decide(approval(), approving(ALICE)), "the policy asks for two", NOW)
+    )
     assert end.phase is Phase.FAILED
     assert end.message == "approved by Alice Adams, which does not count: the policy asks for two"
 
@@ -127,7 +129,7 @@ def workflow(*gates: dict[str, Any], **parts: Any) -> dict[str, Any]:
 
 
 def approved() -> Any:
-    return rules.decide(approval(), approving())
+    return transitions.decide(approval(), approving())
 
 
 def test_gate_that_is_about_to_wait_is_waited_for() -> None:
@@ -192,7 +194,7 @@ def test_gate_that_this_opened_is_open_whatever_the_clocks_say() -> None:
 
 def test_a_workflow_that_is_another_run_is_not_resumed() -> None:
     """A record may name any workflow: one of another run or another flow is never touched, whatever waits in it."""
-    other_run = rules.decide(any_approval(pathspec(run="argo-v")), approving())
+    other_run = transitions.decide(any_approval(pathspec(run="argo-v")), approving())
     other_flow = workflow({"phase": "Running"}, annotations={"metaflow/flow_name": "Another"})
     for found, decided in ((workflow({"phase": "Running"}), other_run), (other_flow, approved())):
         over = assess(found, decided)

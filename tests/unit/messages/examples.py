@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import Earlier, Need, OnReject, OnTimeout, Question
 from metaflow_extensions.hitl.approvals.record import (
@@ -23,7 +23,7 @@ from metaflow_extensions.hitl.approvals.record import (
     Vote,
     Where,
 )
-from metaflow_extensions.hitl.approvals.rule import OnVeto, PolicyRule
+from metaflow_extensions.hitl.approvals.requirements import OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.slack import SLACK
 
@@ -40,7 +40,7 @@ def pending(**question: Any) -> Approval:
     """Ask "Deploy fraud v7?" for a day; ``question`` holds what shall be otherwise."""
     asked = Question(**{"message": "Deploy fraud v7?  Accuracy 94.0%", "timeout": 86_400, **question})
     pathspec = Pathspec(flow="TrainAndDeploy", run="1732", step="gate", task="4")
-    return rules.request(pathspec, asked, Gate(engine=EngineKind.LOCAL), ALICE, NOW)
+    return transitions.request(pathspec, asked, Gate(engine=EngineKind.LOCAL), ALICE, NOW)
 
 
 def decided(approval: Approval, verdict: Verdict = Verdict.APPROVE, **decision: Any) -> Approval:
@@ -48,21 +48,21 @@ def decided(approval: Approval, verdict: Verdict = Verdict.APPROVE, **decision: 
     known: dict[str, Any] = {"verdict": verdict, "by": BOB, "at": LATER, "where": Where.BUTTON}
     if verdict is not Verdict.APPROVE:
         known["reason"] = "drift too high"
-    return rules.decide(approval, Decision(**{**known, **decision}))
+    return transitions.decide(approval, Decision(**{**known, **decision}))
 
 
 def voted(approval: Approval, by: Person = BOB, verdict: Verdict = Verdict.APPROVE, **vote: Any) -> Approval:
     """Let somebody vote after three minutes."""
     known: dict[str, Any] = {"verdict": verdict, "by": by, "at": LATER, "where": Where.BUTTON}
-    return rules.vote(approval, Vote(**{**known, **vote}))
+    return transitions.vote(approval, Vote(**{**known, **vote}))
 
 
 def settled(approval: Approval, problem: str = "") -> Approval:
-    return rules.settle(approval, LATER, problem)
+    return transitions.settle(approval, LATER, problem)
 
 
 def expired(approval: Approval) -> Approval:
-    return rules.expire(approval, NOW + timedelta(days=2))
+    return transitions.expire(approval, NOW + timedelta(days=2))
 
 
 def every_state() -> dict[str, Approval]:
@@ -78,7 +78,7 @@ def every_state() -> dict[str, Approval]:
         "rejected, continues": settled(decided(pending(on_reject=OnReject.CONTINUE), Verdict.REJECT)),
         "expired": settled(expired(asked)),
         "approved by timeout": settled(expired(pending(on_timeout=OnTimeout.APPROVE))),
-        "closed": settled(rules.close(asked, "the run was stopped", LATER)),
+        "closed": settled(transitions.close(asked, "the run was stopped", LATER)),
         "voted": voted(pending(quorum=2)),
         "another proposal": voted(
             voted(pending(quorum=2, schema=SCHEMA), CAROL, input={"notes": "a"}), input={"notes": "b"}
@@ -86,8 +86,8 @@ def every_state() -> dict[str, Approval]:
         "agreed": settled(voted(voted(pending(quorum=2), CAROL), BOB)),
         "for somebody absent": settled(decided(asked, by=CAROL, on_behalf_of=BOB)),
         "changes requested": settled(decided(pending(allow_changes=True, run_again=RUN_AGAIN), Verdict.CHANGES)),
-        "not accepted": settled(rules.annul(decided(asked), "More people have to agree.", LATER)),
-        "not held back": rules.settle(decided(asked), LATER, unaccepted="More people have to agree."),
+        "not accepted": settled(transitions.not_accept(decided(asked), "More people have to agree.", LATER)),
+        "not held back": transitions.settle(decided(asked), LATER, unaccepted="More people have to agree."),
     }
 
 
@@ -184,13 +184,13 @@ VOTES = st.builds(
 def approvals(draw: st.DrawFn) -> Approval:
     """Any approval, in any state."""
     pathspec = Pathspec(flow=draw(NAMES), run=draw(NAMES), step=draw(NAMES), task=draw(NAMES))
-    approval = rules.request(pathspec, draw(QUESTIONS), Gate(engine=EngineKind.ARGO), draw(PEOPLE), NOW)
+    approval = transitions.request(pathspec, draw(QUESTIONS), Gate(engine=EngineKind.ARGO), draw(PEOPLE), NOW)
     if draw(st.booleans()):
         nobody = draw(APPROVERS)
         post = Post(notifier="slack", at=NOW, channel="C0A", ts="1.2", url=draw(URLS), nobody=nobody)
-        approval = rules.posted(approval, post)
+        approval = transitions.posted(approval, post)
     if draw(st.booleans()):
-        approval = rules.govern(approval, draw(POLICY_RULES))
+        approval = transitions.govern(approval, draw(POLICY_RULES))
     if draw(st.booleans()):
         approval = replace(approval, votes=draw(st.lists(VOTES, max_size=12).map(tuple)))
     way = draw(st.sampled_from(["pending", "decided", "expired", "closed"]))
@@ -208,9 +208,11 @@ def approvals(draw: st.DrawFn) -> Approval:
         )
         approval = replace(approval, decision=decision)
     elif way == "expired":
-        approval = rules.expire(approval, NOW + timedelta(days=400))
+        approval = transitions.expire(approval, NOW + timedelta(days=400))
     elif way == "closed":
-        approval = rules.close(approval, draw(TEXTS), LATER)
+        approval = transitions.close(approval, draw(TEXTS), LATER)
     if way == "decided" and draw(st.booleans()):
-        approval = rules.annul(approval, draw(TEXTS), LATER)
-    return rules.settle(approval, LATER, draw(TEXTS), draw(st.just("") | TEXTS)) if draw(st.booleans()) else approval
+        approval = transitions.not_accept(approval, draw(TEXTS), LATER)
+    return (
+        transitions.settle(approval, LATER, draw(TEXTS), draw(st.just("") | TEXTS)) if draw(st.booleans()) else approval
+    )

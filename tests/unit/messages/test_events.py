@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import ReminderKind
@@ -32,7 +32,7 @@ def test_a_reminder_names_who_asked_for_it():
     """Each kind of reminder has an event and words of its own."""
     asked = approval()
     for kind in ReminderKind:
-        reminded = rules.remind(asked, kind, NOW, by=asked.requester)
+        reminded = transitions.remind(asked, kind, NOW, by=asked.requester)
         said = happened(Version(number=2, previous="0" * 64, event=kind.event, at=NOW, approval=reminded))
         assert said.endswith(f"asked for by {asked.requester.name}")
 

@@ -11,7 +11,7 @@ import pytest
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.record import Post, Verdict
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed, TooLate
-from metaflow_extensions.hitl.approvals.rules import posted
+from metaflow_extensions.hitl.approvals.transitions import posted
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from metaflow_extensions.hitl.messages import action_ids, answers, lists, views
 from tests.unit.messages.examples import BOB, LATER, NOW, SCHEMA, decided, pending, settled

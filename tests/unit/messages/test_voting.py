@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.question import Earlier, Need, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Post, Verdict
-from metaflow_extensions.hitl.approvals.rule import OnVeto, PolicyRule
+from metaflow_extensions.hitl.approvals.requirements import OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from metaflow_extensions.hitl.messages import action_ids, answers, sentences, terminal, views, voting
 from metaflow_extensions.hitl.messages.question import render
@@ -25,7 +25,7 @@ def who(approval):
 
 
 def governed(demands, **question):
-    return rules.govern(pending(**question), demands)
+    return transitions.govern(pending(**question), demands)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_approvers_that_are_nobody_are_reported_while_there_is_time(approvers, c
     """On the message from the moment of asking, and on it still when it is updated."""
     asked = pending(approvers=approvers)
     first = str(render(asked, now=NOW, nobody=("@gone",)).blocks)
-    later = shown(rules.posted(asked, Post(notifier="slack", at=NOW, nobody=("@gone",))))
+    later = shown(transitions.posted(asked, Post(notifier="slack", at=NOW, nobody=("@gone",))))
     for said in (first, later):
         assert "*Nobody in Slack is @gone*" in said
         assert consequence in said
@@ -167,7 +167,7 @@ def test_approvers_that_are_nobody_are_reported_while_there_is_time(approvers, c
 
 def test_approvers_that_are_nobody_are_reported_in_the_runs_log():
     """One line for each, with the approval and what to mend."""
-    asked = rules.posted(pending(approvers=("@gone",)), Post(notifier="slack", at=NOW, nobody=("@gone",)))
+    asked = transitions.posted(pending(approvers=("@gone",)), Post(notifier="slack", at=NOW, nobody=("@gone",)))
     assert terminal.nobody(asked) == [
         f"Nobody in Slack is @gone, so nobody can answer {asked.id} as that: mend `approvers`."
     ]
@@ -177,14 +177,19 @@ def test_approvers_that_are_nobody_are_reported_in_the_runs_log():
 def test_groups_and_addresses_are_mentioned_once_somebody_looked_them_up():
     """What was found when the question was posted makes mentions in every later update."""
     asked = pending(approvers=("@risk",))
-    assert "<!subteam^S0RISK>" in shown(rules.posted(asked, Post(notifier="slack", at=NOW, ids={"@risk": "S0RISK"})))
+    assert "<!subteam^S0RISK>" in shown(
+        transitions.posted(asked, Post(notifier="slack", at=NOW, ids={"@risk": "S0RISK"}))
+    )
 
 
 def test_a_deadline_that_may_not_approve_says_that_it_rejects():
     """What the message promises is what the deadline does."""
     asked = pending(on_timeout=OnTimeout.APPROVE)
     assert sentences.at_deadline(asked) == "else approved"
-    assert sentences.at_deadline(rules.govern(asked, PolicyRule(name="p", timeout_approves=False))) == "else rejected"
+    assert (
+        sentences.at_deadline(transitions.govern(asked, PolicyRule(name="p", timeout_approves=False)))
+        == "else rejected"
+    )
 
 
 # Forms.

@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import Decision, GivenAnswer, Vote
-from metaflow_extensions.hitl.approvals.rule import PolicyRule, PolicyTerms, Rule
+from metaflow_extensions.hitl.approvals.requirements import PolicyRule, PolicyTerms, Rule
 
 with warnings.catch_warnings():
     # The plugin loads Metaflow, whose own copy of yaml warns where another one is installed.

@@ -16,7 +16,7 @@ from hitl_bot.policy.model import Subject
 from hitl_bot.policy.reading import BadPolicy, parse_policy
 from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.reminding import NEVER_QUIET, read_quiet
-from metaflow_extensions.hitl.approvals.rule import Automatic, OnVeto, PolicyRule
+from metaflow_extensions.hitl.approvals.requirements import Automatic, OnVeto, PolicyRule
 from tests.fixtures.approvals import approval, pathspec
 
 WHOLE = """

@@ -10,7 +10,7 @@ import pytest
 
 from hitl_bot.policy.command import demanded
 from hitl_bot.policy.model import RuleOfFile
-from metaflow_extensions.hitl.approvals.rule import PolicyRule
+from metaflow_extensions.hitl.approvals.requirements import PolicyRule
 
 DOCS = (Path(__file__).parents[3] / "docs/policy.md").read_text(encoding="utf-8")
 # A value of each key that demands something. A key that is added to the file shows in the tests below until it is here.

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from metaflow_extensions.hitl.approvals.deciding.permission import Seat
+from metaflow_extensions.hitl.approvals.deciding.permission import Eligibility
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, Origin, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
-from metaflow_extensions.hitl.approvals.rule import Automatic, PolicyRule
+from metaflow_extensions.hitl.approvals.requirements import Automatic, PolicyRule
 
 
-def unaccepted(approval: Approval, demands: PolicyRule | None, check: Callable[[Approval, Decision], Seat]) -> str:
+def unaccepted(
+    approval: Approval, demands: PolicyRule | None, check: Callable[[Approval, Decision], Eligibility]
+) -> str:
     """Say why a decision that lets the step run does not count; empty if it does.
 
     What came through a chat system was held to the policy before it was recorded.
@@ -20,7 +22,7 @@ def unaccepted(approval: Approval, demands: PolicyRule | None, check: Callable[[
     ----------
     demands : PolicyRule, optional
         What the operator demands now.
-    check : Callable[[Approval, Decision], Seat]
+    check : Callable[[Approval, Decision], Eligibility]
         Holds the person behind the decision to the rule; raises NotAllowed.
     """
     decision = approval.decision
@@ -38,7 +40,7 @@ def unaccepted(approval: Approval, demands: PolicyRule | None, check: Callable[[
 
 
 def _unaccepted_on_command_line(
-    governed: Approval, decision: Decision, check: Callable[[Approval, Decision], Seat]
+    governed: Approval, decision: Decision, check: Callable[[Approval, Decision], Eligibility]
 ) -> str:
     said = f"It was {decision.verdict.value} on a command line."
     # Whatever the record says of who it was: on a command line nobody vouches for that.

@@ -11,13 +11,13 @@ from metaflow_extensions.hitl.approvals.errors import NoUserGroups
 from metaflow_extensions.hitl.approvals.ports import Bar, People
 from metaflow_extensions.hitl.approvals.record import Approval, Person, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NeedsConfirmation, NotAllowed
-from metaflow_extensions.hitl.approvals.rule import Rule
+from metaflow_extensions.hitl.approvals.requirements import Rule
 
 LIFTED_BY_POLICY = frozenset({Bar.GUEST, Bar.STRANGER})  # for those that the operator names
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seat:
+class Eligibility:
     """In which capacity somebody answers."""
 
     counts_for: tuple[str, ...] = ()  # the approvers, as they are named, that they stand for
@@ -33,7 +33,7 @@ def check_may_decide(
     where: Where = Where.BUTTON,
     absent: Iterable[Person] = (),
     started_by: Iterable[Person] = (),
-) -> Seat:
+) -> Eligibility:
     """Hold a person to the rule of an approval; where nobody is named, the people of its channel may answer.
 
     Parameters
@@ -69,12 +69,12 @@ def check_may_decide(
         # Nobody vouches for a typed name, so it stands for nobody: it counts only where anybody may answer.
         if rule.is_about_who_approves if verdict is Verdict.APPROVE else rule.is_about_people:
             raise NeedsConfirmation(approval, person, people.system)
-        return Seat()
+        return Eligibility()
     bar = _bar(person, rule, people)
     if bar is not None:
         raise NotAllowed(approval, person, bar)
-    seat = _own_seat(approval, person, people) or _seat_of_absent(approval, person, people, absent)
-    if seat is None:
+    eligibility = _own_eligibility(approval, person, people) or _eligibility_of_absent(approval, person, people, absent)
+    if eligibility is None:
         raise NotAllowed(approval, person, _who_may(approval))
     if verdict is Verdict.APPROVE:
         if rule.lacks_named_approvers:
@@ -85,8 +85,8 @@ def check_may_decide(
                 "Name them with `approvers` and start a new run. This one can only be rejected.",
             )
         if not rule.self_approval_allowed:
-            check_is_not_a_requester(approval, person, seat.on_behalf_of, people, started_by)
-    return seat
+            check_is_not_a_requester(approval, person, eligibility.on_behalf_of, people, started_by)
+    return eligibility
 
 
 def electorate(approval: Approval) -> str | None:
@@ -109,7 +109,7 @@ def _bar(person: Person, rule: Rule, people: People) -> Bar | None:
     return None if bar in LIFTED_BY_POLICY and named_among(person, rule.outsiders) else bar
 
 
-def _own_seat(approval: Approval, person: Person, people: People) -> Seat | None:
+def _own_eligibility(approval: Approval, person: Person, people: People) -> Eligibility | None:
     """Return what somebody stands for in their own right; None if they may not decide."""
     rule = approval.rule
     named = _named_as(person, rule, people)
@@ -117,7 +117,7 @@ def _own_seat(approval: Approval, person: Person, people: People) -> Seat | None
         return None
     if not named & set(rule.names) and not (rule.is_open and people.in_channel(person, electorate(approval))):
         return None
-    return Seat(counts_for=tuple(name for name in rule.names if name in named))
+    return Eligibility(counts_for=tuple(name for name in rule.names if name in named))
 
 
 def _named_as(person: Person, rule: Rule, people: People) -> set[str]:
@@ -136,7 +136,9 @@ def _named_as(person: Person, rule: Rule, people: People) -> set[str]:
     return named
 
 
-def _seat_of_absent(approval: Approval, person: Person, people: People, absent: Iterable[Person]) -> Seat | None:
+def _eligibility_of_absent(
+    approval: Approval, person: Person, people: People, absent: Iterable[Person]
+) -> Eligibility | None:
     rule = approval.rule
     for other in absent:
         if _bar(other, rule, people) is not None:
@@ -152,7 +154,7 @@ def _seat_of_absent(approval: Approval, person: Person, people: People, absent: 
                 f"{other.name} delegated to you, and the rule “{rule.name}” of the operator's policy does not let "
                 f"anybody decide for others. {_who_may(approval)}",
             )
-        return Seat(counts_for=tuple(name for name in rule.names if name in named), on_behalf_of=other)
+        return Eligibility(counts_for=tuple(name for name in rule.names if name in named), on_behalf_of=other)
     return None
 
 

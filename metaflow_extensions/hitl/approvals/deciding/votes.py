@@ -8,7 +8,7 @@ from typing import Any
 
 from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, Verdict, Vote
-from metaflow_extensions.hitl.approvals.rule import OnVeto, Rule
+from metaflow_extensions.hitl.approvals.requirements import OnVeto, Rule
 
 
 def cast(votes: Sequence[Vote], vote: Vote) -> tuple[Vote, ...]:
@@ -22,7 +22,7 @@ def cast(votes: Sequence[Vote], vote: Vote) -> tuple[Vote, ...]:
     earlier = next((one for one in votes if _identity(one.by) == _identity(vote.by)), None)
     if earlier is not None and _says_the_same(earlier, vote):
         return tuple(votes)
-    others = [one for one in votes if not _same_seat(one, vote)]
+    others = [one for one in votes if not _same_place(one, vote)]
     aside = [one for one in others if _makes_way(one, vote)]
     return (*[one for one in others if one not in aside], replace(vote, instead_of=tuple(one.by for one in aside)))
 
@@ -55,7 +55,7 @@ def proposal(approval: Approval) -> dict[str, Any] | None:
     return next((one.input for one in approval.votes if one.verdict is Verdict.APPROVE), None)
 
 
-def seat(vote: Vote) -> Person:
+def represented(vote: Vote) -> Person:
     """Return the person in whose place somebody votes: their own, or that of who is absent."""
     return vote.on_behalf_of or vote.by
 
@@ -64,8 +64,8 @@ def _standing_for(votes: Iterable[Vote]) -> list[tuple[str, ...]]:
     return [one.counts_for for one in in_favour(votes)]
 
 
-def _same_seat(one: Vote, other: Vote) -> bool:
-    return _identity(one.by) == _identity(other.by) or _identity(seat(one)) == _identity(seat(other))
+def _same_place(one: Vote, other: Vote) -> bool:
+    return _identity(one.by) == _identity(other.by) or _identity(represented(one)) == _identity(represented(other))
 
 
 def _identity(person: Person) -> tuple[Origin, str]:

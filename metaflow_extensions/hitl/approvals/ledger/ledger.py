@@ -34,8 +34,8 @@ from metaflow_extensions.hitl.approvals.ledger.trail import check_follows, check
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec, checked_id, is_id
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, State
-from metaflow_extensions.hitl.approvals.rules import belongs_to
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
+from metaflow_extensions.hitl.approvals.transitions import belongs_to
 
 _ATTEMPTS = 20  # of a writer that keeps losing the race for the next version
 _READERS = 16  # reads at once; S3 answers each in some 20 ms, and boto3 keeps 10 connections or more

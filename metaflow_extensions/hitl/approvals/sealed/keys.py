@@ -16,7 +16,7 @@ _ID_LENGTH = 16  # hex digits: 64 bits tell an operator's handful of keys apart
 _SEPARATORS = re.compile(r"[\s,]+")
 
 
-class BadKey(HitlError):
+class InvalidKey(HitlError):
     """A key can't be used."""
 
 
@@ -36,24 +36,24 @@ class PublicKey:
 
         Raises
         ------
-        BadKey
+        InvalidKey
             It is something else, or the id is not that of the key.
         """
         algorithm, _, rest = line.strip().partition(":")
         key_id, _, text = rest.partition(":")
         if algorithm != ALGORITHM or not text:
-            raise BadKey(
+            raise InvalidKey(
                 f"{_shown(line)} is not a public key. Write {ALGORITHM}:<id>:<base64>, as `hitl-bot key list` does."
             )
         try:
             raw = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError) as error:
-            raise BadKey(f"The public key {_shown(key_id)} is not base64. Copy the whole line again.") from error
+            raise InvalidKey(f"The public key {_shown(key_id)} is not base64. Copy the whole line again.") from error
         if not ed25519.is_usable_key(raw):
-            raise BadKey(f"The public key {_shown(key_id)} is not an Ed25519 key. Copy the whole line again.")
+            raise InvalidKey(f"The public key {_shown(key_id)} is not an Ed25519 key. Copy the whole line again.")
         key = cls(raw)
         if key.id != key_id:
-            raise BadKey(
+            raise InvalidKey(
                 f"The public key {_shown(key_id)} has the id {key.id}, so one of the two was changed. "
                 "Copy the whole line again from `hitl-bot key list`."
             )
@@ -68,7 +68,7 @@ class PublicKey:
 
 
 def parse_keys(text: str) -> tuple[PublicKey, ...]:
-    """Read several public keys, with blanks, commas or line ends between them; raise BadKey."""
+    """Read several public keys, with blanks, commas or line ends between them; raise InvalidKey."""
     return tuple(PublicKey.parse(line) for line in _SEPARATORS.split(text) if line)
 
 

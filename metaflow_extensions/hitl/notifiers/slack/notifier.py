@@ -20,10 +20,10 @@ from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.messages.blocks import mrkdwn, section
 from metaflow_extensions.hitl.messages.question import Rendered, brief, render
-from metaflow_extensions.hitl.notifiers.slack.asked import Asked, Question
 from metaflow_extensions.hitl.notifiers.slack.calls import SlackCalls, TooLong
 from metaflow_extensions.hitl.notifiers.slack.names import Names, SlackNames
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
+from metaflow_extensions.hitl.notifiers.slack.posted_before import Postable, PostedBefore
 
 NAME = "slack"
 
@@ -35,7 +35,7 @@ _CHANNELS = 256
 log = getLogger(__name__)
 
 
-class _Asked(Question, Protocol):
+class _Batched(Postable, Protocol):
     """What can be asked about, and since when."""
 
     @property
@@ -85,7 +85,7 @@ class SlackNotifier:
         self._tried: deque[str] = deque(maxlen=_TRIED)
         self._channel_ids: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._asked = Asked(clock)
+        self._asked = PostedBefore(clock)
         self._told: set[str] = set()
         self._bot_id: list[str] = []  # once it is known; shared with the one for bulk
         self._names = SlackNames(self._calls.client, clock)
@@ -117,7 +117,7 @@ class SlackNotifier:
         rule = approval.rule
         return self._names.look_up(dict.fromkeys((*rule.names, *rule.deciders)))
 
-    def post_message(self, asked: _Asked, message: Rendered, channel: str | None) -> Post:
+    def post_message(self, asked: _Batched, message: Rendered, channel: str | None) -> Post:
         """Write a message that asks about something, or find the one that does; raises as ``post``."""
         channel = channel or self.default_channel
         if not channel:
@@ -200,7 +200,7 @@ class SlackNotifier:
 
     # Writing a question, and finding it again.
 
-    def _is_first(self, approval: _Asked) -> bool:
+    def _is_first(self, approval: _Batched) -> bool:
         """Whether nobody can have posted this yet, so that there is no need to look."""
         with self._lock:
             tried = approval.id in self._tried
@@ -208,7 +208,7 @@ class SlackNotifier:
                 self._tried.append(approval.id)
         return not tried and self.clock() - approval.requested_at < _SURELY_FIRST
 
-    def _send(self, approval: _Asked, message: Rendered, channel: str) -> tuple[str, str]:
+    def _send(self, approval: _Batched, message: Rendered, channel: str) -> tuple[str, str]:
         place = {"channel": channel, "unfurl_links": False, "unfurl_media": False}
         try:
             try:
@@ -225,7 +225,7 @@ class SlackNotifier:
         self._asked.note(where, approval, ts)
         return where, ts
 
-    def _find(self, approval: _Asked, channel: str) -> tuple[str, str] | None:
+    def _find(self, approval: _Batched, channel: str) -> tuple[str, str] | None:
         try:
             where = self._channel_id(channel)
             if where is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.record import Post
@@ -15,15 +15,15 @@ ID = pathspec().approval_id
 
 
 def decide(ledger: Ledger, decision, *, seen: Entry | None = None) -> Entry:
-    return ledger.update(ID, TrailEvent.DECIDED, decision.at, partial(rules.decide, decision=decision), seen=seen)
+    return ledger.update(ID, TrailEvent.DECIDED, decision.at, partial(transitions.decide, decision=decision), seen=seen)
 
 
 def settle(ledger: Ledger, at=NOW) -> Entry:
-    return ledger.update(ID, TrailEvent.SETTLED, at, partial(rules.settle, now=at))
+    return ledger.update(ID, TrailEvent.SETTLED, at, partial(transitions.settle, now=at))
 
 
 def post(ledger: Ledger, notifier: str = "slack") -> Entry:
-    return ledger.update(ID, TrailEvent.POSTED, NOW, partial(rules.posted, post=Post(notifier=notifier, at=NOW)))
+    return ledger.update(ID, TrailEvent.POSTED, NOW, partial(transitions.posted, post=Post(notifier=notifier, at=NOW)))
 
 
 def markers(store: MemoryStore, prefix: str) -> list[str]:

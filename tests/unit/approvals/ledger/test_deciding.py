@@ -10,7 +10,7 @@ from threading import Barrier
 import pytest
 from hypothesis import given, strategies as st
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import TooManyWriters
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
@@ -67,13 +67,13 @@ def test_an_answer_and_the_deadline_never_both_win(ledger):
 
         def answer(seen=seen, barrier=barrier) -> Entry:
             barrier.wait()
-            change = partial(rules.decide, decision=approving(at=after(59)))
+            change = partial(transitions.decide, decision=approving(at=after(59)))
             return ledger.update(seen.approval.id, TrailEvent.DECIDED, after(59), change, seen=seen)
 
         def expire(seen=seen, barrier=barrier) -> Entry:
             barrier.wait()
             return ledger.update(
-                seen.approval.id, TrailEvent.TIMED_OUT, after(60), partial(rules.expire, now=after(60)), seen=seen
+                seen.approval.id, TrailEvent.TIMED_OUT, after(60), partial(transitions.expire, now=after(60)), seen=seen
             )
 
         with ThreadPoolExecutor(2) as pool:
@@ -116,7 +116,7 @@ def test_a_change_that_changes_nothing_is_not_written(ledger):
     old = ledger.begin(approval(timeout=60))
     decided = decide(ledger, approving())
     assert (
-        ledger.update(ID, TrailEvent.TIMED_OUT, after(60), partial(rules.expire, now=after(60)), seen=decided)
+        ledger.update(ID, TrailEvent.TIMED_OUT, after(60), partial(transitions.expire, now=after(60)), seen=decided)
         == decided
     )
     assert ledger.update(ID, "nothing", NOW, lambda newest: newest, seen=old) == decided
@@ -130,7 +130,7 @@ def test_a_writer_that_keeps_losing_gives_up(ledger):
 
     def slow(newest):
         post(ledger, f"rival {next(rivals)}")
-        return rules.decide(newest, approving())
+        return transitions.decide(newest, approving())
 
     with pytest.raises(TooManyWriters, match=f"changing {ID} at the same moment. Nothing was written; try again"):
         ledger.update(ID, TrailEvent.DECIDED, NOW, slow)
@@ -142,8 +142,8 @@ def test_settling_twice_is_one_version(ledger):
     """Two who finish the same approval, each with an old view, leave one settlement."""
     ledger.begin(approval())
     seen = decide(ledger, approving())
-    first = ledger.update(ID, TrailEvent.SETTLED, after(1), partial(rules.settle, now=after(1)), seen=seen)
-    second = ledger.update(ID, TrailEvent.SETTLED, after(2), partial(rules.settle, now=after(2)), seen=seen)
+    first = ledger.update(ID, TrailEvent.SETTLED, after(1), partial(transitions.settle, now=after(1)), seen=seen)
+    second = ledger.update(ID, TrailEvent.SETTLED, after(2), partial(transitions.settle, now=after(2)), seen=seen)
     assert second == first
 
 
@@ -181,15 +181,15 @@ def test_any_interleaving_leaves_one_whole_trail_with_one_outcome(on_timeout, ha
         try:
             match act:
                 case "decide":
-                    change = partial(rules.decide, decision=replace(decision, at=now))
+                    change = partial(transitions.decide, decision=replace(decision, at=now))
                 case "expire":
-                    change = partial(rules.expire, now=now)
+                    change = partial(transitions.expire, now=now)
                 case "close":
-                    change = partial(rules.close, reason="gone", now=now)
+                    change = partial(transitions.close, reason="gone", now=now)
                 case "settle":
-                    change = partial(rules.settle, now=now)
+                    change = partial(transitions.settle, now=now)
                 case "post":
-                    change = partial(rules.posted, post=Post(notifier=f"notifier {seconds % 3}", at=now))
+                    change = partial(transitions.posted, post=Post(notifier=f"notifier {seconds % 3}", at=now))
                 case "begin":
                     views.append(ledger.begin(approval(at=now)))
                     continue

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from hypothesis import given, strategies as st
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.ledger import change_key
 from tests.fixtures.approvals import NOW, after, approval, approving, pathspec
 from tests.unit.approvals.ledger.acts import ID, decide, settle
@@ -15,10 +15,10 @@ from tests.unit.approvals.ledger.acts import ID, decide, settle
 def test_the_history_of_a_step_is_newest_first(ledger):
     """The last decision is the first of its flow and step; undecided ones and other steps are not there."""
     for n, run in enumerate(["1", "2", "3"]):
-        decided = rules.decide(approval(pathspec(run=run)), approving(at=after(n * 0.000001)))
+        decided = transitions.decide(approval(pathspec(run=run)), approving(at=after(n * 0.000001)))
         ledger.note_decided(decided)
         ledger.note_decided(decided)
-    ledger.note_decided(rules.decide(approval(pathspec(step="train")), approving()))
+    ledger.note_decided(transitions.decide(approval(pathspec(step="train")), approving()))
     ledger.note_decided(approval(pathspec(run="4")))
     newest_first = [pathspec(run=run).approval_id for run in ("3", "2", "1")]
     assert ledger.decided_ids("TrainFlow", "deploy", limit=10) == newest_first

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, OtherPathspec, RecordError
 from metaflow_extensions.hitl.approvals.events import TrailEvent
@@ -104,7 +104,9 @@ FORGERIES = {
     "another question": lambda decided: replace(decided, question=replace(decided.question, message="Delete it?")),
     "another deadline": lambda decided: replace(decided, deadline=after(1)),
     "another requester": lambda decided: replace(decided, requester=BOB),
-    "another problem": lambda decided: rules.settle(replace(decided, settlement=None), NOW, "The workflow is gone."),
+    "another problem": lambda decided: transitions.settle(
+        replace(decided, settlement=None), NOW, "The workflow is gone."
+    ),
     "no settlement": lambda decided: replace(decided, settlement=None),
     "a lost message": lambda decided: replace(decided, posts=()),
 }
@@ -122,8 +124,8 @@ def test_a_later_version_that_changes_what_was_settled_is_found(whole, forge):
 def test_an_answer_to_a_closed_question_is_found(ledger):
     """With every hash right, a version that forgets a closing, to answer after all, is refused."""
     ledger.begin(approval())
-    closed = ledger.update(ID, TrailEvent.CLOSED, NOW, partial(rules.close, reason="gone", now=NOW))
-    answered = rules.decide(approval(), approving())
+    closed = ledger.update(ID, TrailEvent.CLOSED, NOW, partial(transitions.close, reason="gone", now=NOW))
+    answered = transitions.decide(approval(), approving())
     forged = Version(number=3, previous=closed.digest, event=TrailEvent.DECIDED, at=NOW, approval=answered)
     ledger.store.create(f"approvals/{ID}/00003.json", encode(forged))
     with pytest.raises(CorruptRecord, match="changes what an earlier version had settled"):
@@ -132,7 +134,7 @@ def test_an_answer_to_a_closed_question_is_found(ledger):
 
 def test_a_question_that_begins_decided_is_found(whole):
     """A trail starts with a question: one that starts with its answer was not written by asking."""
-    decided = rules.decide(approval(), approving())
+    decided = transitions.decide(approval(), approving())
     forged = Version(number=1, previous=None, event=TrailEvent.REQUESTED, at=NOW, approval=decided)
     with pytest.raises(CorruptRecord, match=r"00001\.json"):
         of([encode(forged)]).verify(ID)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hitl_bot.cli import cli
 from hitl_bot.keys.private import PrivateKey, SigningKeys, parse_private_keys, signing_keys
 from hitl_bot.settings import SettingsError
-from metaflow_extensions.hitl.approvals.sealed import BadKey, PublicKey, Trust, parse_keys
+from metaflow_extensions.hitl.approvals.sealed import InvalidKey, PublicKey, Trust, parse_keys
 
 
 def run(*arguments):
@@ -32,7 +32,7 @@ def test_a_public_key_comes_back_from_its_line():
 def test_a_known_id_can_not_be_put_on_another_key():
     """The id follows from the key, so a line with somebody else's id is refused by name."""
     ours, theirs = PrivateKey.new().public_key, PrivateKey.new().public_key
-    with pytest.raises(BadKey, match=f"has the id {theirs.id}"):
+    with pytest.raises(InvalidKey, match=f"has the id {theirs.id}"):
         PublicKey.parse(str(theirs).replace(theirs.id, ours.id))
 
 
@@ -41,14 +41,14 @@ def test_a_known_id_can_not_be_put_on_another_key():
 )
 def test_what_is_not_a_public_key_is_refused(line):
     """The refusal says what is accepted, or what to copy again."""
-    with pytest.raises(BadKey, match=r"hitl-bot key list|Copy the whole line"):
+    with pytest.raises(InvalidKey, match=r"hitl-bot key list|Copy the whole line"):
         PublicKey.parse(line)
 
 
 def test_a_private_key_in_the_wrong_setting_is_not_shown():
     """Whoever puts the private key where the public one belongs does not find it in the error."""
     key = PrivateKey.new()
-    with pytest.raises(BadKey) as refusal:
+    with pytest.raises(InvalidKey) as refusal:
         parse_keys(key.text)
     secret = base64.b64encode(key.seed).decode()
     assert secret not in str(refusal.value)
@@ -62,7 +62,7 @@ def test_new_makes_a_file_for_its_owner_alone(tmp_path):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert run("list", file) == [line]
     assert PublicKey.parse(line) == signing_keys(str(file)).public_keys[0]
-    with pytest.raises(BadKey, match="exists"):
+    with pytest.raises(InvalidKey, match="exists"):
         run("new", file)
     assert run("list", file) == [line]
 
@@ -88,9 +88,9 @@ def test_rotate_keeps_the_older_key_until_it_is_retired(tmp_path):
     assert kept == older
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert run("rotate", file, "--retire", PublicKey.parse(older).id) == [newer]
-    with pytest.raises(BadKey, match="no key"):
+    with pytest.raises(InvalidKey, match="no key"):
         run("rotate", file, "--retire", PublicKey.parse(newer).id)
-    with pytest.raises(BadKey, match="There is no key"):
+    with pytest.raises(InvalidKey, match="There is no key"):
         run("rotate", file, "--retire", "0000")
 
 

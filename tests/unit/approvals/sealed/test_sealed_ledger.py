@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from hitl_bot.keys.private import PrivateKey, SigningKeys
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.codec import Version, decode, encode, with_checksum
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
 from metaflow_extensions.hitl.approvals.errors import (
@@ -33,7 +33,7 @@ FLOW = Trust.of([KEY.public_key])
 
 def decided(ledger):
     entry = ledger.begin(approval())
-    return ledger.update(entry.approval.id, "decided", NOW, lambda one: rules.decide(one, approving()))
+    return ledger.update(entry.approval.id, "decided", NOW, lambda one: transitions.decide(one, approving()))
 
 
 def test_a_flow_reads_what_the_bot_signed():
@@ -64,7 +64,7 @@ def test_a_flow_writes_no_record():
     for trust in (FLOW, OPEN):
         with pytest.raises(OnlyTheBotWrites):
             Ledger(store, trust).update(
-                entry.approval.id, "settled", NOW, lambda one: rules.settle(one, NOW), seen=entry
+                entry.approval.id, "settled", NOW, lambda one: transitions.settle(one, NOW), seen=entry
             )
     with pytest.raises(OnlyTheBotWrites):
         Ledger(MemoryStore(), FLOW).begin(approval())
@@ -75,7 +75,7 @@ def test_an_unsigned_version_counts_for_nothing():
     store = MemoryStore()
     Ledger(store, BOT).begin(approval())
     entry = Ledger(store).read(approval().id)
-    forged = rules.decide(entry.approval, approving())
+    forged = transitions.decide(entry.approval, approving())
     version = Version(number=2, previous=entry.digest, event="decided", at=NOW, approval=forged)
     store.create(f"approvals/{forged.id}/00002.json", encode(version))
     for trust in (FLOW, BOT):
@@ -189,10 +189,10 @@ def test_a_question_survives_a_rotation():
     store, newer = MemoryStore(), PrivateKey.new()
     entry = Ledger(store, BOT).begin(approval())
     rotated = Trust.of((), SigningKeys([newer, KEY]))
-    Ledger(store, rotated).update(entry.approval.id, "decided", NOW, lambda one: rules.decide(one, approving()))
+    Ledger(store, rotated).update(entry.approval.id, "decided", NOW, lambda one: transitions.decide(one, approving()))
     assert Ledger(store, FLOW).read(entry.approval.id).approval.lets_run
     retired = Trust.of([KEY.public_key], SigningKeys([newer]))
-    Ledger(store, retired).update(entry.approval.id, "settled", NOW, lambda one: rules.settle(one, NOW))
+    Ledger(store, retired).update(entry.approval.id, "settled", NOW, lambda one: transitions.settle(one, NOW))
     both = Trust.of([KEY.public_key, newer.public_key])
     assert Ledger(store, both).read(entry.approval.id).approval.vouched_by == newer.public_key.id
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import Approval
@@ -40,4 +40,4 @@ class Observer:
 def decide(bench: Bench, approval_id: str) -> None:
     """Write a decision into the record and die before anything else."""
     decision = approving(ALICE, at=bench.clock())
-    bench.ledger.update(approval_id, TrailEvent.DECIDED, bench.clock(), lambda one: rules.decide(one, decision))
+    bench.ledger.update(approval_id, TrailEvent.DECIDED, bench.clock(), lambda one: transitions.decide(one, decision))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind
 from metaflow_extensions.hitl.approvals.sweeping import Act, plan
@@ -38,7 +38,7 @@ def test_what_is_posted_elsewhere_is_left_to_it() -> None:
 
 def test_what_runs_elsewhere_is_left_to_it() -> None:
     """A decision for an engine that is not here is not this sweeper's to carry out."""
-    decided = rules.decide(approval(), approving())
+    decided = transitions.decide(approval(), approving())
     assert plan(decided, notifiers=(), engines=()) is None
 
 

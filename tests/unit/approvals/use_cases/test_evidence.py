@@ -13,7 +13,7 @@ from metaflow_extensions.hitl.approvals.evidence.metric import Metric
 from metaflow_extensions.hitl.approvals.question import OnReject, RuleMode, Shard
 from metaflow_extensions.hitl.approvals.record import Approval, Origin, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAsApproved, Rejected, Stale
-from metaflow_extensions.hitl.approvals.rule import Automatic, PolicyRule
+from metaflow_extensions.hitl.approvals.requirements import Automatic, PolicyRule
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import BOB, CAROL, Bench, pathspec

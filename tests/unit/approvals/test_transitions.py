@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
-from metaflow_extensions.hitl.approvals import rules
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import OtherPathspec
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import CLOCK, Post, State, Verdict, Where
@@ -39,28 +39,28 @@ def test_a_question_without_a_timeout_waits_for_good():
     """Without a timeout there is no deadline, and nothing is ever too late."""
     asked = approval()
     assert asked.deadline is None
-    assert rules.expire(asked, after(10 * 365 * 86_400)) is asked
-    assert rules.decide(asked, approving(at=after(10 * 365 * 86_400))).state is State.APPROVED
+    assert transitions.expire(asked, after(10 * 365 * 86_400)) is asked
+    assert transitions.decide(asked, approving(at=after(10 * 365 * 86_400))).state is State.APPROVED
 
 
 def test_the_first_answer_decides():
     """An answer before the deadline is taken with who, when, where, input and reason."""
     decision = approving(at=after(HOUR - 1), input={"target": "staging"}, reason="Looks right.")
-    decided = rules.decide(approval(timeout=HOUR), decision)
+    decided = transitions.decide(approval(timeout=HOUR), decision)
     assert (decided.decision, decided.state, decided.seconds_to_decide) == (decision, State.APPROVED, HOUR - 1)
 
 
 @pytest.mark.parametrize("first", [approving(input={"n": 1}), rejecting()])
 def test_the_same_answer_again_changes_nothing(first):
     """Somebody else with the same answer, even after the deadline, is told nothing bad, and the first one stands."""
-    decided = rules.decide(approval(timeout=HOUR), first)
-    assert rules.decide(decided, replace(first, by=BOB, at=after(2 * HOUR), where=Where.SLASH_COMMAND)) is decided
+    decided = transitions.decide(approval(timeout=HOUR), first)
+    assert transitions.decide(decided, replace(first, by=BOB, at=after(2 * HOUR), where=Where.SLASH_COMMAND)) is decided
 
 
 def test_a_second_rejection_for_another_reason_is_the_same_answer():
     """Why somebody rejected as well makes no difference to the run."""
-    decided = rules.decide(approval(), rejecting())
-    assert rules.decide(decided, rejecting(ALICE, reason="I don't like it either.")) is decided
+    decided = transitions.decide(approval(), rejecting())
+    assert transitions.decide(decided, rejecting(ALICE, reason="I don't like it either.")) is decided
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_a_second_rejection_for_another_reason_is_the_same_answer():
 )
 def test_another_answer_is_a_conflict_that_names_the_winner(first, second):
     """The one who comes second learns who decided what, and when; the record stays."""
-    decided = rules.decide(approval(timeout=HOUR), first)
+    decided = transitions.decide(approval(timeout=HOUR), first)
     with pytest.raises(AlreadyDecided, match=f"was {first.verdict.value} by {first.by.name} 5 min ago") as refusal:
-        rules.decide(decided, replace(second, at=after(300)))
+        transitions.decide(decided, replace(second, at=after(300)))
     assert refusal.value.standing == first
     assert refusal.value.approval is decided
 
@@ -84,7 +84,7 @@ def test_another_answer_is_a_conflict_that_names_the_winner(first, second):
 def test_a_conflict_with_a_rejection_gives_its_reason():
     """Who approves what was rejected reads why it was."""
     with pytest.raises(AlreadyDecided, match=r'rejected by Bob Brown .* with the reason "The data is stale\."'):
-        rules.decide(rules.decide(approval(), rejecting()), approving())
+        transitions.decide(transitions.decide(approval(), rejecting()), approving())
 
 
 @pytest.mark.parametrize("on_timeout", [OnTimeout.APPROVE, OnTimeout.REJECT])
@@ -94,21 +94,21 @@ def test_an_answer_at_the_deadline_or_later_is_late(on_timeout, seconds):
     pending = approval(timeout=HOUR, on_timeout=on_timeout)
     late = approving(at=after(HOUR + seconds))
     with pytest.raises(TooLate, match="closed at 2026-03-02 10:30 UTC"):
-        rules.decide(pending, late)
+        transitions.decide(pending, late)
     with pytest.raises(TooLate):
-        rules.decide(rules.expire(pending, after(HOUR)), late)
+        transitions.decide(transitions.expire(pending, after(HOUR)), late)
 
 
 def test_an_answer_just_before_the_deadline_counts():
     """A microsecond is enough."""
-    assert rules.decide(approval(timeout=HOUR), approving(at=after(HOUR - 0.000001))).state is State.APPROVED
+    assert transitions.decide(approval(timeout=HOUR), approving(at=after(HOUR - 0.000001))).state is State.APPROVED
 
 
 def test_an_expiry_is_final_even_for_an_answer_from_before():
     """An answer that was given in time and comes in behind the recorded expiry is told that it is late."""
-    expired = rules.expire(approval(timeout=HOUR), after(HOUR))
+    expired = transitions.expire(approval(timeout=HOUR), after(HOUR))
     with pytest.raises(TooLate, match="10:30 UTC, rejected"):
-        rules.decide(expired, approving(at=after(HOUR - 60)))
+        transitions.decide(expired, approving(at=after(HOUR - 60)))
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_an_expiry_is_final_even_for_an_answer_from_before():
 def test_the_deadline_decides_as_the_step_says(on_timeout, state):
     """At the deadline, and not before, the clock decides; an expiry that rejects is told from a rejection."""
     pending = approval(timeout=HOUR, on_timeout=on_timeout)
-    assert rules.expire(pending, after(HOUR - 0.000001)) is pending
-    expired = rules.expire(pending, after(HOUR))
+    assert transitions.expire(pending, after(HOUR - 0.000001)) is pending
+    expired = transitions.expire(pending, after(HOUR))
     assert expired.state is state
     assert (expired.decision.by, expired.decision.where, expired.decision.at) == (CLOCK, Where.TIMEOUT, after(HOUR))
 
@@ -126,71 +126,71 @@ def test_the_deadline_decides_as_the_step_says(on_timeout, state):
 def test_a_deadline_that_only_notifies_makes_nothing_late():
     """With ``on_timeout="notify"`` an answer counts whenever it comes, and the clock never decides."""
     pending = approval(timeout=HOUR, on_timeout=OnTimeout.NOTIFY)
-    assert rules.expire(pending, after(100 * HOUR)) is pending
-    assert rules.decide(pending, approving(at=after(100 * HOUR))).state is State.APPROVED
+    assert transitions.expire(pending, after(100 * HOUR)) is pending
+    assert transitions.decide(pending, approving(at=after(100 * HOUR))).state is State.APPROVED
 
 
 def test_an_answer_outlives_the_deadline():
     """What somebody decided in time is not expired afterwards."""
-    decided = rules.decide(approval(timeout=HOUR), approving(at=after(HOUR - 1)))
-    assert rules.expire(decided, after(HOUR + 1)) is decided
+    decided = transitions.decide(approval(timeout=HOUR), approving(at=after(HOUR - 1)))
+    assert transitions.expire(decided, after(HOUR + 1)) is decided
 
 
 def test_a_closed_question_takes_no_answer():
     """Once its run is gone, an approval refuses answers and says why; closing it again changes nothing."""
-    closed = rules.close(approval(timeout=HOUR), "the run was stopped", after(1))
+    closed = transitions.close(approval(timeout=HOUR), "the run was stopped", after(1))
     assert closed.state is State.CLOSED
-    assert rules.close(closed, "again", after(2)) is closed
-    assert rules.expire(closed, after(HOUR)) is closed
+    assert transitions.close(closed, "again", after(2)) is closed
+    assert transitions.expire(closed, after(HOUR)) is closed
     with pytest.raises(Closed, match="can no longer be answered: the run was stopped"):
-        rules.decide(closed, approving())
+        transitions.decide(closed, approving())
 
 
 def test_a_decided_question_is_not_closed():
     """An answer that was given stands, whatever became of the run."""
-    decided = rules.decide(approval(), approving())
-    assert rules.close(decided, "the run was stopped", after(1)) is decided
+    decided = transitions.decide(approval(), approving())
+    assert transitions.close(decided, "the run was stopped", after(1)) is decided
 
 
 @pytest.mark.parametrize("reason", ["", " ", "\n\t", "\u2003"])
 def test_a_rejection_needs_a_reason(reason):
     """A rejection without words is refused, and an approval without words is fine."""
     with pytest.raises(ReasonMissing, match="needs a reason"):
-        rules.decide(approval(), rejecting(reason=reason))
-    assert rules.decide(approval(), approving(reason=reason)).state is State.APPROVED
+        transitions.decide(approval(), rejecting(reason=reason))
+    assert transitions.decide(approval(), approving(reason=reason)).state is State.APPROVED
 
 
 def test_who_rejects_too_late_is_told_that_and_not_to_give_a_reason():
     """The deadline comes before the reason: nobody writes one for nothing."""
     with pytest.raises(TooLate):
-        rules.decide(approval(timeout=1), rejecting(reason="", at=after(2)))
+        transitions.decide(approval(timeout=1), rejecting(reason="", at=after(2)))
 
 
 def test_settling_is_noted_once():
     """Only what is decided or closed is settled, and the first time stands."""
     pending = approval()
-    assert rules.settle(pending, NOW) is pending
-    for ended in (rules.decide(pending, approving()), rules.close(pending, "gone", NOW)):
-        settled = rules.settle(ended, after(1), "the workflow is gone")
+    assert transitions.settle(pending, NOW) is pending
+    for ended in (transitions.decide(pending, approving()), transitions.close(pending, "gone", NOW)):
+        settled = transitions.settle(ended, after(1), "the workflow is gone")
         assert (settled.settlement.at, settled.settlement.problem) == (after(1), "the workflow is gone")
         assert settled.state is ended.state
-        assert rules.settle(settled, after(2)) is settled
+        assert transitions.settle(settled, after(2)) is settled
 
 
 def test_each_notifier_has_one_place():
     """The first post of a notifier stands; another notifier's is added."""
     first = Post(notifier="slack", at=NOW, channel="C1", ts="1.0")
     second = Post(notifier="email", at=NOW)
-    asked = rules.posted(rules.posted(approval(), first), second)
+    asked = transitions.posted(transitions.posted(approval(), first), second)
     assert asked.posts == (first, second)
-    assert rules.posted(asked, replace(first, ts="2.0")) is asked
+    assert transitions.posted(asked, replace(first, ts="2.0")) is asked
 
 
 def test_a_record_is_about_one_task():
     """Another pathspec is refused, with both of them."""
-    assert rules.belongs_to(approval(), pathspec()) == approval()
+    assert transitions.belongs_to(approval(), pathspec()) == approval()
     with pytest.raises(OtherPathspec, match="is about TrainFlow/17/deploy/42, not about TrainFlow/18/deploy/42"):
-        rules.belongs_to(approval(), pathspec(run="18"))
+        transitions.belongs_to(approval(), pathspec(run="18"))
 
 
 @pytest.mark.parametrize(
@@ -211,18 +211,18 @@ def test_a_step_may_start_when_it_is_approved_or_wants_to_see_a_rejection(decisi
 def test_every_refusal_says_what_happened_to_which_approval():
     """A person reads the id in each refusal, and code finds the approval in it."""
     asked = approval(timeout=60)
-    closed = rules.close(asked, "gone", NOW)
-    rejected = rules.decide(asked, rejecting())
+    closed = transitions.close(asked, "gone", NOW)
+    rejected = transitions.decide(asked, rejecting())
     refusals: list[ApprovalError] = [
         AlreadyDecided(rejected, rejected.decision, NOW),
         TooLate(asked),
         Closed(closed),
-        NotAccepted(rules.annul(rules.decide(asked, approving()), "gone", NOW)),
+        NotAccepted(transitions.not_accept(transitions.decide(asked, approving()), "gone", NOW)),
         NotAllowed(asked, BOB, "guests never do."),
         ReasonMissing(asked),
         StillPending(asked),
         Rejected(rejected),
-        Rejected(rules.expire(asked, after(60))),
+        Rejected(transitions.expire(asked, after(60))),
     ]
     for refusal in refusals:
         assert asked.id in str(refusal)
@@ -232,8 +232,8 @@ def test_every_refusal_says_what_happened_to_which_approval():
 def test_a_rejection_reads_like_one_and_an_expiry_like_one():
     """A failed run tells who rejected it and why, or how long it waited."""
     asked = approval(timeout=90)
-    assert 'was rejected by Bob Brown: "The data is stale."' in str(Rejected(rules.decide(asked, rejecting())))
-    assert "expired: nobody answered in 1 min" in str(Rejected(rules.expire(asked, after(90))))
+    assert 'was rejected by Bob Brown: "The data is stale."' in str(Rejected(transitions.decide(asked, rejecting())))
+    assert "expired: nobody answered in 1 min" in str(Rejected(transitions.expire(asked, after(90))))
 
 
 # Any order of events.
@@ -255,13 +255,13 @@ def test_what_came_first_stands_in_any_order_of_events(on_timeout, happening):
         try:
             match event:
                 case ("expire", at):
-                    standing = rules.expire(standing, at)
+                    standing = transitions.expire(standing, at)
                 case ("close", at):
-                    standing = rules.close(standing, "gone", at)
+                    standing = transitions.close(standing, "gone", at)
                 case ("settle", at):
-                    standing = rules.settle(standing, at)
+                    standing = transitions.settle(standing, at)
                 case answer:
-                    standing = rules.decide(standing, answer)
+                    standing = transitions.decide(standing, answer)
         except (AlreadyDecided, TooLate, Closed):
             assert standing is before
         if before.state is not State.PENDING:
@@ -276,14 +276,14 @@ def test_what_came_first_stands_in_any_order_of_events(on_timeout, happening):
 @given(st.lists(st.sampled_from(ANSWERS), min_size=1))
 def test_everybody_is_told_the_same_winner(answers):
     """Whoever does not agree with the first answer is told of it, and of no other."""
-    decided = rules.decide(approval(), answers[0])
+    decided = transitions.decide(approval(), answers[0])
     for answer in answers[1:]:
         agrees = answer.verdict is answers[0].verdict and (
             answer.verdict is Verdict.REJECT or answer.input == answers[0].input
         )
         if agrees:
-            assert rules.decide(decided, answer) is decided
+            assert transitions.decide(decided, answer) is decided
         else:
             with pytest.raises(AlreadyDecided) as refusal:
-                rules.decide(decided, answer)
+                transitions.decide(decided, answer)
             assert refusal.value.standing == answers[0]

@@ -39,7 +39,7 @@ from metaflow_extensions.hitl.approvals.refusals import (
     TooLate,
     closed,
 )
-from metaflow_extensions.hitl.approvals.rule import Automatic, PolicyRule
+from metaflow_extensions.hitl.approvals.requirements import Automatic, PolicyRule
 
 
 def request(pathspec: Pathspec, question: Question, gate: Gate, requester: Person, now: datetime) -> Approval:
@@ -140,7 +140,7 @@ def _deadline(approval: Approval) -> datetime | None:
     return None if timeout is None else approval.requested_at + timedelta(seconds=timeout)
 
 
-def annul(approval: Approval, reason: str, now: datetime) -> Approval:
+def not_accept(approval: Approval, reason: str, now: datetime) -> Approval:
     """Close an approval whose decision the operator's policy does not accept. The decision stays in the record."""
     if approval.closing is not None or approval.settlement is not None:
         return approval

@@ -190,7 +190,7 @@ def _empty_places(needs: Sequence[Need], voters: Sequence[tuple[str, ...]]) -> l
     """
     holders: list[list[int]] = [[] for _ in needs]
 
-    def seat(voter: int, tried: set[int]) -> bool:
+    def find_place(voter: int, tried: set[int]) -> bool:
         for place in _places(needs, voters[voter]):
             if place in tried:
                 continue
@@ -199,13 +199,13 @@ def _empty_places(needs: Sequence[Need], voters: Sequence[tuple[str, ...]]) -> l
                 holders[place].append(voter)
                 return True
             for position, other in enumerate(holders[place]):
-                if seat(other, tried):
+                if find_place(other, tried):
                     holders[place][position] = voter
                     return True
         return False
 
     for voter in range(len(voters)):
-        seat(voter, set())
+        find_place(voter, set())
     return [need.quorum - len(held) for need, held in zip(needs, holders, strict=True)]
 
 

@@ -30,7 +30,7 @@ class _Channel:
     doubts: int = 0  # that there had been when it was looked at
 
 
-class Question(Protocol):
+class Postable(Protocol):
     """What a message asks about: an approval, or many gates at once."""
 
     @property
@@ -40,7 +40,7 @@ class Question(Protocol):
     def pathspec(self) -> object: ...
 
 
-class Asked:
+class PostedBefore:
     """The questions of each channel by their messages' metadata. Threads may share it.
 
     Parameters
@@ -58,7 +58,7 @@ class Asked:
     def find(
         self,
         channel: str,
-        approval: Question,
+        approval: Postable,
         read: Callable[[str], Iterable[dict[str, Any]]],
         *,
         since: datetime,
@@ -70,7 +70,7 @@ class Asked:
         ----------
         channel : str
             Its id.
-        approval : Question
+        approval : Postable
             What is asked about.
         read : Callable[[str], Iterable[dict]]
             Reads all messages of the channel that are newer than a ts, with their metadata, newest first.
@@ -95,7 +95,7 @@ class Asked:
                 seen.looked_at, seen.doubts = now, doubts
             return seen.ts.get(_key(approval))
 
-    def note(self, channel: str, approval: Question, ts: str) -> None:
+    def note(self, channel: str, approval: Postable, ts: str) -> None:
         """Remember what was just posted from here."""
         seen = self._of(channel)
         with seen.lock:
@@ -113,7 +113,7 @@ class Asked:
             return seen
 
 
-def _key(approval: Question) -> tuple[str, str]:
+def _key(approval: Postable) -> tuple[str, str]:
     return approval.id, str(approval.pathspec)
 
 
