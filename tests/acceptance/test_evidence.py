@@ -48,7 +48,7 @@ def test_the_second_run_shows_what_changed_and_a_rule_may_approve_the_third(flow
     assert "loss       is NaN" in shown
     assert "parameter  accuracy = 0.9" in shown
     assert "artifact   report " in shown
-    assert asked.judgement.why == "it does not hold"
+    assert "judged by rule" in shown
     measured.hitl("reject", asked.id, "--reason", "worse")
     assert second.wait() != 0, second.output
 

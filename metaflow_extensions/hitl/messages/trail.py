@@ -108,7 +108,8 @@ def _decided(approval: Approval) -> str:
     if decision.where in {Where.TIMEOUT, Where.NEWER_QUESTION}:
         return f"{ending.head}{ending.tail}"
     # The ending itself says how an answer came that is not from Slack.
-    way = "" if decision.by.is_claimed else f" ({decision.where.value})"
+    says_it_itself = decision.by.is_claimed or decision.where is Where.RULE
+    way = "" if says_it_itself else f" ({decision.where.value})"
     said = f": {quoted(decision.reason)}" if decision.reason.strip() else ""
     entered = ""
     if decision.verdict is Verdict.APPROVE and decision.input:
