@@ -151,7 +151,7 @@ def bootstrap(
     Parameters
     ----------
     settings : Settings
-        ``root`` is needed without a store, the bot token without a client, and the app-level token or the signing
+        ``root`` is needed without a store, the bot token always, and the app-level token or the signing
         secret, depending on the mode.
     store, engines, clock, client, pace, monotonic
         In place of those that the settings describe.
@@ -161,15 +161,15 @@ def bootstrap(
     SettingsError, BadRoot, BadPolicy
         A setting is missing, or names no place or no policy.
     """
-    needed(settings, _KEYS[mode_of(settings)])  # before anything is looked for: what is missing is said in one line
+    # What is missing is said before anything is built.
+    bot_token = needed(settings, "slack_bot_token")
+    key = needed(settings, "slack_signing_secret" if mode_of(settings) is Mode.HTTP else "slack_app_token")
     clock = clock or utc_now
     metrics = Metrics(clock)
     problems = ProblemLog(clock)
     pools = _Pools()
     name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
-    client = client or slack_client(
-        needed(settings, "slack_bot_token"), settings.slack_api_url, failed=metrics.slack_failed
-    )
+    client = client or slack_client(bot_token, settings.slack_api_url, failed=metrics.slack_failed)
     store = ReportingStore(store or _store(needed(settings, "root")), metrics.store_failed)
     ledger = Ledger(store, trust_of(settings))
     policy = None if settings.policy is None else PolicyFile(settings.policy)
@@ -217,7 +217,7 @@ def bootstrap(
         subscribers=(threads, batches, confirming, homes),
         intake=Intake(swept, observer),
     )
-    transport = _transport(settings, app, client, clock, metrics)
+    transport = _transport(settings, key, app, client, clock, metrics)
     # With a bad policy file the rules before it hold, so the bot stays ready, and says so beside that.
     notices = {} if policy is None else {"policy": lambda: policy.problem}
     readiness = _readiness(transport, ledger.store, engines)
@@ -266,11 +266,11 @@ def _bolt_app(parts: Parts, client: WebClient, listeners: ThreadPoolExecutor) ->
     return app
 
 
-def _transport(settings: Settings, app: App, client: WebClient, clock: Clock, metrics: Metrics) -> Transport:
+def _transport(settings: Settings, key: str, app: App, client: WebClient, clock: Clock, metrics: Metrics) -> Transport:
     if mode_of(settings) is Mode.HTTP:
-        signatures = Signatures(needed(settings, "slack_signing_secret"), clock)
+        signatures = Signatures(key, clock)
         return RequestUrl(app, signatures, refused=metrics.refused, threads=THREADS)
-    return Connection(app, client, needed(settings, "slack_app_token"), settings.slack_api_url)
+    return Connection(app, client, key, settings.slack_api_url)
 
 
 def _readiness(transport: Transport, store: Store, engines: Mapping[EngineKind, Engine]) -> Readiness:
