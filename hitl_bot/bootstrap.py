@@ -217,7 +217,7 @@ def bootstrap(
         subscribers=(threads, batches, confirming, homes),
         intake=Intake(swept, observer),
     )
-    transport = _transport(settings, key, app, client, clock, metrics)
+    transport = _transport(settings, key, app, client, clock=clock, metrics=metrics)
     # With a bad policy file the rules before it hold, so the bot stays ready, and says so beside that.
     notices = {} if policy is None else {"policy": lambda: policy.problem}
     readiness = _readiness(transport, ledger.store, engines)
@@ -266,7 +266,9 @@ def _bolt_app(parts: Parts, client: WebClient, listeners: ThreadPoolExecutor) ->
     return app
 
 
-def _transport(settings: Settings, key: str, app: App, client: WebClient, clock: Clock, metrics: Metrics) -> Transport:
+def _transport(
+    settings: Settings, key: str, app: App, client: WebClient, *, clock: Clock, metrics: Metrics
+) -> Transport:
     if mode_of(settings) is Mode.HTTP:
         signatures = Signatures(key, clock)
         return RequestUrl(app, signatures, refused=metrics.refused, threads=THREADS)
