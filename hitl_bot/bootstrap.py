@@ -163,7 +163,7 @@ def bootstrap(
     """
     # What is missing is said before anything is built.
     bot_token = needed(settings, "slack_bot_token")
-    key = needed(settings, "slack_signing_secret" if mode_of(settings) is Mode.HTTP else "slack_app_token")
+    key = needed(settings, _KEYS[mode_of(settings)])
     clock = clock or utc_now
     metrics = Metrics(clock)
     problems = ProblemLog(clock)
