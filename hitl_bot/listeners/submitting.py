@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor, TimeoutError as NotYet
-from typing import TYPE_CHECKING
 
 import structlog
+from slack_bolt import Ack
 from slack_sdk import WebClient
 
 from hitl_bot.listeners.payloads import Json
@@ -16,9 +16,6 @@ from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError, NotAllowed, ReasonMissing
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import views
-
-if TYPE_CHECKING:
-    from slack_bolt import Ack
 
 PATIENCE = 2.0  # seconds of the three; the way to Slack takes some of the rest
 
