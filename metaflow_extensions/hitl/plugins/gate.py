@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
-from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, StoreUnavailable
+from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, OtherQuestion, StoreUnavailable
 from metaflow_extensions.hitl.approvals.evidence.binding import check_same
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
@@ -62,7 +62,10 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
     store = root.build_store(*task.datastore)
     cases = root.build_use_cases(store, say)
     if in_container(environ):
-        return check_same(cases.open_gate(task.pathspec), find(task), cases.clock())
+        approval = cases.open_gate(task.pathspec)
+        if cases.ledger.trust.is_sealed:
+            _check_asks(arguments, approval)
+        return check_same(approval, find(task), cases.clock())
     found = find(task, arguments.metrics)
     asked = question(task, arguments, found)
     outcome = cases.ask(task.pathspec, asked, Gate(engine=EngineKind.LOCAL), root.local_person())
@@ -99,6 +102,26 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
 def find(task: GatedTask, metrics: tuple[MetricSpec, ...] = ()) -> Evidence:
     """Note what a task is about to run with."""
     return collect(task, metrics, _incoming(task), os.environ)
+
+
+# What a step's @hitl says about who decides, and what the question calls it. The message is left out: a value without a
+# text of its own may read differently in each process.
+_STATED = {
+    **{name: name for name in ("approvers", "needs", "quorum", "allow_self_approval", "allow_changes", "schema")},
+    **{name: name for name in ("timeout", "on_timeout", "on_reject", "escalate_after", "escalate_to", "valid_for")},
+    **{name: name for name in ("auto_approve", "quorum_if", "supersede")},
+    "mode": "auto_approve_mode",
+}
+
+
+def _check_asks(ask: StepArguments, approval: Approval) -> None:
+    """Raise OtherQuestion unless the signed question asks what the step's own code asks."""
+    asked = approval.question
+    other = [name for name, in_question in _STATED.items() if getattr(ask, name) != getattr(asked, in_question)]
+    if ask.channel and ask.channel != asked.channel:
+        other.append("channel")
+    if other:
+        raise OtherQuestion(approval.id, ", ".join(other))
 
 
 def _say_what_is_left_to_the_bot(cases: UseCases, approval: Approval) -> None:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from hitl_bot.keys.private import PrivateKey
 from tests.integration.argo.conftest import environment_of
 
 GPU = "nvidia.com/gpu"
@@ -119,6 +120,17 @@ def test_settings_reach_the_container_that_asks(compiled):
     ours = {name: value for name, value in environment_of(gate.task).items() if "_HITL_" in name}
     assert ours == {"METAFLOW_HITL_ROOT": "s3://records/hitl"}
     assert "_HITL_" not in json.dumps(made.templates["start"])
+
+
+def test_the_public_keys_are_baked_in(compiled):
+    """Both containers know whom to believe, and neither knows a private key that somebody's environment holds."""
+    key = PrivateKey.new()
+    given = {"METAFLOW_HITL_PUBLIC_KEYS": str(key.public_key), "METAFLOW_HITL_SIGNING_KEY": key.text}
+    made = compiled("linear", **given)
+    gate = made.gate("start")
+    for container in (gate.notify, gate.task):
+        assert environment_of(container)["METAFLOW_HITL_PUBLIC_KEYS"] == str(key.public_key)
+    assert key.text not in json.dumps(made.templates)
 
 
 def test_records_are_beside_the_artifacts_by_default(compiled):

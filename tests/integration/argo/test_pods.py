@@ -9,11 +9,16 @@ from datetime import datetime, timezone
 
 import pytest
 
+from hitl_bot.keys.private import PrivateKey, SigningKeys
 from metaflow_extensions.hitl.approvals import transitions
+from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import EngineKind
+from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.stores import open_store
+from tests.fixtures.approvals import Bench, HandClock, approving
 from tests.fixtures.flows import clean_environment
 
 # A pod starts Python a dozen times, as Metaflow has it.
@@ -241,3 +246,46 @@ def test_the_pod_posts_in_slack(compiled_pod, pod, ledger, sandbox):
     (post,) = ledger.read(approval_id).approval.posts
     assert (post.notifier, bool(post.ts)) == ("slack", True)
     assert sandbox.bot_token not in asked.stdout
+
+
+class TestSealed:
+    """The same containers with a public key: they propose, and believe nothing that no bot signed."""
+
+    key = PrivateKey(bytes(range(32)))
+
+    def failed(self, _, error):
+        """Let nothing that the intake sets aside go unseen."""
+        raise error
+
+    broke = failed
+
+    def test_only_a_signed_answer_opens(self, compiled_pod, pod, ledger):
+        """A pod proposes and writes nothing else; resumed by hand, or by a forged decision, it runs nothing."""
+        gate = compiled_pod(METAFLOW_HITL_PUBLIC_KEYS=str(self.key.public_key)).gate("start")
+        clock = HandClock(datetime.now(timezone.utc))
+        bot = Bench(store=ledger.store, trust=Trust.of((), SigningKeys([self.key])), clock=clock)
+        proposed = pod(gate.notify)
+        assert proposed.returncode == 0, proposed.stdout
+        approval_id = (proposed.out / "approval_id").read_text()
+        assert f"proposals/questions/{approval_id}.json" in ledger.store.list("")
+        assert list(ledger.store.list("approvals/")) == []
+        assert Intake(bot.cases, self).tick() == 1
+        answer = approving(at=clock(), input={"target": "prod", "share": 7})
+        first = ledger.read(approval_id)
+        forged = Version(
+            number=2,
+            previous=first.digest,
+            event=TrailEvent.SETTLED,
+            at=clock(),
+            approval=transitions.settle(transitions.decide(first.approval, answer), clock()),
+        )
+        second = f"approvals/{approval_id}/00002.json"
+        ledger.store.create(second, encode(forged))
+        refused = pod(gate.task)
+        assert refused.returncode == 202, refused.stdout
+        assert "No bot vouches for" in refused.stdout
+        assert "RUNS" not in refused.stdout
+        ledger.store.unmark(second)
+        bot.ledger.update(approval_id, TrailEvent.DECIDED, clock(), lambda one: transitions.decide(one, answer))
+        approved = pod(gate.task)
+        assert "RUNS {'target': 'prod', 'share': 7}" in approved.stdout
