@@ -16,7 +16,7 @@ from tests.fixtures.flows import PATIENCE, REPOSITORY, Process
 
 
 def test_a_run_that_waits_ends_with_its_tasks(tmp_path):
-    """Left before anybody answered, no process of the run waits on, and the question is closed."""
+    """Left before anybody answered, no process of the run waits on, and the run has said that its question is over."""
     waits = Event()
 
     def hear(line: str) -> None:
@@ -28,9 +28,10 @@ def test_a_run_that_waits_ends_with_its_tasks(tmp_path):
         group = stage.run._process.pid
     with pytest.raises(ProcessLookupError):
         os.killpg(group, 0)
-    (approval_id,) = (path.name for path in (tmp_path / "hitl" / "approvals").iterdir())
-    closing = Ledger(open_store(str(tmp_path / "hitl"))).read(approval_id).approval.closing
-    assert closing is not None
+    ledger = Ledger(open_store(str(tmp_path / "hitl")))
+    # The bot closes it, or the next bot does, if this one ended first.
+    closed = [one for one in ledger.open_ids() if ledger.read(one).approval.closing is not None]
+    assert closed or list(ledger.store.list("proposals/closings/"))
 
 
 def test_a_demo_that_is_told_to_end_ends_its_run(tmp_path):
