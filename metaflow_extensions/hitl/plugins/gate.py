@@ -16,6 +16,7 @@ from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval,
 from metaflow_extensions.hitl.approvals.evidence.binding import check_same
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
+from metaflow_extensions.hitl.approvals.proposing import differing
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate
 from metaflow_extensions.hitl.approvals.schema import typed
@@ -104,21 +105,30 @@ def find(task: GatedTask, metrics: tuple[MetricSpec, ...] = ()) -> Evidence:
     return collect(task, metrics, _incoming(task), os.environ)
 
 
-# What a step's @hitl says about who decides, and what the question calls it. The message is left out: a value without a
-# text of its own may read differently in each process.
-_STATED = {
-    **{name: name for name in ("approvers", "needs", "quorum", "allow_self_approval", "allow_changes", "schema")},
-    **{name: name for name in ("timeout", "on_timeout", "on_reject", "escalate_after", "escalate_to", "valid_for")},
-    **{name: name for name in ("auto_approve", "quorum_if", "supersede")},
-    "mode": "auto_approve_mode",
-}
+# Of a question, what is filled in for each task. The message is among it: a value without a text of its own may read
+# differently in each process.
+_FILLED_IN = frozenset(
+    {
+        "message",
+        "notifiers",
+        "channel",
+        "run_url",
+        "batch",
+        "shard",
+        "tags",
+        "evidence",
+        "links",
+        "run_again",
+        "follows",
+    }
+)
 
 
-def _check_asks(ask: StepArguments, approval: Approval) -> None:
+def _check_asks(arguments: StepArguments, approval: Approval) -> None:
     """Raise OtherQuestion unless the signed question asks what the step's own code asks."""
-    asked = approval.question
-    other = [name for name, in_question in _STATED.items() if getattr(ask, name) != getattr(asked, in_question)]
-    if ask.channel and ask.channel != asked.channel:
+    asked, stated = approval.question, arguments.question
+    other = [name for name in differing(stated, asked) if name not in _FILLED_IN]
+    if stated.channel and stated.channel != asked.channel:
         other.append("channel")
     if other:
         raise OtherQuestion(approval.id, ", ".join(other))
