@@ -32,19 +32,20 @@ def typed_by(gated, person, *words):
         gated.environment["METAFLOW_USER"] = before
 
 
-def test_two_people_on_command_lines_make_a_quorum(flow):
-    """The first vote leaves the run waiting, as does the same person again; the second lets it go; both are kept."""
-    gated = flow(GATED.format(decorator='@hitl(approvers=["bob", "carol"], quorum=2)'))
+def test_two_typed_names_are_not_two_people(flow):
+    """Where two named people must agree, each command line ends with status 3, and nothing counts."""
+    gated = flow(GATED.format(decorator='@hitl(approvers=["bob@example.com", "carol@example.com"], quorum=2)'))
     run = gated.start("run", "--tag", "prod")
     (approval,) = gated.wait_for_approvals()
     assert approval.question.tags == ("prod",)
-    for _ in range(2):
-        assert "Still missing: 1 of bob, carol." in typed_by(gated, "bob", "approve", approval.id).output
-    assert "bob or carol may" in typed_by(gated, "dave", "approve", approval.id).output
-    assert "Approved by bob and carol" in typed_by(gated, "carol", "approve", approval.id).output
-    assert run.wait() == 0, run.output
-    assert "RUNS ['bob', 'carol'] None" in run.output
-    assert gated.data("deploy")["hitl_decision"]["voters"] == ["bob", "carol"]
+    for name in ("bob@example.com", "carol@example.com"):
+        typed = typed_by(gated, name, "approve", approval.id, "--wait", "0")
+        assert typed.process.returncode == 3, typed.output
+        assert "Was that you?" in typed.output
+        assert "Not confirmed yet" in typed.output
+    (waiting,) = gated.wait_for_approvals()
+    assert (waiting.votes, waiting.decision) == ((), None)
+    run.stop()
 
 
 def test_changes_fail_the_run_and_come_with_the_command_that_runs_it_again(flow):
@@ -68,11 +69,12 @@ def test_changes_fail_the_run_and_come_with_the_command_that_runs_it_again(flow)
 
 
 def test_nobody_approves_their_own_run_on_a_command_line(flow):
-    """With allow_self_approval=False the requester is refused, and may reject all the same."""
+    """With allow_self_approval=False an approval has to be confirmed in Slack; a rejection needs nobody's leave."""
     gated = flow(GATED.format(decorator="@hitl(allow_self_approval=False)"))
     run = gated.start("run")
     (approval,) = gated.wait_for_approvals()
-    assert "you asked for this run" in gated.hitl("approve", approval.id).output
-    assert "only Slack tells people apart" in " ".join(typed_by(gated, "bob", "approve", approval.id).output.split())
+    for name in (gated.environment["METAFLOW_USER"], "bob"):
+        typed = typed_by(gated, name, "approve", approval.id, "--wait", "0")
+        assert typed.process.returncode == 3, typed.output
     assert gated.hitl("reject", approval.id, "--reason", "wrong data").process.returncode == 0
     assert run.wait() != 0, run.output

@@ -101,6 +101,18 @@ def test_a_change_in_slack_counts_with_the_next_click(
     assert ledger.read(second.id).approval.state is State.PENDING
 
 
+def test_on_a_plan_without_groups_nobody_waits_for_one(ask: Ask, bot: Bot, bob: Person, control: Control) -> None:
+    """The message says that nobody is in the group, and whoever tries to answer hears whom to name instead."""
+    control.fault("usergroups.list", error="plan_upgrade_required", times=20)
+    asked = ask(approvers=("@ml-leads",))
+    assert asked.posts[0].nobody == ("@ml-leads",)
+    (said,) = bob.command(f"/hitl approve {asked.id}")
+    assert "No approval" in said.plain or "no user groups" in said.plain
+    message = bob.wait_for_message("#ml-approvals", lambda one: asked.id in one.plain)
+    bob.click(message, "Approve", confirm="Approve")
+    assert any("no user groups" in one.plain for one in bob.ephemerals("#ml-approvals"))
+
+
 def test_while_slack_will_not_say_who_is_in_the_channel_nobody_decides(
     secret: Approval, people: Driver, control: Control, ledger: Ledger
 ) -> None:

@@ -94,7 +94,12 @@ class SlackNames:
 
     def _groups(self) -> Mapping[str, str]:
         """Return the ids of all groups that have somebody, by id and by handle."""
-        found = self._client.api_call("usergroups.list", params={"include_users": True}).get("usergroups") or []
+        try:
+            found = self._client.api_call("usergroups.list", params={"include_users": True}).get("usergroups") or []
+        except SlackApiError as error:
+            if meaning_of(error) is Meaning.PLAN:
+                return {}  # there are no groups, and can't be: nobody should wait for one
+            raise
         there = [group for group in found if group.get("users") and not group.get("date_delete")]
         return {name: group["id"] for group in there for name in (group["id"], f"@{group['handle']}")}
 
