@@ -6,6 +6,7 @@ import time
 
 from benchmarks.places import record, s3_place
 from benchmarks.rows import Row
+from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.stores.s3 import S3Store
 from tests.fixtures.s3 import counted_requests
@@ -26,7 +27,7 @@ def _of(size: int) -> list[Row]:
     with s3_place() as place:
         client = place.client()
         ledger = Ledger(S3Store(client, place.bucket, "hitl"))
-        record(ledger.store, size, folders=("open",))
+        record(ledger.store, size, markers=(bucket.open_key,))
         for _ in range(ROUNDS):
             with counted_requests(client) as sent:
                 ids = list(ledger.open_ids())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
+from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ports import Store
@@ -44,17 +45,17 @@ def s3_place() -> Iterator[S3]:
                     os.environ[name] = value
 
 
-def record(store: Store, count: int, *, folders: tuple[str, ...] = ()) -> list[str]:
-    """Write so many first versions and, in each of these folders, a marker for each; return their ids."""
+def record(store: Store, count: int, *, markers: tuple[Callable[[str], str], ...] = ()) -> list[str]:
+    """Write so many first versions and, for each, markers with these keys; return their ids."""
     now = datetime.now(timezone.utc)
     approvals = [approval(pathspec(task=f"other-{number}"), at=now) for number in range(count)]
 
     def write(number: int) -> str:
         one = approvals[number]
         version = Version(number=1, previous=None, event=TrailEvent.REQUESTED, at=now, approval=one)
-        store.create(f"approvals/{one.id}/00001.json", encode(version))
-        for folder in folders:
-            store.mark(f"{folder}/{one.id}")
+        store.create(bucket.version_key(one.id, 1), encode(version))
+        for key in markers:
+            store.mark(key(one.id))
         return one.id
 
     with ThreadPoolExecutor(_WRITERS) as pool:

@@ -32,6 +32,7 @@ from hitl_bot.slack.people import SlackPeople, nobody_is_known
 from hitl_bot.slack.transport import Transport
 from hitl_bot.surfaces.batches import Batches, BatchingNotifier
 from hitl_bot.surfaces.confirming import Confirming
+from hitl_bot.surfaces.digests import Digests
 from hitl_bot.surfaces.home import HomeTabs
 from hitl_bot.surfaces.reminding import Reminding, never_quiet
 from hitl_bot.surfaces.threads import Threads
@@ -48,6 +49,7 @@ from hitl_bot.web.signatures import Signatures
 from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Clock, Engine, Store
+from metaflow_extensions.hitl.approvals.queries import History, Projection, Queries
 from metaflow_extensions.hitl.approvals.record import EngineKind
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
@@ -171,7 +173,11 @@ def bootstrap(
     name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     client = client or slack_client(bot_token, settings.slack_api_url, failed=metrics.slack_failed)
     store = ReportingStore(store or _store(needed(settings, "root")), metrics.store_failed)
-    ledger = Ledger(store, trust_of(settings))
+    trust = trust_of(settings)
+    projection, history = Projection(), History(Ledger(store, trust), clock)
+    ledger = Ledger(store, trust, observers=(projection.learn, history.learn))
+    queries = Queries(ledger, clock, projection=projection, history=history)
+    awake = Event()
     policy = None if settings.policy is None else PolicyFile(settings.policy)
     known_as = nobody_is_known if policy is None else policy.known_as
     people = SlackPeople(client, clock, known_as, default_channel=settings.slack_channel, monotonic=monotonic)
@@ -192,12 +198,13 @@ def bootstrap(
     )
     cases = use_cases(notifiers=reporting({SLACK: BatchingNotifier(slack, batches), **others}, problems))
     swept = use_cases(notifiers=reporting({SLACK: BatchingNotifier(bulk, batches), **others}, problems))
-    homes = HomeTabs(cases, people, client, pools.workers)
+    homes = HomeTabs(cases, queries, people, client, pools.workers)
     reminding = Reminding(cases, people, never_quiet if policy is None else policy.quiet_for)
     threads = Threads(cases, bulk, reminding, workers=pools.workers, problems=problems, holder=name)
     confirming = Confirming(cases, people, client, threads, workers=pools.workers, holder=name)
     parts = Parts(
         cases=cases,
+        queries=queries,
         people=people,
         workers=pools.workers,
         homes=homes,
@@ -206,7 +213,7 @@ def bootstrap(
         threads=threads,
         confirming=confirming,
     )
-    app = _bolt_app(parts, client, pools.listeners)
+    app = _bolt_app(parts, client, pools.listeners, awake.set)
     observer = CountingObserver(LogObserver(), metrics)
     sweeper = Sweeper(
         swept,
@@ -214,7 +221,9 @@ def bootstrap(
         name=name,
         each=pools.sweepers.map,
         reminders=reminding,
-        subscribers=(threads, batches, confirming, homes),
+        subscribers=(threads, batches, confirming, homes, Digests(history, clock, pools.workers)),
+        projection=projection,
+        history=history,
         intake=Intake(swept, observer),
     )
     transport = _transport(settings, key, app, client, clock=clock, metrics=metrics)
@@ -230,7 +239,7 @@ def bootstrap(
         cases=cases,
         people=people,
         sweeper=sweeper,
-        sweeping=SweeperThread(sweeper, clock, metrics.caught_up),
+        sweeping=SweeperThread(sweeper, clock, metrics.caught_up, awake),
         transport=transport,
         web=WebServer(
             application(readiness, metrics.registry, transport, notices, {"policy": which_policy}),
@@ -251,13 +260,13 @@ class _Pools:
         self.sweepers = ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="sweep")
 
 
-def _bolt_app(parts: Parts, client: WebClient, listeners: ThreadPoolExecutor) -> App:
+def _bolt_app(parts: Parts, client: WebClient, listeners: ThreadPoolExecutor, request_came: Callable[[], None]) -> App:
     with _environment_without(_NOT_FOR_BOLT):
         app = App(
             name="hitl-bot",
             authorize=authorizer(str(client.token)),  # type: ignore[arg-type] # Bolt refuses a request of which it gets None
             user_facing_authorize_error_message=NOT_HERE,
-            before_authorize=parts_adder(parts, client),
+            before_authorize=parts_adder(parts, client, request_came),
             request_verification_enabled=False,  # RequestUrl does it before a request gets here
             raise_error_for_unhandled_request=True,  # so that the error listener can acknowledge it
             listener_executor=listeners,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from threading import Event, Thread
 
 import structlog
@@ -12,7 +13,9 @@ from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.sweeping import Act, Sweeper
 
-TAIL_EVERY = 1.0  # seconds; deadlines are promised to two
+TAIL_EVERY = 1.0  # seconds between two looks at the tail while there is life
+IDLE_EVERY = 5.0  # seconds, where there has been none for a minute: a fifth of the requests
+_LIVELY_FOR = timedelta(minutes=1)
 _AFTER_TROUBLE = 5.0  # seconds
 
 log = structlog.get_logger("hitl_bot.sweeper")
@@ -53,13 +56,17 @@ class SweeperThread:
         The present.
     caught_up : Callable[[], None]
         Called whenever there is nothing more to do.
+    awake : Event
+        Set by whoever notices that people are at work: the thread then looks at once, and often for a while.
     """
 
-    def __init__(self, sweeper: Sweeper, clock: Clock, caught_up: Callable[[], None]) -> None:
+    def __init__(self, sweeper: Sweeper, clock: Clock, caught_up: Callable[[], None], awake: Event) -> None:
         self._sweeper = sweeper
         self._clock = clock
         self._caught_up = caught_up
         self._stop = Event()
+        self._awake = awake
+        self._alive_at = clock()
         self._thread = Thread(target=self._run, name="sweeper", daemon=True)
 
     def start(self) -> None:
@@ -69,6 +76,7 @@ class SweeperThread:
     def stop(self) -> None:
         """Ask the thread to end; ``join`` waits for it."""
         self._stop.set()
+        self._awake.set()
 
     def join(self, seconds: float) -> bool:
         """Wait for the end, at most so long, and say whether it came."""
@@ -78,7 +86,11 @@ class SweeperThread:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._stop.wait(self._work())
+            pause = self._work()
+            if pause > TAIL_EVERY:
+                self._awake.wait(pause)  # a click ends a long pause, and makes the next ones short
+            else:
+                self._stop.wait(pause)
 
     def _work(self) -> float:
         """Work once, and return the seconds until the next time."""
@@ -90,7 +102,13 @@ class SweeperThread:
         except Exception:  # a thread that died of one defect would leave every deadline to chance
             log.exception("the sweep broke")
             return _AFTER_TROUBLE
-        pause = TAIL_EVERY if next_at is None else min(TAIL_EVERY, (next_at - self._clock()).total_seconds())
+        now = self._clock()
+        if self._sweeper.saw_change or self._awake.is_set():
+            self._awake.clear()
+            self._alive_at = now
+        pause = TAIL_EVERY if now - self._alive_at < _LIVELY_FOR else IDLE_EVERY
+        if next_at is not None:
+            pause = min(pause, (next_at - now).total_seconds())  # deadlines are promised to two seconds
         if pause > 0:
             self._caught_up()
         return max(0.0, pause)

@@ -18,6 +18,7 @@ from hitl_bot.surfaces.home import HomeTabs
 from hitl_bot.surfaces.reminding import Reminding
 from hitl_bot.surfaces.threads import Threads
 from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.queries import Queries
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 
@@ -29,6 +30,8 @@ class Parts:
     ----------
     cases : UseCases
         What can be done with an approval. Its clock is the bot's.
+    queries : Queries
+        What waits and what was decided.
     people : SlackPeople
         Who a Slack user is.
     workers : Executor
@@ -46,6 +49,7 @@ class Parts:
     """
 
     cases: UseCases
+    queries: Queries
     people: SlackPeople
     workers: Executor
     homes: HomeTabs
@@ -81,11 +85,12 @@ class CopiedButton(HitlError):
         super().__init__(str(self.__doc__))
 
 
-def parts_adder(parts: Parts, client: WebClient) -> Callable[..., None]:
+def parts_adder(parts: Parts, client: WebClient, request_came: Callable[[], None]) -> Callable[..., None]:
     """Build the middleware that adds the parts to the context of every request. It has to be the first."""
     named = {field.name: getattr(parts, field.name) for field in fields(parts)}
 
     def add_parts(context: BoltContext, body: Json, next: Callable[[], None]) -> None:  # noqa: A002 - Bolt's name for it
+        request_came()
         context.update(named)
         context["client"] = client  # Bolt makes one for each request, which knows nothing of NO_PROXY
         context["ack"] = StandingAck()  # type: ignore[no-untyped-call] # Bolt's

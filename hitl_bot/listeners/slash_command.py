@@ -14,6 +14,7 @@ from hitl_bot.listeners.payloads import Json
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.reminding import Reminding
 from hitl_bot.surfaces.sight import Sight
+from metaflow_extensions.hitl.approvals.queries import Queries
 from metaflow_extensions.hitl.approvals.record import Person
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import answers
@@ -38,6 +39,7 @@ class Typed:
     body: Json
     client: WebClient
     cases: UseCases
+    queries: Queries
     people: SlackPeople
     workers: Executor
     reminding: Reminding
@@ -67,6 +69,7 @@ def dispatcher(words: Mapping[str, Answer], words_with_id: Mapping[str, Answer])
         client: WebClient,
         respond: Respond,
         cases: UseCases,
+        queries: Queries,
         people: SlackPeople,
         workers: Executor,
         reminding: Reminding,
@@ -84,6 +87,7 @@ def dispatcher(words: Mapping[str, Answer], words_with_id: Mapping[str, Answer])
             body=body,
             client=client,
             cases=cases,
+            queries=queries,
             people=people,
             workers=workers,
             reminding=reminding,

@@ -1,8 +1,5 @@
 """Gates that share a message: who posts it, which gates are on it, and keeping it up to date.
 
-    batches/<step>-<hash>-<number>/post             where the message stands, as JSON
-    batches/<step>-<hash>-<number>/of/<approval>    marker: this gate is on it
-
 The gates of one step of one run find each other here, without a lock: whoever claims the batch posts the message, and
 every gate that comes later joins it. Once all of them are answered, the next turn of a loop gets a new message.
 """
@@ -10,7 +7,6 @@ every gate that comes later joins it. Once all of them are answered, the next tu
 from __future__ import annotations
 
 import hashlib
-import re
 from base64 import b32encode
 from collections.abc import Mapping
 from concurrent.futures import Executor
@@ -24,6 +20,7 @@ import structlog
 
 from hitl_bot.background import BackgroundJob
 from hitl_bot.telemetry.problem_log import ProblemLog
+from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import (
     CorruptRecord,
@@ -242,9 +239,9 @@ class Batches:
         return shown if waits or approval.id in shown.members else None
 
     def _last_number(self, approval: Approval) -> int:
-        prefix = f"batches/{_name(approval)}-"
-        found = (re.fullmatch(r"(\d+)/post", key.removeprefix(prefix)) for key in self._ledger.store.list(prefix))
-        return max((int(match[1]) for match in found if match), default=0)
+        name = _name(approval)
+        found = (bucket.read_batch_number(key, name) for key in self._ledger.store.list(bucket.batches_like(name)))
+        return max((number for number in found if number is not None), default=0)
 
     def _begin(self, approval: Approval) -> _Shown:
         batch_id = _batch_id(approval, self._last_number(approval) + 1)
@@ -260,19 +257,19 @@ class Batches:
         post = self._slack.post_message(asked, message, approval.rule.channel)
         post = replace(post, batch=batch_id, ids=names.ids, nobody=names.nobody)
         with suppress(KeyTaken):
-            self._ledger.write_note(_post_key(batch_id), _NOTE, _written(post, asked.pathspec))
+            self._ledger.write_note(bucket.batch_post_key(batch_id), _NOTE, _written(post, asked.pathspec))
         shown = _Shown(id=batch_id, pathspec=asked.pathspec, post=post, shown_at=now)
         shown.members = {one.id: one for one in members}
         return self._remember(shown)
 
     def _mark(self, batch_id: str, ids: list[str]) -> None:
-        for _ in self._workers.map(self._ledger.store.mark, [f"batches/{batch_id}/of/{one}" for one in ids]):
+        for _ in self._workers.map(self._ledger.store.mark, [bucket.batch_member_key(batch_id, one) for one in ids]):
             pass
 
     def _siblings(self, approval: Approval) -> list[Approval]:
         """Read the gates of the same step and run that wait and have no message yet."""
         step = approval.id.rsplit("-", 1)[0]
-        ids = (key.split("/", 1)[1] for key in self._ledger.store.list(f"open/{step}-"))
+        ids = self._ledger.open_ids(f"{step}-")
         found = (one.approval for one in self._ledger.read_many(ids) if not isinstance(one, RecordError))
         others = {one.id: one for one in found if _run_of(one) == _run_of(approval) and _wants_this(one, approval)}
         return list((others | {approval.id: approval}).values())
@@ -286,7 +283,7 @@ class Batches:
                 self._known.touch(batch_id)
                 return known
         try:
-            held = self._ledger.read_note(_post_key(batch_id), _NOTE)
+            held = self._ledger.read_note(bucket.batch_post_key(batch_id), _NOTE)
             post = _post(held, batch_id, self._clock())
         except KeyMissing:
             return None
@@ -305,7 +302,8 @@ class Batches:
             return shown
 
     def _members(self, batch_id: str) -> list[Approval]:
-        ids = (key.rsplit("/", 1)[1] for key in self._ledger.store.list(f"batches/{batch_id}/of/"))
+        named = map(bucket.read_batch_member_key, self._ledger.store.list(bucket.batch_members_folder(batch_id)))
+        ids = [one for one in named if one is not None]
         found = (one.approval for one in self._ledger.read_many(ids) if not isinstance(one, RecordError))
         # A marker says where to look; which message a gate is on, its record says.
         return [one for one in found if _is_on(one, batch_id)]
@@ -359,11 +357,7 @@ def _post(held: Mapping[str, Any], batch_id: str, now: datetime) -> Post:
             nobody=tuple(held["nobody"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise CorruptRecord(_post_key(batch_id), f"it does not say where a message is ({error})") from error
-
-
-def _post_key(batch_id: str) -> str:
-    return f"batches/{checked_id(batch_id)}/post"
+        raise CorruptRecord(bucket.batch_post_key(batch_id), f"it does not say where a message is ({error})") from error
 
 
 def _is_on(approval: Approval, batch_id: str) -> bool:

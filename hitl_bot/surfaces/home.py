@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from heapq import nlargest
-from itertools import islice
 from threading import Lock
 from typing import Any
 
@@ -21,11 +18,12 @@ from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.asked_of import asked_of
 from hitl_bot.surfaces.sight import Sight
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
-from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable, RecordError
+from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Entry
+from metaflow_extensions.hitl.approvals.queries import Queries, urgency
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.messages import home, lists
+from metaflow_extensions.hitl.messages import home
 from metaflow_extensions.hitl.slack import SLACK
 
 _WATCHERS = 200  # people whose tab is kept up to date; those who opened it last
@@ -33,7 +31,7 @@ _WATCHED_FOR = timedelta(hours=1)  # since they opened it: Slack does not tell w
 _SETTLE = timedelta(seconds=2)  # from a change to the update: one update shows many changes
 # views.publish is of tier 4, 100 calls a minute (docs.slack.dev/apis/web-api/rate-limits); some are left for openings.
 _PUBLISHED_A_MINUTE = 60
-_OPEN = 2_000  # approvals that are read for a tab: some two seconds on S3
+_DECIDED = 200
 _DECIDED_FOR = timedelta(days=7)
 
 log = structlog.get_logger("hitl_bot.home")
@@ -57,7 +55,9 @@ class HomeTabs:
     Parameters
     ----------
     cases : UseCases
-        Its ledger is read.
+        The operator's rules, and who decides for whom.
+    queries : Queries
+        What waits and what was decided.
     people : SlackPeople
         Who is in which group.
     client : WebClient
@@ -66,8 +66,11 @@ class HomeTabs:
         Where tabs are brought up to date, so that the sweeper does not wait for Slack.
     """
 
-    def __init__(self, cases: UseCases, people: SlackPeople, client: WebClient, workers: Executor) -> None:
+    def __init__(
+        self, cases: UseCases, queries: Queries, people: SlackPeople, client: WebClient, workers: Executor
+    ) -> None:
         self._cases = cases
+        self._queries = queries
         self._people = people
         self._client = client
         self._watchers: BoundedMap[str, _Watcher] = BoundedMap(_WATCHERS, dropped=self._forget)
@@ -156,15 +159,13 @@ class HomeTabs:
             log.warning("a Home tab was not published", user=user_id, why=repr(error))
 
     def _snapshot(self, now: datetime) -> _Snapshot:
-        ledger = self._cases.ledger
-        open_ones = _readable(ledger.read_many(islice(ledger.open_ids(), _OPEN)))
-        newest = nlargest(_OPEN // 10, ledger.decided_since(now - _DECIDED_FOR))
-        decided = _readable(ledger.read_many(approval_id for _, approval_id in newest))
+        found = self._queries.open()
+        decided = self._queries.decided(now - _DECIDED_FOR)
         return _Snapshot(
             waiting=sorted(
-                (self._cases.governed(one) for one in open_ones if one.state is State.PENDING), key=lists.urgency
+                (self._cases.governed(one) for one in found.approvals if one.state is State.PENDING), key=urgency
             ),
-            decided=[one for one in decided if one.decision is not None],
+            decided=decided.approvals[:_DECIDED],
         )
 
     def _asked(self, approval: Approval, person: Person) -> bool:
@@ -207,7 +208,3 @@ def is_requester(approval: Approval, person: Person) -> bool:
     if requester.email and requester.email.lower() == email:
         return True
     return requester.name.lower() in {email, email.partition("@")[0], person.name.lower()} - {""}
-
-
-def _readable(found: Iterable[Entry | RecordError]) -> list[Approval]:
-    return [entry.approval for entry in found if not isinstance(entry, RecordError)]

@@ -1,19 +1,19 @@
 """When those who share a message were reminded last, so that many gates ring people once a period and not once each.
 
-batches/<id>/reminded/<time>-<kind>     marker: a reply below the message reminds
+A marker for each reply below the message that reminds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
+from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind
 
 GATHER_FOR = timedelta(seconds=3)  # the gates of a foreach come due within moments
 _APART = timedelta(minutes=30)  # an escalation, or a last call, of gates that were not asked together
-_STAMP = "%Y%m%dT%H%M%SZ"
 
 
 class RemindedTogether:
@@ -25,15 +25,17 @@ class RemindedTogether:
     def last(self, batch_id: str) -> dict[str, datetime]:
         """Return when the newest reminder of each kind came."""
         found: dict[str, datetime] = {}
-        for key in self._store.list(f"batches/{batch_id}/reminded/"):
-            stamp, _, kind = key.rsplit("/", 1)[1].partition("-")
-            found[kind] = datetime.strptime(stamp, _STAMP).replace(tzinfo=timezone.utc)
+        for key in self._store.list(bucket.batch_reminded_folder(batch_id)):
+            reminded = bucket.read_batch_reminded_key(key)
+            if reminded is not None:
+                at, kind = reminded
+                found[kind] = at
         return found
 
     def note(self, batch_id: str, kinds: Iterable[ReminderKind], now: datetime) -> None:
         """Note that a reply reminds."""
         for kind in kinds:
-            self._store.mark(f"batches/{batch_id}/reminded/{now.strftime(_STAMP)}-{_name(kind)}")
+            self._store.mark(bucket.batch_reminded_key(batch_id, now, _name(kind)))
 
 
 def is_covered(approval: Approval, kind: ReminderKind, last: dict[str, datetime], now: datetime) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import Enum
 
+from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.ledger import Ledger
-from metaflow_extensions.hitl.approvals.ledger.keys import claim_key
 
 _FOR = timedelta(minutes=1)  # spans of time; in each of them one bot writes in a thread
 _WHAT = "thread"
@@ -48,9 +48,9 @@ class ThreadLeases:
         """
         if not self._ledger.claim(anchor, _WHAT, self._holder, now=now, during=_FOR):
             return Lease.NOT_OURS
-        this = claim_key(anchor, _WHAT, now=now, during=_FOR)
+        this = bucket.claim_key(anchor, _WHAT, now=now, during=_FOR)
         self._note(this, ours=True)
-        claims = self._ledger.store.list(this.rsplit("-", 1)[0])
+        claims = self._ledger.store.list(bucket.claims_on(anchor, _WHAT))
         others = [key for key in claims if not self._is_ours(key)]
         return Lease.TAKEN_OVER if others else Lease.OURS
 

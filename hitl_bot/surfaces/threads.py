@@ -1,8 +1,5 @@
 """The thread below each question: who answered what, and whom it waits for, line by line.
 
-    said/<approval>/<version>   marker: the line about this version stands in the thread
-    threads/<time>              marker: all that was written until then is said
-
 The record comes first, and the lines follow from it: whatever dies in between, a bot finds what is not said by the
 markers, looks whether it stands in the thread all the same, and says it.
 """
@@ -23,6 +20,7 @@ from hitl_bot.surfaces.reminded import GATHER_FOR, RemindedTogether, is_covered
 from hitl_bot.surfaces.reminding import Reminding
 from hitl_bot.surfaces.thread_leases import Lease, ThreadLeases
 from hitl_bot.telemetry.problem_log import ProblemLog
+from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
@@ -35,7 +33,6 @@ from metaflow_extensions.hitl.approvals.errors import (
 )
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Entry
-from metaflow_extensions.hitl.approvals.ledger.keys import CHANGES, change_key
 from metaflow_extensions.hitl.approvals.record import Approval, Post, ReminderKind, State, Verdict
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages.mrkdwn import mention
@@ -181,9 +178,10 @@ class Threads:
 
     def _catch_up(self) -> None:
         """Find what others wrote into records and died before they said it."""
-        noted = [key.removeprefix("threads/") for key in self._cases.ledger.store.list("threads/")]
-        for key in self._cases.ledger.store.list(CHANGES, after=f"{CHANGES}{max(noted, default='')}"):
-            self._note(key.removeprefix(CHANGES).split("-", 1)[1].rsplit("-", 1)[0])
+        noted = map(bucket.read_threads_key, self._cases.ledger.store.list(bucket.THREADS.root))
+        since = max((at for at in noted if at is not None), default=bucket.FIRST_MOMENT)
+        for change in self._cases.ledger.changes(since):
+            self._note(change.approval_id)
         self._caught_up = True
 
     def _note_all_said(self) -> None:
@@ -194,9 +192,9 @@ class Threads:
         if not nothing_left or not self._unnoted or (self._noted_at and now - self._noted_at < _NOTED_EVERY):
             return
         store = self._cases.ledger.store
-        marker = f"threads/{change_key(now - _SURELY_TOLD).removeprefix(CHANGES)}"
+        marker = bucket.threads_key(now - _SURELY_TOLD)
         store.mark(marker)
-        for key in list(store.list("threads/")):
+        for key in list(store.list(bucket.THREADS.root)):
             if key < marker:
                 store.unmark(key)
         self._noted_at = now
@@ -233,7 +231,8 @@ class Threads:
         return self._threads.setdefault(place, _Thread(post=post, anchor=post.batch or approval_id))
 
     def _said(self, approval_id: str) -> set[int]:
-        return {int(key.rsplit("/", 1)[1]) for key in self._cases.ledger.store.list(f"said/{approval_id}/")}
+        numbers = map(bucket.read_said_key, self._cases.ledger.store.list(bucket.said_folder(approval_id)))
+        return {number for number in numbers if number is not None}
 
     def _line(self, entry: Entry, trail: list[Entry]) -> Line | None:
         event, approval = entry.version.event, entry.approval
@@ -342,7 +341,7 @@ class Threads:
         for name in names:
             line = thread.lines[name]
             if line.number is not None:
-                self._cases.ledger.store.mark(f"said/{line.approval_id}/{line.number:05d}")
+                self._cases.ledger.store.mark(bucket.said_key(line.approval_id, line.number))
             del thread.lines[name]
 
     def _suffer(self, thread: _Thread, error: NotifierError, now: datetime) -> None:

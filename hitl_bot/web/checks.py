@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hitl_bot.slack.transport import Transport
 from hitl_bot.web.readiness import Check, NotReady
+from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.engines.argo import ArgoEngine
 
@@ -22,7 +23,7 @@ def store(store: Store) -> Check:
     """Look whether the store answers, with one listing of one key at most."""
 
     def check() -> None:
-        for _ in store.list("open/", limit=1):
+        for _ in store.list(bucket.OPEN.root, limit=1):
             return
 
     return check

@@ -6,13 +6,12 @@ import hashlib
 import json
 import math
 import re
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime, timezone
 from enum import Enum
 from functools import cache
-from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from metaflow_extensions.hitl.approvals import question, record, requirements
 from metaflow_extensions.hitl.approvals.errors import (
@@ -26,8 +25,10 @@ from metaflow_extensions.hitl.approvals.errors import (
 from metaflow_extensions.hitl.approvals.events import TrailEvent, read_event
 from metaflow_extensions.hitl.approvals.evidence import collected, metric
 from metaflow_extensions.hitl.approvals.features import check_required, required
-from metaflow_extensions.hitl.approvals.record import Approval, Origin
+from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.schema.fields import fields as form_fields
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
+from metaflow_extensions.hitl.approvals.typed import Unreadable, reader
 
 FORMAT = 2
 _ENVELOPE = ("format", "requires", "version", "previous", "event", "at", "key", "store", "signature", "sha256")
@@ -41,10 +42,6 @@ class NotJson(RecordError):
 
     def __init__(self, approval_id: str, cause: Exception) -> None:
         super().__init__(f"This can't be recorded about {approval_id}: {cause}. Nothing was written; use plain JSON.")
-
-
-class _Unreadable(Exception):
-    """What is wrong, and where in the document."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +93,15 @@ def without_checksum(key: str, body: bytes) -> bytes:
     return whole
 
 
-def _document(version: Version) -> dict[str, Any]:
-    body = _plain(version.approval)
+def plain_approval(approval: Approval) -> dict[str, Any]:
+    """Return an approval as a JSON object, which ``read_approval`` reads."""
+    body: dict[str, Any] = _plain(approval)
     unknown = body.pop("unknown")
     del body["vouched_by"]  # nobody vouches for themselves: it is what a reader found
+    return {**body, **unknown}
+
+
+def _document(version: Version) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "requires": required(version.approval),
@@ -107,8 +109,7 @@ def _document(version: Version) -> dict[str, Any]:
         "previous": version.previous,
         "event": str(version.event),
         "at": _plain(version.at),
-        **body,
-        **unknown,
+        **plain_approval(version.approval),
     }
 
 
@@ -141,25 +142,42 @@ def decode(key: str, body: bytes, trust: Trust = OPEN, *, store: str = "") -> Ve
     if vouched_by is not None and document.get("store") != store:
         raise NotVouchedFor(key, f"it was signed for another store, {document.get('store')!r}")
     check_required(key, document.get("requires"))
+    approval = read_approval(key, document)
     try:
-        known = {field.name for field in fields(Approval)} - {"unknown", "vouched_by"}
-        unknown = {name: value for name, value in document.items() if name not in known and name not in _ENVELOPE}
-        body_of = {name: value for name, value in document.items() if name in known}
-        approval = _read(Approval, {**body_of, "unknown": unknown}, "")
-        number, previous = document.get("version"), document.get("previous")
-        version = Version(
-            number=_read(int, number, "version"),
-            previous=_read(Union[str, None], previous, "previous"),  # noqa: UP007 - a value, not an annotation
-            event=read_event(_read(str, document.get("event"), "event")),
-            at=_read(datetime, document.get("at"), "at"),
-            approval=replace(approval, vouched_by=vouched_by),
-            key=_read(Union[str, None], document.get("key"), "key"),  # noqa: UP007 - likewise
-        )
-    except (_Unreadable, HitlError) as error:
+        envelope = _ENVELOPE_OF(document)
+    except Unreadable as error:
         raise CorruptRecord(key, str(error)) from error
+    return Version(
+        number=envelope.version,
+        previous=envelope.previous,
+        event=read_event(envelope.event),
+        at=envelope.at,
+        approval=replace(approval, vouched_by=vouched_by),
+        key=envelope.key,
+    )
+
+
+def read_approval(key: str, document: dict[str, Any]) -> Approval:
+    """Read an approval from a JSON object.
+
+    Raises
+    ------
+    CorruptRecord
+        A value has another type than it should, or the approval is another than its pathspec says.
+    """
+    try:
+        unknown = {name: value for name, value in document.items() if name not in _KNOWN and name not in _ENVELOPE}
+        approval: Approval = _APPROVAL({**document, "unknown": unknown})
+        if approval.question.schema:
+            form_fields(approval.question.schema)  # what no form can show would fail wherever it is to be shown
+    except (Unreadable, HitlError) as error:
+        raise CorruptRecord(key, str(error)) from error
+    except Exception as error:
+        # Whatever else a value brings about is this record's own fault, and must not reach whoever reads many.
+        raise CorruptRecord(key, f"it can't be read ({type(error).__name__}: {error})") from error
     if approval.id != approval.pathspec.approval_id:
         raise CorruptRecord(key, f"the id {approval.id} does not follow from {approval.pathspec}")
-    return version
+    return approval
 
 
 def _no_constant(name: str) -> None:
@@ -204,56 +222,15 @@ def _hints(cls: type) -> dict[str, Any]:
     )
 
 
-def _read(kind: Any, value: Any, where: str) -> Any:
-    origin, arguments = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return value
-    if origin in (Union, types.UnionType):
-        (only,) = [argument for argument in arguments if argument is not type(None)]
-        return None if value is None else _read(only, value, where)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise _Unreadable(f"{where} is no list")
-        return tuple(_read(arguments[0], part, f"{where}[{n}]") for n, part in enumerate(value))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - JSON
-    if origin in (dict, Mapping):
-        if not isinstance(value, dict):
-            raise _Unreadable(f"{where} is no object")
-        return value  # pyright: ignore[reportUnknownVariableType] - JSON
-    if is_dataclass(kind):
-        return _read_dataclass(kind, value, where)
-    return _read_plain(kind, value, where)
+@dataclass(frozen=True, kw_only=True)
+class _Envelope:
+    version: int
+    previous: str | None = None
+    event: str
+    at: datetime
+    key: str | None = None
 
 
-def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, dict):
-        raise _Unreadable(f"{where or 'it'} is no object")
-    read: dict[str, Any] = {}
-    for name, hint in _hints(kind).items():
-        if name in value:
-            read[name] = _read(hint, value[name], f"{where}.{name}".lstrip("."))
-    try:
-        # Below the top, a later release's own names are left out: they refine what is known here.
-        return kind(**read)
-    except TypeError as error:
-        raise _Unreadable(f"{where or 'it'} is incomplete ({error})") from error
-
-
-def _read_plain(kind: Any, value: Any, where: str) -> Any:
-    if kind is datetime:
-        try:
-            moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
-            if moment.tzinfo is None:
-                raise _Unreadable(f"{where} has no time zone")
-            return moment.astimezone(timezone.utc)
-        except (AttributeError, ValueError, OverflowError) as error:
-            raise _Unreadable(f"{where} is no time") from error
-    if issubclass(kind, (Enum, Origin)):
-        try:
-            return kind(value)
-        except (ValueError, TypeError) as error:
-            raise _Unreadable(f"{where} is {value!r}") from error
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise _Unreadable(f"{where} is no {kind.__name__}")
-    return value
+_KNOWN = frozenset(field.name for field in fields(Approval)) - {"unknown", "vouched_by"}
+_APPROVAL = reader(Approval, _hints)
+_ENVELOPE_OF = reader(_Envelope, _hints)

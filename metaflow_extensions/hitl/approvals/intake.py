@@ -9,16 +9,13 @@ from __future__ import annotations
 from itertools import islice
 from typing import Protocol
 
+from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import HitlError, KeyMissing, NoSuchApproval, RecordError
 from metaflow_extensions.hitl.approvals.proposing import (
-    PROPOSALS,
     check_same_question,
-    question_key,
     read_closing,
-    read_closing_key,
     read_proposal,
-    read_question_key,
 )
 from metaflow_extensions.hitl.approvals.record import EngineKind
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
@@ -78,14 +75,14 @@ class Intake:
         if not (trust.is_sealed and trust.writes):
             return 0
         store = self._cases.ledger.store
-        keys = list(islice(store.list(PROPOSALS, after=self._after, limit=_AT_ONCE), _AT_ONCE))
+        keys = list(islice(store.list(bucket.PROPOSALS.root, after=self._after, limit=_AT_ONCE), _AT_ONCE))
         # A thousand that are set aside must not hide those after them.
         self._after = keys[-1] if len(keys) == _AT_ONCE else ""
         return sum(self._take(key) for key in keys if key not in self._aside)
 
     def _take(self, key: str) -> bool:
         """Take one over; False if it is nothing for here, or nothing at all."""
-        question, closing = read_question_key(key), read_closing_key(key)
+        question, closing = bucket.read_proposed_question_key(key), bucket.read_proposed_closing_key(key)
         about = question or closing
         if about is None:
             return False  # an answer, which somebody else takes over, or a name that no proposal has
@@ -134,5 +131,5 @@ class Intake:
             # What waits in the cluster is closed by what the cluster says.
             if entry.approval.gate.engine is EngineKind.LOCAL:
                 cases.close(entry, reason)
-        store.unmark(question_key(approval_id))
+        store.unmark(bucket.proposed_question_key(approval_id))
         store.unmark(key)

@@ -67,6 +67,11 @@ def checked_id(text: str) -> str:
     return text
 
 
+def is_part(text: str) -> bool:
+    """Whether this could be a name in a pathspec, and so a part of a key."""
+    return _PART.fullmatch(text) is not None
+
+
 def is_id(text: str) -> bool:
     """Whether this could be a whole id."""
     return _ID.fullmatch(text) is not None

@@ -13,43 +13,17 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from metaflow_extensions.hitl.approvals import transitions
+from metaflow_extensions.hitl.approvals import bucket, transitions
 from metaflow_extensions.hitl.approvals.codec import Version, decode, encode
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, KeyMissing, KeyTaken, OtherQuestion
 from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.pathspec import checked_id, is_id
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import Approval
 
-PROPOSALS = "proposals/"
-_QUESTIONS, _CLOSINGS = f"{PROPOSALS}questions/", f"{PROPOSALS}closings/"
 _KEYS = "trusted_keys"  # among the proposal's own names: the ids of the public keys that the run trusts
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")  # of a Python object without a text of its own; another in each process
 _MOST_KEYS = 20
-
-
-def question_key(approval_id: str) -> str:
-    return f"{_QUESTIONS}{checked_id(approval_id)}.json"
-
-
-def closing_key(approval_id: str) -> str:
-    return f"{_CLOSINGS}{checked_id(approval_id)}.json"
-
-
-def read_question_key(key: str) -> str | None:
-    """Return the id of the approval that a run asks for; None for another key."""
-    return _read_key(key, _QUESTIONS)
-
-
-def read_closing_key(key: str) -> str | None:
-    """Return the id of the approval that nobody waits for any longer; None for another key."""
-    return _read_key(key, _CLOSINGS)
-
-
-def _read_key(key: str, folder: str) -> str | None:
-    name = key.removeprefix(folder).removesuffix(".json")
-    return name if key == f"{folder}{name}.json" and is_id(name) else None
 
 
 def propose(store: Store, approval: Approval, keys: Collection[str]) -> None:
@@ -67,7 +41,7 @@ def propose(store: Store, approval: Approval, keys: Collection[str]) -> None:
     KeyMissing
         A bot took over what was proposed before, in this very moment. Look for the record again.
     """
-    key = question_key(approval.id)
+    key = bucket.proposed_question_key(approval.id)
     proposed = replace(approval, unknown={_KEYS: sorted(keys)})
     version = Version(number=1, previous=None, event=TrailEvent.REQUESTED, at=approval.requested_at, approval=proposed)
     try:
@@ -89,7 +63,7 @@ def read_proposal(store: Store, key: str) -> tuple[Approval, tuple[str, ...]]:
     """
     version = decode(key, store.read(key))
     approval = version.approval
-    if question_key(approval.id) != key:
+    if bucket.proposed_question_key(approval.id) != key:
         raise CorruptRecord(key, f"it is about {approval.id}")
     keys = approval.unknown.get(_KEYS)
     if not isinstance(keys, list) or len(keys) > _MOST_KEYS or not all(isinstance(one, str) for one in keys):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - JSON
@@ -127,7 +101,7 @@ def _comparable(question: Question, name: str) -> Any:
 
 def is_proposed(store: Store, approval_id: str) -> bool:
     """Whether a question waits for a bot."""
-    key = question_key(approval_id)
+    key = bucket.proposed_question_key(approval_id)
     return next(iter(store.list(key, limit=1)), None) == key
 
 
@@ -138,7 +112,7 @@ def propose_closing(store: Store, approval_id: str, reason: str, now: datetime) 
     """Say that nobody waits for an answer any longer. A bot closes the record, which opens nothing."""
     body = json.dumps({"format": 1, "reason": reason, "at": now.isoformat()}).encode()
     try:
-        store.create(closing_key(approval_id), body)
+        store.create(bucket.proposed_closing_key(approval_id), body)
     except KeyTaken:
         return
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.queries import urgency
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State
 from metaflow_extensions.hitl.approvals.statistics import Statistics
 from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting
@@ -148,11 +149,6 @@ def figures(statistics: Statistics, *, now: datetime, span: str, left_out: int =
         blocks += watched_row(statistics.slowest_open, now)
     said_short = ", ".join(f"{label.lower()} {value}" for label, value in counts)
     return reply(escape(f"{title}: {said_short}"), blocks)
-
-
-def urgency(approval: Approval) -> tuple[float, datetime]:
-    """Sort by deadline, then by age; what has no deadline comes last."""
-    return (approval.deadline.timestamp() if approval.deadline else float("inf"), approval.requested_at)
 
 
 def row(approval: Approval, now: datetime, *further: Block, absent: Person | None = None) -> list[Block]:

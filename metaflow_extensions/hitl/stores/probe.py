@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.errors import KeyMissing, KeyTaken, StoreUnfit
 from metaflow_extensions.hitl.approvals.ports import Store
 
@@ -24,7 +25,7 @@ def prove(store: Store, token: str) -> None:
     StoreUnfit
         The second create was not refused, or what the first one wrote can't be read and listed at once.
     """
-    key = f"probe/{token}"
+    key = bucket.probe_key(token)
     store.create(key, _FIRST)
     try:
         try:

@@ -30,7 +30,7 @@ def full() -> Version:
     """Return a version in which every part of the record is filled in."""
     asked = approval(
         message="Genauigkeit: 93,1 % – „ausrollen“? 🚀 \ud83d",
-        schema={"type": "object", "properties": {"b": {}, "a": {}}},
+        schema={"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "integer"}}},
         approvers=("@ml-leads", "bob@example.com"),
         notifiers=("slack",),
         channel="#ml-approvals",

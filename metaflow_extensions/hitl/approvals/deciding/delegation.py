@@ -1,7 +1,6 @@
 """Who decides for somebody absent: immutable, hash-chained versions, one sequence for each person who delegates.
 
-    delegations/<who is absent>/00001.json      the versions; the highest is in force until its end
-    delegates/<who decides>/<who is absent>     marker: whom to look up when somebody decides
+The newest version is in force until its end. A marker for each delegate says whom to look up when somebody decides.
 
 Nothing is passed on: who decides for somebody can't let a third person do it.
 """
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.codec import with_checksum, without_checksum
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, KeyTaken, NotVouchedFor
 from metaflow_extensions.hitl.approvals.ports import Store
@@ -87,7 +87,7 @@ class Delegations:
         if not now < until <= now + LONGEST:
             raise BadDelegation("A delegation ends in the future, at most a year from now. Nothing was recorded.")
         self._check_is_no_loop(by, to, now)
-        self._store.mark(f"delegates/{_checked(to)}/{_checked(by)}")
+        self._store.mark(bucket.delegate_key(_checked(to), _checked(by)))
         return self._write(Delegation(by=by, to=to, at=now, until=until))
 
     def withdraw(self, by: Person, now: datetime) -> Delegation | None:
@@ -96,7 +96,7 @@ class Delegations:
         if standing is None or standing.to is None:
             return None
         self._write(Delegation(by=by, to=None, at=now, until=now))
-        self._store.unmark(f"delegates/{_checked(standing.to)}/{_checked(by)}")
+        self._store.unmark(bucket.delegate_key(_checked(standing.to), _checked(by)))
         return standing
 
     def of(self, person: Person, now: datetime) -> Delegation | None:
@@ -108,8 +108,9 @@ class Delegations:
         """Yield those whose delegate somebody is now: one LIST, and two requests for each of them."""
         if not person.is_vouched_for or _USER.fullmatch(person.id) is None:
             return
-        for key in self._store.list(f"delegates/{person.id}/"):
-            found = self._newest(key.rsplit("/", 1)[1])
+        for key in self._store.list(bucket.delegates_folder(person.id)):
+            absent = bucket.read_delegate_key(key)
+            found = self._newest(absent) if absent is not None else None
             if found is None or found[1].to is None:
                 continue
             delegation = found[1]
@@ -126,7 +127,7 @@ class Delegations:
         """
         previous: str | None = None
         trail: list[Delegation] = []
-        for position, key in enumerate(self._store.list(_folder(_checked(person))), start=1):
+        for position, key in enumerate(self._keys(_checked(person)), start=1):
             body = self._store.read(key)
             document = self._document(key, body)
             if document.get("version") != position or document.get("previous") != previous:
@@ -148,13 +149,13 @@ class Delegations:
         raise DelegateLoop(chain[:3])
 
     def _write(self, delegation: Delegation) -> Delegation:
-        folder = _folder(_checked(delegation.by))
+        by = _checked(delegation.by)
         for _ in range(_ATTEMPTS):
-            keys = list(self._store.list(folder))
+            keys = self._keys(by)
             previous = hashlib.sha256(self._store.read(keys[-1])).hexdigest() if keys else None
             number = len(keys) + 1
             try:
-                self._store.create(f"{folder}{number:05d}.json", self._body(delegation, number, previous))
+                self._store.create(bucket.delegation_key(by, number), self._body(delegation, number, previous))
             except KeyTaken:
                 continue
             return delegation
@@ -163,7 +164,7 @@ class Delegations:
     def _newest(self, user_id: str) -> tuple[str, Delegation] | None:
         if _USER.fullmatch(user_id) is None:
             return None
-        for key in sorted(self._store.list(_folder(user_id)), reverse=True):
+        for key in sorted(self._keys(user_id), reverse=True):
             # What is planted gives nobody a say, and takes nobody's away.
             with suppress(NotVouchedFor):
                 return key, _read(key, self._document(key, self._store.read(key)))
@@ -197,13 +198,13 @@ class Delegations:
         if self._trust.check(key, _KIND, document.get("key"), whole) is not None:
             if document.get("store") != self._store.url:
                 raise NotVouchedFor(key, "it was signed for another store")
-            if not key.endswith(f"/{document.get('version'):05d}.json"):
+            if bucket.read_delegation_key(key) != (key.split("/")[1], document.get("version")):
                 raise NotVouchedFor(key, "it was signed as another version")
         return document
 
-
-def _folder(user_id: str) -> str:
-    return f"delegations/{user_id}/"
+    def _keys(self, user_id: str) -> list[str]:
+        """Return the keys of all versions, in order; a name that no version has is passed over."""
+        return [key for key in self._store.list(bucket.delegations_folder(user_id)) if bucket.read_delegation_key(key)]
 
 
 def _checked(person: Person) -> str:
@@ -231,6 +232,7 @@ def _read(key: str, document: dict[str, Any]) -> Delegation:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptRecord(key, f"it holds no delegation ({error})") from error
-    if delegation.by.id != key.split("/")[1]:
+    named = bucket.read_delegation_key(key)
+    if named is None or delegation.by.id != named[0]:
         raise CorruptRecord(key, "it is about somebody else")
     return delegation

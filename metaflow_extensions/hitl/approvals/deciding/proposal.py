@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord
 from metaflow_extensions.hitl.approvals.pathspec import is_id
 from metaflow_extensions.hitl.approvals.ports import Store
@@ -21,7 +22,7 @@ from metaflow_extensions.hitl.approvals.record import Approval, Decision, Verdic
 
 FORMAT = 1
 KIND = "answer"
-FOLDER = "proposals/answers/"
+FOLDER = bucket.PROPOSALS.folder("answers")
 LARGEST = 64 * 1024  # bytes
 _LONGEST = {"reason": 3_000, "claimed": 200}  # characters
 _NONCE = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -46,7 +47,7 @@ class AnswerProposal:
 
     @property
     def key(self) -> str:
-        return f"{FOLDER}{self.approval_id}/{self.nonce}.json"
+        return bucket.proposed_answer_key(self.approval_id, self.nonce)
 
     def is_confirmed(self, approval: Approval) -> bool:
         """Whether the record has an answer that was confirmed since, and says the same."""
@@ -137,4 +138,4 @@ def read_answer(store: Store, key: str) -> AnswerProposal:
 def answer_key(approval_id: str, nonce: str) -> str | None:
     """Return the key of an answer; None if there can't be one."""
     fits = is_id(approval_id) and _NONCE.fullmatch(nonce) is not None
-    return f"{FOLDER}{approval_id}/{nonce}.json" if fits else None
+    return bucket.proposed_answer_key(approval_id, nonce) if fits else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.record import Approval
@@ -15,6 +14,7 @@ class Entry:
 
     version: Version
     digest: str  # SHA-256 of its bytes, in hex
+    size: int = 0  # bytes
     # Whether it was held to the version before it: by one more read, by its signature, or since it was written here.
     is_linked: bool = field(default=False, compare=False)
 
@@ -25,13 +25,3 @@ class Entry:
     @property
     def number(self) -> int:
         return self.version.number
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """One marker of the tail."""
-
-    key: str
-    at: datetime
-    approval_id: str
-    number: int

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Any, cast
 
+from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals.bucket import Change, Decided
 from metaflow_extensions.hitl.approvals.codec import Version, decode, encode, with_checksum, without_checksum
 from metaflow_extensions.hitl.approvals.errors import (
     AmbiguousId,
@@ -28,10 +31,9 @@ from metaflow_extensions.hitl.approvals.errors import (
     TooManyWriters,
 )
 from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.ledger import keys
-from metaflow_extensions.hitl.approvals.ledger.entries import Change, Entry
+from metaflow_extensions.hitl.approvals.ledger.entries import Entry
 from metaflow_extensions.hitl.approvals.ledger.trail import check_follows, check_whole
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec, checked_id, is_id
+from metaflow_extensions.hitl.approvals.pathspec import Pathspec, checked_id
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
@@ -52,11 +54,14 @@ class Ledger:
         Where they are.
     trust : Trust
         Whose signatures count here, and what signs. Default: the open mode.
+    observers : Sequence[Callable[[Entry], None]]
+        Told of every newest version that is read or written here, in the thread that does it.
     """
 
-    def __init__(self, store: Store, trust: Trust = OPEN) -> None:
+    def __init__(self, store: Store, trust: Trust = OPEN, *, observers: Sequence[Callable[[Entry], None]] = ()) -> None:
         self.store = store
         self.trust = trust
+        self._observers = observers
 
     # One approval: O(1) requests, whatever the history holds.
 
@@ -70,13 +75,29 @@ class Ledger:
         CorruptRecord, NewerFormat, NeedsNewer, NotVouchedFor
             There is one, and it can't be trusted.
         """
-        versions = list(self.store.list(keys.folder(approval_id)))
-        if not versions:
+        numbers = self._numbers(approval_id)
+        if not numbers:
             raise NoSuchApproval(approval_id, self.store.url)
-        number = keys.version_number(versions[-1])
-        if len(versions) != number:
-            raise CorruptRecord(versions[-1], f"{number - len(versions)} of the versions before it are missing")
-        return self._entry(approval_id, number)
+        number = numbers[-1]
+        if len(numbers) != number:
+            missing = f"{number - len(numbers)} of the versions before it are missing"
+            raise CorruptRecord(bucket.version_key(approval_id, number), missing)
+        try:
+            return self._observed(self._entry(approval_id, number))
+        except KeyMissing as error:
+            key = bucket.version_key(approval_id, number)
+            raise CorruptRecord(key, "it is listed, and can't be read") from error
+
+    def read_from(self, approval_id: str, hint: int) -> Entry:
+        """Read the newest version where a change marker says which one that is: one GET, or what ``read`` takes.
+
+        For what is shown; whoever acts on it reads the record as a whole. A marker may be missing, so a bot looks
+        afterwards whether there is a newer version.
+        """
+        try:
+            return self._observed(self._entry(approval_id, hint))
+        except KeyMissing:
+            return self.read(approval_id)
 
     def read_to_act(self, approval_id: str) -> Entry:
         """Read the newest version to decide, release or open by it.
@@ -101,7 +122,7 @@ class Ledger:
         approval_id = entry.approval.id
         if self.trust.is_sealed:
             if self.verify(approval_id)[-1].approval.decision != entry.approval.decision:
-                raise CorruptRecord(keys.version_key(approval_id, entry.number), "its decision is not the newest")
+                raise CorruptRecord(bucket.version_key(approval_id, entry.number), "its decision is not the newest")
         else:
             self.linked(entry)
 
@@ -122,7 +143,7 @@ class Ledger:
         """
         self._check_may_write(approval.id)
         # The marker comes first: a crash in between leaves something to clean, never something lost.
-        self.store.mark(keys.open_key(approval.id))
+        self.store.mark(bucket.open_key(approval.id))
         if approval.question.supersede:
             # Also before the record: of two that ask at once, each writes its marker before it looks for the other's.
             self.store.mark(_asked_key(approval))
@@ -204,7 +225,7 @@ class Ledger:
 
     def finish(self, approval: Approval) -> None:
         """Take a settled approval off the list of open ones."""
-        self.store.unmark(keys.open_key(approval.id))
+        self.store.unmark(bucket.open_key(approval.id))
         if approval.question.supersede:
             self.store.unmark(_asked_key(approval))
 
@@ -225,15 +246,22 @@ class Ledger:
         version = replace(version, approval=replace(version.approval, vouched_by=version.key))
         body = encode(version, self.trust, store=self.store.url)
         approval_id = version.approval.id
-        self.store.create(keys.version_key(approval_id, version.number), body)
-        # After the record, so that who follows the tail finds what it names; `open/` covers a crash in between. Without
-        # the marker the record stands all the same: an error here would tell a person that it does not.
+        self.store.create(bucket.version_key(approval_id, version.number), body)
+        entry = self._observed(self._as_entry(version, body))
+        # After the record, so that who follows the tail finds what it names, and nobody waits for it; a bot's checks of
+        # what is open find what a crash in between leaves out. Without the marker the record is there all the same: an
+        # error here would tell a person that it is not.
         with suppress(StoreUnavailable):
-            self.store.mark(f"{keys.change_key(version.at)}-{approval_id}-{version.number}")
-        return self._as_entry(version, body)
+            self.store.mark(bucket.change_key(version.at, approval_id, version.number))
+        return entry
+
+    def _observed(self, entry: Entry) -> Entry:
+        for observe in self._observers:
+            observe(entry)
+        return entry
 
     def _entry(self, approval_id: str, number: int) -> Entry:
-        key = keys.version_key(approval_id, number)
+        key = bucket.version_key(approval_id, number)
         body = self.store.read(key)
         version = decode(key, body, self.trust, store=self.store.url)
         if version.number != number:
@@ -259,36 +287,48 @@ class Ledger:
             return Pathspec.parse(text).approval_id
         beginning = checked_id(text)
         # A whole id means itself, even if others begin with it.
-        if next(iter(self.store.list(keys.folder(beginning), limit=1)), None) is not None:
+        if next(iter(self.store.list(bucket.versions_folder(beginning), limit=1)), None) is not None:
             return beginning
-        found = list(islice(self._ids(f"approvals/{beginning}"), _NAMED))
+        found = list(islice(self._ids(beginning), _NAMED))
         if len(found) == 1:
             return found[0]
         if not found:
             raise NoSuchApproval(text, self.store.url)
         raise AmbiguousId(text, found)
 
-    def _ids(self, prefix: str) -> Iterator[str]:
+    def _ids(self, beginning: str) -> Iterator[str]:
         after = ""
-        while True:
-            key = next(iter(self.store.list(prefix, after=after, limit=1)), None)
-            if key is None:
-                return
-            approval_id = key.split("/")[1]
-            yield approval_id
-            after = f"approvals/{approval_id}/~"  # behind every version of this approval
+        while (found := self._next_version(bucket.APPROVALS.root + beginning, after)) is not None:
+            yield found
+            after = bucket.after_all(bucket.versions_folder(found))
 
-    def open_ids(self) -> Iterator[str]:
+    def _next_version(self, prefix: str, after: str) -> str | None:
+        """Return the id of the first version after a key; what is no version is passed over."""
+        named = map(bucket.read_version_key, self.store.list(prefix, after=after))
+        return next((version[0] for version in named if version is not None), None)
+
+    def open_ids(self, beginning: str = "") -> Iterator[str]:
         """Yield the ids that are not settled: one LIST for each 1,000. What is no id is not ours, and passed over."""
-        names = (key.split("/", 1)[1] for key in self.store.list(keys.OPEN))
-        return (name for name in names if is_id(name))
+        ids = map(bucket.read_open_key, self.store.list(bucket.OPEN.root + beginning))
+        return (approval_id for approval_id in ids if approval_id is not None)
 
-    def read_many(self, ids: Iterable[str]) -> Iterator[Entry | RecordError]:
-        """Read approvals in parallel, in the order of their ids; one that can't be read yields its error."""
+    def read_many(
+        self, ids: Iterable[str], *, hints: Mapping[str, int] = types.MappingProxyType({})
+    ) -> Iterator[Entry | RecordError]:
+        """Read approvals in parallel, in the order of their ids; one that can't be read yields its error.
+
+        Parameters
+        ----------
+        ids : Iterable[str]
+            Whole ids.
+        hints : Mapping[str, int]
+            The number of the newest version, as far as the tail knows it.
+        """
 
         def one(approval_id: str) -> Entry | RecordError:
             try:
-                return self.read(approval_id)
+                hint = hints.get(approval_id)
+                return self.read(approval_id) if hint is None else self.read_from(approval_id, hint)
             except RecordError as error:
                 return error
 
@@ -301,61 +341,67 @@ class Ledger:
     def note_decided(self, approval: Approval) -> None:
         """Put a decided approval into the history of its step."""
         if approval.decision is not None:
-            self.store.mark(keys.decided_key(approval.pathspec, approval.id, approval.decision.at))
+            flow, step = approval.pathspec.flow, approval.pathspec.step
+            self.store.mark(bucket.decided_key(flow, step, approval.id, approval.decision.at))
         recorded = approval.question.evidence is not None  # without, there is nothing to compare the next one with
         if recorded and approval.state is State.APPROVED and approval.decision is not None:
-            self.store.mark(
-                keys.approved_key(approval.pathspec, approval.shard_value, approval.id, approval.decision.at)
-            )
+            folder = bucket.approved_folder(flow, step, approval.shard_value)
+            self.store.mark(bucket.newest_first_key(folder, approval.id, approval.decision.at))
 
     def asked_ids(self, flow: str, step: str, shard: str | None, *, limit: int) -> list[str]:
         """Return the ids of open questions that a newer one may take the place of, newest first: one LIST."""
-        found = map(keys.decided, self.store.list(keys.asked_folder(flow, step, shard), limit=limit))
-        return [marker[1] for marker in found if marker is not None]
+        return self._newest_first(bucket.asked_folder(flow, step, shard), limit)
 
     def approved_ids(self, flow: str, step: str, shard: str | None, *, limit: int) -> list[str]:
         """Return the ids approved last of one step, or of one shard of it, newest first: one LIST."""
-        found = map(keys.decided, self.store.list(keys.approved_folder(flow, step, shard), limit=limit))
-        return [marker[1] for marker in found if marker is not None]
+        return self._newest_first(bucket.approved_folder(flow, step, shard), limit)
+
+    def _newest_first(self, folder: str, limit: int) -> list[str]:
+        ids = map(bucket.read_newest_first_key, self.store.list(folder, limit=limit))
+        return [approval_id for approval_id in ids if approval_id is not None]
 
     def decided_ids(self, flow: str, step: str, *, limit: int) -> list[str]:
         """Return the ids decided last in one step, newest first."""
-        markers = self.store.list(keys.decided_folder(flow, step), limit=limit)
-        return [key.rsplit("/", 1)[1].split("-", 1)[1] for key in markers]
+        markers = map(bucket.read_decided_key, self.store.list(bucket.decided_folder(flow, step)))
+        return [marker.approval_id for marker in islice((one for one in markers if one is not None), limit)]
 
     def decided_since(self, since: datetime, *, flow: str | None = None) -> Iterator[tuple[datetime, str]]:
         """Yield when and what was decided since then, in one flow or in all: step by step, each newest first.
 
         One LIST for each step that was ever gated, and one more for each 1,000 decisions in the span.
         """
-        root = keys.DECIDED if flow is None else f"{keys.DECIDED}{flow}/"
+        root = bucket.DECIDED.folder() if flow is None else bucket.DECIDED.folder(flow)
         after = ""
-        while (key := next(iter(self.store.list(root, after=after, limit=1)), None)) is not None:
-            step = key.rsplit("/", 1)[0]
-            for marker in self.store.list(f"{step}/"):
-                decided = keys.decided(marker)
+        while (first := self._next_decided(root, after)) is not None:
+            folder = bucket.decided_folder(first.flow, first.step)
+            for key in self.store.list(folder):
+                decided = bucket.read_decided_key(key)
                 if decided is None:
                     continue
-                if decided[0] < since:
+                if decided.at < since:
                     break
-                yield decided
-            after = f"{step}/~"  # behind every decision of this step
+                yield decided.at, decided.approval_id
+            after = bucket.after_all(folder)
+
+    def _next_decided(self, prefix: str, after: str) -> Decided | None:
+        markers = map(bucket.read_decided_key, self.store.list(prefix, after=after))
+        return next((marker for marker in markers if marker is not None), None)
 
     def changes(self, since: datetime) -> Iterator[Change]:
         """Yield what was written since then by the writers' clocks, oldest first; other keys are passed over."""
-        for key in self.store.list(keys.CHANGES, after=keys.change_key(since)):
-            change = keys.change(key)
+        for key in self.store.list(bucket.CHANGES.root, after=bucket.changes_from(since)):
+            change = bucket.read_change_key(key)
             if change is not None:
                 yield change
 
-    def forget_changes(self, before: datetime) -> int:
-        """Remove the tail's markers that are older; return how many."""
-        end = keys.change_key(before)
-        count = 0
-        for key in takewhile(lambda key: key < end, self.store.list(keys.CHANGES)):
-            self.store.unmark(key)
-            count += 1
-        return count
+    def newest_changes(self) -> dict[str, Change]:
+        """Return the change with the highest number that the tail names, by approval: a LIST for each 1,000 markers."""
+        newest: dict[str, Change] = {}
+        for change in self.changes(bucket.FIRST_MOMENT):
+            known = newest.get(change.approval_id)
+            if known is None or change.number >= known.number:
+                newest[change.approval_id] = change
+        return newest
 
     def claim(self, approval_id: str, what: str, holder: str, *, now: datetime, during: timedelta) -> bool:
         """Reserve an act that can't be taken back for one of several sweepers, until the next of equal spans of time.
@@ -367,7 +413,7 @@ class Ledger:
             span is over.
         """
         # What begins at the end of a span is still under way in the next, so that one has to be free, too.
-        spans = {keys.claim_key(approval_id, what, now=at, during=during) for at in (now, now + _LEAST_CLAIM)}
+        spans = {bucket.claim_key(approval_id, what, now=at, during=during) for at in (now, now + _LEAST_CLAIM)}
         return all(self._hold(key, holder.encode()) for key in sorted(spans))
 
     def _hold(self, key: str, holder: bytes) -> bool:
@@ -381,7 +427,7 @@ class Ledger:
 
     def _as_entry(self, version: Version, body: bytes) -> Entry:
         is_linked = self.trust.is_sealed or version.number == 1
-        return Entry(version=version, digest=hashlib.sha256(body).hexdigest(), is_linked=is_linked)
+        return Entry(version=version, digest=hashlib.sha256(body).hexdigest(), size=len(body), is_linked=is_linked)
 
     def write_note(self, key: str, kind: str, document: Mapping[str, Any]) -> None:
         """Write a small JSON object once, signed in the sealed mode; raise KeyTaken, or NotJson."""
@@ -420,10 +466,20 @@ class Ledger:
 
     def trail(self, approval_id: str) -> list[Entry]:
         """Read every version, oldest first."""
-        numbers = sorted(keys.version_number(key) for key in self.store.list(keys.folder(approval_id)))
+        numbers = self._numbers(approval_id)
         if not numbers:
             raise NoSuchApproval(approval_id, self.store.url)
         return [self._entry(approval_id, number) for number in numbers]
+
+    def _numbers(self, approval_id: str) -> list[int]:
+        """Return the numbers of all versions, in order."""
+        numbers: list[int] = []
+        for key in self.store.list(bucket.versions_folder(approval_id)):
+            version = bucket.read_version_key(key)
+            if version is None:
+                raise CorruptRecord(key, "no version has such a name")
+            numbers.append(version[1])
+        return numbers
 
     def verify(self, approval_id: str) -> list[Entry]:
         """Prove that the trail is whole: no gap, every hash right, the question and the decision never changed.
@@ -444,4 +500,5 @@ class Ledger:
 
 
 def _asked_key(approval: Approval) -> str:
-    return keys.asked_key(approval.pathspec, approval.shard_value, approval.id, approval.requested_at)
+    folder = bucket.asked_folder(approval.pathspec.flow, approval.pathspec.step, approval.shard_value)
+    return bucket.newest_first_key(folder, approval.id, approval.requested_at)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from metaflow_extensions.hitl.approvals.bucket import version_key
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord
 from metaflow_extensions.hitl.approvals.ledger.entries import Entry
-from metaflow_extensions.hitl.approvals.ledger.keys import version_key
 from metaflow_extensions.hitl.approvals.record import Approval
 
 

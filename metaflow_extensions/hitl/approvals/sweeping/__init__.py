@@ -15,7 +15,8 @@ from metaflow_extensions.hitl.approvals.sweeping.planning import (
     plan,
 )
 from metaflow_extensions.hitl.approvals.sweeping.ports import Each, Observer, Reminders, Subscriber
-from metaflow_extensions.hitl.approvals.sweeping.sweeper import LOOK_BACK, READ_ALL_EVERY, Sweeper
+from metaflow_extensions.hitl.approvals.sweeping.sweeper import READ_ALL_EVERY, Sweeper
+from metaflow_extensions.hitl.approvals.sweeping.tail import LOOK_BACK
 
 __all__ = [
     "CARRY_OUT_AFTER",

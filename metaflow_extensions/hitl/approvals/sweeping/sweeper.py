@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
-from itertools import islice, tee
+from itertools import islice
 
-from metaflow_extensions.hitl.approvals.bounded import BoundedMap
+from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals.bucket import Change
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, RecordError, StoreError
 from metaflow_extensions.hitl.approvals.intake import Intake
-from metaflow_extensions.hitl.approvals.ledger import Change, Entry, change_key, open_key, retention_start
+from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.ports import Clock
-from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.queries import History, Projection
 from metaflow_extensions.hitl.approvals.sweeping.agenda import Agenda
+from metaflow_extensions.hitl.approvals.sweeping.cleaning import clean
 from metaflow_extensions.hitl.approvals.sweeping.planning import Act
 from metaflow_extensions.hitl.approvals.sweeping.ports import Each, Observer, Reminders, Subscriber
+from metaflow_extensions.hitl.approvals.sweeping.tail import Tail
 from metaflow_extensions.hitl.approvals.sweeping.worker import Worker
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 READ_ALL_EVERY = timedelta(minutes=10)
-LOOK_BACK = timedelta(minutes=5)  # the tail carries the writers' clocks, which may be behind this one
 _SLICE = 256  # approvals of a full read at once, so that a deadline never waits for all of them
-_REMEMBERED = 100_000  # markers of the tail; one that was forgotten is read again, which costs a request and no more
+_PROBED = 64  # approvals in one tick, a GET each
+_VERIFIED = 256  # approvals that a full read reads once more although they are known
 
 
 class Sweeper:
     """Finishes what is open: reads all of it now and then, and follows the tail of changes in between.
 
-    For one thread. Memory grows with what is open and has a time at which something is due, some 200 bytes each;
-    requests grow with what changes, apart from the full read.
+    For one thread. The first full read takes a LIST for each 1,000 that are open and a GET for each of them; later ones
+    take the LISTs, and a few reads that check what is known. Everything else takes requests for what changes.
 
     Parameters
     ----------
@@ -46,6 +49,15 @@ class Sweeper:
         Told of every change.
     intake : Intake, optional
         Takes over what was proposed, where only the bot writes records.
+    projection : Projection, optional
+        Kept up to date with what is open. Default: one of its own.
+    history : History, optional
+        Told when everything that was decided lately has been read.
+
+    Attributes
+    ----------
+    saw_change : bool
+        Whether the last look at the tail brought anything.
     """
 
     def __init__(
@@ -58,6 +70,8 @@ class Sweeper:
         reminders: Reminders | None = None,
         subscribers: Collection[Subscriber] = (),
         intake: Intake | None = None,
+        projection: Projection | None = None,
+        history: History | None = None,
     ) -> None:
         self._cases = cases
         self._intake = intake
@@ -66,8 +80,14 @@ class Sweeper:
         self._each = each
         self._agenda = Agenda()
         self._worker = Worker(cases, observer, reminders, name=name)
-        self._handled: BoundedMap[str, None] = BoundedMap(_REMEMBERED)  # markers of the tail
-        self._newest: datetime | None = None  # in the tail
+        self._projection = projection if projection is not None else Projection()
+        self._history = history
+        self._tail = Tail(cases.ledger)
+        self.saw_change = False  # at the last look at the tail
+        self._open_ids: set[str] = set()  # at the beginning of the full read under way
+        self._verified_to = ""
+        self._unprobed: list[str] = []  # read by a hint, and yet to be looked at for a newer version
+        self._lately: list[str] = []  # settled, and to be read for history
         self._read_all_at: datetime | None = None
         self._reading: Iterator[tuple[str, Entry | RecordError]] | None = None  # a full read under way
         self._unwritten: set[str] = set()  # open without a record, at the full read before this one
@@ -91,7 +111,9 @@ class Sweeper:
         if self._intake is not None:
             self._intake.tick()  # first, so that what it takes over is posted in the same turn
         self.read_all()
+        self.read_lately()
         self.follow()
+        self.probe()
         self.catch_up()
         for subscriber in self._subscribers:
             subscriber.tick()
@@ -102,6 +124,8 @@ class Sweeper:
             subscriber.changed(entry)
         except HitlError as error:
             self._observer.failed(entry.approval.id, error)
+        except Exception as error:  # noqa: BLE001 - nor may one subscriber hold up the others
+            self._observer.broke(entry.approval.id, error)
 
     # Three ways to learn of an approval.
 
@@ -118,14 +142,57 @@ class Sweeper:
             self._reading = self._read_all_at = None  # from the beginning, next time
             raise
 
+    def read_lately(self) -> None:
+        """Read a slice of what was settled before this process began and is in no digest yet, for history."""
+        if self._history is None or self._reading is not None or not self._projection.is_complete:
+            return
+        if self._lately:
+            ids, self._lately = self._lately[:_SLICE], self._lately[_SLICE:]
+            for entry in self._cases.ledger.read_many(ids):
+                if not isinstance(entry, RecordError):
+                    self._history.learn(entry)
+        else:
+            self._history.follow()
+
+    def _lately_since(self, now: datetime) -> datetime:
+        return now if self._history is None else self._history.since
+
     def _begin_to_read_all(self, now: datetime) -> None:
         ledger = self._cases.ledger
-        ledger.forget_changes(retention_start(now))
-        self._newest = self._newest or now  # what is written from now on is in the tail
+        clean(ledger, now - bucket.KEEP_MARKERS_FOR)
+        self._tail.begin(now)  # what is written from now on is in the tail
         self._found_unwritten = set()
-        ids, again = tee(ledger.open_ids())
-        self._reading = zip(again, ledger.read_many(ids), strict=False)
+        self._projection.begin_round()
+        ids = list(ledger.open_ids())
+        self._open_ids = set(ids)
+        first = not self._projection.is_complete
+        tail = ledger.newest_changes() if first else {}
+        hints = {approval_id: change.number for approval_id, change in tail.items()}
+        if first:
+            # What was decided lately and is settled: for history, after what is open.
+            since, known = self._lately_since(now), self._open_ids
+            self._lately = [
+                one.approval_id for one in tail.values() if one.at >= since and one.approval_id not in known
+            ]
+        self._reading = self._read_open(ids, hints)
         self._read_all_at = now
+
+    def _read_open(self, ids: list[str], hints: dict[str, int]) -> Iterator[tuple[str, Entry | RecordError]]:
+        """Yield everything that is open: from memory what is known, and all others, and a few that are known, read."""
+        again = self._to_verify([one for one in ids if self._projection.get(one) is not None])
+        todo = iter(ids)
+        while chunk := list(islice(todo, _SLICE)):
+            known = {one: entry for one in chunk if (entry := self._projection.get(one)) and one not in again}
+            yield from known.items()
+            others = [one for one in chunk if one not in known]
+            yield from zip(others, self._cases.ledger.read_many(others, hints=hints), strict=False)
+
+    def _to_verify(self, known: list[str]) -> set[str]:
+        """Choose what is read once more although it is known: whatever happens to the tail, nothing stays unseen."""
+        later = [one for one in known if one > self._verified_to] or known
+        chosen = later[:_VERIFIED]
+        self._verified_to = chosen[-1] if chosen else ""
+        return set(chosen)
 
     def _read_slice(self) -> None:
         found = list(islice(self._reading or (), _SLICE))
@@ -134,47 +201,66 @@ class Sweeper:
             if isinstance(entry, NoSuchApproval):
                 self._clear_marker(approval_id)
             elif isinstance(entry, RecordError):
-                self._worker.report_unusable(approval_id, entry)
-            elif entry.approval.settlement is not None:
-                self._cases.ledger.finish(entry.approval)
-                self._observer.did(Act.FINISH, entry.approval)
-            else:
-                self._learn(entry.approval)
+                self._set_aside(approval_id, entry)
+            elif self._take_off_or_learn(entry):
                 waiting.append(entry)
         for _ in self._each(self._worker.look_for_its_run, waiting):
             pass
         if len(found) < _SLICE:
             self._reading = None
             self._unwritten = self._found_unwritten
+            if not self._projection.is_complete:
+                self._unprobed = sorted(self._open_ids)
+            self._projection.end_round(self._open_ids)
             self._observer.saw_all()
 
     def follow(self) -> None:
         """Learn of what changed since the last time, by the tail."""
         now = self._clock()
-        since = min(self._newest or now, now) - LOOK_BACK
-        fresh: dict[str, list[Change]] = {}
-        for change in self._cases.ledger.changes(since):
-            if change.key not in self._handled:
-                fresh.setdefault(change.approval_id, []).append(change)
-        for changes, entry in self._each(self._newest_of, fresh.values()):
+        self.saw_change = False
+        for news in self._projection.take_news():
+            self._learn(news)  # written in this process: what it could not carry out is done here, marker or not
+        for changes, entry in self._each(self._newest_of, self._tail.fresh(now)):
+            if entry is None:
+                self._tail.postpone(changes, now)
+                continue
+            self.saw_change = True
             if isinstance(entry, RecordError):
-                self._worker.report_unusable(changes[0].approval_id, entry)
-            elif entry is not None:
-                self._learn(entry.approval)
+                self._set_aside(changes[0].approval_id, entry)
+            elif self._learn(entry):
                 for subscriber in self._subscribers:
                     self._tell(subscriber, entry)
-            # Only now: a store that failed half-way must not leave anything out.
-            self._handled.update((change.key, None) for change in changes)
-            self._newest = max(self._newest or now, *(change.at for change in changes))
-        while self._handled and next(iter(self._handled)) < change_key(since):
-            self._handled.popitem()
+            self._tail.handle(changes, now)
 
     def _newest_of(self, changes: list[Change]) -> tuple[list[Change], Entry | RecordError | None]:
-        number = max(change.number for change in changes)
+        approval_id, number = changes[0].approval_id, max(change.number for change in changes)
+        known = self._projection.get(approval_id)
+        if known is not None and known.number >= number:
+            return changes, known  # read or written here
         try:
-            return changes, self._cases.ledger.read_version(changes[0].approval_id, number)
+            return changes, self._cases.ledger.read_version(approval_id, number)
         except RecordError as error:
             return changes, error
+
+    def probe(self) -> None:
+        """Look at some of what was read by a hint for a newer version: somebody died before its marker was written."""
+        some, self._unprobed = self._unprobed[-_PROBED:], self._unprobed[:-_PROBED]
+        for approval_id, entry in self._each(self._after_newest, some):
+            if isinstance(entry, RecordError):
+                self._set_aside(approval_id, entry)
+            elif entry is not None:
+                self._take_off_or_learn(entry)
+                for subscriber in self._subscribers:
+                    self._tell(subscriber, entry)
+
+    def _after_newest(self, approval_id: str) -> tuple[str, Entry | RecordError | None]:
+        known, ledger = self._projection.get(approval_id), self._cases.ledger
+        try:
+            if known is None or ledger.read_version(approval_id, known.number + 1) is None:
+                return approval_id, None
+            return approval_id, ledger.read(approval_id)
+        except RecordError as error:
+            return approval_id, error
 
     def catch_up(self) -> None:
         """Do what is due."""
@@ -182,14 +268,45 @@ class Sweeper:
         for attempt in self._each(self._worker.work_on, due):
             self._agenda.note(attempt, self._clock())
 
-    def _learn(self, approval: Approval) -> None:
-        self._observer.saw(approval)
-        if not self._agenda.pauses(approval.id):
-            self._agenda.learn(approval, self._worker.plan(approval))
+    def _take_off_or_learn(self, entry: Entry) -> bool:
+        """Take a settled approval off the list of open ones, or learn it; say whether it was learned."""
+        if entry.approval.settlement is None:
+            return self._learn(entry)
+        self._cases.ledger.finish(entry.approval)
+        self._projection.learn(entry)
+        self._observer.did(Act.FINISH, entry.approval)
+        return False
+
+    def _learn(self, entry: Entry) -> bool:
+        """Take in a version; say whether that could be done. What fails is this record's own fault."""
+        self._projection.learn(entry)
+        self._projection.notice(entry)
+        if self._history is not None:
+            self._history.learn(entry)
+        # The tail may name an older version than is known here, which must not put an older plan in the newer one's
+        # place.
+        newest = self._projection.get(entry.approval.id)
+        approval = newest.approval if newest is not None and newest.number > entry.number else entry.approval
+        try:
+            self._observer.saw(approval)
+            if not self._agenda.pauses(approval.id):
+                self._agenda.learn(approval, self._worker.plan(approval))
+        except HitlError as error:
+            self._observer.failed(approval.id, error)
+        except Exception as error:  # noqa: BLE001 - one record must not hold up all the others
+            self._observer.broke(approval.id, error)
+            self._projection.fail(approval.id, RecordError(f"The record {approval.id} can't be used: {error!r}."))
+            return False
+        return True
+
+    def _set_aside(self, approval_id: str, error: RecordError) -> None:
+        self._projection.fail(approval_id, error)
+        self._worker.report_unusable(approval_id, error)
 
     def _clear_marker(self, approval_id: str) -> None:
         # Open without a record: somebody is about to write it, or died before. The next full read will tell.
         if approval_id in self._unwritten:
-            self._cases.ledger.store.unmark(open_key(approval_id))
+            self._cases.ledger.store.unmark(bucket.open_key(approval_id))
+            self._open_ids.discard(approval_id)
         else:
             self._found_unwritten.add(approval_id)

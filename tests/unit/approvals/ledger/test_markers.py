@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import given, strategies as st
 
 from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.ledger import change_key
+from metaflow_extensions.hitl.approvals.bucket import changes_from
 from tests.fixtures.approvals import NOW, after, approval, approving, pathspec
 from tests.unit.approvals.ledger.acts import ID, decide, settle
 
@@ -45,17 +45,6 @@ def test_the_tail_passes_over_what_is_no_change(ledger, store):
     assert [change.approval_id for change in ledger.changes(NOW)] == [ID]
 
 
-def test_old_markers_of_the_tail_are_removed_and_records_are_not(ledger, store):
-    """Forgetting removes what is older than a moment, and only markers of the tail."""
-    ledger.begin(approval())
-    decide(ledger, approving(at=after(10)))
-    assert ledger.forget_changes(after(10)) == 1
-    assert [change.number for change in ledger.changes(NOW)] == [2]
-    assert ledger.forget_changes(after(10)) == 0
-    assert len(ledger.verify(ID)) == 2
-    assert list(ledger.open_ids()) == [ID]
-
-
 def test_a_claim_is_one_holders_until_its_span_is_over(ledger):
     """The first who claims an act has it for the minute, the others don't; afterwards it is anybody's."""
     minute = timedelta(minutes=1)
@@ -79,4 +68,4 @@ def test_what_is_claimed_at_the_end_of_a_span_is_held_in_the_next(ledger):
 def test_keys_of_the_tail_sort_as_time_does(offsets):
     """Earlier is smaller, so that a listing from a key on is a listing from a moment on."""
     first, second = (NOW + timedelta(milliseconds=offset) for offset in sorted(offsets))
-    assert change_key(first) <= change_key(second)
+    assert changes_from(first) <= changes_from(second)

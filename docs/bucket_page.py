@@ -1,0 +1,108 @@
+"""Write docs/bucket.md from the map of the bucket: ``python docs/bucket_page.py``."""  # noqa: INP001 - a script beside the documents, no package
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from metaflow_extensions.hitl.approvals.bucket import PREFIXES, Prefix, Role
+
+_HEAD = """# What is in the bucket
+
+Everything that metaflow-hitl keeps is below `METAFLOW_HITL_ROOT`, in keys of these forms. The page is written from
+`metaflow_extensions/hitl/approvals/bucket.py` by `python docs/bucket_page.py`; a test compares the two.
+
+Objects whose names have another form are ignored, or make the record that they lie in unreadable. Numbers have five
+digits, times are between the years 2000 and 2200, and names are ASCII.
+"""
+
+_RIGHTS = """## Rights
+
+**Open** means that no signing key is configured: runs, command lines and the bot write the same records. **Sealed**
+means that the bot signs what it writes, and that runs and command lines only propose. Replace `BUCKET/PREFIX` with your
+bucket and the rest of `METAFLOW_HITL_ROOT`. Everybody needs `s3:ListBucket`: without it, S3 answers 403 for a key that
+does not exist. No right to overwrite is needed; records are created once.
+"""
+
+_WHO = {
+    Role.BOT: "The bot",
+    Role.RUN: "Runs: local ones, pods of gated steps, and whatever deploys flows",
+    Role.CLI: "People who use `python flow.py hitl`",
+}
+
+_COLUMNS = (
+    "keys",
+    "what is there",
+    "written by (open)",
+    "written by (sealed)",
+    "read by",
+    "if one is false or missing",
+    "removed",
+)
+
+
+def written(prefix: Prefix, role: Role, mode: str) -> bool:
+    """Say whether a role has to write below a prefix."""
+    return role in (prefix.written_by if mode == "open" else prefix.written_by_if_sealed)
+
+
+def removed(prefix: Prefix, role: Role, mode: str) -> bool:
+    """Say whether a role has to remove what is below a prefix."""
+    return role in prefix.removed_by and (role is Role.BOT or written(prefix, role, mode))
+
+
+def iam_policy(role: Role, mode: str) -> dict[str, object]:
+    """Return the IAM policy that a role needs in a mode, and no more."""
+
+    def objects(prefixes: list[Prefix]) -> list[str]:
+        return [f"arn:aws:s3:::BUCKET/PREFIX/{prefix.root}*" for prefix in prefixes]
+
+    reads = [prefix for prefix in PREFIXES if role in prefix.read_by]
+    writes = [prefix for prefix in PREFIXES if written(prefix, role, mode)]
+    removes = [prefix for prefix in PREFIXES if removed(prefix, role, mode)]
+    statements: list[dict[str, object]] = [
+        {
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": "arn:aws:s3:::BUCKET",
+            "Condition": {"StringLike": {"s3:prefix": [f"PREFIX/{prefix.root}*" for prefix in reads]}},
+        },
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": objects(reads)},
+        {"Effect": "Allow", "Action": "s3:PutObject", "Resource": objects(writes)},
+    ]
+    if removes:
+        statements.append({"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": objects(removes)})
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def page() -> str:
+    """Return the whole page."""
+    rows = [
+        f"| {' | '.join(_COLUMNS)} |",
+        f"| {' | '.join(['---'] * len(_COLUMNS))} |",
+    ]
+    for prefix in PREFIXES:
+        cells = (
+            "<br>".join(f"`{pattern}`" for pattern in prefix.pattern.split(", ")),
+            prefix.holds,
+            _names(prefix.written_by),
+            _names(prefix.written_by_if_sealed),
+            _names(prefix.read_by),
+            prefix.if_false,
+            prefix.ends,
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    parts = [_HEAD, "\n".join(rows) + "\n", _RIGHTS]
+    for mode in ("open", "sealed"):
+        for role, who in _WHO.items():
+            policy = json.dumps(iam_policy(role, mode), indent=2)
+            parts.append(f"### {who} ({mode})\n\n```json\n{policy}\n```\n")
+    return "\n".join(parts)
+
+
+def _names(roles: tuple[Role, ...]) -> str:
+    return ", ".join(role.value for role in roles)
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "bucket.md").write_text(page())

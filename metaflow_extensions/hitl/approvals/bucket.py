@@ -1,0 +1,666 @@
+"""The map of the bucket: every key, who writes it, who reads it, what a false one costs, and when it may go.
+
+Nothing else formats a key or takes one apart. Names are read strictly: ASCII alone, numbers and moments within bounds.
+What is named otherwise belongs to somebody else, or is damaged: ``read_…`` returns None for it.
+
+Keys sort as their meaning does, so that a listing comes in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from enum import Enum
+
+from metaflow_extensions.hitl.approvals.errors import BadKey
+from metaflow_extensions.hitl.approvals.pathspec import checked_id, is_id, is_part
+
+FIRST_MOMENT = datetime(2000, 1, 1, tzinfo=timezone.utc)
+LAST_MOMENT = datetime(2200, 1, 1, tzinfo=timezone.utc)
+"""What a record or a key can say about time: room for every deadline, and for the arithmetic around it."""
+
+HIGHEST_VERSION = 99_999
+
+KEEP_MARKERS_FOR = timedelta(days=7)
+"""How long the change markers of what is settled are kept, and what was only needed to carry it out."""
+
+
+class Role(str, Enum):
+    """Who reads or writes a part of the bucket."""
+
+    BOT = "bot"
+    RUN = "runs"
+    CLI = "command lines"
+
+
+_ALL = (Role.BOT, Role.RUN, Role.CLI)
+_BOT = (Role.BOT,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prefix:
+    """One part of the bucket.
+
+    Attributes
+    ----------
+    pattern : str
+        What its keys look like.
+    holds : str
+        What is there.
+    written_by, written_by_if_sealed : tuple[Role, ...]
+        Who writes it where no signing key is configured, and where one is.
+    removed_by : tuple[Role, ...]
+        Who removes it, of those who write it.
+    read_by : tuple[Role, ...]
+        Who reads it.
+    if_false : str
+        What an object costs that somebody else planted, or one that was removed, when the bot signs what it writes.
+    ends : str
+        When it may be removed, and who does it.
+    """
+
+    pattern: str
+    holds: str
+    written_by: tuple[Role, ...]
+    written_by_if_sealed: tuple[Role, ...] = _BOT
+    removed_by: tuple[Role, ...] = ()
+    read_by: tuple[Role, ...]
+    if_false: str
+    ends: str
+
+    @property
+    def root(self) -> str:
+        """What all its keys begin with: up to the first slash, which is included."""
+        return self.pattern.partition("/")[0] + "/"
+
+    def key(self, *parts: str) -> str:
+        """Return a key below this prefix.
+
+        Raises
+        ------
+        BadKey
+            A part holds something else than ASCII letters, digits, ``_``, ``@``, ``.`` and ``-``, or begins with a dot.
+        """
+        for part in parts:
+            if not is_part(part):
+                raise BadKey(f"{part[:80]!a} can't be part of a key: use ASCII letters, digits and _ @ . - in it.")
+        return self.root + "/".join(parts)
+
+    def folder(self, *parts: str) -> str:
+        """Return what all keys below these parts begin with."""
+        return self.key(*parts) + "/" if parts else self.root
+
+    def parts(self, key: str) -> list[str] | None:
+        """Return what a key below this prefix is made of; None for a key that ``key`` would not return."""
+        if not key.startswith(self.root):
+            return None
+        parts = key[len(self.root) :].split("/")
+        return parts if all(is_part(part) for part in parts) else None
+
+
+APPROVALS = Prefix(
+    pattern="approvals/<id>/<number>.json",
+    holds="the versions of each record; the highest number is how it stands",
+    written_by=_ALL,
+    read_by=_ALL,
+    if_false="nothing opens: a version that the bot did not sign is refused, and shown as damaged",
+    ends="never; a lifecycle rule may remove records whose runs nobody needs to explain",
+)
+OPEN = Prefix(
+    pattern="open/<id>",
+    holds="a marker for each record that is not settled",
+    written_by=_ALL,
+    removed_by=_ALL,
+    read_by=_ALL,
+    if_false="one request; without it, an approval is missing from lists and the bot forgets it at its next start",
+    ends="when the record is settled (whoever settles it), or has no record after two full rounds of the bot",
+)
+CHANGES = Prefix(
+    pattern="changes/<time>-<id>-<number>",
+    holds="a marker for each version: the tail that every bot follows",
+    written_by=_ALL,
+    removed_by=_BOT,
+    read_by=_BOT,
+    if_false="one request; without it, the bot learns of a change in its next full round",
+    ends="after 7 days, by the bot",
+)
+DECIDED = Prefix(
+    pattern="decided/<flow>/<step>/<newest first>-<id>",
+    holds="a marker for each decision: the history of a step",
+    written_by=_ALL,
+    read_by=_ALL,
+    if_false="one request; without it, a decision is missing from history and statistics",
+    ends="never; it may go with the record",
+)
+ASKED = Prefix(
+    pattern="asked/<flow>/<step>/<shard>/<newest first>-<id>",
+    holds="a marker for each open question that a newer one may take the place of",
+    written_by=_ALL,
+    removed_by=_ALL,
+    read_by=_ALL,
+    if_false="one request; without it, an older question is not closed when a newer one is asked",
+    ends="when the record is settled, by whoever settles it",
+)
+APPROVED = Prefix(
+    pattern="approved/<flow>/<step>/<shard>/<newest first>-<id>",
+    holds="a marker for each approval with evidence, which the next question of the step is compared with",
+    written_by=_ALL,
+    read_by=_ALL,
+    if_false="one request; without it, a question is compared with an older approval",
+    ends="never; it may go with the record",
+)
+CLAIMS = Prefix(
+    pattern="claims/<id>/<what>-<span of time>",
+    holds="which process may do what can't be done twice, for a span of time",
+    written_by=_ALL,
+    removed_by=_BOT,
+    read_by=_ALL,
+    if_false="a message is late by a minute, or is posted twice",
+    ends="7 days after the last change of the record it is about, by the bot",
+)
+SAID = Prefix(
+    pattern="said/<id>/<number>",
+    holds="a marker for each version that the thread below the message shows",
+    written_by=_BOT,
+    removed_by=_BOT,
+    read_by=_BOT,
+    if_false="a line is missing from a thread, or is there twice",
+    ends="7 days after the last change of the record, by the bot",
+)
+THREADS = Prefix(
+    pattern="threads/<time>",
+    holds="a marker: until when every thread is up to date",
+    written_by=_BOT,
+    removed_by=_BOT,
+    read_by=_BOT,
+    if_false="lines that were not written while the bot was down stay missing, or the bot reads more at its start",
+    ends="when a newer one is written, by the bot",
+)
+BATCHES = Prefix(
+    pattern="batches/<batch>/post, batches/<batch>/of/<id>, batches/<batch>/reminded/<time>-<kind>",
+    holds="where a message of many gates is, which gates are on it, and when its people were reminded",
+    written_by=_BOT,
+    removed_by=_BOT,
+    read_by=_BOT,
+    if_false="a message shows the wrong gates, which the records of the gates correct before anything is answered",
+    ends="7 days after the last change of the last of its gates, by the bot",
+)
+DELEGATIONS = Prefix(
+    pattern="delegations/<person>/<number>.json",
+    holds="who decides for somebody absent, and until when",
+    written_by=_BOT,
+    read_by=_BOT,
+    if_false="nothing: a delegation that the bot did not sign is refused",
+    ends="never",
+)
+DELEGATES = Prefix(
+    pattern="delegates/<who decides>/<who is absent>",
+    holds="a marker: whose delegations to look up when somebody decides",
+    written_by=_BOT,
+    removed_by=_BOT,
+    read_by=_BOT,
+    if_false="two requests; without it, a delegate can't answer",
+    ends="when the delegation is taken back, by the bot",
+)
+DIGESTS = Prefix(
+    pattern="digests/<day>.json",
+    holds="what was decided on one day that is over, in short: history and statistics read it instead of the records",
+    written_by=_BOT,
+    read_by=_ALL,
+    if_false="history and statistics show something wrong; the records are what counts",
+    ends="when the records of that day go; a missing one is written again",
+)
+PROPOSALS = Prefix(
+    pattern="proposals/questions/<id>.json, proposals/closings/<id>.json, proposals/answers/<id>/<nonce>.json",
+    holds="questions and closings of runs, and answers of command lines, that wait for the bot to check and sign them",
+    written_by=(Role.RUN, Role.CLI),
+    written_by_if_sealed=(Role.RUN, Role.CLI),
+    removed_by=_BOT,
+    read_by=_ALL,
+    if_false="one request: the bot takes nothing over that its rules and the cluster do not confirm",
+    ends="when the bot has taken it over or refused it, by the bot",
+)
+WAITING = Prefix(
+    pattern="waiting/<id>/<span of time>",
+    holds="heartbeats of local runs that wait",
+    written_by=(Role.RUN,),
+    written_by_if_sealed=(Role.RUN,),
+    removed_by=_BOT,
+    read_by=_BOT,
+    if_false="an approval that nobody waits for stays open until its deadline, or one is closed whose run was cut off",
+    ends="when the record is settled, by the bot",
+)
+SHOWN = Prefix(
+    pattern="shown/<id>/<name>",
+    holds="what a message, a view or a list was last known to show",
+    written_by=_BOT,
+    removed_by=_BOT,
+    read_by=_BOT,
+    if_false="one update too many; or a message that is out of date until the next slow round",
+    ends="7 days after the last change of the record, by the bot",
+)
+OUTBOX = Prefix(
+    pattern="outbox/<time>-<id>-<number>",
+    holds="events that wait to be delivered to other systems",
+    written_by=_BOT,
+    removed_by=_BOT,
+    read_by=_BOT,
+    if_false="an event is delivered twice, or not at all",
+    ends="when it is delivered, or after 7 days, by the bot",
+)
+PROBE = Prefix(
+    pattern="probe/<token>",
+    holds="the proof that this store creates a key once and no more",
+    written_by=_BOT,
+    removed_by=_BOT,
+    read_by=_BOT,
+    if_false="nothing",
+    ends="at once, by the bot",
+)
+
+PREFIXES = (
+    APPROVALS,
+    OPEN,
+    CHANGES,
+    DECIDED,
+    ASKED,
+    APPROVED,
+    CLAIMS,
+    SAID,
+    THREADS,
+    BATCHES,
+    DELEGATIONS,
+    DELEGATES,
+    DIGESTS,
+    PROPOSALS,
+    WAITING,
+    SHOWN,
+    OUTBOX,
+    PROBE,
+)
+
+
+def after_all(folder: str) -> str:
+    """Return where a listing goes on after everything in a folder, given with its slash, whatever the names in it."""
+    return folder[:-1] + chr(ord("/") + 1)
+
+
+# Versions.
+
+_NUMBER = re.compile(r"[0-9]{5}")
+
+
+def version_key(approval_id: str, number: int) -> str:
+    return APPROVALS.key(checked_id(approval_id), f"{_number(number)}.json")
+
+
+def versions_folder(approval_id: str) -> str:
+    return APPROVALS.folder(checked_id(approval_id))
+
+
+def read_version_key(key: str) -> tuple[str, int] | None:
+    """Return the id and the number of a version."""
+    parts = APPROVALS.parts(key)
+    if parts is None or len(parts) != 2 or not is_id(parts[0]) or not parts[1].endswith(".json"):  # noqa: PLR2004 - id, name
+        return None
+    number = _read_number(parts[1].removesuffix(".json"))
+    return None if number is None else (parts[0], number)
+
+
+def _number(number: int) -> str:
+    if not 1 <= number <= HIGHEST_VERSION:
+        raise BadKey(f"{number} can't be part of a key: a version has a number from 1 to {HIGHEST_VERSION}.")
+    return f"{number:05d}"
+
+
+def _read_number(text: str) -> int | None:
+    number = int(text) if _NUMBER.fullmatch(text) else 0
+    return number or None
+
+
+# What is open.
+
+
+def open_key(approval_id: str) -> str:
+    return OPEN.key(checked_id(approval_id))
+
+
+def read_open_key(key: str) -> str | None:
+    """Return the id of what is open."""
+    parts = OPEN.parts(key)
+    return parts[0] if parts is not None and len(parts) == 1 and is_id(parts[0]) else None
+
+
+# The tail.
+
+_STAMP = "%Y%m%dT%H%M%S%fZ"
+_STAMPED = re.compile(r"[0-9]{8}T[0-9]{12}Z")
+_CHANGE = re.compile(r"([0-9]{8}T[0-9]{12}Z)-([a-z0-9-]+)-([0-9]{1,5})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One marker of the tail."""
+
+    key: str
+    at: datetime
+    approval_id: str
+    number: int
+
+
+def change_key(at: datetime, approval_id: str, number: int) -> str:
+    return CHANGES.key(f"{_stamp(at)}-{checked_id(approval_id)}-{int(_number(number))}")
+
+
+def changes_from(at: datetime) -> str:
+    """Return where the tail's markers of a moment begin."""
+    return f"{CHANGES.root}{_stamp(at)}"
+
+
+def read_change_key(key: str) -> Change | None:
+    """Return which version was written, and when by the clock of whoever wrote it."""
+    match = _CHANGE.fullmatch(key.removeprefix(CHANGES.root)) if key.startswith(CHANGES.root) else None
+    at = _unstamp(match[1]) if match else None
+    if match is None or at is None or not is_id(match[2]) or not int(match[3]):
+        return None
+    return Change(key=key, at=at, approval_id=match[2], number=int(match[3]))
+
+
+def _stamp(at: datetime) -> str:
+    return max(FIRST_MOMENT, min(at, LAST_MOMENT)).astimezone(timezone.utc).strftime(_STAMP)
+
+
+def _unstamp(text: str) -> datetime | None:
+    if not _STAMPED.fullmatch(text):
+        return None
+    try:
+        at = datetime.strptime(text, _STAMP).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None  # a day that no calendar has
+    return at if FIRST_MOMENT <= at <= LAST_MOMENT else None
+
+
+# History.
+
+_DECIDED = re.compile(r"([0-9]{16})-([a-z0-9-]+)")
+_LATEST = 10**16  # microseconds; counting down from the year 2286 sorts the newest first
+_MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """One marker of the history."""
+
+    flow: str
+    step: str
+    at: datetime
+    approval_id: str
+
+
+def decided_key(flow: str, step: str, approval_id: str, at: datetime) -> str:
+    return newest_first_key(DECIDED.folder(flow, step), approval_id, at)
+
+
+def _newest_first(at: datetime) -> str:
+    return f"{_LATEST - int(max(FIRST_MOMENT, min(at, LAST_MOMENT)).timestamp() * _MICROSECONDS):016d}"
+
+
+def decided_folder(flow: str, step: str) -> str:
+    return DECIDED.folder(flow, step)
+
+
+def read_decided_key(key: str) -> Decided | None:
+    """Return what was decided, and when."""
+    parts = DECIDED.parts(key)
+    match = _DECIDED.fullmatch(parts[2]) if parts is not None and len(parts) == 3 else None  # noqa: PLR2004 - flow, step, name
+    if parts is None or match is None or not is_id(match[2]):
+        return None
+    seconds = (_LATEST - int(match[1])) / _MICROSECONDS
+    if not FIRST_MOMENT.timestamp() <= seconds <= LAST_MOMENT.timestamp():
+        return None
+    return Decided(flow=parts[0], step=parts[1], at=datetime.fromtimestamp(seconds, timezone.utc), approval_id=match[2])
+
+
+# What is open, and what was approved, of one step or of one shard of it.
+
+_PLACE = 4  # flow, step, shard, name
+
+
+def asked_folder(flow: str, step: str, shard: str | None) -> str:
+    """Return where the open questions are that a newer one may take the place of; of each shard by itself."""
+    return ASKED.folder(flow, step, _shard(shard))
+
+
+def approved_folder(flow: str, step: str, shard: str | None) -> str:
+    """Return where approvals of a step are: in a foreach of each shard by itself, by what it works on."""
+    return APPROVED.folder(flow, step, _shard(shard))
+
+
+def newest_first_key(folder: str, approval_id: str, at: datetime) -> str:
+    """Return a key in one of these folders, whose listings begin with the newest."""
+    return f"{folder}{_newest_first(at)}-{checked_id(approval_id)}"
+
+
+def read_newest_first_key(key: str) -> str | None:
+    """Return the id of an approval from one of these folders."""
+    parts = ASKED.parts(key) or APPROVED.parts(key)
+    match = _DECIDED.fullmatch(parts[-1]) if parts is not None and len(parts) == _PLACE else None
+    return match[2] if match is not None and is_id(match[2]) else None
+
+
+def _shard(shard: str | None) -> str:
+    return "-" if shard is None else hashlib.sha256(shard.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+# Claims.
+
+
+def claim_key(anchor: str, what: str, *, now: datetime, during: timedelta) -> str:
+    """Return the claim on an act about an approval or a batch, for the span of time in which ``now`` falls."""
+    span = int(now.timestamp() // during.total_seconds())
+    return CLAIMS.key(checked_id(anchor), f"{what}-{span:010d}")
+
+
+def claims_on(anchor: str, what: str) -> str:
+    """Return what all claims on an act begin with."""
+    return f"{claims_folder(anchor)}{what}-"
+
+
+def claims_folder(anchor: str) -> str:
+    return CLAIMS.folder(checked_id(anchor))
+
+
+# Threads.
+
+
+def said_key(approval_id: str, number: int) -> str:
+    return SAID.key(checked_id(approval_id), _number(number))
+
+
+def said_folder(approval_id: str) -> str:
+    return SAID.folder(checked_id(approval_id))
+
+
+def read_said_key(key: str) -> int | None:
+    """Return the number of the version that a thread shows."""
+    parts = SAID.parts(key)
+    return _read_number(parts[1]) if parts is not None and len(parts) == 2 else None  # noqa: PLR2004 - id, number
+
+
+def threads_key(at: datetime) -> str:
+    return THREADS.key(_stamp(at))
+
+
+def read_threads_key(key: str) -> datetime | None:
+    """Return until when every thread was up to date."""
+    return _unstamp(key.removeprefix(THREADS.root)) if key.startswith(THREADS.root) else None
+
+
+# Messages of many gates.
+
+_SECOND = "%Y%m%dT%H%M%SZ"
+_REMINDED = re.compile(r"([0-9]{8}T[0-9]{6}Z)-([a-z]+)")
+_NUMBERED = re.compile(r"[0-9]{1,5}")
+
+
+def batches_like(name: str) -> str:
+    """Return what the keys of all batches begin with that have this name before their number."""
+    return f"{BATCHES.root}{checked_id(name)}-"
+
+
+def batch_folder(batch_id: str) -> str:
+    return BATCHES.folder(checked_id(batch_id))
+
+
+def batch_post_key(batch_id: str) -> str:
+    return BATCHES.key(checked_id(batch_id), "post")
+
+
+def read_batch_number(key: str, name: str) -> int | None:
+    """Return the number of a batch with this name, by the key of its message."""
+    parts, start = BATCHES.parts(key), f"{name}-"
+    if parts is None or parts[1:] != ["post"] or not parts[0].startswith(start):
+        return None
+    number = parts[0].removeprefix(start)
+    return int(number) if _NUMBERED.fullmatch(number) else None
+
+
+def batch_member_key(batch_id: str, approval_id: str) -> str:
+    return BATCHES.key(checked_id(batch_id), "of", checked_id(approval_id))
+
+
+def batch_members_folder(batch_id: str) -> str:
+    return BATCHES.folder(checked_id(batch_id), "of")
+
+
+def read_batch_member_key(key: str) -> str | None:
+    """Return the id of a gate that is on the message of a batch."""
+    parts = BATCHES.parts(key)
+    if parts is None or len(parts) != 3 or parts[1] != "of" or not is_id(parts[2]):  # noqa: PLR2004 - batch, of, id
+        return None
+    return parts[2]
+
+
+def batch_reminded_key(batch_id: str, at: datetime, kind: str) -> str:
+    return BATCHES.key(checked_id(batch_id), "reminded", f"{at.astimezone(timezone.utc).strftime(_SECOND)}-{kind}")
+
+
+def batch_reminded_folder(batch_id: str) -> str:
+    return BATCHES.folder(checked_id(batch_id), "reminded")
+
+
+def read_batch_reminded_key(key: str) -> tuple[datetime, str] | None:
+    """Return when and how those who share a message were reminded."""
+    parts = BATCHES.parts(key)
+    match = _REMINDED.fullmatch(parts[2]) if parts is not None and len(parts) == 3 else None  # noqa: PLR2004 - batch, reminded, name
+    if match is None:
+        return None
+    at = _unstamp(f"{match[1][:-1]}000000Z")
+    return None if at is None else (at, match[2])
+
+
+# Delegations.
+
+
+def delegation_key(person_id: str, number: int) -> str:
+    return DELEGATIONS.key(person_id, f"{_number(number)}.json")
+
+
+def delegations_folder(person_id: str) -> str:
+    return DELEGATIONS.folder(person_id)
+
+
+def read_delegation_key(key: str) -> tuple[str, int] | None:
+    """Return whose delegation it is, and its number."""
+    parts = DELEGATIONS.parts(key)
+    if parts is None or len(parts) != 2 or not parts[1].endswith(".json"):  # noqa: PLR2004 - person, name
+        return None
+    number = _read_number(parts[1].removesuffix(".json"))
+    return None if number is None else (parts[0], number)
+
+
+def delegate_key(to: str, by: str) -> str:
+    return DELEGATES.key(to, by)
+
+
+def delegates_folder(to: str) -> str:
+    return DELEGATES.folder(to)
+
+
+def read_delegate_key(key: str) -> str | None:
+    """Return who is absent."""
+    parts = DELEGATES.parts(key)
+    return parts[1] if parts is not None and len(parts) == 2 else None  # noqa: PLR2004 - who decides, who is absent
+
+
+# Digests.
+
+_DAY = re.compile(r"([0-9]{8})\.json")
+
+
+def digest_key(day: date) -> str:
+    return DIGESTS.key(f"{day:%Y%m%d}.json")
+
+
+def read_digest_key(key: str) -> date | None:
+    """Return the day that a digest is of."""
+    parts = DIGESTS.parts(key)
+    match = _DAY.fullmatch(parts[0]) if parts is not None and len(parts) == 1 else None
+    at = _unstamp(f"{match[1]}T000000000000Z") if match else None
+    return at.date() if at is not None else None
+
+
+# Proposals.
+
+_NONCE = re.compile(r"[0-9a-f]{32}")
+
+
+def proposed_question_key(approval_id: str) -> str:
+    return PROPOSALS.key("questions", f"{checked_id(approval_id)}.json")
+
+
+def proposed_closing_key(approval_id: str) -> str:
+    return PROPOSALS.key("closings", f"{checked_id(approval_id)}.json")
+
+
+def read_proposed_question_key(key: str) -> str | None:
+    """Return the id of the approval that a run asks for."""
+    return _read_proposal(key, "questions")
+
+
+def read_proposed_closing_key(key: str) -> str | None:
+    """Return the id of the approval that nobody waits for any longer."""
+    return _read_proposal(key, "closings")
+
+
+def _read_proposal(key: str, kind: str) -> str | None:
+    parts = PROPOSALS.parts(key)
+    if parts is None or len(parts) != 2 or parts[0] != kind or not parts[1].endswith(".json"):  # noqa: PLR2004 - kind, name
+        return None
+    approval_id = parts[1].removesuffix(".json")
+    return approval_id if is_id(approval_id) else None
+
+
+def proposed_answer_key(approval_id: str, nonce: str) -> str:
+    """Return the key of an answer that waits for the bot; the nonce is 32 hexadecimal digits."""
+    if not _NONCE.fullmatch(nonce):
+        raise BadKey(f"{nonce[:80]!a} can't be part of a key: a nonce has 32 hexadecimal digits.")
+    return PROPOSALS.key("answers", checked_id(approval_id), f"{nonce}.json")
+
+
+def read_proposed_answer_key(key: str) -> tuple[str, str] | None:
+    """Return the id of the approval that an answer is for, and its nonce."""
+    parts = PROPOSALS.parts(key)
+    if parts is None or len(parts) != 3 or parts[0] != "answers" or not parts[2].endswith(".json"):  # noqa: PLR2004 - kind, id, name
+        return None
+    nonce = parts[2].removesuffix(".json")
+    return (parts[1], nonce) if is_id(parts[1]) and _NONCE.fullmatch(nonce) else None
+
+
+# Proofs.
+
+
+def probe_key(token: str) -> str:
+    return PROBE.key(token)
