@@ -390,7 +390,7 @@ _MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decided:
+class DecidedMarker:
     """One marker of the history."""
 
     flow: str
@@ -411,7 +411,7 @@ def decided_folder(flow: str, step: str) -> str:
     return DECIDED.folder(flow, step)
 
 
-def read_decided_key(key: str) -> Decided | None:
+def read_decided_key(key: str) -> DecidedMarker | None:
     """Return what was decided, and when."""
     parts = DECIDED.parts(key)
     match = _DECIDED.fullmatch(parts[2]) if parts is not None and len(parts) == 3 else None  # noqa: PLR2004 - flow, step, name
@@ -420,7 +420,9 @@ def read_decided_key(key: str) -> Decided | None:
     seconds = (_LATEST - int(match[1])) / _MICROSECONDS
     if not FIRST_MOMENT.timestamp() <= seconds <= LAST_MOMENT.timestamp():
         return None
-    return Decided(flow=parts[0], step=parts[1], at=datetime.fromtimestamp(seconds, timezone.utc), approval_id=match[2])
+    return DecidedMarker(
+        flow=parts[0], step=parts[1], at=datetime.fromtimestamp(seconds, timezone.utc), approval_id=match[2]
+    )
 
 
 # What is open, and what was approved, of one step or of one shard of it.

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, cast
 
 from metaflow_extensions.hitl.approvals import bucket
-from metaflow_extensions.hitl.approvals.bucket import Change, Decided
+from metaflow_extensions.hitl.approvals.bucket import Change, DecidedMarker
 from metaflow_extensions.hitl.approvals.codec import Version, decode, encode, with_checksum, without_checksum
 from metaflow_extensions.hitl.approvals.errors import (
     AmbiguousId,
@@ -383,7 +383,7 @@ class Ledger:
                 yield decided.at, decided.approval_id
             after = bucket.after_all(folder)
 
-    def _next_decided(self, prefix: str, after: str) -> Decided | None:
+    def _next_decided(self, prefix: str, after: str) -> DecidedMarker | None:
         markers = map(bucket.read_decided_key, self.store.list(prefix, after=after))
         return next((marker for marker in markers if marker is not None), None)
 
