@@ -1,4 +1,4 @@
-"""``hitl-bot``: serve, manifest, doctor, policy, key, demo."""
+"""``hitl-bot``: serve, manifest, doctor, policy, key, demo, sandbox."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "policy": "hitl_bot.policy.command:command",
     "key": "hitl_bot.keys.command:command",
     "demo": "hitl_bot.demo.command:demo",
+    "sandbox": "hitl_bot.demo.command:sandbox",
 }
 
 

@@ -1,4 +1,4 @@
-"""``hitl-bot demo``."""
+"""``hitl-bot demo`` and ``hitl-bot sandbox``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def demo(auto: bool, port: int, flow: Path) -> None:  # noqa: FBT001 - click han
     """Run the demo until it ends, or until Ctrl-C."""
     # Metaflow and the sandbox take a second to import, and `hitl-bot --help` should not.
     from hitl_bot.demo.script import WentWrong, play  # noqa: PLC0415
-    from hitl_bot.demo.stage import set_stage  # noqa: PLC0415
+    from hitl_bot.demo.stage import in_another_terminal, set_stage  # noqa: PLC0415
     from hitl_bot.settings import LogFormat, LogLevel  # noqa: PLC0415
     from hitl_bot.telemetry.logs import set_up_logs  # noqa: PLC0415
 
@@ -40,6 +40,9 @@ def demo(auto: bool, port: int, flow: Path) -> None:  # noqa: FBT001 - click han
         set_stage(flow.resolve(), Path(folder), port, click.echo) as stage,
     ):
         say(f"Open {stage.url} in a browser: the question appears there in a moment, in #ml-approvals.")
+        say("To use the commands below in another terminal, paste this there first:")
+        for line in in_another_terminal(stage.flow, stage.exports):
+            click.echo(f"  {line}")
         if auto:
             try:
                 play(stage, say)
@@ -56,3 +59,33 @@ def demo(auto: bool, port: int, flow: Path) -> None:  # noqa: FBT001 - click han
             Event().wait()
         except KeyboardInterrupt:
             say("Bye.")
+
+
+@click.command(help="Keep a local Slack and the bot up for flows of your own, and print what they need to be told.")
+@click.option("--port", default=0, show_default="a free one", help="Where the page listens, on 127.0.0.1.")
+@click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the records are kept. Default: a folder that goes when the sandbox ends.",
+)
+def sandbox(port: int, root: Path | None) -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    from hitl_bot.demo.stage import local_slack, shell_exports  # noqa: PLC0415 - as above
+    from hitl_bot.settings import LogFormat, LogLevel  # noqa: PLC0415
+    from hitl_bot.telemetry.logs import set_up_logs  # noqa: PLC0415
+
+    set_up_logs(LogFormat.CONSOLE, LogLevel.WARNING)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="hitl-sandbox-") as folder:
+        records = str((root or Path(folder) / "hitl").resolve())
+        try:
+            with local_slack(records, port) as slack:
+                click.echo(f"The local Slack is at {slack.url}")
+                click.echo("The bot is connected. In the terminal where you run your flows, paste:\n")
+                for line in shell_exports(slack.exports):
+                    click.echo(f"  {line}")
+                click.echo("\nThen: python your_flow.py run")
+                click.echo("Both stay up until you press Ctrl-C.")
+                Event().wait()
+        except KeyboardInterrupt:
+            click.echo("The sandbox has ended.")

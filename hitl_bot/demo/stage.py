@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,70 @@ class Stage:
 
     url: str
     run: Run
+    flow: Path
+    exports: Mapping[str, str]  # that another terminal needs for the commands of the run
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalSlack:
+    """A local Slack with a bot in it, and where the records are.
+
+    Attributes
+    ----------
+    url : str
+        Of the page.
+    records : str
+        As METAFLOW_HITL_ROOT names it.
+    public_key : str
+        Of the bot.
+    """
+
+    url: str
+    records: str
+    public_key: str
+
+    @property
+    def exports(self) -> dict[str, str]:
+        """What a flow has to find in its environment to be asked about here."""
+        return {
+            "METAFLOW_HITL_ROOT": self.records,
+            # The run needs no token: it proposes the question, and only the bot posts what it signed.
+            "METAFLOW_HITL_PUBLIC_KEYS": self.public_key,
+            "METAFLOW_HITL_NOTIFIER": "slack,terminal",
+            "METAFLOW_HITL_SLACK_CHANNEL": CHANNEL,
+            "METAFLOW_USER": REQUESTER,  # somebody whom the local Slack knows
+        }
+
+
+@contextmanager
+def local_slack(records: str, port: int) -> Iterator[LocalSlack]:
+    """Start the sandbox and the bot, and end them again.
+
+    Parameters
+    ----------
+    records : str
+        Where the records are: a folder, or s3://bucket/prefix.
+    port : int
+        Of the sandbox's page on loopback; 0 picks a free one.
+    """
+    key = PrivateKey.new()
+    with Sandbox(port=port) as sandbox:
+        bot = bootstrap(
+            Settings(
+                root=records,
+                slack_bot_token=SecretStr(sandbox.bot_token),
+                slack_app_token=SecretStr(sandbox.app_token),
+                slack_channel=CHANNEL,
+                slack_api_url=sandbox.api_url,
+                signing_key=SecretStr(key.text),
+                port=0,
+            )
+        )
+        try:
+            bot.start(Event())
+            yield LocalSlack(url=sandbox.url, records=records, public_key=str(key.public_key))
+        finally:
+            bot.stop(_STOP)
 
 
 @contextmanager
@@ -97,45 +162,40 @@ def set_stage(flow: Path, folder: Path, port: int, say: Callable[[str], None], *
     root : str
         Where the records live instead, as METAFLOW_HITL_ROOT would say it.
     """
-    records = root or str(folder / "hitl")
-    key = PrivateKey.new()
-    with Sandbox(port=port) as sandbox:
-        bot = bootstrap(
-            Settings(
-                root=records,
-                slack_bot_token=SecretStr(sandbox.bot_token),
-                slack_app_token=SecretStr(sandbox.app_token),
-                slack_channel=CHANNEL,
-                slack_api_url=sandbox.api_url,
-                signing_key=SecretStr(key.text),
-                port=0,
-            )
-        )
+    with local_slack(root or str(folder / "hitl"), port) as slack:
+        exports = {**_metaflow_in(folder), **slack.exports}
+        run = Run([sys.executable, str(flow), "run"], folder, _environment(exports), say)
         try:
-            bot.start(Event())
-            run = Run([sys.executable, str(flow), "run"], folder, _environment(records, folder, key), say)
-            try:
-                yield Stage(url=sandbox.url, run=run)
-            finally:
-                run.stop()
+            yield Stage(url=slack.url, run=run, flow=flow, exports=exports)
         finally:
-            bot.stop(_STOP)
+            run.stop()
 
 
-def _environment(records: str, folder: Path, key: PrivateKey) -> dict[str, str]:
-    # What the shell says about other Metaflow and Slack set-ups must not lead the demo anywhere else.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("METAFLOW_", "SLACK_"))}
+def _metaflow_in(folder: Path) -> dict[str, str]:
     return {
-        **kept,
         "METAFLOW_HOME": str(folder / "no-configuration"),
         "METAFLOW_DEFAULT_DATASTORE": "local",
         "METAFLOW_DEFAULT_METADATA": "local",
         "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(folder),
-        "METAFLOW_USER": REQUESTER,
-        "METAFLOW_HITL_ROOT": records,
-        # The run needs no token: it proposes the question, and only the bot posts what it signed.
-        "METAFLOW_HITL_PUBLIC_KEYS": str(key.public_key),
-        "METAFLOW_HITL_NOTIFIER": "slack,terminal",
-        "METAFLOW_HITL_SLACK_CHANNEL": CHANNEL,
-        "PYTHONUNBUFFERED": "1",
     }
+
+
+def _environment(exports: Mapping[str, str]) -> dict[str, str]:
+    # What the shell says about other Metaflow and Slack set-ups must not lead the demo anywhere else.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("METAFLOW_", "SLACK_"))}
+    return {**kept, **exports, "PYTHONUNBUFFERED": "1"}
+
+
+def shell_exports(exports: Mapping[str, str]) -> list[str]:
+    """Write variables as lines that a POSIX shell takes."""
+    return [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
+
+
+def in_another_terminal(flow: Path, exports: Mapping[str, str]) -> list[str]:
+    """Write what makes the commands that a run prints work in another terminal, for a POSIX shell."""
+    programs = Path(sys.executable).parent
+    return [
+        f"cd {shlex.quote(str(flow.parent))}",
+        f"export PATH={shlex.quote(str(programs))}:$PATH",
+        *shell_exports(exports),
+    ]

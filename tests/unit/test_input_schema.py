@@ -46,6 +46,17 @@ def test_a_type_alone_is_enough(name: str) -> None:
     assert (field.kind.value, field.required, field.default) == (name, True, None)
 
 
+@pytest.mark.parametrize("name", SIMPLE_TYPES)
+def test_a_question_mark_makes_a_field_optional(name: str) -> None:
+    """``"str?"`` is the short form of a field that may be left empty."""
+    assert normalise({"it": f"{name}?"}) == normalise({"it": {"type": name, "optional": True}})
+
+
+def test_a_misspelt_optional_type_is_named() -> None:
+    """An unknown type with a question mark is refused by its name, with what was probably meant."""
+    assert "unknown type 'string': did you mean 'str'?" in str(refusal({"it": "string?"}))
+
+
 @given(settings_dicts())
 def test_normal_form_survives_json_and_itself(given_schema: dict[str, Any]) -> None:
     """A normalised schema is the same after JSON, order included, and after being normalised again."""

@@ -60,7 +60,8 @@ def normalise(input_schema: object, limits: FormLimits = UNLIMITED) -> dict[str,
         One of four forms:
 
         - ``{"deploy_target": "str"}``: name to type. Types are str (one line), text (several lines), int, float,
-          bool, date, datetime, choice, multichoice, email, url, user (somebody's id in the chat system).
+          bool, date, datetime, choice, multichoice, email, url, user (somebody's id in the chat system). With a
+          question mark after it (``"str?"``) the field may be left empty.
         - ``{"deploy_target": {"type": "choice", "choices": ["staging", "production"]}}``: name to settings; both may be
           mixed. Settings are type, label, help, default, optional, choices, min, max (numbers, both allowed),
           min_length, max_length (characters; of a multichoice, choices) and pattern (the whole value must match).

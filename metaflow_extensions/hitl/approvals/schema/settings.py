@@ -60,7 +60,7 @@ _OTHER_SETTINGS = {
 
 def translate(name: str, settings: object) -> tuple[dict[object, object], bool]:
     """Turn a type name or a dict of settings into a JSON Schema property, and say whether it is required."""
-    found = as_mapping({"type": settings} if isinstance(settings, str) else settings)
+    found = as_mapping(_type_alone(settings) if isinstance(settings, str) else settings)
     if found is None:
         raise InputSchemaError(f"{_shown(settings)} is neither a type nor settings. {_hint(settings)}", field=name)
     for key in found:
@@ -96,6 +96,12 @@ def translate(name: str, settings: object) -> tuple[dict[object, object], bool]:
     if optional:
         prop["nullable"] = True
     return prop, not optional
+
+
+def _type_alone(text: str) -> dict[str, object]:
+    """Read a type's name, with a question mark behind it if the field may be left empty."""
+    name = text.removesuffix("?")
+    return {"type": name} if name == text else {"type": name, "optional": True}
 
 
 def _kind(name: str, given: object) -> Kind:
