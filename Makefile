@@ -20,6 +20,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 OURS := $(PIP) --no-deps --no-build-isolation --editable .
 
 $(VENV)/.demo: pyproject.toml requirements/build.txt requirements/demo.txt | $(BIN)/python
+	@echo "Installing what the demo needs into $(VENV), once: this takes a minute or two."
 	$(PIP) --require-hashes --requirement requirements/build.txt --requirement requirements/demo.txt
 	$(OURS)
 	@touch $@
