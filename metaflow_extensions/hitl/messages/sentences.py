@@ -159,13 +159,28 @@ def approve_command(approval: Approval, script: str) -> str:
     script : str
         The flow's file, as it is written after ``python``.
     """
+    return f"python {shlex.quote(script)} hitl {approve_words(approval)}"
+
+
+def approve_words(approval: Approval) -> str:
+    """Return what follows ``hitl`` on a command line that approves."""
     gaps = (
         f"--set {shlex.quote(field.name)}=..."
         for field in form_fields(approval)
         if field.required and field.default is None
     )
-    return " ".join(["python", shlex.quote(script), "hitl", "approve", approval.id, *gaps])
+    return " ".join(["approve", approval.id, *gaps])
 
 
 def reject_command(approval: Approval, script: str) -> str:
-    return f"python {shlex.quote(script)} hitl reject {approval.id} --reason ..."
+    return f"python {shlex.quote(script)} hitl {reject_words(approval)}"
+
+
+def reject_words(approval: Approval) -> str:
+    """Return what follows ``hitl`` on a command line that rejects."""
+    return f"reject {approval.id} --reason ..."
+
+
+def request_changes_words(approval: Approval) -> str:
+    """Return what follows ``hitl`` on a command line that asks for changes."""
+    return f"request-changes {approval.id} --reason ..."

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone, tzinfo
+from types import MappingProxyType
 
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
 from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict
+from metaflow_extensions.hitl.approvals.schema import Field, accepted
 from metaflow_extensions.hitl.messages import evidence, sentences, voting
 from metaflow_extensions.hitl.messages.trail import short
 from metaflow_extensions.hitl.messages.vouching import vouched
@@ -19,6 +21,7 @@ _MESSAGE = 2_000  # of a message that may be megabytes
 _VALUE = 500
 _ERROR = 4_000
 _CELL = 44  # of the message in a table
+_NO_COMMANDS: Mapping[str, str] = MappingProxyType({})
 _UNSEEN = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f]"  # control characters, so every escape sequence, but not the line feed
     r"|[\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # would turn the line around
@@ -117,7 +120,13 @@ def not_confirmed(proposal: AnswerProposal) -> str:
     return f"Not confirmed yet. {proposal.approval_id} waits; you can confirm the answer in Slack for a day."
 
 
-def table(approvals: Iterable[Approval], *, now: datetime, zone: tzinfo = timezone.utc) -> str:
+def table(
+    approvals: Sequence[Approval],
+    *,
+    now: datetime,
+    zone: tzinfo = timezone.utc,
+    nothing: str = "Nothing waits for an answer.",
+) -> str:
     """List approvals, one a line under a line of headings; a sentence if there are none."""
     rows = [
         (
@@ -125,14 +134,15 @@ def table(approvals: Iterable[Approval], *, now: datetime, zone: tzinfo = timezo
             _state(approval),
             one_line(sentences.place(approval).replace(" / ", "/") + f"/{approval.pathspec.run}", _CELL),
             sentences.ago(approval.requested_at, now),
-            _until(approval, zone) if approval.state is State.PENDING else "",
+            _until(approval, zone) if approval.state is State.PENDING else _ended(approval, now),
             one_line(sentences.question(approval), _CELL),
         )
         for approval in approvals
     ]
     if not rows:
-        return "Nothing waits for an answer."
-    rows.insert(0, ("ID", "STATE", "STEP AND RUN", "ASKED", "UNTIL", "QUESTION"))
+        return nothing
+    until = "UNTIL" if all(approval.state is State.PENDING for approval in approvals) else "UNTIL, OR ANSWERED BY"
+    rows.insert(0, ("ID", "STATE", "STEP AND RUN", "ASKED", until, "QUESTION"))
     widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -145,10 +155,27 @@ def shown(
     trail: Sequence[Version] = (),
     *,
     now: datetime,
-    script: str = "flow.py",
+    commands: Mapping[str, str] = _NO_COMMANDS,
+    elsewhere: str = "",
     zone: tzinfo = timezone.utc,
 ) -> str:
-    """Show everything about an approval, and its versions if they are given."""
+    """Show everything about an approval, and its versions if they are given.
+
+    Parameters
+    ----------
+    approval : Approval
+        As it is now.
+    trail : Sequence[Version]
+        Its versions, oldest first.
+    now : datetime
+        The present.
+    commands : Mapping[str, str]
+        Those that answer it here, by what they do.
+    elsewhere : str
+        Why other answers, or all of them, can't be given here.
+    zone : tzinfo
+        The time zone to show times in.
+    """
     asked = harmless(sentences.question(approval), _MESSAGE).replace("\n", "\n  ")
     rows = [
         ("id", approval.id),
@@ -167,9 +194,11 @@ def shown(
         rows.append(("rule", one_line(voting.demands(approval.rule), _VALUE)))
     if votes := voting.votes_so_far(approval, _name, str) if approval.state is State.PENDING else "":
         rows.append(("votes", one_line(votes, _VALUE)))
+    rows += [("field", one_line(_asked_for(field), _VALUE)) for field in sentences.form_fields(approval)]
     if approval.state is State.PENDING:
-        rows.append(("approve", sentences.approve_command(approval, script)))
-        rows.append(("reject", sentences.reject_command(approval, script)))
+        rows += commands.items()
+        if elsewhere:
+            rows.append(("not here", one_line(elsewhere, _VALUE)))
     else:
         at = decision.at if decision else approval.closing.at if approval.closing else now
         rows.append(("answer", f"{decided(approval)} ({_at(at, zone)})"))
@@ -193,6 +222,18 @@ def shown(
         ("version", f"{version.number} {one_line(short(version), _CELL)} {_at(version.at, zone)}") for version in trail
     ]
     return "\n".join([asked, *(f"  {label:<10} {text}" for label, text in rows)])
+
+
+def _asked_for(field: Field) -> str:
+    """Say what a field asks for: ``share: a whole number from 1 to 100; default 10``."""
+    parts = [f"{field.name}: {accepted(field)}"]
+    if field.default is not None:
+        parts.append(f"default {sentences.value_text(field.default)}")
+    elif not field.required:
+        parts.append("optional")
+    if field.help:
+        parts.append(field.help)
+    return "; ".join(parts)
 
 
 def _bound_to(approval: Approval) -> list[tuple[str, str]]:
@@ -239,6 +280,13 @@ def _state(approval: Approval) -> str:
     if approval.state is State.PENDING or approval.settlement is not None:
         return approval.state.value
     return f"{approval.state.value}, being carried out"
+
+
+def _ended(approval: Approval, now: datetime) -> str:
+    """Say who decided and how long ago, or why nobody did."""
+    if approval.decision is not None:
+        return f"{_name(approval.decision.by)}, {sentences.ago(approval.decision.at, now)}"
+    return one_line(approval.closing.reason if approval.closing else "", _CELL)
 
 
 def _until(approval: Approval, zone: tzinfo) -> str:

@@ -1,8 +1,8 @@
 """Wait here for the answer, then launch what runs elsewhere.
 
 ``run --with kubernetes`` has a process on this machine for each task, which asks for a pod and follows its log. A gated
-step's process starts as this script: it becomes ``hitl wait``, and that becomes what Metaflow would have started. One
-process all the while, so that whoever stops the run stops the waiting.
+step's process starts as this script: it becomes ``hitl wait-and-run``, and that becomes what Metaflow would have
+started. One process all the while, so that stopping the run stops the waiting.
 
 Run by its path, because it needs neither Metaflow nor this project.
 """
@@ -33,7 +33,7 @@ def waiting(options: list[str], command: list[str]) -> list[str]:
     """
     for place, word in enumerate(command):
         if word in REMOTE and command[place + 1 : place + 3] == ["step", options[0]]:
-            return [*command[:place], "hitl", "wait", *options, "--", *command]
+            return [*command[:place], "hitl", "wait-and-run", *options, "--", *command]
     raise ValueError(f"this launches no task of step {options[0]}: {' '.join(command)}")
 
 

@@ -4,53 +4,22 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 
 from metaflow_extensions.hitl import __version__
-from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Ledger
-from metaflow_extensions.hitl.approvals.ports import Bar, Notifier, Store
+from metaflow_extensions.hitl.approvals.ports import Notifier, Store
 from metaflow_extensions.hitl.approvals.record import EngineKind, Origin, Person
 from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.claimed_people import ClaimedPeople
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.plugins.argo.engine import OwnRights
 from metaflow_extensions.hitl.plugins.settings import all_settings, read_settings
 from metaflow_extensions.hitl.stores import open_store
-
-
-class SlackKnows:
-    """The people of a machine without Slack: nobody here can say who is in a group."""
-
-    def groups_of(self, person: Person, among: Collection[str]) -> frozenset[str]:
-        raise PeopleUnavailable(
-            f"Only Slack knows whether {person.name} is in {', '.join(sorted(among))}. Answer there."
-        )
-
-    def barred(self, person: Person) -> Bar | None:
-        return None
-
-    @property
-    def system(self) -> str:
-        return "Slack"
-
-    def identify(self, person: Person) -> Person | None:
-        return person if person.is_vouched_for else None
-
-    def now(self) -> SlackKnows:
-        return self
-
-    def current(self, person: Person) -> Person:
-        return person
-
-    def in_channel(self, person: Person, channel: str | None) -> bool:
-        raise PeopleUnavailable(f"Only Slack knows whether {person.name} is in {channel or 'the channel'}.")
-
-    def known_as(self, person: Person) -> str | None:
-        return None
 
 
 def utc_now() -> datetime:
@@ -90,7 +59,7 @@ def build_use_cases(store: Store, write: Callable[[str], None]) -> UseCases:
         Ledger(store, Trust.of(read_settings().public_keys)),
         engines={EngineKind.LOCAL: LocalEngine(), EngineKind.ARGO: OwnRights(read_settings(), utc_now)},
         notifiers=_notifiers(write),
-        people=SlackKnows(),
+        people=ClaimedPeople(),
         check_input=_check_input,
         clock=utc_now,
         batched={"slack"},

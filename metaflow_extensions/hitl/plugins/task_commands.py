@@ -1,4 +1,4 @@
-"""``hitl notify`` and ``hitl wait``: what machines type for a task that may not start yet.
+"""``hitl notify`` and ``hitl wait-and-run``: what machines type for a task that may not start yet.
 
 Both take what Metaflow's own ``step`` command takes, whichever version of it is here, so a command that starts a task
 becomes one that asks for it by a change of one word.
@@ -69,13 +69,14 @@ def notify(obj: Any, step_name: str, id_file: str | None, settled_file: str | No
 
 
 @click.command(
+    name="wait-and-run",
     cls=LikeStep,
     hidden=True,
     help="Ask for a task that has not started, wait for the answer, and then run COMMAND in this process's place.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
-def wait(obj: Any, step_name: str, command: tuple[str, ...], **options: Any) -> None:
+def wait_and_run(obj: Any, step_name: str, command: tuple[str, ...], **options: Any) -> None:
     from metaflow_extensions.hitl.plugins import gate  # noqa: PLC0415
 
     with _no_more_attempts_where_none_can_help():

@@ -19,13 +19,13 @@ OPTIONS = ["deploy", "--run-id", "7", "--task-id", "12", "--input-paths", "7/sta
 def test_it_waits_with_the_flows_options_and_then_launches(kind):
     """The same interpreter, file and options of the flow; the launching command comes whole behind two hyphens."""
     command = [*TOP, kind, "step", "deploy", "{}", "sha", "url", "--run-id", "7", "--cpu", "1"]
-    assert waiting(OPTIONS, command) == [*TOP, "hitl", "wait", *OPTIONS, "--", *command]
+    assert waiting(OPTIONS, command) == [*TOP, "hitl", "wait-and-run", *OPTIONS, "--", *command]
 
 
 def test_an_option_that_is_called_like_the_launcher_is_not_taken_for_it():
     """Only the command is followed by `step` and the step's name."""
     command = [*TOP, "--tag", "kubernetes", "kubernetes", "step", "deploy", "{}", "sha", "url"]
-    assert waiting(OPTIONS, command)[: len(TOP) + 4] == [*TOP, "--tag", "kubernetes", "hitl", "wait"]
+    assert waiting(OPTIONS, command)[: len(TOP) + 4] == [*TOP, "--tag", "kubernetes", "hitl", "wait-and-run"]
 
 
 @pytest.mark.parametrize("command", [[*TOP, "step", "deploy"], [*TOP, "kubernetes", "step", "train"], TOP])

@@ -1,0 +1,136 @@
+"""``approve``, ``reject`` and ``request-changes``, for one approval or for many."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from metaflow_extensions.hitl.api import Answered
+from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.record import Approval, State
+from metaflow_extensions.hitl.commands import as_json
+from metaflow_extensions.hitl.commands.context import Context
+from metaflow_extensions.hitl.commands.entering import entered
+from metaflow_extensions.hitl.commands.exit_codes import BadUsage, ExitCode, code_of_error, worst
+from metaflow_extensions.hitl.messages import terminal
+
+_AT_ONCE = 8  # answers, each some requests one after the other
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tried:
+    """What became of one answer."""
+
+    approval: Approval
+    code: ExitCode
+    lines: tuple[str, ...]
+    refused: bool = False
+
+
+def approve(context: Context, options: Namespace) -> ExitCode:
+    """Approve, with the input that each step asks for."""
+
+    def answer(approval: Approval) -> Answered:
+        given = entered(approval.question.schema, options.input, options.set)
+        return context.approvals.approve(approval.id, input=given, reason=options.reason)
+
+    return _answer(context, options, answer)
+
+
+def reject(context: Context, options: Namespace) -> ExitCode:
+    """Reject. The runs fail with the reason."""
+    return _answer(context, options, lambda approval: context.approvals.reject(approval.id, reason=options.reason))
+
+
+def request_changes(context: Context, options: Namespace) -> ExitCode:
+    """Say what must change, where the step offers it."""
+    return _answer(
+        context, options, lambda approval: context.approvals.request_changes(approval.id, reason=options.reason)
+    )
+
+
+def _answer(context: Context, options: Namespace, answer: Callable[[Approval], Answered]) -> ExitCode:
+    chosen = _chosen(context, options)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        tried = list(pool.map(lambda approval: _try(context, options.wait, approval, answer), chosen))
+    if options.json:
+        context.write(
+            as_json.written(
+                [
+                    {**as_json.document(one.approval), "exit_code": int(one.code), "said": list(one.lines)}
+                    for one in tried
+                ]
+            )
+        )
+    else:
+        _say(context, tried)
+    if not tried:
+        context.warn("Nothing waits for an answer there.")
+        return ExitCode.NO_SUCH_ID
+    return worst(one.code for one in tried)
+
+
+def _say(context: Context, tried: list[_Tried]) -> None:
+    for one in tried:
+        # One alone needs no name before it: it was typed.
+        first = f"{one.approval.id}  " if len(tried) > 1 else ""
+        say = context.warn if one.refused else context.write
+        say("\n".join((f"{first}{one.lines[0]}", *(f"  {line}" for line in one.lines[1:]))))
+
+
+def _chosen(context: Context, options: Namespace) -> list[Approval]:
+    """Return what is to be answered.
+
+    Raises
+    ------
+    BadUsage
+        Nothing says which, or both IDs and a group do.
+    """
+    group = options.all or options.run or options.step or options.flow
+    if bool(options.ids) == bool(group):
+        raise BadUsage("Say which: give IDs, or one of --all, --run, --step and --flow.")
+    if options.ids and options.excepted:
+        raise BadUsage("--except goes with --all, --run, --step or --flow.")
+    if options.ids:
+        found = [context.approvals.get(approval_id) for approval_id in options.ids]
+        return list({approval.id: approval for approval in found}.values())
+    left_out = {context.approvals.get(approval_id).id for approval_id in options.excepted}
+    waiting = context.approvals.waiting(flow=options.flow, run=options.run, step=options.step)
+    return [approval for approval in waiting if approval.id not in left_out]
+
+
+def _try(context: Context, patience: int, approval: Approval, answer: Callable[[Approval], Answered]) -> _Tried:
+    try:
+        answered = answer(approval)
+        if answered.proposal is not None:
+            return _confirmed(context, patience, answered, answered.proposal)
+    except HitlError as error:
+        return _Tried(approval=approval, code=code_of_error(error), lines=(terminal.words(error),), refused=True)
+    approval = answered.approval
+    return _Tried(
+        approval=approval,
+        code=_code(approval),
+        lines=(terminal.decided(approval), *(terminal.words(problem) for problem in answered.unfinished)),
+    )
+
+
+def _confirmed(context: Context, patience: int, answered: Answered, proposal: AnswerProposal) -> _Tried:
+    """Wait for the person to confirm their answer in the chat system."""
+    if patience:
+        context.warn(terminal.to_be_confirmed(proposal))
+    answered = context.approvals.wait_until_confirmed(answered, timeout=patience)
+    approval = answered.approval
+    if answered.counts:
+        return _Tried(approval=approval, code=_code(approval), lines=(terminal.decided(approval),))
+    if approval.state is State.PENDING:
+        return _Tried(approval=approval, code=ExitCode.PENDING, lines=(terminal.not_confirmed(proposal),))
+    # Somebody else was first.
+    code = ExitCode.ALREADY_ANSWERED
+    return _Tried(approval=approval, code=code, lines=(terminal.decided(approval),), refused=True)
+
+
+def _code(approval: Approval) -> ExitCode:
+    return ExitCode.PENDING if approval.state is State.PENDING else ExitCode.DONE

@@ -1,0 +1,203 @@
+"""The command line: which commands there are, and what each takes."""
+
+from __future__ import annotations
+
+import sys
+from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from importlib import import_module
+
+from metaflow_extensions.hitl import __version__
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.commands.context import Context
+from metaflow_extensions.hitl.commands.exit_codes import ExitCode, code_of_error
+
+_EXIT_CODES = """\
+exit codes:
+  0 done (wait: approved)   1 failed   2 wrong arguments   3 pending   4 rejected   5 expired   6 closed
+  7 not allowed   8 bad input   9 no such ID   10 already answered"""
+
+
+_LONGEST_WAIT = 86_400  # seconds: for so long an answer can be confirmed
+_ROOT = "where approvals are kept: s3://bucket/prefix or a path (METAFLOW_HITL_ROOT)"
+
+
+class Scope(Enum):
+    """What the commands are about."""
+
+    STORE = "all flows in a store"
+    FLOW = "this flow"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command. Its module is imported when it is called."""
+
+    help: str
+    run: str  # module:function
+    add: Callable[[ArgumentParser, Scope], None]
+
+
+def _list(parser: ArgumentParser, scope: Scope) -> None:
+    parser.add_argument("--all", action="store_true", help="also what has ended, the newest first")
+    parser.add_argument("--limit", type=int, default=50, metavar="N", help="with --all: how many that ended (50)")
+    _groups(parser, scope)
+    _json(parser)
+
+
+def _one(parser: ArgumentParser, scope: Scope) -> None:  # noqa: ARG001 - the same for both
+    parser.add_argument("id", metavar="ID", help="an ID, a unique beginning of one, or FLOW/RUN/STEP/TASK")
+    _json(parser)
+
+
+def _approve(parser: ArgumentParser, scope: Scope) -> None:
+    _several(parser, scope)
+    parser.add_argument(
+        "--input", metavar="JSON|@FILE", help="the whole input as a JSON object, or the file that holds it"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="one value of the input; may be repeated"
+    )
+    parser.add_argument("--reason", default="", help="why; needed where the operator's policy wants one")
+    _json(parser)
+
+
+def _refuse(parser: ArgumentParser, scope: Scope) -> None:
+    _several(parser, scope)
+    parser.add_argument("--reason", required=True, help="why; the requester reads it")
+    _json(parser)
+
+
+def _wait(parser: ArgumentParser, scope: Scope) -> None:
+    parser.add_argument("ids", nargs="*", metavar="ID")
+    parser.add_argument("--run", help="wait until this run has asked and none of its questions waits")
+    _flow(parser, scope)
+    parser.add_argument("--timeout", help='how long, such as "30m"; 0 looks once (default: as long as it takes)')
+    _json(parser)
+
+
+def _several(parser: ArgumentParser, scope: Scope) -> None:
+    parser.add_argument("ids", nargs="*", metavar="ID", help="IDs, unique beginnings of them, or FLOW/RUN/STEP/TASK")
+    parser.add_argument("--all", action="store_true", help="everything that waits")
+    _groups(parser, scope)
+    parser.add_argument(
+        "--except", action="append", default=[], dest="excepted", metavar="ID", help="leave one out; may be repeated"
+    )
+    parser.add_argument(
+        "--wait",
+        type=_patience,
+        default=60,
+        metavar="SECONDS",
+        help="how long to wait for you to confirm the answer in Slack, where it matters who answers (60); after that "
+        "the exit code is 3, and you can still confirm it for a day",
+    )
+
+
+def _patience(text: str) -> int:
+    seconds = int(text)
+    if not 0 <= seconds <= _LONGEST_WAIT:
+        raise ValueError(text)
+    return seconds
+
+
+def _groups(parser: ArgumentParser, scope: Scope) -> None:
+    _flow(parser, scope)
+    parser.add_argument("--run", help="only of this run")
+    parser.add_argument("--step", help="only of this step")
+
+
+def _flow(parser: ArgumentParser, scope: Scope) -> None:
+    if scope is Scope.STORE:
+        parser.add_argument("--flow", help="only of this flow")
+    else:
+        parser.set_defaults(flow=None)
+
+
+def _json(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, with all that the record tells")
+
+
+_HERE = "metaflow_extensions.hitl.commands"
+COMMANDS: Mapping[str, Command] = {
+    "list": Command(help="show what waits for an answer", run=f"{_HERE}.looking:list_", add=_list),
+    "show": Command(help="show one approval, and all that happened to it", run=f"{_HERE}.looking:show", add=_one),
+    "approve": Command(
+        help="approve, with the input that the step asks for", run=f"{_HERE}.answering:approve", add=_approve
+    ),
+    "reject": Command(help="reject: the run fails with the reason", run=f"{_HERE}.answering:reject", add=_refuse),
+    "request-changes": Command(
+        help="say what must change, where the step offers it: the run fails with it",
+        run=f"{_HERE}.answering:request_changes",
+        add=_refuse,
+    ),
+    "wait": Command(help="wait until approvals have ended", run=f"{_HERE}.waiting:wait", add=_wait),
+    "verify": Command(
+        help="prove that nobody changed the record: every version, every hash", run=f"{_HERE}.looking:verify", add=_one
+    ),
+}
+
+
+def run(
+    words: Sequence[str],
+    *,
+    command: str,
+    scope: Scope,
+    open_context: Callable[[Namespace], Context],
+) -> int:
+    """Run a command, and return its exit code.
+
+    Parameters
+    ----------
+    words : Sequence[str]
+        What was typed after ``command``.
+    command : str
+        As people type it: ``hitl``, or ``python flow.py hitl``.
+    scope : Scope
+        What the commands are about.
+    open_context : Callable[[Namespace], Context]
+        Opens the store, for the options that were given.
+    """
+    try:
+        options = _parser(command, scope).parse_args(words)
+    except SystemExit as stop:  # --help, or arguments that can't be read: argparse has said what
+        return int(stop.code or 0)
+    module, _, name = COMMANDS[options.command].run.partition(":")
+    try:
+        context = open_context(options)
+        code: ExitCode = getattr(import_module(module), name)(context, options)
+    except HitlError as error:
+        from metaflow_extensions.hitl.messages import terminal  # noqa: PLC0415 - only to fail
+
+        print(terminal.words(error), file=sys.stderr)  # noqa: T201 - a command line's errors go there
+        return code_of_error(error)
+    return code
+
+
+def _parser(command: str, scope: Scope) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=command,
+        description=f"Look at and answer the approvals of {scope.value}.",
+        epilog=_EXIT_CODES,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    if scope is Scope.STORE:
+        parser.add_argument("--root", help=_ROOT)
+        parser.add_argument("--version", action="version", version=f"hitl {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, one in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=one.help,
+            description=f"{one.help[:1].upper()}{one.help[1:]}.",
+            epilog=_EXIT_CODES,
+            formatter_class=RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        if scope is Scope.STORE:
+            # Also after the command; without a default of its own, which would undo what stands before it.
+            sub.add_argument("--root", default=SUPPRESS, help=_ROOT)
+        one.add(sub, scope)
+    return parser

@@ -1,0 +1,77 @@
+"""``list``, ``show`` and ``verify``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict
+from metaflow_extensions.hitl.commands import as_json
+from metaflow_extensions.hitl.commands.context import Context
+from metaflow_extensions.hitl.commands.exit_codes import ExitCode
+from metaflow_extensions.hitl.messages import sentences, terminal
+
+
+def list_(context: Context, options: Namespace) -> ExitCode:
+    """Show what waits; with ``--all`` also what has ended, the newest first."""
+    chosen = {"flow": options.flow, "run": options.run, "step": options.step}
+    found = context.approvals.waiting(**chosen)
+    if options.all:
+        # What is being carried out is in both.
+        found = [*reversed(found), *context.approvals.history(**chosen, limit=options.limit)]
+    nothing = "Nothing was asked yet." if options.all else "Nothing waits for an answer."
+    if options.json:
+        context.write(as_json.written([as_json.document(approval) for approval in found]))
+    else:
+        context.write(terminal.table(found, now=context.now, zone=context.zone, nothing=nothing))
+    return ExitCode.DONE
+
+
+def show(context: Context, options: Namespace) -> ExitCode:
+    """Show one approval, and all that happened to it."""
+    trail = context.approvals.trail(options.id)
+    approval = trail[-1].approval
+    commands, elsewhere = _commands(context, approval)
+    if options.json:
+        document = as_json.document(approval)
+        document["commands"] = commands
+        document["trail"] = [as_json.version_document(entry) for entry in trail]
+        context.write(as_json.written(document))
+    else:
+        context.write(
+            terminal.shown(
+                approval,
+                [entry.version for entry in trail],
+                now=context.now,
+                commands=commands,
+                elsewhere=elsewhere,
+                zone=context.zone,
+            )
+        )
+    return ExitCode.DONE
+
+
+def verify(context: Context, options: Namespace) -> ExitCode:
+    """Prove that nobody changed the record."""
+    trail = context.approvals.verify(options.id)
+    if options.json:
+        document = as_json.document(trail[-1].approval)
+        document["trail"] = [as_json.version_document(entry) for entry in trail]
+        context.write(as_json.written(document))
+    else:
+        context.write(terminal.verified([entry.version for entry in trail], trail[-1].digest, zone=context.zone))
+    return ExitCode.DONE
+
+
+def _commands(context: Context, approval: Approval) -> tuple[dict[str, str], str]:
+    """Return the commands that can answer here, by what they do, and why others can't."""
+    if approval.state is not State.PENDING:
+        return {}, ""
+    words = {
+        "approve": (Verdict.APPROVE, sentences.approve_words(approval)),
+        "reject": (Verdict.REJECT, sentences.reject_words(approval)),
+    }
+    if approval.question.allow_changes:
+        words["changes"] = (Verdict.CHANGES, sentences.request_changes_words(approval))
+    refused = {name: context.approvals.refusal(approval, verdict) for name, (verdict, _) in words.items()}
+    why = next((terminal.words(error) for error in refused.values() if error is not None), "")
+    return {name: f"{context.command} {words[name][1]}" for name, error in refused.items() if error is None}, why
