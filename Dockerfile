@@ -13,6 +13,7 @@ RUN /opt/build/bin/pip install --no-cache-dir --disable-pip-version-check --requ
 COPY pyproject.toml setup.py LICENSE README.md ./
 COPY hitl_bot hitl_bot
 COPY metaflow_extensions metaflow_extensions
+COPY metaflow_hitl metaflow_hitl
 RUN /opt/build/bin/pip wheel --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir wheels . \
  && /opt/hitl/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-index wheels/*.whl
 

@@ -118,7 +118,7 @@ def _install_nothing(packages: Path) -> None:
 def _install_wheel(packages: Path, folder: Path) -> None:
     source = folder / "source"
     source.mkdir()
-    for name in ("hitl_bot", "metaflow_extensions"):
+    for name in ("hitl_bot", "metaflow_extensions", "metaflow_hitl"):
         shutil.copytree(_REPOSITORY / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(_REPOSITORY / name, source)

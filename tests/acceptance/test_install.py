@@ -19,7 +19,7 @@ import pytest
 from tests.fixtures.flows import REPOSITORY, clean_environment
 from tests.fixtures.packages import closure
 
-PACKAGES = ("hitl_bot/", "metaflow_extensions/")
+PACKAGES = ("hitl_bot/", "metaflow_extensions/", "metaflow_hitl/")
 
 FORMS = """
 from metaflow import FlowSpec, step
@@ -135,8 +135,8 @@ def test_both_imports_give_the_decorator(python, module, tmp_path):
     assert done.stderr == ""
 
 
-def test_the_wheel_holds_the_two_packages(wheel):
-    """Every file of the two packages is in the wheel, with the licence, and nothing else is."""
+def test_the_wheel_holds_the_three_packages(wheel):
+    """Every file of the three packages is in the wheel, with the licence, and nothing else is."""
     with zipfile.ZipFile(wheel) as opened:
         names = {name for name in opened.namelist() if not name.endswith("/")}
     metadata = {name for name in names if ".dist-info/" in name}

@@ -17,6 +17,7 @@ from metaflow_extensions.hitl import __version__
 from tests.fixtures.packages import closure, declared, licence, locks, project
 
 REPOSITORY = Path(__file__).parents[2]
+OURS = {"hitl_bot", "metaflow_extensions", "metaflow_hitl"}
 SANDBOX = REPOSITORY / "hitl_bot" / "sandbox"
 
 # Everything that `pip install metaflow-hitl` brings besides ours. The MPL of certifi covers its own files alone.
@@ -100,14 +101,14 @@ def imported(files: list[Path]) -> set[str]:
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level]
-    tops = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"hitl_bot", "metaflow_extensions"}
+    tops = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - OURS
     known = packages_distributions()
     return {canonicalize_name(known[top][0]) for top in tops}
 
 
 def test_everything_that_is_imported_is_names() -> None:
     """The extension and the bot import what their own requirements name, not what another package happens to need."""
-    extension = list((REPOSITORY / "metaflow_extensions").rglob("*.py"))
+    extension = [*(REPOSITORY / "metaflow_extensions").rglob("*.py"), *(REPOSITORY / "metaflow_hitl").rglob("*.py")]
     bot = [file for file in (REPOSITORY / "hitl_bot").rglob("*.py") if SANDBOX not in file.parents]
     # botocore is boto3's other half; Apprise is an extra; the Kubernetes client brings what it is used with.
     assert imported(extension) - names() <= {"botocore", "apprise", "kubernetes", "pyyaml", "urllib3"}
@@ -123,7 +124,7 @@ def test_every_declared_package_is_imported() -> None:
 def test_the_local_slack_imports_itself_and_aiohttp_alone() -> None:
     """It imitates Slack for any app: nothing of ours is in it, and it asks for one package."""
     files = list(SANDBOX.rglob("*.py"))
-    ours = re.compile(r"^\s*(?:from|import) ((?:hitl_bot|metaflow_extensions)[\w.]*)", re.MULTILINE)
+    ours = re.compile(r"^\s*(?:from|import) ((?:hitl_bot|metaflow_extensions|metaflow_hitl)[\w.]*)", re.MULTILINE)
     named = {name for file in files for name in ours.findall(file.read_text(encoding="utf-8"))}
     assert {name for name in named if not name.startswith("hitl_bot.sandbox")} == set()
     assert imported(files) - {"typing-extensions"} == {"aiohttp"}  # the former for type checkers alone

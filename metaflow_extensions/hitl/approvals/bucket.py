@@ -128,7 +128,7 @@ CHANGES = Prefix(
 )
 DECIDED = Prefix(
     pattern="decided/<flow>/<step>/<newest first>-<id>",
-    holds="a marker for each decision: the history of a step",
+    holds="a marker for each decision, and each question closed without one: the history of a step",
     written_by=_ALL,
     read_by=_ALL,
     if_false="one request; without it, a decision is missing from history and statistics",

@@ -22,6 +22,8 @@ def earlier_changes(ledger: Ledger, pathspec: Pathspec, requester: Person) -> Ea
         if isinstance(entry, RecordError):
             continue
         approval = entry.approval
+        if approval.decision is None:
+            continue  # it was closed: nobody said anything
         if approval.requester.id == requester.id and approval.pathspec.run != pathspec.run:
             return _earlier(approval)
     return None

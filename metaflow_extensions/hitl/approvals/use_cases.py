@@ -574,7 +574,7 @@ class UseCases:
                     problem = engine.carry_out(approval)
                 except EngineUnavailable as error:
                     pending.append(error)
-            self.ledger.note_decided(approval)
+        self.ledger.note_ended(approval)
         now = self.clock()
         shown = approval if pending else transitions.settle(approval, now, problem, doubt)
         pending += self._show(shown, shown.posts)

@@ -338,11 +338,12 @@ class Ledger:
             while chunk := list(islice(todo, _READERS * 16)):
                 yield from readers.map(one, chunk)
 
-    def note_decided(self, approval: Approval) -> None:
-        """Put a decided approval into the history of its step."""
-        if approval.decision is not None:
-            flow, step = approval.pathspec.flow, approval.pathspec.step
-            self.store.mark(bucket.decided_key(flow, step, approval.id, approval.decision.at))
+    def note_ended(self, approval: Approval) -> None:
+        """Put an approval that was decided, or closed without an answer, into the history of its step."""
+        flow, step = approval.pathspec.flow, approval.pathspec.step
+        end = approval.decision or approval.closing
+        if end is not None:
+            self.store.mark(bucket.decided_key(flow, step, approval.id, end.at))
         recorded = approval.question.evidence is not None  # without, there is nothing to compare the next one with
         if recorded and approval.state is State.APPROVED and approval.decision is not None:
             folder = bucket.approved_folder(flow, step, approval.shard_value)
@@ -361,12 +362,12 @@ class Ledger:
         return [approval_id for approval_id in ids if approval_id is not None]
 
     def decided_ids(self, flow: str, step: str, *, limit: int) -> list[str]:
-        """Return the ids decided last in one step, newest first."""
+        """Return the ids that ended last in one step, newest first: decided, or closed without an answer."""
         markers = map(bucket.read_decided_key, self.store.list(bucket.decided_folder(flow, step)))
         return [marker.approval_id for marker in islice((one for one in markers if one is not None), limit)]
 
     def decided_since(self, since: datetime, *, flow: str | None = None) -> Iterator[tuple[datetime, str]]:
-        """Yield when and what was decided since then, in one flow or in all: step by step, each newest first.
+        """Yield when and what ended since then, in one flow or in all: step by step, each newest first.
 
         One LIST for each step that was ever gated, and one more for each 1,000 decisions in the span.
         """

@@ -16,10 +16,10 @@ def test_the_history_of_a_step_is_newest_first(ledger):
     """The last decision is the first of its flow and step; undecided ones and other steps are not there."""
     for n, run in enumerate(["1", "2", "3"]):
         decided = transitions.decide(approval(pathspec(run=run)), approving(at=after(n * 0.000001)))
-        ledger.note_decided(decided)
-        ledger.note_decided(decided)
-    ledger.note_decided(transitions.decide(approval(pathspec(step="train")), approving()))
-    ledger.note_decided(approval(pathspec(run="4")))
+        ledger.note_ended(decided)
+        ledger.note_ended(decided)
+    ledger.note_ended(transitions.decide(approval(pathspec(step="train")), approving()))
+    ledger.note_ended(approval(pathspec(run="4")))
     newest_first = [pathspec(run=run).approval_id for run in ("3", "2", "1")]
     assert ledger.decided_ids("TrainFlow", "deploy", limit=10) == newest_first
     assert ledger.decided_ids("TrainFlow", "deploy", limit=2) == newest_first[:2]

@@ -1,0 +1,128 @@
+"""`metaflow_hitl.Approvals`, over a real directory."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from threading import Thread
+
+import pytest
+
+from metaflow_extensions.hitl.approvals.record import Where
+from metaflow_extensions.hitl.stores import open_store
+from metaflow_hitl import AlreadyDecided, Approvals, InvalidInput, NoSuchApproval, State, StillWaiting
+from tests.fixtures.approvals import BOB, NOW, Bench, pathspec, rejecting
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """Other people and runs, on the same store; the machine is rita's."""
+    monkeypatch.setenv("METAFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("METAFLOW_USER", "rita")
+    return Bench(store=open_store(str(tmp_path / "records")))
+
+
+@pytest.fixture
+def approvals(world):
+    with Approvals.open(world.store.url) as opened:
+        yield opened
+
+
+def test_what_waits_can_be_chosen_from(world, approvals):
+    """By flow, run and step; the oldest first."""
+    late = world.ask(pathspec(flow="ScoreFlow", run="2"))
+    world.clock.forward(-60)
+    early = world.ask(pathspec(run="1"))
+    assert [one.id for one in approvals.waiting()] == [early.id, late.id]
+    assert [one.id for one in approvals.waiting(flow="ScoreFlow")] == [late.id]
+    assert approvals.waiting(run="2", step="other") == []
+
+
+def test_an_answer_is_a_claim(world, approvals):
+    """It counts as a command line's: with a name, and nobody who vouches for it."""
+    asked = world.ask()
+    answered = approvals.approve(asked.id, input={"target": "staging"}, reason="fine")
+    assert answered.counts
+    decision = approvals.get(asked.id).decision
+    assert (decision.by.name, decision.by.is_vouched_for, decision.where) == ("rita", False, Where.FLOW_CLI)
+    assert decision.input == {"target": "staging"}
+    with pytest.raises(AlreadyDecided):
+        approvals.reject(asked.id, reason="no")
+
+
+def test_an_input_that_does_not_fit_is_refused(world, approvals):
+    """The error names each problem."""
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    asked = world.ask(schema=schema)
+    with pytest.raises(InvalidInput, match="n must be a whole number") as refused:
+        approvals.approve(asked.id, input={"n": "many"})
+    assert [problem.field for problem in refused.value.problems] == ["n"]
+
+
+def test_where_it_matters_who_answers_the_person_has_to_confirm(world, approvals):
+    """The answer is proposed, doesn't count yet, and the time to wait for a confirmation is the caller's."""
+    asked = world.ask(approvers=("U0BOB",))
+    answered = approvals.approve(asked.id)
+    assert not answered.counts
+    assert not approvals.wait_until_confirmed(answered, timeout=0).counts
+    world.cases.decide(asked.id, rejecting(), who=BOB, where=Where.BUTTON)
+    after = approvals.wait_until_confirmed(answered, timeout=60)
+    assert (after.counts, after.approval.state) == (False, State.REJECTED)
+
+
+def test_wait_returns_when_somebody_has_decided(world, approvals):
+    """However it ended; without a decision the error is a TimeoutError as well."""
+    asked = world.ask()
+    with pytest.raises(TimeoutError) as waited:
+        approvals.wait(asked.id, timeout=0)
+    assert isinstance(waited.value, StillWaiting)
+    assert [one.id for one in waited.value.approvals] == [asked.id]
+    deciding = Thread(target=world.cases.decide, args=(asked.id, rejecting()), kwargs={"who": BOB, "where": Where.FORM})
+    deciding.start()
+    assert approvals.wait(asked.id, timeout=60).state is State.REJECTED
+    deciding.join()
+
+
+def test_a_local_gate_expires_although_its_run_has_died(world, approvals):
+    """Where nobody else does, who waits lets the deadline decide."""
+    asked = world.ask(timeout=60)  # on a day long gone
+    assert approvals.wait(asked.id, timeout=60).state is State.EXPIRED
+
+
+def test_a_run_is_waited_for_with_all_that_it_asked(world, approvals):
+    """What was decided before the wait began is there, too; a pathspec names the flow as well."""
+    world.clock.now = world.clock.now + timedelta(days=365 * 50)  # lately, whenever this runs
+    first, second = world.ask(pathspec(task="1")), world.ask(pathspec(task="2"))
+    approvals.approve(first.id)
+    with pytest.raises(StillWaiting):
+        approvals.wait_for_run("17", timeout=0)
+    approvals.approve(second.id)
+    ended = approvals.wait_for_run("TrainFlow/17", timeout=0)
+    assert {one.id for one in ended} == {first.id, second.id}
+    with pytest.raises(StillWaiting, match="has asked nothing"):
+        approvals.wait_for_run("ScoreFlow/17", timeout=0)
+
+
+def test_history_has_what_ended_since_the_newest_first(world, approvals):
+    """Decided or closed unanswered; never what still waits."""
+    old, new, open_ = (world.ask(pathspec(task=str(task))) for task in range(3))
+    world.cases.decide(old.id, rejecting(), who=BOB, where=Where.FORM)
+    world.clock.forward(3600)
+    world.cases.close(world.ledger.read(new.id), "the run was stopped")
+    assert [one.id for one in approvals.history()] == [new.id, old.id]
+    assert [one.id for one in approvals.history(since=NOW + timedelta(minutes=1))] == [new.id]
+    assert [one.id for one in approvals.history(limit=1)] == [new.id]
+    assert open_.id not in {one.id for one in approvals.history()}
+
+
+def test_what_can_not_be_read_is_logged_and_holds_up_nothing(world, approvals, caplog):
+    """One bad record among many is a warning."""
+    good = world.ask()
+    world.store.mark("open/ghost-0123456789")
+    assert [one.id for one in approvals.waiting()] == [good.id]
+    assert "ghost-0123456789" in caplog.text
+
+
+def test_an_unknown_id_is_an_error(approvals):
+    """With the store in its words."""
+    with pytest.raises(NoSuchApproval, match="No approval deploy-0123456789"):
+        approvals.get("deploy-0123456789")

@@ -1,0 +1,133 @@
+"""`hitl approve`, `reject` and `request-changes`: of one, of many, and how each ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from metaflow_extensions.hitl.approvals.record import State, Where
+from metaflow_extensions.hitl.commands.exit_codes import ExitCode
+from tests.fixtures.approvals import ALICE, pathspec, rejecting
+from tests.unit.commands.test_looking import SCHEMA
+
+
+def state(terminal, asked):
+    return terminal.bench.ledger.read(asked.id).approval.state
+
+
+def test_approve_records_a_claim(terminal):
+    """The record has the input, typed, and the name that nobody vouches for."""
+    asked = terminal.bench.ask(schema=SCHEMA)
+    assert terminal.hitl("approve", asked.id, "--set", "target=staging", "--set", "share=7") == 0
+    decision = terminal.bench.ledger.read(asked.id).approval.decision
+    assert decision.input == {"target": "staging", "share": 7, "notes": None}
+    assert (decision.by.name, decision.by.is_claimed, decision.where) == ("rita", True, Where.FLOW_CLI)
+    assert terminal.out.startswith("Approved by rita (command line)")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("approve", "{id}", "--set", "target=moon"), ExitCode.BAD_INPUT, "one of staging, production"),
+        (("approve", "{id}", "--set", "target"), ExitCode.BAD_INPUT, "--set needs NAME=VALUE, not 'target'."),
+        (("approve", "{id}", "--input", "{{"), ExitCode.BAD_INPUT, "--input is not valid JSON"),
+        (("approve", "{id}", "--input", "[1]"), ExitCode.BAD_INPUT, "must be a JSON object"),
+        (("approve", "{id}", "--input", "@none.json"), ExitCode.BAD_INPUT, "can't be read"),
+        (("request-changes", "{id}", "--reason", "x"), ExitCode.BAD_INPUT, "takes no request for changes"),
+        (("approve", "nothing-like-it"), ExitCode.NO_SUCH_ID, "No approval nothing-like-it"),
+        (("approve", "no id!"), ExitCode.NO_SUCH_ID, "'no id!'"),
+        (("approve",), ExitCode.USAGE, "give IDs, or one of --all"),
+        (("approve", "{id}", "--all"), ExitCode.USAGE, "give IDs, or one of --all"),
+        (("reject", "{id}"), ExitCode.USAGE, "--reason"),
+        (("reject", "--run", "none", "--reason", "x"), ExitCode.NO_SUCH_ID, "Nothing waits"),
+        (("wait", "{id}", "--timeout", "soon"), ExitCode.USAGE, "'soon'"),
+        (("wait", "{id}", "--timeout", "0"), ExitCode.PENDING, "Nobody has decided"),
+    ],
+)
+def test_each_refusal_has_a_code_and_words(terminal, words, code, said):
+    """A script can tell them apart, a person reads why on the standard error, and nothing is recorded."""
+    asked = terminal.bench.ask(schema=SCHEMA)
+    assert terminal.hitl(*(word.format(id=asked.id) for word in words)) == code
+    assert said in terminal.err
+    assert state(terminal, asked) is State.PENDING
+
+
+def test_another_answer_came_first(terminal):
+    """The same answer again is fine; another one ends with a code of its own."""
+    asked = terminal.bench.ask()
+    assert terminal.hitl("approve", asked.id) == 0
+    assert terminal.hitl("approve", asked.id) == 0
+    assert terminal.hitl("reject", asked.id, "--reason", "no") == ExitCode.ALREADY_ANSWERED
+
+
+def test_an_answer_that_has_to_be_confirmed_is_pending(terminal):
+    """Where it matters who answers, a claim is proposed to the bot, and the code says that it does not count yet."""
+    asked = terminal.bench.ask(approvers=("U0ALICE",))
+    assert terminal.hitl("approve", asked.id, "--wait", "0") == ExitCode.PENDING
+    assert "Not confirmed yet." in terminal.out
+    assert state(terminal, asked) is State.PENDING
+    assert len(list(terminal.bench.store.list("proposals/answers/"))) == 1
+
+
+def test_more_people_must_agree(terminal):
+    """A vote is recorded, and the code says that nothing is decided."""
+    asked = terminal.bench.ask(quorum=2, allow_self_approval=True)
+    assert terminal.hitl("approve", asked.id, "--wait", "0") == ExitCode.PENDING
+    assert state(terminal, asked) is State.PENDING
+
+
+def test_all_of_a_run_but_one(terminal):
+    """`--run`, `--step` and `--all` answer what waits, `--except` leaves out, and other runs are not touched."""
+    shards = [terminal.bench.ask(pathspec(run="17", task=str(task))) for task in range(4)]
+    other = terminal.bench.ask(pathspec(run="18"))
+    assert terminal.hitl("approve", "--run", "17", "--except", shards[2].id) == 0
+    assert [state(terminal, one).value for one in shards] == ["approved", "approved", "pending", "approved"]
+    assert terminal.out.count("Approved by rita") == 3
+    assert terminal.hitl("reject", "--step", "deploy", "--except", other.id, "--reason", "drift") == 0
+    assert (state(terminal, shards[2]), state(terminal, other)) == (State.REJECTED, State.PENDING)
+    assert terminal.hitl("approve", "--all") == 0
+    assert state(terminal, other) is State.APPROVED
+
+
+def test_one_bad_answer_of_many_holds_up_no_other(terminal):
+    """Those that fit are taken, and the code says that one was not."""
+    plain = terminal.bench.ask(pathspec(run="1"))
+    asking = terminal.bench.ask(pathspec(run="2"), schema=SCHEMA)
+    assert terminal.hitl("approve", "--all") == ExitCode.BAD_INPUT
+    assert f"{asking.id}  target is required" in terminal.err
+    assert (state(terminal, plain), state(terminal, asking)) == (State.APPROVED, State.PENDING)
+
+
+def test_json_says_for_each_what_became_of_it(terminal):
+    """A list, each with the state, the exit code of its own, and what a person would read."""
+    asked = terminal.bench.ask()
+    (one,) = terminal.json("approve", asked.id)
+    assert (one["id"], one["state"], one["exit_code"]) == (asked.id, "approved", 0)
+    assert one["decision"]["by"] == "rita"
+    (again,) = terminal.json("reject", asked.id, "--reason", "no")
+    assert again["exit_code"] == terminal.code == ExitCode.ALREADY_ANSWERED
+    assert "approved by rita" in again["said"][0]
+
+
+def test_wait_ends_as_the_approvals_did(terminal):
+    """0 where all were approved; otherwise the code of what ended badly."""
+    yes, no = terminal.bench.ask(pathspec(run="1")), terminal.bench.ask(pathspec(run="1", task="43"))
+    terminal.hitl("approve", yes.id)
+    assert terminal.hitl("wait", yes.id) == 0
+    said = rejecting()
+    terminal.bench.cases.decide(no.id, said, who=ALICE, where=Where.BUTTON)
+    assert terminal.hitl("wait", no.id) == ExitCode.REJECTED
+    assert terminal.hitl("wait", yes.id, no.id) == ExitCode.REJECTED
+    late = terminal.bench.ask(pathspec(run="3"), timeout=60)
+    terminal.bench.clock.forward(61)
+    terminal.bench.cases.expire(terminal.bench.ledger.read(late.id))
+    assert terminal.hitl("wait", late.id) == ExitCode.EXPIRED
+    gone = terminal.bench.ask(pathspec(run="4"))
+    terminal.bench.cases.close(terminal.bench.ledger.read(gone.id), "the run was stopped")
+    assert [one["state"] for one in terminal.json("wait", gone.id)] == ["closed"]
+    assert terminal.code == ExitCode.CLOSED
+
+
+def test_wait_for_a_run_that_has_asked_nothing_yet(terminal):
+    """It is waited for until the time is over."""
+    assert terminal.hitl("wait", "--run", "17", "--timeout", "0") == ExitCode.PENDING
+    assert "The run 17 has asked nothing" in terminal.err

@@ -1,0 +1,133 @@
+"""`hitl list`, `show` and `verify` from the store alone."""
+
+from __future__ import annotations
+
+from metaflow_extensions.hitl.approvals.record import Where
+from metaflow_extensions.hitl.approvals.schema import normalise
+from metaflow_extensions.hitl.slack import FORM
+from tests.fixtures.approvals import ALICE, Bench, pathspec, rejecting
+
+SCHEMA = normalise(
+    {
+        "target": {"type": "choice", "choices": ["staging", "production"]},
+        "share": {"type": "int", "min": 1, "max": 100, "default": 10, "help": "Percent of the traffic."},
+        "notes": {"type": "str", "optional": True},
+    },
+    FORM,
+)
+
+
+def reject(bench: Bench, approval_id: str) -> None:
+    said = rejecting()
+    bench.cases.decide(approval_id, said, who=ALICE, where=Where.BUTTON)
+
+
+def test_list_shows_what_waits_of_every_flow(terminal):
+    """Without a flow's file: one line for each approval, of any flow, and `--flow`, `--run` and `--step` choose."""
+    first = terminal.bench.ask(pathspec(flow="TrainFlow", run="17"))
+    second = terminal.bench.ask(pathspec(flow="ScoreFlow", run="18", step="publish"))
+    assert terminal.hitl("list") == 0
+    assert first.id in terminal.out
+    assert second.id in terminal.out
+    for chosen in (("--flow", "ScoreFlow"), ("--run", "18"), ("--step", "publish")):
+        assert [one["id"] for one in terminal.json("list", *chosen)] == [second.id]
+
+
+def test_list_all_shows_who_decided_and_what_was_closed_unanswered(terminal):
+    """The newest first; a question that nobody answered before its run ended is there with the reason."""
+    answered = terminal.bench.ask(pathspec(run="1"))
+    reject(terminal.bench, answered.id)
+    terminal.bench.clock.forward(60)
+    closed = terminal.bench.ask(pathspec(run="2"))
+    terminal.bench.cases.close(terminal.bench.ledger.read(closed.id), "the run was stopped")
+    assert terminal.hitl("list") == 0
+    assert terminal.out == "Nothing waits for an answer.\n"
+    assert [(one["id"], one["state"]) for one in terminal.json("list", "--all")] == [
+        (closed.id, "closed"),
+        (answered.id, "rejected"),
+    ]
+    terminal.hitl("list", "--all")
+    assert "Alice Adams" in terminal.out
+    assert "the run was stopped" in terminal.out
+
+
+def test_show_lists_fields_with_types_choices_bounds_and_defaults(terminal):
+    """What the form asks for is on the terminal, and word for word in the JSON."""
+    asked = terminal.bench.ask(schema=SCHEMA)
+    terminal.hitl("show", asked.id)
+    rows = [line.split(maxsplit=1)[1] for line in terminal.out.splitlines() if line.startswith("  field")]
+    assert rows == [
+        "target: one of staging, production",
+        "share: a whole number from 1 to 100; default 10; Percent of the traffic.",
+        "notes: text; optional",
+    ]
+    target, share, notes = terminal.json("show", asked.id)["fields"]
+    assert (target["type"], target["choices"], target["required"]) == ("choice", ["staging", "production"], True)
+    assert (share["type"], share["min"], share["max"], share["default"]) == ("int", 1, 100, 10)
+    assert (notes["type"], notes["required"]) == ("str", False)
+
+
+def test_show_offers_the_commands_that_work_for_this_gate_alone(terminal):
+    """No request for changes where the step takes none."""
+    plain = terminal.bench.ask(pathspec(run="1"))
+    changing = terminal.bench.ask(pathspec(run="2"), allow_changes=True)
+    assert list(terminal.json("show", plain.id)["commands"]) == ["approve", "reject"]
+    assert list(terminal.json("show", changing.id)["commands"]) == ["approve", "reject", "changes"]
+    assert terminal.json("show", plain.id)["commands"]["approve"] == f"hitl approve {plain.id}"
+    reject(terminal.bench, plain.id)
+    assert terminal.json("show", plain.id)["commands"] == {}
+
+
+def test_a_command_that_is_shown_names_the_root_that_was_given(terminal):
+    """What `show --root` prints can be pasted."""
+    asked = terminal.bench.ask()
+    root = terminal.bench.store.url
+    shown = terminal.json("--root", root, "show", asked.id)
+    assert shown["commands"]["reject"] == f"hitl --root {root} reject {asked.id} --reason ..."
+    assert terminal.json("show", asked.id, "--root", root)["commands"] == shown["commands"]
+
+
+def test_json_tells_all_that_the_record_tells(terminal):
+    """Every field of the record is below `record`; what people look for has a name of its own above it."""
+    asked = terminal.bench.ask(approvers=("U0ALICE", "@ml-leads"), timeout=3600, links={"Card": "https://c.example/1"})
+    shown = terminal.json("show", asked.id)
+    record = shown["record"]
+    assert record["question"]["links"] == {"Card": "https://c.example/1"}
+    assert record["question"]["timeout"] == 3600
+    assert record["requester"]["id"] == "rita"
+    assert shown["approvers"] == ["U0ALICE", "@ml-leads"]
+    assert [one["event"] for one in shown["trail"]] == ["requested", "posted"]
+    assert terminal.json("list")[0]["record"] == record
+
+
+def test_verify_proves_the_record_from_the_store_alone(terminal):
+    """A record that was changed afterwards is found, and ends with code 1."""
+    asked = terminal.bench.ask()
+    assert terminal.hitl("verify", asked.id) == 0
+    assert f"{asked.id} is whole" in terminal.out
+    file = terminal.bench.store._root / "approvals" / asked.id / "00001.json"
+    file.write_bytes(file.read_bytes().replace(b"93.1%", b"99.9%"))
+    assert terminal.hitl("verify", asked.id) == 1
+    assert "can't be trusted" in terminal.err
+
+
+def test_without_a_root_the_nearest_datastore_is_looked_at(terminal, monkeypatch, tmp_path):
+    """In the folder of a local run nothing has to be set; elsewhere the error says what to give."""
+    monkeypatch.delenv("METAFLOW_HITL_ROOT")
+    assert terminal.hitl("list") == 1
+    assert "--root s3://bucket/prefix" in terminal.err
+    (tmp_path / ".metaflow").mkdir()
+    asked = Bench(store=type(terminal.bench.store)(tmp_path / ".metaflow" / "hitl")).ask()
+    assert [one["id"] for one in terminal.json("list")] == [asked.id]
+
+
+def test_a_root_in_metaflow_s_configuration_is_found(terminal, monkeypatch, tmp_path):
+    """The profile's file counts, and the environment comes before it."""
+    monkeypatch.delenv("METAFLOW_HITL_ROOT")
+    monkeypatch.setenv("METAFLOW_PROFILE", "work")
+    assert terminal.hitl("list") == 1
+    assert "METAFLOW_PROFILE is 'work'" in terminal.err
+    asked = terminal.bench.ask()
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "config_work.json").write_text(f'{{"METAFLOW_HITL_ROOT": "{tmp_path}/records"}}')
+    assert [one["id"] for one in terminal.json("list")] == [asked.id]
