@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection
 from dataclasses import fields, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from metaflow_extensions.hitl.approvals import bucket, transitions
 from metaflow_extensions.hitl.approvals.codec import Version, decode, encode
@@ -68,7 +68,7 @@ def read_proposal(store: Store, key: str) -> tuple[Approval, tuple[str, ...]]:
     keys = approval.unknown.get(_KEYS)
     if not isinstance(keys, list) or len(keys) > _MOST_KEYS or not all(isinstance(one, str) for one in keys):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - JSON
         raise CorruptRecord(key, "it does not say which keys its run trusts")
-    return replace(approval, unknown={}), tuple(keys)  # pyright: ignore[reportUnknownArgumentType] - as above
+    return replace(approval, unknown={}), tuple(cast("list[str]", keys))
 
 
 def check_same_question(asked: Approval, found: Approval) -> None:
