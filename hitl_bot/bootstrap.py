@@ -167,14 +167,15 @@ def bootstrap(
     bot_token = needed(settings, "slack_bot_token")
     key = needed(settings, _KEYS[mode_of(settings)])
     clock = clock or utc_now
-    metrics = Metrics(clock)
+    projection = Projection()
+    metrics = Metrics(clock, projection.set_aside)
     problems = ProblemLog(clock)
     pools = _Pools()
     name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     client = client or slack_client(bot_token, settings.slack_api_url, failed=metrics.slack_failed)
     store = ReportingStore(store or _store(needed(settings, "root")), metrics.store_failed)
     trust = trust_of(settings)
-    projection, history = Projection(), History(Ledger(store, trust), clock)
+    history = History(Ledger(store, trust), clock)
     ledger = Ledger(store, trust, observers=(projection.learn, history.learn))
     queries = Queries(ledger, clock, projection=projection, history=history)
     awake = Event()

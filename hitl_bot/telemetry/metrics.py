@@ -7,6 +7,7 @@ What it counts of its own calls and refusals adds up.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from datetime import datetime
 from threading import Lock
 
@@ -34,13 +35,16 @@ class Metrics:
     ----------
     clock : Clock
         The present. Decisions from before this object was made are history, and not counted.
+    set_aside : Callable[[], float]
+        Returns how many open approvals can't be read.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, set_aside: Callable[[], float]) -> None:
         self.registry = CollectorRegistry()
         self._clock = clock
         self._since = self._caught_up_at = clock()
         self._waiting = Waiting()
+        self._set_aside = set_aside
         self._counted: BoundedMap[str, None] = BoundedMap(_COUNTED)
         self._lock = Lock()
         self._decisions = Counter(
@@ -83,6 +87,9 @@ class Metrics:
         def gauge(name: str, help_text: str) -> Gauge:
             return Gauge(name, help_text, registry=self.registry)
 
+        gauge(
+            "hitl_unreadable_approvals", "Open approvals whose records can't be read; `/hitl list` says why."
+        ).set_function(self._set_aside)
         gauge("hitl_pending_approvals", "Approvals that wait for an answer.").set_function(self._waiting.number)
         gauge(
             "hitl_oldest_pending_age_seconds", "Age of the approval that has waited longest; 0 if none waits."

@@ -10,7 +10,7 @@ from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Driver
 from hitl_bot.settings import Mode, Settings
 from hitl_bot.telemetry.metrics import Metrics, Waiting
-from metaflow_extensions.hitl.approvals import transitions
+from metaflow_extensions.hitl.approvals import bucket, transitions
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
@@ -57,6 +57,18 @@ def test_a_click_is_counted_once(bot: Bot, people: Driver, clock: HandClock) -> 
     assert shown['hitl_time_to_decide_seconds_bucket{le="60.0"}'] == 0
     assert shown['hitl_time_to_decide_seconds_bucket{le="300.0"}'] == 1
     assert (shown["hitl_pending_approvals"], shown["hitl_oldest_pending_age_seconds"]) == (0, 0)
+
+
+def test_what_cannot_be_read_is_counted_and_listed(bot: Bot, store: Store, people: Driver) -> None:
+    """A damaged record is a figure for the operator and a line in the list, and the bot goes on."""
+    asked = bot.cases.ask(pathspec(), question(), gate(), REQUESTER).approval
+    store.create(bucket.version_key(asked.id, 2), b"{}")
+    store.mark(bucket.change_key(NOW, asked.id, 2))
+    bot.sweeper.tick()
+    assert samples(bot.web.url)["hitl_unreadable_approvals"] == 1
+    (answer,) = people.as_("bob").command("/hitl list")
+    assert "1 could not be read" in answer.plain
+    assert asked.id in answer.plain
 
 
 def test_what_others_decide_is_counted_too(bot: Bot, store: Store, clock: HandClock) -> None:
@@ -179,7 +191,7 @@ def test_one_whose_end_was_missed_is_forgotten() -> None:
 
 def test_a_decision_before_its_question_takes_no_time() -> None:
     """Two machines' clocks may disagree: a time to decide is never negative."""
-    metrics = Metrics(HandClock(NOW - timedelta(days=1)))
+    metrics = Metrics(HandClock(NOW - timedelta(days=1)), lambda: 0)
     asked = approval()
     metrics.saw(transitions.decide(asked, approving(at=after(-5))))
     assert metrics.registry.get_sample_value("hitl_time_to_decide_seconds_sum") == 0

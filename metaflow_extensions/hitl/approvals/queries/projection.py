@@ -49,6 +49,11 @@ class Projection:
         """Whether everything that is open has been read once."""
         return self._complete
 
+    def set_aside(self) -> int:
+        """Return how many open approvals can't be read."""
+        with self._lock:
+            return sum(one.problem is not None for one in self._known.values())
+
     def __len__(self) -> int:
         return len(self._known)
 
