@@ -101,7 +101,7 @@ def refuse_every_input(schema, values):
     raise HitlError("target is missing")
 
 
-SCHEMA = {"type": "object", "properties": {"target": {}}, "required": ["target"]}
+SCHEMA = {"type": "object", "properties": {"target": {"type": "string"}}, "required": ["target"]}
 
 
 def test_an_input_that_does_not_fit_is_refused(bench):
@@ -125,7 +125,7 @@ def test_the_input_is_recorded_as_the_schema_reads_it(bench):
 def test_the_same_answer_in_other_words_is_the_same(bench):
     """Whether somebody decided the same is judged after the schema has read both inputs."""
     bench.cases.check_input = lambda schema, values: {name: int(values[name]) for name in schema["properties"]}
-    bench.ask(schema={"type": "object", "properties": {"n": {}}})
+    bench.ask(schema={"type": "object", "properties": {"n": {"type": "integer"}}})
     first = decide(bench, Answer(verdict=Verdict.APPROVE, input={"n": "3"}))
     assert decide(bench, Answer(verdict=Verdict.APPROVE, input={"n": "03"}), who=BOB).approval == first.approval
 
