@@ -134,3 +134,31 @@ def test_several_are_named_with_commas(flow, web):
     answered = gated.hitl("approve", approval.id)
     assert answered.process.returncode == 0, answered.output
     assert run.wait() == 0, run.output
+
+
+def test_a_webhook_alone_is_how_slack_asks(flow, web):
+    """With nothing set up but the webhook, `notifier="slack"` asks by it, and says so in the record."""
+    gated = flow(ASKING.format(model="v7", arguments='notifier="slack"'), METAFLOW_HITL_SLACK_WEBHOOK=web.url)
+    run = gated.start("run")
+    (approval,) = gated.wait_for_approvals(wanted=lambda one: bool(one.posts))
+    assert [post.notifier for post in approval.posts] == ["slack_webhook"]
+    assert "Deploy v7?" in str(web.bodies)
+    answered = gated.hitl("approve", approval.id)
+    assert answered.process.returncode == 0, answered.output
+    assert run.wait() == 0, run.output
+    assert "nobody has been asked" not in run.output
+
+
+def test_a_question_that_reaches_nobody_is_an_error_in_the_log(flow):
+    """Nothing here can deliver it: the log says so, and what the deadline will do, and names a misspelt setting."""
+    arguments = 'notifier="slack", timeout="1h", on_timeout="approve"'
+    gated = flow(ASKING.format(model="v7", arguments=arguments), METAFLOW_HITL_SLACK_BOT_TOKN="xoxb-1")
+    run = gated.start("run")
+    said = run.wait_for_line("nobody has been asked")
+    assert "Error: " in said
+    assert "could not be delivered by slack" in said
+    assert "At the deadline the step is approved, although nobody has seen the question." in said
+    assert "Did you mean METAFLOW_HITL_SLACK_BOT_TOKEN?" in run.output
+    (approval,) = gated.wait_for_approvals()
+    gated.hitl("reject", approval.id, "--reason", "nobody saw it")
+    assert run.wait() != 0

@@ -89,6 +89,18 @@ def nobody(approval: Approval) -> list[str]:
     ]
 
 
+def asked_nobody(approval: Approval, script: str) -> str:
+    """Say that no notifier could deliver a question, what follows from that, and what to do."""
+    ways = ", ".join(approval.question.notifiers)
+    unseen = " At the deadline the step is approved, although nobody has seen the question."
+    return one_line(
+        f"{approval.id} is recorded, but nobody has been asked: the question could not be delivered by {ways}. "
+        "Start a bot (`hitl-bot serve`) on the same METAFLOW_HITL_ROOT, or answer it with "
+        f"`{sentences.approve_command(approval, script)}`." + (unseen if voting.deadline_approves(approval) else ""),
+        _MESSAGE,
+    )
+
+
 def decided(approval: Approval) -> str:
     """Say in one line how it ended: ``Approved by bob after 3 min: deploy_target=staging``; or who has yet to vote."""
     if approval.state is State.PENDING:

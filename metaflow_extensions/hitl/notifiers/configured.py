@@ -61,6 +61,11 @@ def configured(settings: Mapping[str, str], *, clock: Clock, script: str = "flow
     return found
 
 
+def has_others() -> bool:
+    """Whether other packages' notifiers are installed."""
+    return bool(_others())
+
+
 def _others() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in BUILT_IN}
 

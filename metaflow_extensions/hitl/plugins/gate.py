@@ -18,7 +18,7 @@ from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.proposing import differing
 from metaflow_extensions.hitl.approvals.question import Question
-from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, State
 from metaflow_extensions.hitl.approvals.schema import typed
 from metaflow_extensions.hitl.approvals.use_cases import UseCases, unposted
 from metaflow_extensions.hitl.approvals.waiting import wait
@@ -34,7 +34,7 @@ from metaflow_extensions.hitl.plugins.evidence_arguments import MetricSpec, fill
 from metaflow_extensions.hitl.plugins.message import shard_of, write_message
 from metaflow_extensions.hitl.plugins.run_again import run_again
 from metaflow_extensions.hitl.plugins.settings import in_container, read_settings
-from metaflow_extensions.hitl.plugins.task_log import say
+from metaflow_extensions.hitl.plugins.task_log import complain, say
 
 _MANY = 4  # shards from which on their gates share a message
 
@@ -88,6 +88,8 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
             )
         else:
             _say_what_is_left_to_the_bot(cases, outcome.approval)
+            if not _has_reached_anybody(cases, outcome.approval):
+                complain(terminal.asked_nobody(outcome.approval, root.script()))
             approval = wait(
                 cases,
                 outcome.approval.id,
@@ -140,6 +142,13 @@ def _say_what_is_left_to_the_bot(cases: UseCases, approval: Approval) -> None:
             say(f"{name} is not set up here ({needed_for(name) or GROUP}), so the question is left to the bot there.")
 
 
+def _has_reached_anybody(cases: UseCases, approval: Approval) -> bool:
+    """Whether a question was shown somewhere, or is left to the bot on purpose."""
+    here = set(approval.question.notifiers) & set(cases.notifiers)
+    shared = bool(approval.question.batch) and bool(here & cases.batched)
+    return shared or bool(approval.posts) or "terminal" in here or approval.state is not State.PENDING
+
+
 def _say_unheard(approval: Approval) -> None:
     say(
         f"No bot has taken over {approval.id} yet, so nobody has been asked. Is one running with "
@@ -179,7 +188,7 @@ def question(task: GatedTask, arguments: StepArguments, found: Evidence, *, star
     return replace(
         asked,
         message=write_message(task.step, asked.message, names),
-        notifiers=asked.notifiers or settings.notifiers,
+        notifiers=settings.notifiers(asked.notifiers),
         channel=asked.channel or settings.slack_channel,
         run_url=link or None,
         batch=_shards(task.flow) >= _MANY if asked.batch is None else asked.batch,

@@ -232,6 +232,16 @@ class HitlDecorator(StepDecorator):
         from metaflow_extensions.hitl.plugins.argo.compiling import put_gates_in  # noqa: PLC0415
 
         put_gates_in()
+        self._say_what_is_misspelt()
+
+    def runtime_init(self, flow: Any, graph: Any, package: Any, run_id: str) -> None:
+        self._say_what_is_misspelt()
+
+    def _say_what_is_misspelt(self) -> None:
+        from metaflow_extensions.hitl.plugins.misspelt import say_once  # noqa: PLC0415 - not on import of metaflow
+        from metaflow_extensions.hitl.plugins.task_log import complain  # noqa: PLC0415
+
+        say_once(complain)
 
     def add_to_package(self) -> Iterator[tuple[str, str]]:
         # Metaflow installs nothing of ours in a pod. What asks in Slack is pure Python, so it can travel.

@@ -26,6 +26,7 @@ class Settings:
     slack_bot_token: str | None
     slack_channel: str | None
     slack_api_url: str | None
+    has_webhook: bool  # Slack's incoming one
     public_keys: tuple[PublicKey, ...]
     ui_url: str | None
     argo_namespace: str
@@ -37,10 +38,23 @@ class Settings:
     notify_cpu: str
     notify_memory: str
 
-    @property
-    def notifiers(self) -> tuple[str, ...]:
-        """How this machine asks."""
-        return self.named_notifiers or (("slack", "terminal") if self.slack_bot_token else ("terminal",))
+    def notifiers(self, named: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return how this machine asks.
+
+        Parameters
+        ----------
+        named : tuple of str
+            What the step names.
+        """
+        # With a webhook alone, "slack" can only mean the webhook: no token posts here, and no bot is known that would.
+        alone = self.has_webhook and not self.slack_bot_token and not self.public_keys
+        named = named or self.named_notifiers
+        if not named:
+            first = ("slack",) if self.slack_bot_token else ("slack_webhook",) if alone else ()
+            return (*first, "terminal")
+        if alone and "slack" in named and "slack_webhook" not in named:
+            return (*named, "slack_webhook")  # a bot that is there all the same still posts the one with buttons
+        return named
 
 
 def read_settings() -> Settings:
@@ -55,6 +69,7 @@ def read_settings() -> Settings:
         slack_bot_token=token,
         slack_channel=conf.HITL_SLACK_CHANNEL or None,
         slack_api_url=conf.HITL_SLACK_API_URL or None,
+        has_webhook="METAFLOW_HITL_SLACK_WEBHOOK" in all_settings(),
         public_keys=parse_keys(conf.HITL_PUBLIC_KEYS or ""),
         ui_url=conf.HITL_UI_URL or None,
         # In a pod Metaflow's Kubernetes namespace is the pod's own.

@@ -28,6 +28,11 @@ def say(text: str) -> None:
             time.sleep(_LOOK)
 
 
+def complain(text: str) -> None:
+    """Print an error, which Metaflow shows as one."""
+    print(harmless(f"Error: {text}", _LONGEST), file=sys.stderr, flush=True)  # noqa: T201 - likewise, its errors
+
+
 def _unread() -> int:
     """Count the bytes in the pipe that nobody has read yet; 0 where the log is no pipe."""
     count = array.array("i", [0])
