@@ -202,7 +202,7 @@ def bootstrap(
     homes = HomeTabs(cases, queries, people, client, pools.workers)
     reminding = Reminding(cases, people, never_quiet if policy is None else policy.quiet_for)
     threads = Threads(cases, bulk, reminding, workers=pools.workers, problems=problems, holder=name)
-    confirming = Confirming(cases, people, client, threads, workers=pools.workers, holder=name)
+    confirming = Confirming(cases, queries, people, client, threads, workers=pools.workers, holder=name)
     parts = Parts(
         cases=cases,
         queries=queries,

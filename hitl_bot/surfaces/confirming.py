@@ -27,6 +27,7 @@ from metaflow_extensions.hitl.approvals.errors import HitlError, KeyMissing, NoS
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
+from metaflow_extensions.hitl.approvals.queries import Queries
 from metaflow_extensions.hitl.approvals.record import Answer, Approval, Origin, Person, State, Where
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
@@ -62,6 +63,8 @@ class Confirming:
     ----------
     cases : UseCases
         What can be done with an approval.
+    queries : Queries
+        What is open.
     people : SlackPeople
         Whom the operator, or their address in Slack, links to a user name.
     client : WebClient
@@ -77,6 +80,7 @@ class Confirming:
     def __init__(
         self,
         cases: UseCases,
+        queries: Queries,
         people: SlackPeople,
         client: WebClient,
         threads: Threads,
@@ -85,6 +89,7 @@ class Confirming:
         holder: str,
     ) -> None:
         self._cases = cases
+        self._queries = queries
         self._people = people
         self._client = client
         self._threads = threads
@@ -255,9 +260,9 @@ class Confirming:
         who = self._clicked_by(approval.requester, user_id)
         with self._lock:
             _put(self._whose, _run_of(approval), who)
-        for found in list(self._cases.ledger.read_many(self._cases.ledger.open_ids())):
-            if not isinstance(found, RecordError) and _run_of(found.approval) == _run_of(approval):
-                self._note_requester(found.approval.id, who)
+        for one in self._queries.open(flow=approval.pathspec.flow).approvals:
+            if _run_of(one) == _run_of(approval):
+                self._note_requester(one.id, who)
         return approval
 
     def _note_requester(self, approval_id: str, who: Person) -> None:

@@ -17,9 +17,10 @@ from types import TracebackType
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
-from metaflow_extensions.hitl.approvals.errors import HitlError, RecordError, StoreUnavailable
+from metaflow_extensions.hitl.approvals.errors import HitlError, StoreUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.queries import Queries
 from metaflow_extensions.hitl.approvals.record import (
     Answer,
     Approval,
@@ -111,6 +112,7 @@ class Approvals:
     ) -> None:
         self._cases = cases
         self._ledger = cases.ledger
+        self._queries = Queries(cases.ledger, cases.clock)
         self._who = who
         self._flow = flow
         self._sleep = sleep
@@ -360,11 +362,10 @@ class Approvals:
         return self._ledger.read(self._ledger.resolve(approval_id))
 
     def _read(self, ids: Iterable[str], chosen: Chosen) -> Iterator[Approval]:
-        for found in self._ledger.read_many(dict.fromkeys(ids)):
-            if isinstance(found, RecordError):
-                log.warning("%s", found)
-            elif chosen.has(found.approval) and self._flow in {None, found.approval.pathspec.flow}:
-                yield found.approval
+        found = self._queries.these(dict.fromkeys(ids))
+        for problem in found.problems:
+            log.warning("%s", problem)
+        return (one for one in found.approvals if chosen.has(one) and self._flow in {None, one.pathspec.flow})
 
 
 @dataclass(frozen=True, kw_only=True)
