@@ -1,4 +1,4 @@
-"""``hitl-bot``: serve, manifest, doctor, policy, key, demo, sandbox."""
+"""``hitl-bot``: serve, manifest, doctor, policy, key, audit, demo, sandbox."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "hitl_bot.doctor:command",
     "policy": "hitl_bot.policy.command:command",
     "key": "hitl_bot.keys.command:command",
+    "audit": "hitl_bot.audit.command:command",
     "demo": "hitl_bot.demo.command:demo",
     "sandbox": "hitl_bot.demo.command:sandbox",
 }

@@ -66,6 +66,7 @@ class CorruptRecord(RecordError):
     """A version can't be read. The gate stays closed."""
 
     def __init__(self, key: str, cause: str) -> None:
+        self.key, self.cause = key, cause
         super().__init__(
             f"The record {key} can't be trusted: {cause}. The gate stays closed; start a new run to ask again."
         )
@@ -104,6 +105,7 @@ class NotVouchedFor(RecordError):
     """No bot that is trusted here signed this object. The gate stays closed."""
 
     def __init__(self, key: str, cause: str) -> None:
+        self.key, self.cause = key, cause
         super().__init__(
             f"No bot vouches for {key}: {cause}. The gate stays closed. If a bot did write it, compare "
             "METAFLOW_HITL_PUBLIC_KEYS here with what `hitl-bot key list` prints there."
@@ -134,6 +136,7 @@ class OtherPathspec(RecordError):
     """The record under this id is about another task."""
 
     def __init__(self, approval_id: str, expected: str, found: str) -> None:
+        self.found = found
         super().__init__(
             f"The record {approval_id} is about {found}, not about {expected}. The gate stays closed; "
             "start a new run to ask again."

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone, tzinfo
 from types import MappingProxyType
 
+from metaflow_extensions.hitl.approvals.auditing import vouchers
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
 from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
@@ -15,7 +16,7 @@ from metaflow_extensions.hitl.approvals.record import Approval, Person, State, V
 from metaflow_extensions.hitl.approvals.schema import Field, accepted
 from metaflow_extensions.hitl.messages import evidence, sentences, voting
 from metaflow_extensions.hitl.messages.trail import short
-from metaflow_extensions.hitl.messages.vouching import vouched
+from metaflow_extensions.hitl.messages.vouching import vouched, who_vouches
 
 _MESSAGE = 2_000  # of a message that may be megabytes
 _VALUE = 500
@@ -279,12 +280,14 @@ def verified(trail: Sequence[Version], digest: str, *, zone: tzinfo = timezone.u
     """
     count = "1 version" if len(trail) == 1 else f"{len(trail)} versions"
     lines = [f"{trail[-1].approval.id} is whole: {count}, each with the hash of the one before it."]
-    signers = dict.fromkeys(str(version.approval.vouched_by) for version in trail if version.approval.vouched_by)
-    if signers:
-        lines.append(f"Each is signed by the bot's key {' or '.join(signers)}.")
-    else:
-        lines.append("None is signed: whoever can write the store could have written all of it.")
-    lines += [f"  {version.number}  {_at(version.at, zone)}  {one_line(short(version), _CELL)}" for version in trail]
+    who = vouchers(trail)
+    if any(voucher.key is None for voucher in who):
+        lines.append("Anybody who can write the store could have written what nobody vouches for.")
+    lines += [
+        f"  {version.number}  {_at(version.at, zone)}  {one_line(short(version), _CELL)}, "
+        f"vouched for by {one_line(who_vouches(voucher), _VALUE)}"
+        for version, voucher in zip(trail, who, strict=True)
+    ]
     return "\n".join([*lines, f"  SHA-256 of the newest  {digest}"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metaflow_extensions.hitl.approvals.auditing import Voucher
 from metaflow_extensions.hitl.approvals.record import Approval, Where
 
 
@@ -19,3 +20,14 @@ def vouched(approval: Approval) -> str:
 def vouchers(approval: Approval) -> str:
     """Name who vouches for an answer, for a step to compare: a key's id, or nobody."""
     return "nobody" if approval.vouched_by is None else f"the bot's key {approval.vouched_by}"
+
+
+def who_vouches(voucher: Voucher) -> str:
+    """Say who vouches for one version of a record; plain text, not yet escaped for any medium."""
+    if voucher.key is not None:
+        return f"the bot's key {voucher.key}"
+    if voucher.unchecked_key is not None:
+        return f"nobody here (signed with the key {voucher.unchecked_key[:40]}, which was not checked)"
+    if voucher.claimed_by is not None:
+        return f"a claim: {voucher.claimed_by.name or voucher.claimed_by.id}"
+    return "nobody"
