@@ -5,7 +5,7 @@ else, such as ``metaflow_extensions.hitl``, may change with any release. This im
 """
 
 from metaflow_extensions.hitl import __version__
-from metaflow_extensions.hitl.api import Answered, Approvals, StillWaiting
+from metaflow_extensions.hitl.api import Answered, Approvals, StillWaiting, parse_input
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.errors import (
     AmbiguousId,
@@ -80,4 +80,5 @@ __all__ = [
     "Where",
     "__version__",
     "fields",
+    "parse_input",
 ]

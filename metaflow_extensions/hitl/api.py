@@ -395,6 +395,26 @@ def _use_cases(store: Store, trust: Trust) -> UseCases:
     )
 
 
+def parse_input(schema: Mapping[str, Any] | None, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Turn what a person typed, by field, into the values that a step asks for.
+
+    Parameters
+    ----------
+    schema : Mapping, optional
+        ``approval.question.schema``. Without one the texts stay as they are.
+
+    Raises
+    ------
+    InvalidInput
+        They do not fit; it names each problem.
+    """
+    if schema is None:
+        return dict(texts)
+    from metaflow_extensions.hitl.inputs import parse  # noqa: PLC0415 - jsonschema takes 100 ms
+
+    return parse(schema, texts)
+
+
 def _check_input(schema: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     from metaflow_extensions.hitl.inputs import validate  # noqa: PLC0415 - jsonschema takes 100 ms
 

@@ -110,8 +110,9 @@ def test_everything_that_is_imported_is_names() -> None:
     """The extension and the bot import what their own requirements name, not what another package happens to need."""
     extension = [*(REPOSITORY / "metaflow_extensions").rglob("*.py"), *(REPOSITORY / "metaflow_hitl").rglob("*.py")]
     bot = [file for file in (REPOSITORY / "hitl_bot").rglob("*.py") if SANDBOX not in file.parents]
-    # botocore is boto3's other half; Apprise is an extra; the Kubernetes client brings what it is used with.
-    assert imported(extension) - names() <= {"botocore", "apprise", "kubernetes", "pyyaml", "urllib3"}
+    # pytest runs what is a plugin of it; botocore is boto3's other half; Apprise is an extra; the Kubernetes client
+    # brings what it is used with.
+    assert imported(extension) - names() <= {"botocore", "apprise", "kubernetes", "pytest", "pyyaml", "urllib3"}
     assert imported(bot) - names("bot") <= {"botocore", "typing-extensions"}  # the latter for type checkers alone
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from metaflow_extensions.hitl.api import parse_input
 from metaflow_extensions.hitl.commands.exit_codes import BadEntry
 
 
@@ -74,9 +75,4 @@ def entered(schema: dict[str, Any] | None, whole: str | None, values: Sequence[s
         raise BadEntry("Give the whole input with --input, or single values with --set, not both.")
     if not values:
         return document(whole)
-    typed = pairs(values)
-    if schema is None:
-        return dict(typed)
-    from metaflow_extensions.hitl.inputs import parse  # noqa: PLC0415 - jsonschema takes 100 ms
-
-    return parse(schema, typed)
+    return parse_input(schema, pairs(values))
