@@ -6,6 +6,7 @@ else, such as ``metaflow_extensions.hitl``, may change with any release. This im
 
 from metaflow_extensions.hitl import __version__
 from metaflow_extensions.hitl.api import Answered, Approvals, StillWaiting, parse_input
+from metaflow_extensions.hitl.approvals.auditing import Audited, CheckedVersion, Fault, Voucher
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.errors import (
     AmbiguousId,
@@ -49,13 +50,16 @@ __all__ = [
     "Approval",
     "ApprovalError",
     "Approvals",
+    "Audited",
     "BadId",
     "ChangesNotOffered",
+    "CheckedVersion",
     "Closed",
     "Closing",
     "CorruptRecord",
     "Decision",
     "Entry",
+    "Fault",
     "Field",
     "HitlError",
     "InvalidInput",
@@ -77,6 +81,7 @@ __all__ = [
     "Verdict",
     "Version",
     "Vote",
+    "Voucher",
     "Where",
     "__version__",
     "fields",

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from metaflow_extensions.hitl.approvals.auditing import Audited, audit_alone
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
 from metaflow_extensions.hitl.approvals.errors import HitlError, StoreUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
@@ -220,6 +221,16 @@ class Approvals:
             The first thing that is wrong.
         """
         return self._ledger.verify(self._ledger.resolve(approval_id))
+
+    def audit(self, approval_id: str) -> Audited:
+        """Check one record, and say who vouches for each of its versions and what is wrong with it, if anything is.
+
+        Raises
+        ------
+        NoSuchApproval, AmbiguousId, BadId
+            There is none, or more than one.
+        """
+        return audit_alone(self._ledger, self._ledger.resolve(approval_id))
 
     # Answering.
 

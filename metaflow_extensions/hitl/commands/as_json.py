@@ -9,6 +9,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from metaflow_extensions.hitl.approvals.auditing import CheckedVersion
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, Person
@@ -67,6 +68,19 @@ def version_document(entry: Entry) -> dict[str, Any]:
     """Return what one version of a record added, and its SHA-256."""
     version = entry.version
     return {"version": version.number, "event": str(version.event), "at": _time(version.at), "sha256": entry.digest}
+
+
+def checked_version_document(checked: CheckedVersion) -> dict[str, Any]:
+    """Return what one version of a record added, its SHA-256, and who vouches for it."""
+    version, voucher = checked.version, checked.voucher
+    return {
+        "version": version.number,
+        "event": str(version.event),
+        "at": _time(version.at),
+        "sha256": checked.sha256,
+        "vouched_by": voucher.key,
+        "claimed_by": _name(voucher.claimed_by),
+    }
 
 
 def written(value: Any) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict
 from metaflow_extensions.hitl.commands import as_json
 from metaflow_extensions.hitl.commands.context import Context
 from metaflow_extensions.hitl.commands.exit_codes import ExitCode
 from metaflow_extensions.hitl.messages import sentences, terminal
+from metaflow_extensions.hitl.messages.audit import audited
 
 
 def list_(context: Context, options: Namespace) -> ExitCode:
@@ -51,15 +53,21 @@ def show(context: Context, options: Namespace) -> ExitCode:
 
 
 def verify(context: Context, options: Namespace) -> ExitCode:
-    """Prove that nobody changed the record."""
-    trail = context.approvals.verify(options.id)
+    """Check that nobody changed the record, and say who vouches for each version."""
+    found = context.approvals.audit(options.id)
     if options.json:
-        document = as_json.document(trail[-1].approval)
-        document["trail"] = [as_json.version_document(entry) for entry in trail]
+        document: dict[str, Any] = (
+            {"id": found.approval_id} if found.approval is None else as_json.document(found.approval)
+        )
+        document["trail"] = [as_json.checked_version_document(version) for version in found.versions]
+        document["faults"] = [{"key": fault.key, "problem": fault.problem} for fault in found.faults]
         context.write(as_json.written(document))
+    elif found.is_whole:
+        newest = found.versions[-1]
+        context.write(terminal.verified([one.version for one in found.versions], newest.sha256, zone=context.zone))
     else:
-        context.write(terminal.verified([entry.version for entry in trail], trail[-1].digest, zone=context.zone))
-    return ExitCode.DONE
+        context.warn(f"{found.approval_id} can't be trusted, and its gate stays closed:\n{audited(found)}")
+    return ExitCode.DONE if found.is_whole else ExitCode.FAILED
 
 
 def _commands(context: Context, approval: Approval) -> tuple[dict[str, str], str]:

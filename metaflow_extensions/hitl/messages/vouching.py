@@ -29,5 +29,5 @@ def who_vouches(voucher: Voucher) -> str:
     if voucher.unchecked_key is not None:
         return f"nobody here (signed with the key {voucher.unchecked_key[:40]}, which was not checked)"
     if voucher.claimed_by is not None:
-        return f"a claim: {voucher.claimed_by.name or voucher.claimed_by.id}"
+        return f"only a claim ({voucher.claimed_by.name or voucher.claimed_by.id})"
     return "nobody"

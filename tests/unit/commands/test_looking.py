@@ -109,6 +109,26 @@ def test_verify_proves_the_record_from_the_store_alone(terminal):
     file.write_bytes(file.read_bytes().replace(b"93.1%", b"99.9%"))
     assert terminal.hitl("verify", asked.id) == 1
     assert "can't be trusted" in terminal.err
+    assert f"approvals/{asked.id}/00001.json: the hash at its end is not that of its bytes" in terminal.err
+
+
+def test_verify_says_who_vouches_for_each_version(terminal):
+    """In the open mode nobody does, or there is a name that is only claimed; JSON has the same."""
+    asked = terminal.bench.ask()
+    assert terminal.hitl("verify", asked.id) == 0
+    assert "requested, vouched for by only a claim (rita)" in terminal.out
+    assert "posted, vouched for by nobody" in terminal.out
+    checked = terminal.json("verify", asked.id)
+    assert [(one["vouched_by"], one["claimed_by"]) for one in checked["trail"]] == [(None, "rita"), (None, None)]
+    assert checked["faults"] == []
+
+
+def test_verify_names_a_marker_that_is_missing(terminal):
+    """A record that lists leave out is not whole."""
+    asked = terminal.bench.ask()
+    terminal.bench.store.unmark(f"open/{asked.id}")
+    assert terminal.hitl("verify", asked.id) == 1
+    assert f"open/{asked.id}: this marker is missing" in terminal.err
 
 
 def test_without_a_root_the_nearest_datastore_is_looked_at(terminal, monkeypatch, tmp_path):

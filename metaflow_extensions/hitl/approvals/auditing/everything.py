@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import islice
 
 from metaflow_extensions.hitl.approvals import bucket
-from metaflow_extensions.hitl.approvals.auditing.record import Audited, Fault, audit, decision_markers, has_marker
+from metaflow_extensions.hitl.approvals.auditing.record import Audited, Fault, audit, end_markers, has_marker
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.pathspec import is_id
 
@@ -111,12 +111,12 @@ def _contradicted(audited: Audited, indexes: _Indexes) -> Iterator[Fault]:
             key=bucket.version_key(approval.id, highest), problem="it was written, as the tail says, and is missing"
         )
     for key in indexes.by_id.get(approval.id, ()):
-        if key not in decision_markers(approval):
-            yield Fault(key=key, problem="the record has no such decision")
+        if key not in end_markers(approval):
+            yield Fault(key=key, problem="the record says otherwise")
 
 
 def _without_record(ids: set[str], indexes: _Indexes) -> Iterator[Audited]:
     for approval_id in sorted(indexes.by_id.keys() - ids):
         key = indexes.by_id[approval_id][0]
-        problem = "it says that this was decided, and there is no record of it"
+        problem = "it says that this was decided or closed, and there is no record of it"
         yield Audited(approval_id=approval_id, faults=(Fault(key=key, problem=problem),))

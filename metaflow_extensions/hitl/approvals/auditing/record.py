@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.codec import Version
-from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NotVouchedFor, OtherPathspec, RecordError
+from metaflow_extensions.hitl.approvals.errors import (
+    CorruptRecord,
+    NoSuchApproval,
+    NotVouchedFor,
+    OtherPathspec,
+    RecordError,
+)
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
@@ -71,8 +77,19 @@ class Audited:
 
 
 def audit_alone(ledger: Ledger, approval_id: str) -> Audited:
-    """Check one record and the markers that it should have: a GET for each version, a LIST for each marker."""
-    return audit(ledger, approval_id, lambda key: has_marker(ledger, key))
+    """Check one record and the markers that it should have: a GET for each version, a LIST for each marker.
+
+    Raises
+    ------
+    NoSuchApproval
+        There is none.
+    StoreError
+        It can't be checked now.
+    """
+    found = audit(ledger, approval_id, lambda key: has_marker(ledger, key))
+    if not found.versions and found.is_whole:
+        raise NoSuchApproval(approval_id, ledger.store.url)
+    return found
 
 
 def has_marker(ledger: Ledger, key: str) -> bool:
@@ -121,13 +138,14 @@ def audit(ledger: Ledger, approval_id: str, is_there: Callable[[str], bool]) -> 
     )
 
 
-def decision_markers(approval: Approval) -> tuple[str, ...]:
-    """Return the keys of the markers that a decision may have; once it is settled it has them all."""
+def end_markers(approval: Approval) -> tuple[str, ...]:
+    """Return the keys of the markers that an approval may have once it was decided or closed, and has once settled."""
     decision, place = approval.decision, approval.pathspec
-    if decision is None:
+    end = decision or approval.closing
+    if end is None:
         return ()
-    keys = [bucket.decided_key(place.flow, place.step, approval.id, decision.at)]
-    if approval.question.evidence is not None and decision.verdict is Verdict.APPROVE:
+    keys = [bucket.decided_key(place.flow, place.step, approval.id, end.at)]
+    if approval.question.evidence is not None and decision is not None and decision.verdict is Verdict.APPROVE:
         folder = bucket.approved_folder(place.flow, place.step, approval.shard_value)
         keys.append(bucket.newest_first_key(folder, approval.id, decision.at))
     return tuple(keys)
@@ -137,7 +155,7 @@ def _expected_markers(approval: Approval) -> tuple[str, ...]:
     if approval.settlement is None:
         return (bucket.open_key(approval.id),)
     # What a policy did not accept is in the history, and nothing is compared with it.
-    return decision_markers(approval)[: None if approval.state is State.APPROVED else 1]
+    return end_markers(approval)[: None if approval.state is State.APPROVED else 1]
 
 
 def _numbers(ledger: Ledger, approval_id: str) -> tuple[list[int], tuple[Fault, ...]]:

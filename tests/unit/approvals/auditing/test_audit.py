@@ -12,6 +12,7 @@ from metaflow_extensions.hitl.approvals import bucket, transitions
 from metaflow_extensions.hitl.approvals.auditing import audit_all, audit_alone
 from metaflow_extensions.hitl.approvals.auditing.export import COLUMNS, document, is_exported, row
 from metaflow_extensions.hitl.approvals.codec import Version, encode
+from metaflow_extensions.hitl.approvals.errors import NoSuchApproval
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
@@ -35,7 +36,7 @@ def decided(ledger: Ledger, run: str = "17", *, by: Person = BOB, at=NOW, **part
     asked = ledger.begin(approval(pathspec(run=run), at=at, evidence=EVIDENCE)).approval
     decision = approving(by, at=at, question_digest=question_digest(asked), **parts)
     ledger.update(asked.id, TrailEvent.DECIDED, at, partial(transitions.decide, decision=decision))
-    ledger.note_decided(ledger.read(asked.id).approval)
+    ledger.note_ended(ledger.read(asked.id).approval)
     settled = ledger.update(asked.id, TrailEvent.SETTLED, at, partial(transitions.settle, now=at))
     ledger.finish(settled.approval)
     return asked.id
@@ -113,7 +114,7 @@ def test_the_newest_versions_dropped_are_found(world):
     written = (bucket.version_key(approval_id, 3), "it was written, as the tail says, and is missing")
     assert written in faults(reopened, trust)
     later = copied(reopened, dict.fromkeys(store.list(bucket.CHANGES.root)))
-    assert {problem for _, problem in faults(later, trust)} == {"the record has no such decision"}
+    assert {problem for _, problem in faults(later, trust)} == {"the record says otherwise"}
 
 
 def test_a_dropped_record_is_found(world):
@@ -122,7 +123,7 @@ def test_a_dropped_record_is_found(world):
     gone = dict.fromkeys(store.list(bucket.versions_folder(approval_id)))
     ((key, problem),) = faults(copied(store, gone), trust)
     assert approval_id in key
-    assert problem == "it says that this was decided, and there is no record of it"
+    assert problem == "it says that this was decided or closed, and there is no record of it"
 
 
 def test_another_runs_record_is_found(world):
@@ -172,7 +173,7 @@ def test_markers_are_held_to_the_records(world):
     assert faults(missing, trust) == [(marker, "this marker is missing, so lists and history leave the record out")]
     waiting = pathspec(run="19")
     planted = bucket.decided_key(waiting.flow, waiting.step, waiting.approval_id, NOW)
-    assert faults(copied(store, {planted: b""}), trust) == [(planted, "the record has no such decision")]
+    assert faults(copied(store, {planted: b""}), trust) == [(planted, "the record says otherwise")]
     for stray, problem in {
         "decided/x": "no marker has such a name",
         "approvals/x": "no record has such a name",
@@ -198,7 +199,7 @@ def test_each_version_has_who_vouches_for_it():
     by_claim = decided(Ledger(store), by=LAPTOP, where=Where.FLOW_CLI)
     (found,) = audit_all(Ledger(store))
     assert found.approval_id == by_claim
-    assert words.audited(found).split("  ")[-1] == "1: a claim: rita; 2: a claim: carl; 3: nobody"
+    assert words.audited(found).split("  ")[-1] == "1: only a claim (rita); 2: only a claim (carl); 3: nobody"
     signed = MemoryStore()
     decided(Ledger(signed, BOT), by=LAPTOP, where=Where.FLOW_CLI)
     key = KEY.public_key.id
@@ -254,6 +255,23 @@ def test_a_rejection_needs_no_marker_of_approvals():
     ledger = Ledger(store)
     asked = ledger.begin(approval(evidence=EVIDENCE)).approval
     ledger.update(asked.id, TrailEvent.DECIDED, NOW, partial(transitions.decide, decision=rejecting()))
-    ledger.note_decided(ledger.read(asked.id).approval)
+    ledger.note_ended(ledger.read(asked.id).approval)
     ledger.finish(ledger.update(asked.id, TrailEvent.SETTLED, NOW, partial(transitions.settle, now=NOW)).approval)
     assert faults(store, OPEN) == []
+
+
+def test_what_was_closed_without_an_answer_is_whole():
+    """It is in the history at the moment when it was closed."""
+    store = MemoryStore()
+    ledger = Ledger(store)
+    asked = ledger.begin(approval()).approval
+    close = partial(transitions.close, reason="The run has ended.", now=NOW)
+    ledger.note_ended(ledger.update(asked.id, TrailEvent.CLOSED, NOW, close).approval)
+    ledger.finish(ledger.update(asked.id, TrailEvent.SETTLED, NOW, partial(transitions.settle, now=NOW)).approval)
+    assert faults(store, OPEN) == []
+
+
+def test_one_record_that_is_not_there_is_an_error():
+    """Nothing is not whole."""
+    with pytest.raises(NoSuchApproval):
+        audit_alone(Ledger(MemoryStore()), pathspec().approval_id)
