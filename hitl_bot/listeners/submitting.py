@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 
 from hitl_bot.listeners.payloads import Json
 from hitl_bot.slack.client import SLACK_FAILED, replace_view
-from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierBusy
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError, NotAllowed, ReasonMissing
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
@@ -88,7 +88,8 @@ def _end_later(view: Json, client: WebClient, cases: UseCases, result: Callable[
 def _carry_out(cases: UseCases, entry: Entry) -> None:
     """Do what can be done now. The person sees it on the message; what is missing is left to the sweeper."""
     for error in cases.try_to_carry_out(entry).pending:
-        log.warning("left to the sweeper", approval_id=entry.approval.id, why=str(error))
+        write = log.debug if isinstance(error, NotifierBusy) else log.warning
+        write("left to the sweeper", approval_id=entry.approval.id, why=str(error))
 
 
 def _refusal(error: HitlError, view: Json, cases: UseCases) -> Json:

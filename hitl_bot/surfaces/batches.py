@@ -73,6 +73,8 @@ class _Shown:
     members: dict[str, Approval] = field(default_factory=dict)
     shown_at: datetime | None = None
     stale: bool = False
+    visible: dict[str, object] = field(default_factory=dict)  # what the message says of each gate, as far as is known
+    problem: NotifierError | None = None  # that the last attempt met with
     pause: timedelta = timedelta()  # since the last attempt failed, and until
     not_before: datetime | None = None
 
@@ -170,12 +172,64 @@ class Batches:
             return replace(shown.post, at=self._clock())
 
     def update(self, approval: Approval, post: Post) -> None:
-        """Note how a gate stands. The message follows within a second or two, once for many of them."""
+        """Note how a gate stands. The message follows within a second or two, once for many of them.
+
+        Raises
+        ------
+        NotifierBusy
+            The gate has ended, and the message does not show that yet.
+        NotifierUnavailable, NotifierRefused, MessageUnreachable
+            The same, and this is what the last attempt met with.
+        """
         shown = self._load(str(post.batch))
-        if shown is not None:
-            with self._lock:
-                shown.stale = True
-                shown.members[approval.id] = approval
+        if shown is None:
+            raise MessageUnreachable(f"No note says where the message of {approval.id} is.")
+        with self._lock:
+            shown.members[approval.id] = approval
+            if approval.state is not State.PENDING and shown.visible.get(approval.id) == _visible(approval):
+                return
+            shown.stale = shown.stale or not isinstance(shown.problem, MessageUnreachable)
+            problem = shown.problem
+        if approval.state is State.PENDING:
+            return  # nothing waits for votes to be seen
+        raise problem or NotifierBusy("The message shows it within seconds, with others.", seconds=_SOON)
+
+    def find(self, approval: Approval) -> Post | None:
+        """Return the message that a gate is on, although its record does not say so; None if it is on none.
+
+        Raises
+        ------
+        NotifierUnavailable
+            It can't be known now; NotifierBusy while another bot posts it.
+        """
+        markers = map(bucket.read_batch_member_key, self._ledger.store.list(bucket.batches_like(_name(approval))))
+        on = [marker[0] for marker in markers if marker is not None and marker[1] == approval.id]
+        for batch_id in reversed(on):
+            shown = self._load(batch_id) or self._found_in_channel(approval, batch_id)
+            if shown is not None:
+                return replace(shown.post, at=self._clock())
+        return None
+
+    def _found_in_channel(self, approval: Approval, batch_id: str) -> _Shown | None:
+        """Find the message of a batch that nobody noted: it is being posted, or somebody died before noting it."""
+        with self._joining:
+            if (shown := self._load(batch_id)) is not None:
+                return shown  # this bot has posted it meanwhile
+            if not self._ledger.claim(batch_id, "post", self._holder, now=self._clock(), during=CLAIM_FOR):
+                raise NotifierBusy("Another bot posts the message of these gates.", seconds=_SOON)
+            members = self._members(batch_id) or [approval]
+            since = min(one.requested_at for one in members)
+            asked = _Asked(id=batch_id, pathspec=_run_of(approval), requested_at=since)
+            post = self._slack.find_message(asked, approval.rule.channel, since=self._clock())
+            return None if post is None else self._note(asked, post, members)
+
+    def _note(self, asked: _Asked, post: Post, members: list[Approval]) -> _Shown:
+        post = replace(post, batch=asked.id)
+        with suppress(KeyTaken):
+            self._ledger.write_note(bucket.batch_post_key(asked.id), _NOTE, _written(post, asked.pathspec))
+        shown = _Shown(id=asked.id, pathspec=asked.pathspec, post=post)
+        shown.members = {one.id: one for one in members}
+        return self._remember(shown)
 
     # What the sweeper sees.
 
@@ -183,8 +237,12 @@ class Batches:
         """Note how a gate stands."""
         approval = entry.approval
         post = next((post for post in approval.posts if post.batch is not None), None)
-        if post is not None:
-            self.update(approval, post)
+        shown = None if post is None else self._load(str(post.batch))
+        if shown is not None:
+            with self._lock:
+                # Also what the message should say already: another bot, which knew less, may have written over it.
+                shown.stale = True
+                shown.members[approval.id] = approval
 
     def tick(self) -> None:
         """Bring the messages up to date, each once a second at most."""
@@ -217,15 +275,18 @@ class Batches:
                 shown.stale = True  # with the next tick, at Slack's pace
         except MessageUnreachable as error:
             self._problems.report(SLACK, shown.id, error)  # the gates' records say how they stand
+            with self._lock:
+                shown.problem = error
         except NotifierError as error:
             self._problems.report(SLACK, shown.id, error)
             longest = RETRY_REFUSED if isinstance(error, NotifierRefused) else RETRY_LAST
             with self._lock:
                 shown.stale, shown.pause = True, min(shown.pause * 2 or RETRY_FIRST, longest)
-                shown.not_before = self._clock() + shown.pause
+                shown.problem, shown.not_before = error, self._clock() + shown.pause
         else:
             with self._lock:
-                shown.pause, shown.not_before = timedelta(), None
+                shown.visible = {one.id: _visible(one) for one in members}
+                shown.problem, shown.pause, shown.not_before = None, timedelta(), None
 
     # The batch of a gate.
 
@@ -255,12 +316,10 @@ class Batches:
         names = self._slack.look_up(approval)
         message = render(_batch(batch_id, members), now=now, ids=names.ids, nobody=names.nobody)
         post = self._slack.post_message(asked, message, approval.rule.channel)
-        post = replace(post, batch=batch_id, ids=names.ids, nobody=names.nobody)
-        with suppress(KeyTaken):
-            self._ledger.write_note(bucket.batch_post_key(batch_id), _NOTE, _written(post, asked.pathspec))
-        shown = _Shown(id=batch_id, pathspec=asked.pathspec, post=post, shown_at=now)
-        shown.members = {one.id: one for one in members}
-        return self._remember(shown)
+        shown = self._note(asked, replace(post, ids=names.ids, nobody=names.nobody), members)
+        with self._lock:
+            shown.shown_at = now
+        return shown
 
     def _mark(self, batch_id: str, ids: list[str]) -> None:
         for _ in self._workers.map(self._ledger.store.mark, [bucket.batch_member_key(batch_id, one) for one in ids]):
@@ -303,7 +362,7 @@ class Batches:
 
     def _members(self, batch_id: str) -> list[Approval]:
         named = map(bucket.read_batch_member_key, self._ledger.store.list(bucket.batch_members_folder(batch_id)))
-        ids = [one for one in named if one is not None]
+        ids = [one[1] for one in named if one is not None]
         found = (one.approval for one in self._ledger.read_many(ids) if not isinstance(one, RecordError))
         # A marker says where to look; which message a gate is on, its record says.
         return [one for one in found if _is_on(one, batch_id)]
@@ -336,6 +395,19 @@ class BatchingNotifier:
             self._slack.update(approval, post)
         else:
             self._batches.update(approval, post)
+
+    def find(self, approval: Approval) -> Post | None:
+        """Return where a question stands that has ended, alone or with others, and whose record does not say so."""
+        return self._batches.find(approval) if approval.question.batch else self._slack.find(approval)
+
+    def withdraw(self, approval: Approval, post: Post) -> None:
+        """Remove a message beside the one that the record names."""
+        self._slack.withdraw(approval, post)
+
+
+def _visible(approval: Approval) -> object:
+    """Return what the message says of a gate that has ended, to be compared."""
+    return approval.state, approval.decision, approval.closing
 
 
 def _written(post: Post, pathspec: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import structlog
 
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierError
-from metaflow_extensions.hitl.approvals.ports import Clock, Notifier
+from metaflow_extensions.hitl.approvals.ports import Clock, Finder, Notifier
 from metaflow_extensions.hitl.approvals.record import Approval, Post
 
 REPORT_AGAIN = timedelta(hours=1)
@@ -80,6 +80,25 @@ class ReportingNotifier:
         except NotifierError as error:
             self._problems.report(self._name, approval.id, error)
             raise
+
+    def find(self, approval: Approval) -> Post | None:
+        """Return where a question stands, if the notifier can say."""
+        if not isinstance(self._notifier, Finder):
+            return None
+        try:
+            return self._notifier.find(approval)
+        except NotifierError as error:
+            self._problems.report(self._name, approval.id, error)
+            raise
+
+    def withdraw(self, approval: Approval, post: Post) -> None:
+        """Remove a message beside the one that the record names, if the notifier can."""
+        if isinstance(self._notifier, Finder):
+            try:
+                self._notifier.withdraw(approval, post)
+            except NotifierError as error:
+                self._problems.report(self._name, approval.id, error)
+                raise
 
 
 def reporting(notifiers: Mapping[str, Notifier], problems: ProblemLog) -> dict[str, Notifier]:

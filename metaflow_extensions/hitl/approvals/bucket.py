@@ -537,12 +537,12 @@ def batch_members_folder(batch_id: str) -> str:
     return BATCHES.folder(checked_id(batch_id), "of")
 
 
-def read_batch_member_key(key: str) -> str | None:
-    """Return the id of a gate that is on the message of a batch."""
+def read_batch_member_key(key: str) -> tuple[str, str] | None:
+    """Return the ids of a batch and of a gate that is on its message."""
     parts = BATCHES.parts(key)
     if parts is None or len(parts) != 3 or parts[1] != "of" or not is_id(parts[2]):  # noqa: PLR2004 - batch, of, id
         return None
-    return parts[2]
+    return parts[0], parts[2]
 
 
 def batch_reminded_key(batch_id: str, at: datetime, kind: str) -> str:

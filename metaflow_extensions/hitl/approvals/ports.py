@@ -177,6 +177,25 @@ class Notifier(Protocol):
         ...
 
 
+@runtime_checkable
+class Finder(Protocol):
+    """A notifier whose messages can be found again and taken back: no message goes on asking that no record knows."""
+
+    def find(self, approval: Approval) -> Post | None:
+        """Return where a question stands that has ended, although its record does not say so; None: nowhere.
+
+        Raises
+        ------
+        NotifierUnavailable
+            It can't be known now.
+        """
+        ...
+
+    def withdraw(self, approval: Approval, post: Post) -> None:
+        """Remove a message beside the one that the record names; raises as a notifier's ``update``."""
+        ...
+
+
 class Bar(str, Enum):
     """Why somebody never decides anything, in words for them."""
 

@@ -32,7 +32,7 @@ from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.evidence.baseline import compared
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
-from metaflow_extensions.hitl.approvals.ports import CheckInput, Clock, Engine, Notifier, People, Policy
+from metaflow_extensions.hitl.approvals.ports import CheckInput, Clock, Engine, Finder, Notifier, People, Policy
 from metaflow_extensions.hitl.approvals.proposing import (
     check_same_question,
     is_proposed,
@@ -215,10 +215,25 @@ class UseCases:
             if post is not None:
                 change = partial(transitions.posted, post=post)
                 entry = self.ledger.update(entry.approval.id, TrailEvent.POSTED, self.clock(), change, seen=entry)
+                failed += self._withdraw_second(entry.approval, post)
                 if entry.approval.state is not State.PENDING:
                     # Answered while the question was on its way: whoever settles it may not know this message.
                     failed += self._show(entry.approval, (post,))
         return Outcome(approval=entry.approval, pending=tuple(failed))
+
+    def _withdraw_second(self, approval: Approval, post: Post) -> list[HitlError]:
+        """Take a message back that was posted while somebody else posted the one that the record names."""
+        first = next((known for known in approval.posts if known.notifier == post.notifier), post)
+        notifier = self.notifiers.get(post.notifier)
+        if (first.channel, first.ts) == (post.channel, post.ts) or not isinstance(notifier, Finder):
+            return []
+        try:
+            notifier.withdraw(approval, post)
+        except MessageUnreachable:
+            return []  # somebody else took it back
+        except NotifierError as error:
+            return [error]
+        return []
 
     # Without a person.
 
@@ -575,6 +590,8 @@ class UseCases:
                 except EngineUnavailable as error:
                     pending.append(error)
         self.ledger.note_ended(approval)
+        entry, unknown = self._find_posts(entry)
+        approval, pending = entry.approval, [*pending, *unknown]
         now = self.clock()
         shown = approval if pending else transitions.settle(approval, now, problem, doubt)
         pending += self._show(shown, shown.posts)
@@ -586,6 +603,25 @@ class UseCases:
             return transitions.settle(newest, now, problem, doubt) if newest.posts == approval.posts else newest
 
         return self.carry_out(self.ledger.update(approval.id, TrailEvent.SETTLED, now, settle, seen=entry))
+
+    def _find_posts(self, entry: Entry) -> tuple[Entry, list[HitlError]]:
+        """Note the messages that somebody posted and could not note: they ask, so they have to show the end."""
+        failed: list[HitlError] = []
+        for name in unposted(entry.approval):
+            notifier = self.notifiers.get(name)
+            if notifier is None and name in self.batched:
+                failed.append(NotifierUnavailable(f"The bot looks for the message of {entry.approval.id}."))
+            if not isinstance(notifier, Finder):
+                continue
+            try:
+                post = notifier.find(entry.approval)
+            except NotifierError as error:
+                failed.append(error)
+                continue
+            if post is not None:
+                change = partial(transitions.posted, post=post)
+                entry = self.ledger.update(entry.approval.id, TrailEvent.POSTED, self.clock(), change, seen=entry)
+        return entry, failed
 
     def _show_votes(self, entry: Entry) -> Outcome:
         """Show the votes so far. Of several that are cast at once the messages show the newest in the end."""

@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegation
 from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.errors import NotifierBusy
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from metaflow_extensions.hitl.messages import question, sentences, voting
@@ -69,7 +70,10 @@ def done(outcome: Outcome) -> Reply:
 
 def _pending(outcome: Outcome) -> list[Block]:
     """Say what was not done yet: nothing to do for the reader, since the sweeper goes on where this stopped."""
-    lines = [f"Not done yet, and tried again: {one_line(str(error))}" for error in outcome.pending[:3]]
+    late = [error for error in outcome.pending if not isinstance(error, NotifierBusy)]
+    lines = [f"Not done yet, and tried again: {one_line(str(error))}" for error in late[:3]]
+    if len(late) < len(outcome.pending):
+        lines.append("The message will show it as soon as Slack's limits allow.")
     return [*[section(plain(line)) for line in lines], context(code(outcome.approval.id))]
 
 

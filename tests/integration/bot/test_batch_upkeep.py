@@ -79,13 +79,17 @@ def test_an_update_that_fails_comes_later(
 
 
 def test_an_update_that_is_refused_is_told(bot: Bot, bob: Person, clock: HandClock, control: Control) -> None:
-    """A message that can't be changed any more is the operator's to know of; the gates are decided all the same."""
+    """A message that an operator has to unlock is theirs to know of, once; it shows the answer as soon as it can."""
     asked = ask_shards(bot, 4)
     sweep(bot, clock)
-    shown(bob, bool)
+    message = shown(bob, bool)
     control.fault("chat.update", error="is_archived", times=100)
     with structlog.testing.capture_logs() as log:
         bob.command(f"/hitl approve {asked[0].id}")
         tick_while(bot, clock, lambda: not any("Unarchive it" in str(one.get("why")) for one in log))
     assert len([one for one in log if one["log_level"] == "error"]) == 1
-    assert bot.cases.ledger.read(asked[0].id).approval.settlement is not None
+    assert bot.cases.ledger.read(asked[0].id).approval.settlement is None
+    control.clear_faults()
+    clock.forward(HOUR)
+    tick_while(bot, clock, lambda: bot.cases.ledger.read(asked[0].id).approval.settlement is None)
+    assert "3 of 4 shards wait" in message.refresh().plain

@@ -134,7 +134,31 @@ class SlackNotifier:
 
     def update(self, approval: Approval, post: Post) -> None:
         """Show the approval as it stands in the message that asked."""
+        if post.batch is not None:
+            # It shows other gates, too, which only the bot knows: from here it would become a message about this one.
+            raise NotifierUnavailable(f"The bot updates the message that {approval.id} shares with others.")
         self.show(render(approval, now=self.clock()), post)
+
+    def find(self, approval: Approval) -> Post | None:
+        """Return where a question stands that has ended, although its record names no message; None: nowhere."""
+        return self.find_message(approval, approval.rule.channel, since=ended_at(approval))
+
+    def find_message(self, asked: _Batched, channel: str | None, *, since: datetime) -> Post | None:
+        """Return the message that asks about something, by a look at the channel after ``since``; None: there is none.
+
+        Without the scopes to look, there is none either. Raises NotifierUnavailable.
+        """
+        channel = channel or self.default_channel
+        found = self._find(asked, channel, as_of=since) if channel else None
+        if found is None:
+            return None
+        where, ts = found
+        return Post(notifier=NAME, at=self.clock(), channel=where, ts=ts, url=self._permalink(where, ts))
+
+    def withdraw(self, approval: Approval, post: Post) -> None:  # noqa: ARG002 - the port's signature
+        """Remove a message beside the one that the record names; raises as ``update``."""
+        if post.channel is not None and post.ts is not None:
+            self._calls.call("chat.delete", post.channel, {"channel": post.channel, "ts": post.ts})
 
     def show(self, message: Rendered, post: Post) -> None:
         """Rewrite a message; raises as ``update``."""
@@ -225,7 +249,7 @@ class SlackNotifier:
         self._asked.note(where, approval, ts)
         return where, ts
 
-    def _find(self, approval: _Batched, channel: str) -> tuple[str, str] | None:
+    def _find(self, approval: _Batched, channel: str, *, as_of: datetime | None = None) -> tuple[str, str] | None:
         try:
             where = self._channel_id(channel)
             if where is None:
@@ -235,7 +259,9 @@ class SlackNotifier:
                 look = {"channel": where, "oldest": oldest, "include_all_metadata": True, "limit": 200}
                 return self._calls.pages("conversations.history", "messages", channel, look)
 
-            ts = self._asked.find(where, approval, read, since=approval.requested_at - _SKEW, bot_id=self._own_id)
+            ts = self._asked.find(
+                where, approval, read, since=approval.requested_at - _SKEW, bot_id=self._own_id, as_of=as_of
+            )
         except NotifierRefused:
             # The bot may not look. To ask twice is better than not at all, and posting says what else is wrong.
             return None
@@ -286,6 +312,12 @@ class SlackNotifier:
         if error.cause not in self._told:
             self._told.add(error.cause)
             log.error("A shorter message stands for %s and others, with the same buttons. %s", what, error)
+
+
+def ended_at(approval: Approval) -> datetime:
+    """Return when an approval was decided or closed; for one that is open, when it was asked."""
+    ended = approval.closing or approval.decision
+    return approval.requested_at if ended is None else ended.at
 
 
 def _content(message: Rendered) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class PostedBefore:
         *,
         since: datetime,
         bot_id: Callable[[], str],
+        as_of: datetime | None = None,
     ) -> str | None:
         """Return the ts of the message that asks a question, or None if there is none.
 
@@ -78,13 +79,15 @@ class PostedBefore:
             How far back the message may lie.
         bot_id : Callable[[], str]
             Of the bot, asked for only where a message looks like one of its own: any app can write the same metadata.
+        as_of : datetime, optional
+            A look before this moment does not do.
         """
         seen = self._of(channel)
         with seen.lock:
             if seen.since is None or since < seen.since or len(seen.ts) > _QUESTIONS:
                 seen.ts, seen.since, seen.newest, seen.looked_at = {}, since - _SPARE, "", None
             now, doubts = self._clock(), self._doubts
-            if seen.looked_at is None or seen.doubts != doubts or not timedelta(0) <= now - seen.looked_at < _FRESH:
+            if seen.doubts != doubts or _is_old(seen.looked_at, now, as_of):
                 # By Slack's own clock, by which nothing can be posted in the past any more.
                 found = list(read(seen.newest or f"{seen.since.timestamp():.6f}"))
                 for message in found:
@@ -111,6 +114,12 @@ class PostedBefore:
             seen = self._channels.setdefault(channel, _Channel())
             self._channels.touch(channel)
             return seen
+
+
+def _is_old(looked_at: datetime | None, now: datetime, as_of: datetime | None) -> bool:
+    if looked_at is None or (as_of is not None and looked_at <= as_of):
+        return True
+    return not timedelta(0) <= now - looked_at < _FRESH
 
 
 def _key(approval: Postable) -> tuple[str, str]:
