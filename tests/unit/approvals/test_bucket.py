@@ -63,7 +63,7 @@ def test_a_key_is_read_as_it_was_written():
     assert (decided.flow, decided.step, decided.approval_id, decided.at) == ("F", "gate", ID, AT)
     assert bucket.read_said_key(bucket.said_key(ID, 7)) == 7
     assert bucket.read_threads_key(bucket.threads_key(AT)) == AT
-    assert bucket.read_batch_member_key(bucket.batch_member_key(BATCH, ID)) == ID
+    assert bucket.read_batch_member_key(bucket.batch_member_key(BATCH, ID)) == (BATCH, ID)
     assert bucket.read_batch_number(bucket.batch_post_key(BATCH), "gate-abcdefghij") == 2
     reminded = bucket.batch_reminded_key(BATCH, AT, "reminder")
     assert bucket.read_batch_reminded_key(reminded) == (AT.replace(microsecond=0), "reminder")

@@ -55,7 +55,7 @@ def _clean_one(ledger: Ledger, approval_id: str, before: datetime) -> set[str]:
 
 def _clean_batch(ledger: Ledger, batch_id: str, before: datetime) -> None:
     named = map(bucket.read_batch_member_key, ledger.store.list(bucket.batch_members_folder(batch_id)))
-    for found in ledger.read_many(one for one in named if one is not None):
+    for found in ledger.read_many(one[1] for one in named if one is not None):
         if isinstance(found, NoSuchApproval):
             continue
         if isinstance(found, RecordError) or not _is_over(found.approval, before):
