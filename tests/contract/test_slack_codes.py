@@ -144,4 +144,6 @@ def test_no_error_of_looking_up_a_name_holds_up_the_question(
         fresh = SlackNotifier(slack, default_channel=CHANNEL, clock=clock, wait=lambda _seconds: None)
         missed = fresh.look_up(asked).nobody
         control.clear_faults()
-        assert missed == ((name,) if meaning(method, code) is Meaning.ABSENT else ()), (method, code)
+        # A plan without user groups has nobody to wait for, whatever the group's name.
+        nobody = meaning(method, code) is Meaning.ABSENT or code == "plan_upgrade_required"
+        assert missed == ((name,) if nobody else ()), (method, code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.question import Need, Question
 
@@ -48,7 +49,6 @@ class PolicyTerms:
 class PolicyRule(PolicyTerms):
     """What an operator demands of the approvals that a rule matches."""
 
-    name: str
     needs: tuple[Need, ...] = ()  # who has to agree besides those that the step names
     quorum: int = 1  # different people, at least
     longest_timeout: int | None = None  # seconds
@@ -166,13 +166,11 @@ def stricter(question: Question, demands: PolicyRule | None) -> Rule:
     demands = demands or PolicyRule(name="")
     demanded = Panel.of(demands.needs or (Need(quorum=demands.quorum),), demands.quorum)
     timeouts = [seconds for seconds in (question.timeout, demands.longest_timeout) if seconds is not None]
-    terms = {term.name: getattr(demands, term.name) for term in fields(PolicyTerms)}
+    terms: dict[str, Any] = {term.name: getattr(demands, term.name) for term in fields(PolicyTerms)}
+    terms["channel"] = demands.channel or question.channel
+    terms["self_approval_allowed"] = demands.self_approval_allowed and question.allow_self_approval
     return Rule(
-        **{
-            **terms,
-            "channel": demands.channel or question.channel,
-            "self_approval_allowed": demands.self_approval_allowed and question.allow_self_approval,
-        },
+        **terms,
         asked=asked,
         demanded=demanded if demands.needs or demands.quorum > 1 else None,
         timeout=min(timeouts, default=None),

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord
@@ -90,10 +90,13 @@ def decode_answer(key: str, body: bytes) -> AnswerProposal:
     if len(body) > LARGEST:
         raise BadProposal(key, f"it has more than {LARGEST:,} bytes")
     try:
-        document = json.loads(body)
-        if not isinstance(document, dict) or set(document) != _KEYS:  # pyright: ignore[reportUnknownArgumentType] - JSON
+        document: Any = json.loads(body)
+        if not isinstance(document, dict):
+            raise BadProposal(key, "it is not a JSON object")
+        parts = cast("dict[str, Any]", document)
+        if parts.keys() != _KEYS:
             raise BadProposal(key, "it has other parts than an answer")
-        proposal = _read(document)  # pyright: ignore[reportUnknownArgumentType] - JSON
+        proposal = _read(parts)
     except (ValueError, TypeError, RecursionError) as error:
         raise BadProposal(key, "it is not an answer") from error
     if key != proposal.key or encode_answer(proposal) != body:
@@ -117,7 +120,7 @@ def _read(document: dict[str, Any]) -> AnswerProposal:
     )
     if not fits:
         raise ValueError("a part of it is out of bounds")
-    return AnswerProposal(verdict=Verdict(document["verdict"]), at=at, input=document["input"], **texts)
+    return AnswerProposal(verdict=Verdict(document["verdict"]), at=at, input=document["input"], **texts)  # pyright: ignore[reportUnknownArgumentType] - JSON
 
 
 def propose_answer(store: Store, proposal: AnswerProposal) -> None:
