@@ -7,10 +7,14 @@ from threading import Thread
 
 import pytest
 
+from hitl_bot.keys.private import PrivateKey, SigningKeys
+from metaflow_extensions.hitl.approvals import transitions
+from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.record import Where
+from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.stores import open_store
-from metaflow_hitl import AlreadyDecided, Approvals, InvalidInput, NoSuchApproval, State, StillWaiting
-from tests.fixtures.approvals import BOB, NOW, Bench, pathspec, rejecting
+from metaflow_hitl import AlreadyDecided, Approvals, InvalidInput, NoSuchApproval, RecordError, State, StillWaiting
+from tests.fixtures.approvals import BOB, NOW, Bench, approving, pathspec, rejecting
 
 
 @pytest.fixture
@@ -126,3 +130,40 @@ def test_an_unknown_id_is_an_error(approvals):
     """With the store in its words."""
     with pytest.raises(NoSuchApproval, match="No approval deploy-0123456789"):
         approvals.get("deploy-0123456789")
+
+
+# Where only the bot writes records.
+
+KEY = PrivateKey(bytes(range(32)))
+BOT = Trust.of((), SigningKeys([KEY]))
+
+
+@pytest.fixture
+def sealed(world):
+    """The bot's own world: it signs."""
+    return Bench(store=world.store, trust=BOT)
+
+
+def test_a_sealed_answer_is_a_proposal(sealed):
+    """It leaves the record as it is, even where anybody may answer; what the bot signs then is waited for."""
+    asked = sealed.ask()
+    with Approvals.open(sealed.store.url, public_keys=str(KEY.public_key)) as approvals:
+        answered = approvals.approve(asked.id)
+        assert not answered.counts
+        assert approvals.get(asked.id) == asked
+        assert [one.vouched_by for one in approvals.waiting()] == [KEY.public_key.id]
+        sealed.cases.decide(asked.id, rejecting(), who=BOB, where=Where.FORM)
+        assert approvals.wait(asked.id, timeout=60).state is State.REJECTED
+
+
+def test_what_no_bot_signed_is_no_answer(sealed):
+    """Whoever can write the bucket can write an approval; who waits with the bot's key refuses it."""
+    asked = sealed.ask()
+    entry = sealed.ledger.read(asked.id)
+    forged = transitions.decide(entry.approval, approving())
+    version = Version(number=entry.number + 1, previous=entry.digest, event="decided", at=NOW, approval=forged)
+    sealed.store.create(f"approvals/{asked.id}/{version.number:05d}.json", encode(version))
+    with Approvals.open(sealed.store.url, public_keys=str(KEY.public_key)) as approvals:
+        with pytest.raises(RecordError, match="No bot vouches"):
+            approvals.wait(asked.id, timeout=60)
+        assert approvals.waiting() == []
