@@ -89,4 +89,5 @@ class Question:
     auto_approve_mode: RuleMode = RuleMode.DECIDE
     quorum_if: dict[str, int] = field(default_factory=dict[str, int])  # conditions that ask for more people
     valid_for: int | None = None  # seconds from an approval to the start of its step
+    what_happens: dict[str, str] = field(default_factory=dict[str, str])  # by answer, in the author's words
     supersede: bool = False  # whether the same question of a newer run takes the place of this one

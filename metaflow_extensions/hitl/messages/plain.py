@@ -65,6 +65,7 @@ def render(approval: Approval, *, script: str = "flow.py") -> Plain:
         Row(label="Who decides", text=_who_decides(approval)),
         Row(label="Answer by", text=_answer_by(approval)),
     ]
+    rows += [Row(label=button, text=_line(text)) for button, text in sentences.what_happens(approval)]
     rows += [
         Row(label=_line(label), text=_line(text)) for label, text in evidence.text_lines(approval.question.evidence)
     ]

@@ -175,6 +175,11 @@ def answer_by(approval: Approval) -> str:
     return f"{date(approval.deadline)}, {sentences.at_deadline(approval)}"
 
 
+def consequences(approval: Approval) -> str:
+    """Say what each button leads to; mrkdwn."""
+    return "  ".join(f"*{button}:* {escape(text, 300)}." for button, text in sentences.what_happens(approval))
+
+
 def verdict_line(approval: Approval) -> str:
     """Say how it ended; mrkdwn."""
     ending = sentences.verdict(approval, mention)
@@ -281,6 +286,7 @@ def _blocks(
         blocks += evidence.rule_blocks(approval)
         if sentences.asks_for_input(approval):
             blocks.append(section(plain(sentences.asked_when_approving(approval), min(share, 600))))
+        blocks.append(context(consequences(approval)))
         blocks += field_sections(
             [f"*Who decides*\n{who_decides(approval, ids)}", f"*Answer by*\n{answer_by(approval)}"]
         )

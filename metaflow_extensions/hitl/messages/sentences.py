@@ -57,6 +57,18 @@ def asked_when_approving(approval: Approval) -> str:
     return f"{listed} {'is' if len(words) == 1 else 'are'} asked when you approve."
 
 
+def what_happens(approval: Approval) -> list[tuple[str, str]]:
+    """Say what each answer leads to, by the name of its button: what the author wrote, or what becomes of the run."""
+    step, question = approval.pathspec.step, approval.question
+    rejected = f"the run fails, {step} does not start"
+    if question.on_reject is OnReject.CONTINUE:
+        rejected = f"{step} starts all the same, and sees the rejection"
+    derived = {"approve": ("Approve", f"starts {step}"), "reject": ("Reject", rejected)}
+    if question.allow_changes:
+        derived["changes"] = ("Request changes", "the run fails with what must change")
+    return [(button, question.what_happens.get(answer, text)) for answer, (button, text) in derived.items()]
+
+
 def at_deadline(approval: Approval) -> str:
     """Say what the deadline does."""
     if approval.question.on_timeout is OnTimeout.APPROVE and not voting.deadline_approves(approval):

@@ -20,9 +20,11 @@ from metaflow_extensions.hitl.plugins.evidence_arguments import (
     read_metrics,
     read_quorum_if,
 )
+from metaflow_extensions.hitl.plugins.forms import check_form, depends_on_run
 from metaflow_extensions.hitl.slack import FORM
 
 _DEFAULT_MESSAGE = "{flow} / {step}: may run {run_id} go on?"
+_SENTENCE = 200  # characters of what an answer leads to
 _MOST = 20  # people who must agree; more than a message can name
 
 
@@ -47,11 +49,14 @@ class StepArguments:
         Seconds.
     metrics : tuple of MetricSpec
         What the decision is based on, before its values are known.
+    form : object, optional
+        The ``input_schema`` as it was written, where it depends on artifacts; then the question has no schema yet.
     """
 
     question: Question
     poll_interval: float | None
     metrics: tuple[MetricSpec, ...]
+    form: object = None
 
 
 def read_arguments(arguments: Mapping[str, Any]) -> StepArguments:
@@ -59,7 +64,7 @@ def read_arguments(arguments: Mapping[str, Any]) -> StepArguments:
     parts: dict[str, Any] = {}
     for name, read in ARGUMENTS.items():
         parts |= read(name, arguments[name], parts)
-    own = {name: parts.pop(name) for name in ("poll_interval", "metrics")}
+    own = {name: parts.pop(name) for name in ("poll_interval", "metrics", "form")}
     question = Question(**parts)
     _check_together(question)
     return StepArguments(question=question, **own)
@@ -82,13 +87,14 @@ def _check_together(question: Question) -> None:
     for people in question.quorum_if.values():
         _quorum("quorum_if", people)
         _check_can_be_met(people, question.approvers)
-    if question.schema is not None and question.auto_approve is not None:
-        _check_defaults(question.schema)
+    check_defaults(question)
 
 
-def _check_defaults(schema: dict[str, Any]) -> None:
+def check_defaults(question: Question) -> None:
     """Refuse a rule that could never approve, because a form would have to be filled in."""
-    gaps = [one.name for one in fields(schema) if one.required and one.default is None]
+    if question.schema is None or question.auto_approve is None:
+        return
+    gaps = [one.name for one in fields(question.schema) if one.required and one.default is None]
     if gaps:
         raise BadArgument(
             f"`auto_approve` needs a default for every field of `input_schema` that isn't optional, and "
@@ -157,8 +163,26 @@ def _message(name: str, value: Any) -> str:
     return _text(name, value) or _DEFAULT_MESSAGE
 
 
-def _schema(_name: str, value: Any) -> dict[str, Any] | None:
-    return None if value is None else normalise(value, FORM)
+def _schema(_name: str, value: Any, _parts: Mapping[str, Any]) -> dict[str, Any]:
+    if depends_on_run(value):
+        check_form(value)
+        return {"schema": None, "form": value}
+    return {"schema": None if value is None else normalise(value, FORM), "form": None}
+
+
+def _what_happens(name: str, value: Any, parts: Mapping[str, Any]) -> dict[str, Any]:
+    if value is None:
+        return {name: {}}
+    offered = ("approve", "reject", "changes") if parts["allow_changes"] else ("approve", "reject")
+    if not isinstance(value, Mapping) or not value or not all(_is_name(text) for text in value.values()):
+        raise BadArgument(
+            f'`{name}` must be a dict such as {{"approve": "v7 goes live", "reject": "v6 stays"}}, not {value!r}.'
+        )
+    if unknown := [answer for answer in value if answer not in offered]:
+        raise BadArgument(f"`{name}` has {unknown[0]!r}, and this step offers {', '.join(offered)}.")
+    if long := [answer for answer, text in value.items() if len(text) > _SENTENCE]:
+        raise BadArgument(f"`{name}`: the text for {long[0]!r} must have at most {_SENTENCE} characters.")
+    return {name: {str(answer): text.strip().rstrip(".") for answer, text in value.items()}}
 
 
 def _is_name(value: Any) -> bool:
@@ -208,7 +232,7 @@ def _as(part: str, read: Callable[[str, Any], Any]) -> Reader:
 
 ARGUMENTS: Mapping[str, Reader] = {
     "message": _as("message", _message),
-    "input_schema": _as("schema", _schema),
+    "input_schema": _schema,
     "approvers": _approvers,
     "channel": _as("channel", _text),
     "notifier": _as("notifiers", _names),
@@ -230,6 +254,7 @@ ARGUMENTS: Mapping[str, Reader] = {
     "quorum_if": lambda name, value, parts: {name: read_quorum_if(value, parts["metrics"])},
     "valid_for": _as("valid_for", _duration),
     "supersede": _as("supersede", _yes_or_no),
+    "what_happens": _what_happens,
 }
 """How each argument of ``@hitl`` is read, and into which part of the question. Its default and its manual stand at the
 decorator, its meaning at ``Question``; a test holds the three to each other and to the README."""

@@ -28,9 +28,10 @@ from metaflow_extensions.hitl.messages.vouching import vouchers
 from metaflow_extensions.hitl.notifiers.configured import GROUP
 from metaflow_extensions.hitl.notifiers.registry import needed_for
 from metaflow_extensions.hitl.plugins import root
-from metaflow_extensions.hitl.plugins.arguments import StepArguments
+from metaflow_extensions.hitl.plugins.arguments import StepArguments, check_defaults
 from metaflow_extensions.hitl.plugins.evidence import collect
 from metaflow_extensions.hitl.plugins.evidence_arguments import MetricSpec, fill_in_links
+from metaflow_extensions.hitl.plugins.forms import settle_form
 from metaflow_extensions.hitl.plugins.message import shard_of, write_message
 from metaflow_extensions.hitl.plugins.run_again import run_again
 from metaflow_extensions.hitl.plugins.settings import in_container, read_settings
@@ -65,7 +66,7 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
     if in_container(environ):
         approval = cases.open_gate(task.pathspec)
         if cases.ledger.trust.is_sealed:
-            _check_asks(arguments, approval)
+            _check_asks(task, arguments, approval)
         return check_same(approval, find(task), cases.clock())
     found = find(task, arguments.metrics)
     asked = question(task, arguments, found)
@@ -112,6 +113,7 @@ def find(task: GatedTask, metrics: tuple[MetricSpec, ...] = ()) -> Evidence:
 _FILLED_IN = frozenset(
     {
         "message",
+        "what_happens",
         "notifiers",
         "channel",
         "run_url",
@@ -126,9 +128,9 @@ _FILLED_IN = frozenset(
 )
 
 
-def _check_asks(arguments: StepArguments, approval: Approval) -> None:
+def _check_asks(task: GatedTask, arguments: StepArguments, approval: Approval) -> None:
     """Raise OtherQuestion unless the signed question asks what the step's own code asks."""
-    asked, stated = approval.question, arguments.question
+    asked, stated = approval.question, with_form(task, arguments, _names(task))
     other = [name for name in differing(stated, asked) if name not in _FILLED_IN]
     if stated.channel and stated.channel != asked.channel:
         other.append("channel")
@@ -179,15 +181,17 @@ def question(task: GatedTask, arguments: StepArguments, found: Evidence, *, star
     """
     settings = read_settings()
     pathspec = task.pathspec
-    names: dict[str, Any] = {"run_id": task.run_id, "flow": task.flow.name, "step": task.step}
-    names["inputs" if task.is_join else "self"] = _incoming(task)
+    names = _names(task)
     link = settings.ui_url and settings.ui_url.format(
         flow=pathspec.flow, run=pathspec.run, step=pathspec.step, task=pathspec.task
     )
-    asked = arguments.question
+    asked = with_form(task, arguments, names)
     return replace(
         asked,
         message=write_message(task.step, asked.message, names),
+        what_happens={
+            answer: write_message(task.step, template, names) for answer, template in asked.what_happens.items()
+        },
         notifiers=settings.notifiers(asked.notifiers),
         channel=asked.channel or settings.slack_channel,
         run_url=link or None,
@@ -198,6 +202,22 @@ def question(task: GatedTask, arguments: StepArguments, found: Evidence, *, star
         links=fill_in_links(asked.links, {name: getattr(pathspec, name) for name in ("flow", "run", "step", "task")}),
         run_again=run_again(task.flow, task.parameters, root.script(), start) if asked.allow_changes else None,
     )
+
+
+def _names(task: GatedTask) -> dict[str, Any]:
+    """Return what templates may name."""
+    names: dict[str, Any] = {"run_id": task.run_id, "flow": task.flow.name, "step": task.step}
+    names["inputs" if task.is_join else "self"] = _incoming(task)
+    return names
+
+
+def with_form(task: GatedTask, arguments: StepArguments, names: dict[str, Any]) -> Question:
+    """Return what the step states, with the form that the run's artifacts make of it."""
+    if arguments.form is None:
+        return arguments.question
+    asked = replace(arguments.question, schema=settle_form(task.step, arguments.form, names))
+    check_defaults(asked)
+    return asked
 
 
 def _shards(flow: Any) -> int:

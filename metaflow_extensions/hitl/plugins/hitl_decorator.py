@@ -48,6 +48,8 @@ class HitlDecorator(StepDecorator):
         ``flow``, ``step`` and ``run_id``. Default: names flow, step and run.
     input_schema : dict or pydantic model class, optional
         What the form asks for: names with types, names with settings, a JSON Schema object, or a pydantic model.
+        Choices, defaults and limits may come from the run: ``{"model": {"type": "choice", "choices":
+        "{self.candidates}"}}``, or a function of ``self`` in place of a setting or of the whole schema.
         Default: nothing, approving is one click.
     approvers : list of str or list of dict, optional
         Who may decide: Slack user ids, user groups (``@ml-leads``) or e-mail addresses. With a quorum for each group,
@@ -105,6 +107,9 @@ class HitlDecorator(StepDecorator):
         Default: for ever.
     supersede : bool, default False
         Whether the same question of a newer run takes the place of this one, which then ends as if it were rejected.
+    what_happens : dict, optional
+        What each answer leads to, as people read it above the buttons: ``{"approve": "{self.model} goes live",
+        "reject": "the run fails, v6 stays"}``; ``changes`` is the third. Default: what happens to run and step.
     """
 
     name = "hitl"
@@ -132,6 +137,7 @@ class HitlDecorator(StepDecorator):
         "quorum_if": None,
         "valid_for": None,
         "supersede": False,
+        "what_happens": None,
     }
 
     arguments: StepArguments
@@ -166,7 +172,8 @@ class HitlDecorator(StepDecorator):
         except HitlError as error:
             raise BadHitl(str(error)) from error
         # A pydantic model could not travel in a decorator specification; what it means can.
-        self.attributes["input_schema"] = self.arguments.question.schema
+        if self.arguments.form is None:
+            self.attributes["input_schema"] = self.arguments.question.schema
 
     def step_init(
         self, flow: Any, graph: Any, step_name: str, decorators: Any, environment: Any, flow_datastore: Any, logger: Any
@@ -180,7 +187,8 @@ class HitlDecorator(StepDecorator):
         self.flow_name = flow.name
         self._datastore = (flow_datastore.TYPE, flow_datastore.datastore_root)
         self.created: list[tuple[str, str, str]] = []  # run, step and task of what this process launched
-        check_template(step_name, self.arguments.question.message)
+        for template in (self.arguments.question.message, *self.arguments.question.what_happens.values()):
+            check_template(step_name, template)
         self._check_metrics(step_name, graph)
         # Every gate of a branch or a shard has an answer of its own, which merge_artifacts would call a conflict.
         flowspec.INTERNAL_ARTIFACTS_SET.update(("hitl_input", "hitl_decision"))

@@ -163,3 +163,12 @@ def test_settling_changes_only_the_last_words():
 def test_expired_message_names_nobody():
     """The clock is no person: an expiry mentions nobody."""
     assert "<@" not in visible(render(expired(pending()), now=LATER).blocks)
+
+
+def test_pending_message_says_what_each_button_leads_to():
+    """What becomes of run and step, or what the author wrote, escaped."""
+    said = visible(render(pending(), now=LATER).blocks)
+    assert "*Approve:* starts gate.  *Reject:* the run fails, gate does not start." in said
+    written = pending(allow_changes=True, what_happens={"reject": "<!here> v6 stays"})
+    said = visible(render(written, now=LATER).blocks)
+    assert "*Reject:* &lt;!here&gt; v6 stays.  *Request changes:* the run fails with what must change." in said
