@@ -52,7 +52,7 @@ from metaflow_extensions.hitl.approvals.ports import Clock, Engine, Store
 from metaflow_extensions.hitl.approvals.queries import History, Projection, Queries
 from metaflow_extensions.hitl.approvals.record import EngineKind
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
-from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.approvals.use_cases import RecordedPolicy, UseCases
 from metaflow_extensions.hitl.engines.argo import ArgoEngine
 from metaflow_extensions.hitl.engines.kubernetes import NoCluster
 from metaflow_extensions.hitl.engines.local import LocalEngine
@@ -194,7 +194,7 @@ def bootstrap(
         people=people,
         check_input=validate,
         clock=clock,
-        policy=policy,
+        policy=policy or RecordedPolicy(),  # an operator without a policy accepts everything
         batched={SLACK},
     )
     cases = use_cases(notifiers=reporting({SLACK: BatchingNotifier(slack, batches), **others}, problems))

@@ -46,11 +46,18 @@ class Metrics:
         self._waiting = Waiting()
         self._set_aside = set_aside
         self._counted: BoundedMap[str, None] = BoundedMap(_COUNTED)
+        self._counted_not_accepted: BoundedMap[str, None] = BoundedMap(_COUNTED)
         self._lock = Lock()
         self._decisions = Counter(
             "hitl_decisions",
             "Approvals decided, by any bot or command line.",
             ("verdict", "where"),
+            registry=self.registry,
+        )
+        self._not_accepted = Counter(
+            "hitl_decisions_not_accepted",
+            "Decisions made away from the operator's policy that it does not accept, and whether the step runs.",
+            ("where", "step"),
             registry=self.registry,
         )
         self._seconds_to_decide = Histogram(
@@ -104,6 +111,7 @@ class Metrics:
         """Count a decision when it is seen first, and keep in mind who waits."""
         decision = approval.decision
         self._waiting.note(approval)
+        self.did(approval)
         if decision is None or decision.at < self._since:
             return
         with self._lock:
@@ -112,6 +120,20 @@ class Metrics:
             self._counted[approval.id] = None
         self._decisions.labels(decision.verdict.value, decision.where.value).inc()
         self._seconds_to_decide.observe(max(0.0, (decision.at - approval.requested_at).total_seconds()))
+
+    def did(self, approval: Approval) -> None:
+        """Count a decision that the policy does not accept once the bot, this one or another, has said so."""
+        decision, settlement = approval.decision, approval.settlement
+        runs = settlement is not None and bool(settlement.unaccepted)
+        if decision is None or settlement is None or settlement.at < self._since:
+            return
+        if not runs and approval.state is not State.NOT_ACCEPTED:
+            return
+        with self._lock:
+            if approval.id in self._counted_not_accepted:
+                return
+            self._counted_not_accepted[approval.id] = None
+        self._not_accepted.labels(decision.where.value, "runs" if runs else "stopped").inc()
 
     def saw_all(self) -> None:
         """Forget who waits and was not seen waiting since the last full read."""
@@ -216,6 +238,7 @@ class CountingObserver:
 
     def did(self, act: Act, approval: Approval) -> None:
         """Something was done."""
+        self._metrics.did(approval)
         self._observer.did(act, approval)
 
     def failed(self, approval_id: str, error: HitlError) -> None:

@@ -403,6 +403,7 @@ def _use_cases(store: Store, trust: Trust) -> UseCases:
         people=ClaimedPeople(),
         check_input=_check_input,
         clock=lambda: datetime.now(timezone.utc),
+        batched={"slack"},
     )
 
 

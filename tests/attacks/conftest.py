@@ -172,6 +172,7 @@ def bucket(is_sealed: bool, policy: str | None, sandbox: Sandbox, tmp_path: Path
         people=Directory(),
         check_input=any_input,
         clock=clock,
+        batched={"slack"},
     )
     yield Bucket(bot=bot, run=run, attacker=Ledger(store), clock=clock, folder=tmp_path / "hitl")
     assert bot.stop(5), "something of the bot did not end"

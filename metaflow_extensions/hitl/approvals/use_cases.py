@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.deciding.acceptance import unaccepted
+from metaflow_extensions.hitl.approvals.deciding.acceptance import AWAY_FROM_POLICY, unaccepted
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
 from metaflow_extensions.hitl.approvals.deciding.permission import Eligibility, check_may_decide
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, propose_answer
@@ -101,7 +101,8 @@ class UseCases:
     clock : Clock
         The present.
     policy : Policy, optional
-        What the operator demands. Default: what the record says.
+        What the operator demands. Default: what the record says, and where a bot is expected, which may know better,
+        it has the last word on what was decided here.
     batched : Collection[str]
         Notifiers where the gates of a foreach can share a message. Whoever asks sees one gate only, so that such a
         message is left to the bot, which sees all of them. Default: none.
@@ -131,6 +132,7 @@ class UseCases:
         self.check_input = check_input
         self.clock = clock
         self.policy: Policy = policy or RecordedPolicy()
+        self._knows_policy = policy is not None
         self.batched = frozenset(batched)
         self.delegations = Delegations(ledger.store, ledger.trust)
 
@@ -237,10 +239,24 @@ class UseCases:
 
     # Without a person.
 
+    def report(self, entry: Entry) -> Outcome:
+        """Post what was decided without asking: people see it; where a message can't change, nobody is asked."""
+        return self.post(entry, left_to_bot=self._final())
+
+    def is_unreported(self, approval: Approval) -> bool:
+        """Whether the policy does not accept what was decided, and people can be told who were never asked."""
+        here = set(unposted(approval)) & self.notifiers.keys() - self._final()
+        return bool(here) and approval.closing is None and bool(self._unaccepted(approval))
+
+    def _final(self) -> set[str]:
+        return {name for name, notifier in self.notifiers.items() if not getattr(notifier, "updates", False)}
+
     def _decides_by_rule(self, approval: Approval) -> bool:
         """Whether this process lets the condition speak: where no bot is expected, who knows the operator's policy."""
-        left_to_bot = approval.gate.engine is not EngineKind.LOCAL or set(approval.question.notifiers) & self.batched
-        return approval.question.auto_approve is not None and not left_to_bot
+        return approval.question.auto_approve is not None and not self._expects_bot(approval)
+
+    def _expects_bot(self, approval: Approval) -> bool:
+        return approval.gate.engine is not EngineKind.LOCAL or bool(set(approval.question.notifiers) & self.batched)
 
     def judge(self, entry: Entry) -> Outcome:
         """Let the condition of ``auto_approve`` speak, and carry out what it decides. Again is fine."""
@@ -260,9 +276,7 @@ class UseCases:
         if judged.approval.decision is None:
             here = tuple(post for post in judged.approval.posts if post.notifier in self.notifiers)
             return Outcome(approval=judged.approval, pending=tuple(self._show(judged.approval, here)))
-        # People see what was approved without them; where a message can't change, nobody is asked what needs no answer.
-        final = {name for name, notifier in self.notifiers.items() if not getattr(notifier, "updates", False)}
-        posted = self.post(judged, left_to_bot=final)
+        posted = self.report(judged)
         done = self.try_to_carry_out(judged)
         return Outcome(approval=done.approval, pending=(*posted.pending, *done.pending))
 
@@ -497,6 +511,13 @@ class UseCases:
 
         return unaccepted(approval, self.policy.rule_for(approval), check)
 
+    def _is_judged_by_bot(self, approval: Approval) -> bool:
+        """Whether the bot has yet to say if the operator's policy accepts what was decided away from it."""
+        decision = approval.decision
+        if self._knows_policy or decision is None or not approval.lets_run:
+            return False
+        return decision.where in AWAY_FROM_POLICY and self._expects_bot(approval)
+
     def _not_accept(self, entry: Entry, why: str) -> Entry:
         now = self.clock()
         return self.ledger.update(
@@ -579,17 +600,13 @@ class UseCases:
         if doubt and approval.gate.engine is not EngineKind.LOCAL:
             return self.carry_out(self._not_accept(entry, doubt))
         problem = ""
-        if approval.decision is not None:
-            engine = self.engines.get(approval.gate.engine)
-            if engine is None:
-                pending.append(EngineUnavailable(f"The bot carries out what was decided about {approval.id}."))
-            else:
-                self.ledger.check_before_release(entry)
-                try:
-                    problem = engine.carry_out(approval)
-                except EngineUnavailable as error:
-                    pending.append(error)
+        try:
+            problem = self._tell_engine(entry)
+        except EngineUnavailable as error:
+            pending.append(error)
         self.ledger.note_ended(approval)
+        if self._is_judged_by_bot(approval):
+            return Outcome(approval=approval, pending=(*pending, *self._show(approval, approval.posts)))
         entry, unknown = self._find_posts(entry)
         approval, pending = entry.approval, [*pending, *unknown]
         now = self.clock()
@@ -622,6 +639,17 @@ class UseCases:
                 change = partial(transitions.posted, post=post)
                 entry = self.ledger.update(entry.approval.id, TrailEvent.POSTED, self.clock(), change, seen=entry)
         return entry, failed
+
+    def _tell_engine(self, entry: Entry) -> str:
+        """Have the engine do what was decided; return why the run could not go on, if it can't."""
+        approval = entry.approval
+        if approval.decision is None:
+            return ""
+        engine = self.engines.get(approval.gate.engine)
+        if engine is None:
+            raise EngineUnavailable(f"The bot carries out what was decided about {approval.id}.")
+        self.ledger.check_before_release(entry)
+        return engine.carry_out(approval)
 
     def _show_votes(self, entry: Entry) -> Outcome:
         """Show the votes so far. Of several that are cast at once the messages show the newest in the end."""

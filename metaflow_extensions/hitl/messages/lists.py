@@ -192,6 +192,8 @@ def decided_row(approval: Approval, now: datetime) -> list[Block]:
     why = f": {quoted(reason, 150)}" if reason.strip() else ""
     tail = escape(ending.tail, 300) if approval.decision is None else ending.tail
     where = f"*{ending.head}*{tail}{why} · {sentences.ago(at, now)}"
+    if sentences.is_unaccepted(approval):
+        where += " · *not accepted by the operator's policy*"
     return [
         section(plain(_title(approval))),
         context(f"{where} · {escape(sentences.place(approval))} · {code(approval.id)}"),

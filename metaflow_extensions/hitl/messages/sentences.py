@@ -139,9 +139,14 @@ def aftermath(approval: Approval) -> str:
     return goes_on if approval.question.on_reject is OnReject.CONTINUE else "the step does not run"
 
 
+def is_unaccepted(approval: Approval) -> bool:
+    """Whether the run went on by a decision that the operator's policy does not accept."""
+    return approval.settlement is not None and bool(approval.settlement.unaccepted)
+
+
 def trouble(approval: Approval) -> str:
     """Say why the run could not be told, and what to do; empty if it could."""
-    if approval.settlement is not None and approval.settlement.unaccepted:
+    if approval.settlement is not None and is_unaccepted(approval):
         # Such a run waits for the record alone: there is nobody to be told.
         return f"The run could not be held back, and the policy does not accept this: {approval.settlement.unaccepted}"
     if approval.settlement is None or not approval.settlement.problem:

@@ -250,6 +250,38 @@ def test_a_local_run_that_went_on_is_said_to(bench):
     assert TYPED in ended.settlement.unaccepted
 
 
+@pytest.mark.parametrize("engine", [EngineKind.LOCAL, EngineKind.ARGO])
+@pytest.mark.parametrize("way", ["command line", "deadline"])
+def test_the_bot_has_the_last_word_on_what_was_decided_before_it_looked(bench, engine, way):
+    """A process that does not know the policy carries an answer out and leaves settling to the bot, which judges it."""
+    others = bench.on(bench.store, policy=None)
+    for one in (bench, others):
+        one.cases.engines, one.cases.batched = {engine: one.engine}, frozenset({bench.notifier.name})
+    asked = others.cases.ask(
+        pathspec(),
+        question(notifiers=(bench.notifier.name,), timeout=60, on_timeout=OnTimeout.APPROVE),
+        Gate(engine=engine),
+        REQUESTER,
+    ).approval
+    if way == "deadline":
+        bench.clock.forward(60)
+        left = others.cases.expire(bench.ledger.read(asked.id))
+    else:
+        left = others.cases.decide(asked.id, YES, who=REQUESTER, where=Where.FLOW_CLI)
+    assert (left.approval.lets_run, left.approval.settlement, left.pending) == (True, None, ())
+    bench.policy.rule = PolicyRule(name="people", command_line_counts=False, timeout_approves=False)
+    ended = bench.cases.carry_out(bench.ledger.read(asked.id)).approval
+    assert "the operator's policy wants" in (ended.closing.reason if ended.closing else ended.settlement.unaccepted)
+    assert ended.state is (State.APPROVED if engine is EngineKind.LOCAL else State.NOT_ACCEPTED)
+
+
+def test_without_a_bot_whoever_decides_settles(bench):
+    """A run that asks in its terminal alone has no bot to wait for."""
+    alone = bench.on(bench.store, policy=None)
+    asked = alone.ask(notifiers=("terminal",))
+    assert decide(alone, asked, who=REQUESTER, where=Where.FLOW_CLI).settlement is not None
+
+
 # Request changes.
 
 

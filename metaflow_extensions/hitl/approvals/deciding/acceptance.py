@@ -10,6 +10,9 @@ from metaflow_extensions.hitl.approvals.record import Approval, Decision, Origin
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 from metaflow_extensions.hitl.approvals.requirements import Automatic, PolicyRule
 
+AWAY_FROM_POLICY = frozenset({Where.FLOW_CLI, Where.TIMEOUT, Where.RULE})
+"""The ways in by which a process that doesn't know the operator's policy can decide."""
+
 
 def unaccepted(
     approval: Approval, demands: PolicyRule | None, check: Callable[[Approval, Decision], Eligibility]

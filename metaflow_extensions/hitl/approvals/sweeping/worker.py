@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from metaflow_extensions.hitl.approvals.errors import (
     CorruptRecord,
@@ -94,11 +94,9 @@ class Worker:
         if coming.act in {Act.POST, Act.GOVERN} and approval.is_due(now):
             # What could not be posted or shown until its deadline must not keep the deadline from deciding.
             coming = Plan(act=Act.EXPIRE, at=now)
+        outcome: Outcome | None
         if coming.act is Act.POST:
-            # A message that is posted twice can't be taken back: of several sweepers, one posts.
-            if not self._cases.ledger.claim(approval.id, "post", self._name, now=now, during=CLAIM_FOR):
-                return None
-            outcome = self._cases.post(entry)
+            outcome = self._post(entry, now)
         elif coming.act is Act.REMIND and self._reminders is not None:
             outcome = self._reminders.remind(entry)
         elif coming.act is Act.JUDGE:
@@ -108,10 +106,28 @@ class Worker:
         elif coming.act is Act.EXPIRE:
             outcome = self._cases.expire(entry)
         else:
-            outcome = self._cases.carry_out(entry)
-        if not outcome.pending:
+            outcome = self._carry_out(entry, now)
+        if outcome is not None and not outcome.pending:
             self._observer.did(coming.act, outcome.approval)
         return outcome
+
+    def _post(self, entry: Entry, now: datetime) -> Outcome | None:
+        return self._cases.post(entry) if self._may_post(entry.approval, now) else None
+
+    def _carry_out(self, entry: Entry, now: datetime) -> Outcome | None:
+        """Carry out a decision; where the policy does not accept it and nobody was asked, people are told first."""
+        if self._cases.is_unreported(entry.approval):
+            if not self._may_post(entry.approval, now):
+                return None
+            reported = self._cases.report(entry)
+            if any(not isinstance(problem, NotifierRefused) for problem in reported.pending):
+                return reported
+            entry = self._cases.ledger.read(entry.approval.id)
+        return self._cases.carry_out(entry)
+
+    def _may_post(self, approval: Approval, now: datetime) -> bool:
+        # A message that is posted twice can't be taken back: of several sweepers, one posts.
+        return self._cases.ledger.claim(approval.id, "post", self._name, now=now, during=CLAIM_FOR)
 
     def look_for_its_run(self, entry: Entry) -> None:
         approval = entry.approval
