@@ -37,6 +37,10 @@ from metaflow_extensions.hitl.plugins.run_again import run_again
 from metaflow_extensions.hitl.plugins.settings import in_container, read_settings
 from metaflow_extensions.hitl.plugins.task_log import complain, say
 
+_STOPS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # SIGHUP: not on Windows
+_LOOK_FOR_RUN = 5.0  # seconds between two looks whether the run is there
 _MANY = 4  # shards from which on their gates share a message
 
 
@@ -76,13 +80,14 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
     say_nobody = _once_each(say)
     say_nobody(terminal.nobody(outcome.approval))
     poll_interval = arguments.poll_interval or store.poll_interval
+    sleep = _sleep_while_run_lives(os.getppid())
     with _closing_when_stopped(cases, outcome.approval.id):
         if cases.ledger.trust.is_sealed:
             approval = wait_for_bot(
                 cases,
                 outcome.approval,
                 poll_interval=poll_interval,
-                sleep=time.sleep,
+                sleep=sleep,
                 on_trouble=_say_trouble,
                 on_posted=lambda posted: say_nobody(terminal.nobody(posted)),
                 on_unheard=_say_unheard,
@@ -95,7 +100,7 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
                 cases,
                 outcome.approval.id,
                 poll_interval=poll_interval,
-                sleep=time.sleep,
+                sleep=sleep,
                 on_trouble=_say_trouble,
                 on_posted=lambda posted: say_nobody(terminal.nobody(posted)),
             )
@@ -289,12 +294,32 @@ def _closing_when_stopped(cases: UseCases, approval_id: str) -> Iterator[None]:
         raise KeyboardInterrupt
 
     in_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, stop) if in_main else None
+    before = {one: signal.signal(one, stop) for one in _STOPS} if in_main else {}
     try:
         yield
-    except KeyboardInterrupt:
-        cases.give_up(approval_id, "the run was stopped")
+    except KeyboardInterrupt as stopped:
+        cases.give_up(approval_id, str(stopped) or "the run was stopped")
         raise
     finally:
-        if in_main:
-            signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _sleep_while_run_lives(parent: int) -> Callable[[float], None]:
+    """Return a sleep that ends the wait once the process that started this one is gone.
+
+    A run that is killed, or whose machine closes its session, can't stop its tasks: one that waited on would have its
+    question approved for nothing.
+    """
+
+    def sleep(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            if os.getppid() != parent:
+                raise KeyboardInterrupt("the run is gone, so nobody waits for an answer")
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, _LOOK_FOR_RUN))
+
+    return sleep
