@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import structlog
 
-from hitl_bot.listeners.payloads import Json, place_of
+from hitl_bot.listeners.payloads import Json, asks_about, place_of
 from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierError
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.pathspec import checked_id
+from metaflow_extensions.hitl.approvals.ports import Finder
 from metaflow_extensions.hitl.approvals.record import Approval, Post, State
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
@@ -40,10 +41,30 @@ def clicked_approval(cases: UseCases, approval_id: object, body: Json) -> Entry:
     place = place_of(body)
     posts = [post for post in entry.approval.posts if post.notifier == SLACK]
     # What a foreign message shows may be another question than the one that the record asks. A place in the record is
-    # missing for the moment between posting and noting it: then there is nothing to hold the message against.
-    if place is not None and posts and not any(_is_at(post, body) for post in posts):
+    # missing between posting and noting it: then there is nothing to hold the message against.
+    if place is None or any(_is_at(post, body) for post in posts):
+        return entry
+    clicked = Post(notifier=SLACK, at=cases.clock(), channel=place.channel, ts=place.ts)
+    asks = asks_about(body, entry.approval.id)
+    if posts:
+        if asks:
+            _withdraw(cases, entry.approval, clicked)
         raise NotItsMessage(entry.approval.id, posts[0])
-    return entry
+    if not asks:
+        return entry
+    # Whoever posted it could not note where; the click knows, so that the message will show how this ends.
+    return cases.note_post(entry, clicked)
+
+
+def _withdraw(cases: UseCases, approval: Approval, clicked: Post) -> None:
+    """Remove a second message about a question; one that is not the bot's own stays."""
+    notifier = cases.notifiers.get(SLACK)
+    if not isinstance(notifier, Finder):
+        return
+    try:
+        notifier.withdraw(approval, clicked)
+    except NotifierError as error:
+        log.info("a second message stays", approval_id=approval.id, why=str(error))
 
 
 def refresh_if_stale(cases: UseCases, approval: Approval, body: Json) -> None:

@@ -48,6 +48,12 @@ def place_of(body: Json) -> Place | None:
     return Place(channel=str(container.get("channel_id", "")), ts=str(container.get("message_ts", "")))
 
 
+def asks_about(body: Json, approval_id: str) -> bool:
+    """Whether the message that was clicked, as Slack has it, offers buttons for this approval."""
+    blocks = (body.get("message") or {}).get("blocks") or ()
+    return any(element.get("value") == approval_id for block in blocks for element in block.get("elements") or ())
+
+
 def is_in_attachment(body: Json) -> bool:
     """Whether the button stands in an attachment: in a message that somebody shared, or in another app's."""
     return (body.get("container") or {}).get("type") == "message_attachment"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from hitl_bot.slack.transport import Transport
 from hitl_bot.web.readiness import Check, NotReady
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.engines.argo import ArgoEngine
+
+_WRITE_EVERY = 60.0  # seconds
 
 
 def slack(transport: Transport) -> Check:
@@ -19,12 +24,21 @@ def slack(transport: Transport) -> Check:
     return check
 
 
-def store(store: Store) -> Check:
-    """Look whether the store answers, with one listing of one key at most."""
+def store(store: Store, *, monotonic: Callable[[], float] = time.monotonic) -> Check:
+    """Look whether the store answers, with one listing of one key at most; and once a minute whether it can be written.
+
+    A disk that is full, or a bucket that is read-only, still lists.
+    """
+    written_at: list[float] = []  # when that was proved last; empty after a failure
 
     def check() -> None:
-        for _ in store.list(bucket.OPEN.root, limit=1):
+        if written_at and monotonic() - written_at[0] < _WRITE_EVERY:
+            for _ in store.list(bucket.OPEN.root, limit=1):
+                return
             return
+        written_at.clear()
+        store.check()
+        written_at.append(monotonic())
 
     return check
 

@@ -215,13 +215,17 @@ class UseCases:
                 failed.append(error)
                 continue
             if post is not None:
-                change = partial(transitions.posted, post=post)
-                entry = self.ledger.update(entry.approval.id, TrailEvent.POSTED, self.clock(), change, seen=entry)
+                entry = self.note_post(entry, post)
                 failed += self._withdraw_second(entry.approval, post)
                 if entry.approval.state is not State.PENDING:
                     # Answered while the question was on its way: whoever settles it may not know this message.
                     failed += self._show(entry.approval, (post,))
         return Outcome(approval=entry.approval, pending=tuple(failed))
+
+    def note_post(self, entry: Entry, post: Post) -> Entry:
+        """Note where a question stands, unless the record names another place already."""
+        change = partial(transitions.posted, post=post)
+        return self.ledger.update(entry.approval.id, TrailEvent.POSTED, self.clock(), change, seen=entry)
 
     def _withdraw_second(self, approval: Approval, post: Post) -> list[HitlError]:
         """Take a message back that was posted while somebody else posted the one that the record names."""
@@ -636,8 +640,7 @@ class UseCases:
                 failed.append(error)
                 continue
             if post is not None:
-                change = partial(transitions.posted, post=post)
-                entry = self.ledger.update(entry.approval.id, TrailEvent.POSTED, self.clock(), change, seen=entry)
+                entry = self.note_post(entry, post)
         return entry, failed
 
     def _tell_engine(self, entry: Entry) -> str:

@@ -125,10 +125,10 @@ def refusal(error: Exception) -> Reply:
 
 
 def broken(reference: str) -> Reply:
-    """Say that the fault is ours; the reference finds it in the log."""
+    """Say that the fault is ours; the reference finds it in the log. It may have come after an answer was recorded."""
     return said(
-        "Something broke, and nothing was decided. Try again; if it stays, give your operator this reference: "
-        f"{reference}"
+        "Something went wrong. If you gave an answer, the question's message and /hitl show ID say whether it was "
+        f"recorded. If this happens again, give your operator this reference: {reference}"
     )
 
 

@@ -318,7 +318,7 @@ def test_a_defect_is_told_with_a_reference(ask: Ask, bob: Person, interventions:
     interventions.append(broken)
     with capture_logs() as logs:
         answer = said(bob, "/hitl list")
-    assert "Something broke, and nothing was decided." in answer
+    assert "Something went wrong." in answer
     reference = answer.rsplit(" ", 1)[1].strip(".")
     (line,) = [one for one in logs if one["event"] == "broke"]
     assert line["reference"] == reference

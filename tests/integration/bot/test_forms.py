@@ -194,7 +194,7 @@ def test_a_defect_behind_a_form_is_shown_in_it(
     interventions.append(broken)
     told = view.fill(FILLED).submit()
     assert isinstance(told, Updated)
-    assert "Something broke, and nothing was decided." in told.view.plain
+    assert "Something went wrong." in told.view.plain
     interventions.clear()
     assert ledger.read(approval.id).approval.state is State.PENDING
 

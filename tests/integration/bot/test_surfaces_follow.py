@@ -154,3 +154,36 @@ def test_two_that_post_at_once_leave_one_message(
     bob.control.wait_until(lambda: len(top(bob)) == 1, 10, "one message")
     (message,) = top(bob)
     assert ledger.read(approval_id).approval.posts[0].ts == message.ts
+
+
+def test_a_click_tells_where_the_message_is(
+    bot: Bot, elsewhere: UseCases, bob: Person, ledger: Ledger, control: Control, interventions: Interventions
+) -> None:
+    """Where the bot may not read the channel, the message that nobody noted is known by the click on it."""
+    interventions.append(unnoted)
+    with pytest.raises(StoreUnavailable):
+        elsewhere.ask(pathspec(), question(notifiers=("slack",)), gate(), REQUESTER)
+    interventions.clear()
+    message = bob.wait_for_message(CHANNEL)
+    control.fault("conversations.history", error="missing_scope", times=100)
+    bob.click(message, "Approve", confirm="Approve")
+    bob.control.wait_until(lambda: message.refresh().plain.count("Approved"), 10, "the answer on the message")
+    assert message.refresh().buttons == []
+    assert ledger.read(pathspec().approval_id).approval.posts[0].ts == message.ts
+
+
+def test_a_second_message_goes_with_the_first_click(
+    bot: Bot, elsewhere: UseCases, bob: Person, ledger: Ledger, interventions: Interventions
+) -> None:
+    """A message that the record doesn't name decides nothing: a click says where to answer, and removes it."""
+    interventions.append(unnoted)
+    with pytest.raises(StoreUnavailable):
+        elsewhere.ask(pathspec(), question(notifiers=("slack",)), gate(), REQUESTER)
+    interventions.clear()
+    second = bob.wait_for_message(CHANNEL)
+    bot.cases.post(ledger.read(pathspec().approval_id))  # the bot is young enough to be the first, and does not look
+    bob.control.wait_until(lambda: len(top(bob)) == 2, 10, "two messages")
+    bob.click(second, "Approve", confirm="Approve")
+    assert "is not on the message" in bob.wait_for_ephemeral(CHANNEL).plain
+    bob.control.wait_until(lambda: len(top(bob)) == 1, 10, "one message")
+    assert ledger.read(pathspec().approval_id).approval.state is State.PENDING

@@ -53,6 +53,18 @@ def test_a_store_that_is_away_is_named(bot: Bot, interventions: list[Callable[[s
     assert call(bot.web.url, "/healthz").status == 200
 
 
+def test_a_store_that_can_only_be_read_is_not_ready(bot: Bot, interventions: list[Callable[[str, str], None]]) -> None:
+    """A disk that is full still lists: readiness writes before it says that all is well."""
+
+    def full(request: str, key: str) -> None:
+        if request in {"create", "mark", "check"}:
+            raise StoreUnavailable("No space left on device.")
+
+    interventions.append(full)
+    answer = call(bot.web.url, "/readyz")
+    assert (answer.status, answer.json["checks"]["store"]) == (503, "No space left on device.")
+
+
 def test_a_bot_that_stops_is_not_ready(at_once: None, bot: Bot) -> None:
     """Told to stop, it is taken out of the service before it ends."""
     assert call(bot.web.url, "/readyz").status == 200
