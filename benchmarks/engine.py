@@ -115,6 +115,9 @@ class Ends:
         self._ended.set()
         return problem
 
+    def namespace_of(self, approval: Approval) -> str | None:
+        return approval.gate.namespace
+
     def gone(self, approval: Approval) -> str | None:
         return self._engine.gone(approval)
 

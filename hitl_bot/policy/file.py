@@ -55,6 +55,11 @@ class PolicyFile:
         rule = self._policy.rule_of(subject_of(approval))
         return None if rule is None else rule.demands
 
+    def depends_on_namespace(self, approval: Approval) -> bool:  # noqa: ARG002 - the port's signature
+        """Whether any rule names namespaces: where one rule ends to match, the next one begins."""
+        self._follow()
+        return any(rule.match.namespace is not None for rule in self._policy.rules)
+
     def quiet_for(self, approval: Approval) -> Quiet:
         """Return when nobody is reminded of an approval."""
         self._follow()

@@ -132,6 +132,16 @@ class OtherQuestion(RecordError):
         )
 
 
+class OtherPlace(RecordError):
+    """The record is about a gate in another place of the cluster, where other rules may hold."""
+
+    def __init__(self, approval_id: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"{approval_id} was asked for {found}, and this task runs in {expected}, so the answer is not for it. "
+            "The gate stays closed; start a new run to ask again."
+        )
+
+
 class OtherPathspec(RecordError):
     """The record under this id is about another task."""
 

@@ -97,6 +97,16 @@ class Engine(Protocol):
         """
         ...
 
+    def namespace_of(self, approval: Approval) -> str | None:
+        """Return the Kubernetes namespace in which the engine finds the run; None: its runs are in none.
+
+        Raises
+        ------
+        EngineUnavailable
+            It can't be known now, or the run isn't where its record says.
+        """
+        ...
+
     def gone(self, approval: Approval) -> str | None:
         """Say why nothing waits for an answer any more, or None while something may.
 
@@ -283,6 +293,10 @@ class Policy(Protocol):
 
     def rule_for(self, approval: Approval) -> PolicyRule | None:
         """Return the rule that matches an approval, as it is now, or None."""
+        ...
+
+    def depends_on_namespace(self, approval: Approval) -> bool:
+        """Whether ``rule_for`` may give another rule if the record named another namespace."""
         ...
 
 

@@ -82,6 +82,9 @@ class RecordedPolicy:
     def rule_for(self, approval: Approval) -> PolicyRule | None:
         return approval.policy_rule
 
+    def depends_on_namespace(self, approval: Approval) -> bool:  # noqa: ARG002 - the port's signature
+        return False
+
 
 class UseCases:
     """Ask, decide, settle, and open the gate.
@@ -265,6 +268,7 @@ class UseCases:
     def judge(self, entry: Entry) -> Outcome:
         """Let the condition of ``auto_approve`` speak, and carry out what it decides. Again is fine."""
         now = self.clock()
+        self._check_namespace(entry.approval)
         governed = self.governed(entry.approval)
         try:
             entered, missing = self.checked(governed, Answer(verdict=Verdict.APPROVE)), ""
@@ -362,6 +366,7 @@ class UseCases:
         approval = self.governed(seen.approval)
         eligibility = Eligibility()
         if approval.state is State.PENDING:
+            self._check_namespace(approval)
             people = people or self.people.now()
             who = people.current(who)
             eligibility = self.check_may_decide(approval, who, verdict=answer.verdict, where=where, people=people)
@@ -490,6 +495,23 @@ class UseCases:
         """Return an open approval under the operator's rule as it is now."""
         return transitions.govern(approval, self.policy.rule_for(approval))
 
+    def _check_namespace(self, approval: Approval) -> None:
+        """Raise EngineUnavailable if rules ask for the namespace and the run isn't found where its record says it is.
+
+        What asks states where it is, so that alone must not choose the rule.
+        """
+        if not self.policy.depends_on_namespace(approval):
+            return
+        engine = self.engines.get(approval.gate.engine)
+        if engine is None:
+            raise EngineUnavailable(f"Only the bot can see in which namespace the run of {approval.id} is.")
+        found, recorded = engine.namespace_of(approval), approval.gate.namespace
+        if found != recorded:
+            raise EngineUnavailable(
+                f"The record of {approval.id} names the namespace {recorded or '(none)'}, and its run is in "
+                f"{found or '(none)'}, so the operator's rules for it aren't known. Start a new run."
+            )
+
     def govern(self, entry: Entry) -> Outcome:
         """Note the operator's rule in the record, once the messages show it."""
         governed = self.governed(entry.approval)
@@ -538,7 +560,11 @@ class UseCases:
 
         def expire(newest: Approval) -> Approval:
             ended = transitions.expire(self.governed(newest), now)
-            return newest if ended.decision is None else ended
+            if ended.decision is None:
+                return newest
+            if ended.lets_run:
+                self._check_namespace(newest)
+            return ended
 
         expired = self.ledger.update(entry.approval.id, TrailEvent.TIMED_OUT, now, expire, seen=entry)
         return Outcome(approval=expired.approval) if expired.approval.decision is None else self.carry_out(expired)

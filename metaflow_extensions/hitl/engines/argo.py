@@ -134,6 +134,10 @@ class ArgoEngine(ABC):
         """Read from the workflow who deployed and who started it. One request."""
         return self._patiently(partial(self._started_by, approval))
 
+    def namespace_of(self, approval: Approval) -> str | None:
+        """Look for the workflow where the record says, no longer than `KEPT` ago. One request a workflow."""
+        return self._patiently(partial(self._namespace_of, approval))
+
     def parameters(self, approval: Approval) -> dict[str, str]:
         """Read them from the workflow. One request."""
         return again.parameters(self._patiently(partial(self._found, approval)))
@@ -165,14 +169,22 @@ class ArgoEngine(ABC):
         return gates.missing(name, namespace) if workflow is None else gates.why_gone(workflow, approval)
 
     def _started_by(self, approval: Approval) -> tuple[Person, ...]:
+        return starters.started_by(self._own_workflow(approval, "who started this run", self._read))
+
+    def _namespace_of(self, approval: Approval) -> str:
+        workflow = self._own_workflow(approval, "in which namespace this run is", self._lately.read)
+        return str(workflow["metadata"]["namespace"])
+
+    def _own_workflow(self, approval: Approval, unknown: str, read: Callable[[str, str], Workflow | None]) -> Workflow:
+        """Return the workflow of an approval's own run: who writes the record must not choose somebody else's."""
         namespace, name = self._place(approval)
-        # The record names the workflow, and whoever writes it must not choose somebody else's.
-        if not name or approval.pathspec.run != f"argo-{name}":
-            raise EngineUnavailable(f"The record of {approval.id} doesn't name the workflow of its own run.")
-        workflow = self._read(namespace, name)
-        if workflow is None:
-            raise EngineUnavailable(f"It can't be known who started this run: {gates.missing(name, namespace)}.")
-        return starters.started_by(workflow)
+        if not name:
+            raise EngineUnavailable(f"{approval.id}: it can't be known {unknown}, because {_NO_WORKFLOW}.")
+        workflow = read(namespace, name)
+        why = gates.missing(name, namespace) if workflow is None else gates.why_foreign(workflow, approval)
+        if workflow is None or why is not None:
+            raise EngineUnavailable(f"{approval.id}: it can't be known {unknown}, because {why}.")
+        return workflow
 
     def _found(self, approval: Approval) -> Workflow:
         namespace, name = self._place(approval)

@@ -23,6 +23,8 @@ class FakeEngine:
         By approval id: the parameters with which its run was started again.
     starters : tuple[Person, ...]
         Who deployed and started every run.
+    namespaces : dict[str, str]
+        By approval id: where the run really is.
     calls : list[str]
         The approval id of every ``carry_out``, the failed ones too.
     """
@@ -32,6 +34,7 @@ class FakeEngine:
         self.refused: dict[str, Approval] = {}
         self.started: dict[str, dict[str, str]] = {}
         self.starters: tuple[Person, ...] = ()
+        self.namespaces: dict[str, str] = {}
         self.calls: list[str] = []
         self._starters: dict[str, Person] = {}
         self._lock = Lock()
@@ -59,6 +62,12 @@ class FakeEngine:
         with self._lock:
             self._check_available()
             return self.starters
+
+    def namespace_of(self, approval: Approval) -> str | None:
+        """Return the namespace that a test named in ``namespaces``, or else the record's."""
+        with self._lock:
+            self._check_available()
+            return self.namespaces.get(approval.id, approval.gate.namespace)
 
     def gone(self, approval: Approval) -> str | None:
         """Return what ``end`` was told about it, or None."""

@@ -16,6 +16,10 @@ class LocalEngine:
         """Return nobody: a process on somebody's own machine can call itself anything."""
         return ()
 
+    def namespace_of(self, approval: Approval) -> str | None:  # noqa: ARG002 - the port's signature
+        """Return None: no process on somebody's own machine is in a namespace."""
+        return None
+
     def gone(self, approval: Approval) -> str | None:  # noqa: ARG002 - the port's signature
         """Return None: a process that died may be started again by ``resume``, and asks the same question then."""
         return None

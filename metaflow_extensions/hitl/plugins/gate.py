@@ -12,7 +12,13 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
-from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, OtherQuestion, StoreUnavailable
+from metaflow_extensions.hitl.approvals.errors import (
+    HitlError,
+    NoSuchApproval,
+    OtherPlace,
+    OtherQuestion,
+    StoreUnavailable,
+)
 from metaflow_extensions.hitl.approvals.evidence.binding import check_same
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
 from metaflow_extensions.hitl.approvals.pathspec import Pathspec
@@ -34,7 +40,7 @@ from metaflow_extensions.hitl.plugins.evidence_arguments import MetricSpec, fill
 from metaflow_extensions.hitl.plugins.forms import settle_form
 from metaflow_extensions.hitl.plugins.message import shard_of, write_message
 from metaflow_extensions.hitl.plugins.run_again import run_again
-from metaflow_extensions.hitl.plugins.settings import in_container, read_settings
+from metaflow_extensions.hitl.plugins.settings import POD_NAMESPACE, in_container, read_settings
 from metaflow_extensions.hitl.plugins.task_log import complain, say
 
 _STOPS = tuple(
@@ -69,6 +75,7 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
     cases = root.build_use_cases(store, say)
     if in_container(environ):
         approval = cases.open_gate(task.pathspec)
+        _check_place(approval, environ)
         if cases.ledger.trust.is_sealed:
             _check_asks(task, arguments, approval)
         return check_same(approval, find(task), cases.clock())
@@ -141,6 +148,26 @@ def _check_asks(task: GatedTask, arguments: StepArguments, approval: Approval) -
         other.append("channel")
     if other:
         raise OtherQuestion(approval.id, ", ".join(other))
+
+
+def _check_place(approval: Approval, environ: Mapping[str, str]) -> None:
+    """Raise OtherPlace unless the question was asked for the workflow that this container is of.
+
+    The bot applies the rules of the namespace that the record names and in which it finds the workflow. A workflow of
+    the same name elsewhere must not pass by that.
+    """
+    workflow = environ.get("ARGO_WORKFLOW_NAME")
+    if workflow is None:
+        return  # whoever launched this container has waited for the answer
+    here = Gate(engine=EngineKind.ARGO, namespace=environ.get(POD_NAMESPACE) or None, workflow=workflow)
+    if approval.gate != here:
+        raise OtherPlace(approval.id, _place(here), _place(approval.gate))
+
+
+def _place(gate: Gate) -> str:
+    if gate.engine is not EngineKind.ARGO:
+        return "a run without Argo"
+    return f"the workflow {gate.workflow} in namespace {gate.namespace or '(none)'}"
 
 
 def _say_what_is_left_to_the_bot(cases: UseCases, approval: Approval) -> None:

@@ -11,6 +11,9 @@ from metaflow_extensions.hitl.approvals.sealed import PublicKey, parse_keys
 # Set by Metaflow in the containers that it starts: there the answer must be in before the container is.
 _CONTAINERS = ("METAFLOW_KUBERNETES_WORKLOAD", "AWS_BATCH_JOB_ID")
 
+# Metaflow fills it in by Kubernetes' downward API (metaflow 2.19, ``plugins/argo/argo_workflows.py``).
+POD_NAMESPACE = "METAFLOW_KUBERNETES_POD_NAMESPACE"
+
 
 def in_container(environ: Mapping[str, str]) -> bool:
     """Whether this is a container that Metaflow started, with no packages but those that travelled."""

@@ -112,7 +112,7 @@ def ledger(compiler, request):
 def test_asking_twice_asks_once(compiled_pod, pod, ledger):
     """The pod loads what comes in, records the question, and says the id in its log and as the output parameter."""
     gate = compiled_pod(METAFLOW_HITL_ARGO_UI_URL="https://argo").gate("start")
-    first = pod(gate.notify)
+    first = pod(gate.notify, METAFLOW_HITL_ARGO_NAMESPACE="of-the-authors-choice")
     assert first.returncode == 0, first.stdout
     (approval_id,) = ledger.open_ids()
     assert (first.out / "approval_id").read_text() == approval_id
@@ -189,6 +189,10 @@ def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, le
     assert other_code.returncode == 202, other_code.stdout
     assert "was approved for something else: the code package" in other_code.stdout
     assert "RUNS" not in other_code.stdout
+    elsewhere = pod(gate.task, METAFLOW_KUBERNETES_POD_NAMESPACE="production")
+    assert elsewhere.returncode == 202, elsewhere.stdout
+    assert "this task runs in the workflow pod-x7k2p in namespace production" in elsewhere.stdout
+    assert "RUNS" not in elsewhere.stdout
     approved = pod(gate.task)
     assert "RUNS {'target': 'prod', 'share': 7}" in approved.stdout
 

@@ -235,6 +235,9 @@ class Recorded:
     def rule_for(self, approval: object) -> None:  # noqa: ARG002 - the port's signature
         return None
 
+    def depends_on_namespace(self, approval: object) -> bool:  # noqa: ARG002 - the port's signature
+        return False
+
 
 def test_a_bad_file_is_told_and_the_old_rules_hold(
     ask: Ask, bot: Bot, bob: Person, file: Path, demand: Callable[[str], None]

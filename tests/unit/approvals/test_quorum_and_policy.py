@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from metaflow_extensions.hitl.approvals.errors import NotifierUnavailable
+from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Answer, EngineKind, Gate, State, Verdict, Where
@@ -324,3 +324,42 @@ def test_shards_and_other_peoples_runs_follow_nothing(bench):
     somebody = replace(REQUESTER, id="sam", name="sam")
     other = bench.cases.ask(pathspec(run="20"), asked, Gate(engine=EngineKind.LOCAL), somebody).approval
     assert other.question.follows is None
+
+
+# Rules that depend on the namespace.
+
+
+def test_the_record_does_not_choose_the_rule_by_its_namespace(bench):
+    """Where rules name namespaces, nobody decides a run that is elsewhere than its record says, nor does a rule."""
+    asked = bench.ask(timeout=60, on_timeout=OnTimeout.APPROVE)
+    bench.policy.by_namespace = True
+    bench.engine.namespaces[asked.id] = "production"
+    with pytest.raises(EngineUnavailable, match=r"names the namespace \(none\), and its run is in production"):
+        decide(bench, asked)
+    bench.clock.forward(60)
+    with pytest.raises(EngineUnavailable, match="production"):
+        bench.cases.expire(bench.ledger.read(asked.id))
+    with pytest.raises(EngineUnavailable, match="production"):
+        bench.cases.judge(bench.ledger.read(asked.id))
+    assert bench.ledger.read(asked.id).approval.state is State.PENDING
+
+
+def test_without_a_cluster_to_ask_no_such_rule_lets_anybody_decide(bench):
+    """An engine that can't be asked leaves the namespace open, and so does none at all; a deadline still rejects."""
+    bench.policy.by_namespace = True
+    asked = bench.ask(timeout=60)
+    bench.engine.go_away("no cluster")
+    with pytest.raises(EngineUnavailable, match="no cluster"):
+        decide(bench, asked)
+    bench.cases.engines = {}
+    with pytest.raises(EngineUnavailable, match="Only the bot can see in which namespace"):
+        decide(bench, asked)
+    bench.clock.forward(60)
+    assert bench.cases.expire(bench.ledger.read(asked.id)).approval.state is State.EXPIRED
+
+
+def test_where_the_run_is_found_the_rule_counts(bench):
+    """A run that is where its record says is decided as ever, and without such rules no engine is asked."""
+    asked = bench.ask()
+    bench.policy.by_namespace = True
+    assert decide(bench, asked).state is State.APPROVED

@@ -325,3 +325,11 @@ def test_the_command_refuses_a_bad_file(path):
     refused = check(path, "--flow", "Y", "--step", "deploy")
     assert refused.exit_code == 1
     assert "quorun" in str(refused.exception)
+
+
+@pytest.mark.parametrize(("match", "depends"), [('{flow: "*"}', False), ("{namespace: production}", True)])
+def test_a_file_knows_whether_namespaces_matter(tmp_path, match, depends):
+    """Only where a rule names namespaces does it matter where a run is."""
+    file = tmp_path / "policy.yaml"
+    file.write_text(f"rules:\n- name: first\n  match: {match}\n")
+    assert PolicyFile(file).depends_on_namespace(approval()) is depends

@@ -12,7 +12,7 @@ from metaflow_extensions.hitl.messages import terminal
 from metaflow_extensions.hitl.plugins import root
 from metaflow_extensions.hitl.plugins.arguments import StepArguments
 from metaflow_extensions.hitl.plugins.gate import GatedTask, find, question
-from metaflow_extensions.hitl.plugins.settings import read_settings
+from metaflow_extensions.hitl.plugins.settings import POD_NAMESPACE, read_settings
 from metaflow_extensions.hitl.plugins.task_log import say
 
 _PAUSES = (1, 2, 4, 8, 16)  # seconds between two tries to record a question; Argo then starts another container
@@ -41,11 +41,12 @@ def ask_and_leave(
     """
     settings = read_settings()
     workflow = environ["ARGO_WORKFLOW_NAME"]
+    namespace = environ.get(POD_NAMESPACE) or settings.argo_namespace  # where Kubernetes says that this pod is
     asked = question(task, arguments, find(task, arguments.metrics), start="argo-workflows trigger")
     if asked.run_url is None and settings.argo_ui_url:
-        link = f"{settings.argo_ui_url.rstrip('/')}/workflows/{settings.argo_namespace}/{workflow}"
+        link = f"{settings.argo_ui_url.rstrip('/')}/workflows/{namespace}/{workflow}"
         asked = replace(asked, run_url=link)
-    place = Gate(engine=EngineKind.ARGO, namespace=settings.argo_namespace, workflow=workflow)
+    place = Gate(engine=EngineKind.ARGO, namespace=namespace, workflow=workflow)
     owner = environ.get("METAFLOW_OWNER")  # who deployed the flow; the login of a pod is nobody's
     requester = Person(id=owner, name=owner, origin=Origin.CLAIM) if owner else root.local_person()
     outcome = insist(lambda: cases.ask(task.pathspec, asked, place, requester), sleep)

@@ -93,7 +93,6 @@ def _pods(settings: Settings, datastore_type: str, datastore_root: str | None) -
         "METAFLOW_HITL_SLACK_CHANNEL": settings.slack_channel,
         "METAFLOW_HITL_SLACK_API_URL": settings.slack_api_url,
         "METAFLOW_HITL_UI_URL": settings.ui_url,
-        "METAFLOW_HITL_ARGO_NAMESPACE": settings.argo_namespace,
         "METAFLOW_HITL_ARGO_UI_URL": settings.argo_ui_url,
     }
     return Pods(

@@ -41,6 +41,9 @@ class OwnRights:
     def started_by(self, approval: Approval) -> tuple[Person, ...]:
         return self._engine.started_by(approval)
 
+    def namespace_of(self, approval: Approval) -> str | None:
+        return self._engine.namespace_of(approval)
+
     def gone(self, approval: Approval) -> str | None:
         return self._engine.gone(approval)
 
