@@ -30,6 +30,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierRefused,
     PeopleUnavailable,
     RecordError,
+    StoreError,
 )
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Entry
@@ -79,10 +80,15 @@ class _Thread:
     post: Post
     anchor: str  # the id of the approval or of the batch
     lines: dict[str, Line] = field(default_factory=dict)  # by the name of what they say
+    unnoted: dict[str, Line] = field(default_factory=dict)  # said, and the store has not taken that yet
     not_before: datetime | None = None
     since: datetime | None = None  # Slack refuses
     in_doubt: bool = False  # whether what was written last stands there
     remind_at: datetime | None = None  # when those who share the message will have come due
+
+    @property
+    def is_done(self) -> bool:
+        return not (self.lines or self.unnoted)
 
 
 class Threads:
@@ -170,7 +176,7 @@ class Threads:
         for place, thread in list(self._threads.items()):
             if thread.not_before is None or thread.not_before <= now:
                 self._write(thread)
-            if not thread.lines:
+            if thread.is_done:
                 del self._threads[place]
         self._note_all_said()
 
@@ -213,12 +219,13 @@ class Threads:
             said = self._said(approval_id)
             for entry in trail:
                 name = f"{approval_id}/{entry.number}"
-                line = None if entry.number in said or name in thread.lines else self._line(entry, trail)
+                known = entry.number in said or name in thread.lines or name in thread.unnoted
+                line = None if known else self._line(entry, trail)
                 if line is not None:
                     thread.lines[name] = line
                     if line.reminds is not None and post.batch is not None:
                         thread.remind_at = self._cases.clock() + GATHER_FOR
-            if not thread.lines:
+            if thread.is_done:
                 self._threads.pop((str(post.channel), str(post.ts)), None)
         except RecordError as error:
             log.warning("a thread goes without its line", approval_id=approval_id, why=str(error))
@@ -270,15 +277,16 @@ class Threads:
 
     def _write(self, thread: _Thread) -> None:
         now = self._cases.clock()
-        if thread.not_before is not None:
-            self._drop_what_is_noted(thread)
+        try:
+            self._note_said(thread)
+            if thread.not_before is not None:
+                self._drop_what_is_noted(thread)
             if not thread.lines:
                 return
-        turn = self._leases.acquire(thread.anchor, now)
-        if turn is Lease.NOT_OURS:
-            thread.not_before = now + _LOOK_AGAIN
-            return
-        try:
+            turn = self._leases.acquire(thread.anchor, now)
+            if turn is Lease.NOT_OURS:
+                thread.not_before = now + _LOOK_AGAIN
+                return
             if turn is Lease.TAKEN_OVER or thread.in_doubt:
                 self._drop_what_stands(thread)
             while ripe := [one for one in thread.lines.values() if _is_ripe(one, thread, now)]:
@@ -289,6 +297,9 @@ class Threads:
         except MessageUnreachable as error:
             log.info("a thread is gone", anchor=thread.anchor, why=str(error))
             self._done(thread, list(thread.lines))
+        except StoreError as error:
+            log.debug("a thread waits for the store", anchor=thread.anchor, why=str(error))  # which is reported itself
+            thread.not_before = now + _LOOK_AGAIN
         except NotifierError as error:
             self._suffer(thread, error, now)
 
@@ -338,11 +349,15 @@ class Threads:
         return line.saying(self._reminding.words(approval, line.reminds))
 
     def _done(self, thread: _Thread, names: Iterable[str]) -> None:
-        for name in names:
-            line = thread.lines[name]
+        # From here on it is not said again, whether or not the store takes the note.
+        thread.unnoted.update((name, thread.lines.pop(name)) for name in names)
+        self._note_said(thread)
+
+    def _note_said(self, thread: _Thread) -> None:
+        for name, line in list(thread.unnoted.items()):
             if line.number is not None:
                 self._cases.ledger.store.mark(bucket.said_key(line.approval_id, line.number))
-            del thread.lines[name]
+            del thread.unnoted[name]
 
     def _suffer(self, thread: _Thread, error: NotifierError, now: datetime) -> None:
         """Try again later: a day long, with pauses that grow."""

@@ -13,6 +13,7 @@ from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Message, Person
 from hitl_bot.settings import Settings
+from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.ports import Store
 from tests.fixtures.approvals import HandClock
 from tests.fixtures.watched_stores import Crash
@@ -230,3 +231,32 @@ def test_many_gates_are_told_of_together(bot: Bot, bob: Person, clock: HandClock
     (line,) = replies(bob, message)
     assert line.startswith("12 shards: Approved by bob")
     assert all(one.id in line for one in asked)
+
+
+def test_a_line_that_can_not_be_noted_is_said_once(
+    ask: Ask, bot: Bot, bob: Person, clock: HandClock, interventions: list[Callable[[str, str], None]], store: Store
+) -> None:
+    """While the store takes no note of what was said, nothing is said again; the note follows."""
+    approval = ask()
+    message = bob.wait_for_message(CHANNEL)
+
+    def refuse(request: str, key: str) -> None:
+        if request == "mark" and key.startswith("said/"):
+            raise StoreUnavailable(key)
+
+    interventions.append(refuse)
+    bob.command(f"/hitl approve {approval.id}")
+    bot.sweeper.tick()
+    replies(bob, message)
+    for _ in range(12):
+        bot.sweeper.tick()
+        clock.forward(1)
+    assert list(store.list(f"said/{approval.id}/")) == []
+    interventions.clear()
+    for _ in range(100):
+        bot.sweeper.tick()
+        clock.forward(6)
+        if list(store.list(f"said/{approval.id}/")):
+            break
+    assert list(store.list(f"said/{approval.id}/")) != []
+    assert len(replies(bob, message)) == 1
