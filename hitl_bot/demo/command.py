@@ -14,7 +14,7 @@ import click
 _FLOW = Path(__file__).parent / "flows" / "train_and_deploy.py"
 
 
-@click.command(help="Start a local Slack, the bot and a gated run, and print the address to open.")
+@click.command(help="Start a local Slack, the bot and two gated runs, and print the address to open.")
 @click.option("--auto", is_flag=True, help="Play the clicks too, and exit with 0 only if the run ends as it should.")
 @click.option("--port", default=0, show_default="a free one", help="Where the page listens, on 127.0.0.1.")
 @click.option(
@@ -23,7 +23,7 @@ _FLOW = Path(__file__).parent / "flows" / "train_and_deploy.py"
 def demo(auto: bool, port: int, flow: Path) -> None:  # noqa: FBT001 - click hands flags over like this
     """Run the demo until it ends, or until Ctrl-C."""
     # Metaflow and the sandbox take a second to import, and `hitl-bot --help` should not.
-    from hitl_bot.demo.script import WentWrong, play  # noqa: PLC0415
+    from hitl_bot.demo.script import EARLIER, WentWrong, approve_earlier, play  # noqa: PLC0415
     from hitl_bot.demo.stage import in_another_terminal, set_stage  # noqa: PLC0415
     from hitl_bot.settings import LogFormat, LogLevel  # noqa: PLC0415
     from hitl_bot.telemetry.logs import set_up_logs  # noqa: PLC0415
@@ -37,26 +37,31 @@ def demo(auto: bool, port: int, flow: Path) -> None:  # noqa: FBT001 - click han
 
     with (
         tempfile.TemporaryDirectory(prefix="hitl-demo-") as folder,
-        set_stage(flow.resolve(), Path(folder), port, click.echo) as stage,
+        set_stage(flow.resolve(), Path(folder), port, click.echo, arguments=EARLIER if flow == _FLOW else ()) as first,
     ):
-        say(f"Open {stage.url} in a browser: the question appears there in a moment, in #ml-approvals.")
+        say(f"Open {first.url} in a browser: the questions appear there in a moment, in #ml-approvals.")
         say("To use the commands below in another terminal, paste this there first:")
-        for line in in_another_terminal(stage.flow, stage.exports):
+        for line in in_another_terminal(first.flow, first.exports):
             click.echo(f"  {line}")
-        if auto:
-            try:
-                play(stage, say)
-            except WentWrong as error:
-                raise click.ClickException(str(error)) from error
-            say("All went as it should.")
-            return
-        if os.environ.get("BROWSER") != "none":
-            webbrowser.open(stage.url)
+        if not auto and os.environ.get("BROWSER") != "none":
+            webbrowser.open(first.url)
+        stage = first
         try:
+            if flow == _FLOW:
+                say("The first run trains v6, and carol approves it, so that the second has something to compare with.")
+                approve_earlier(first)
+                stage = first.next_run()
+                say("The second run trains v7. It waits for you, or for whoever you choose to be on the page.")
+            if auto:
+                play(stage, say)
+                say("All went as it should.")
+                return
             code = stage.run.wait()
             say("The run ended well." if code == 0 else f"The run ended with exit code {code}, as a rejected one does.")
             say("The page stays up until you press Ctrl-C.")
             Event().wait()
+        except WentWrong as error:
+            raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
             say("Bye.")
 

@@ -7,9 +7,9 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -81,6 +81,11 @@ class Stage:
     run: Run
     flow: Path
     exports: Mapping[str, str]  # that another terminal needs for the commands of the run
+    start: Callable[..., Run]  # another run, with these arguments; ended with the stage
+
+    def next_run(self, *arguments: str) -> Stage:
+        """Start another run of the flow, where the one before has ended."""
+        return replace(self, run=self.start(*arguments))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +151,9 @@ def local_slack(records: str, port: int) -> Iterator[LocalSlack]:
 
 
 @contextmanager
-def set_stage(flow: Path, folder: Path, port: int, say: Callable[[str], None], *, root: str = "") -> Iterator[Stage]:
+def set_stage(
+    flow: Path, folder: Path, port: int, say: Callable[[str], None], *, root: str = "", arguments: Sequence[str] = ()
+) -> Iterator[Stage]:
     """Start the sandbox, the bot and a run, and end them again.
 
     Parameters
@@ -161,14 +168,19 @@ def set_stage(flow: Path, folder: Path, port: int, say: Callable[[str], None], *
         Told each line of the run.
     root : str
         Where the records live instead, as METAFLOW_HITL_ROOT would say it.
+    arguments : Sequence[str]
+        Of the run.
     """
     with local_slack(root or str(folder / "hitl"), port) as slack:
         exports = {**_metaflow_in(folder), **slack.exports}
-        run = Run([sys.executable, str(flow), "run"], folder, _environment(exports), say)
-        try:
-            yield Stage(url=slack.url, run=run, flow=flow, exports=exports)
-        finally:
-            run.stop()
+        with ExitStack() as runs:
+
+            def start(*arguments: str) -> Run:
+                run = Run([sys.executable, str(flow), "run", *arguments], folder, _environment(exports), say)
+                runs.callback(run.stop)
+                return run
+
+            yield Stage(url=slack.url, run=start(*arguments), flow=flow, exports=exports, start=start)
 
 
 def _metaflow_in(folder: Path) -> dict[str, str]:

@@ -147,6 +147,7 @@ def test_every_argument_of_the_decorator_is_documented():
 )
 def test_every_picture_and_relative_link_is_there(page):
     """No link of a page leads nowhere in the repository."""
-    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text) + re.findall(r'\bsrc(?:set)?="([^"]+)"', text)
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert missing == []

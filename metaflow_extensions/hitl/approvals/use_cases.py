@@ -203,7 +203,9 @@ class UseCases:
         """Show a question where nothing is left to bring up to date, such as a terminal: the bot posts the rest."""
         terminal = self.notifiers.get("terminal")
         if terminal is not None and "terminal" in approval.question.notifiers:
-            terminal.post(approval)
+            # The bot compares for itself before it signs; what is shown here must not call this the first time.
+            question = compared(self.ledger, approval.pathspec, approval.question)
+            terminal.post(replace(approval, question=question))
 
     def post(self, entry: Entry, *, left_to_bot: Collection[str] = ()) -> Outcome:
         """Post a question with every notifier that did not yet, as far as it is here and not left to the bot."""

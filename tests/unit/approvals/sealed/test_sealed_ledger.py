@@ -21,10 +21,14 @@ from metaflow_extensions.hitl.approvals.errors import (
     OnlyTheBotWrites,
     RecordError,
 )
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
+from metaflow_extensions.hitl.approvals.evidence.metric import Metric
 from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.record import Answer, Verdict, Where
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
+from metaflow_extensions.hitl.notifiers.terminal import TerminalNotifier
 from metaflow_extensions.hitl.stores.memory import MemoryStore
-from tests.fixtures.approvals import ALICE, BOB, CAROL, NOW, after, approval, approving
+from tests.fixtures.approvals import ALICE, BOB, CAROL, NOW, Bench, after, approval, approving, pathspec
 
 KEY = PrivateKey(bytes(32))
 BOT = Trust.of((), SigningKeys([KEY]))
@@ -238,3 +242,16 @@ def test_what_is_not_understood_is_refused_with_the_release_that_can(requires):
     body = with_checksum({**plain, "requires": requires}, trust=OPEN, kind="version")
     with pytest.raises(NeedsNewer, match=r"upgrade metaflow-hitl here to 3\.1\.0"):
         decode("k", body)
+
+
+def test_a_terminal_shows_what_the_bot_will_compare_with():
+    """Where the bot takes the question over, the terminal of the run does not call a second run the first."""
+    evidence = Evidence(metrics=(Metric(name="accuracy", value=0.94),))
+    bot = Bench(trust=BOT)
+    asked = bot.ask(pathspec(run="17"), evidence=evidence)
+    bot.cases.decide(asked.id, Answer(verdict=Verdict.APPROVE), who=BOB, where=Where.BUTTON)
+    printed: list[str] = []
+    run = Bench(store=bot.store, trust=FLOW)
+    run.cases.notifiers = {"terminal": TerminalNotifier(printed.append)}
+    run.ask(pathspec(run="18"), evidence=evidence, notifiers=("terminal",))
+    assert "Compared with run 17" in printed[0]
