@@ -35,3 +35,22 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.outcome = "failed"
         report.longrepr = f"skipped, which CI does not accept: {report.longrepr}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Add up what tests/attacks tried and what opened. Which ways may open, docs/security.md says."""
+    attempts = {"open": 0, "sealed": 0}
+    opened = {"open": 0, "sealed": 0}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) != "teardown" or report.failed:
+                continue
+            for name, value in report.user_properties:
+                if name == "attack":
+                    mode, tried, through = value
+                    attempts[mode] += tried
+                    opened[mode] += through
+    if any(attempts.values()):
+        tried = f"{attempts['sealed']} sealed, {attempts['open']} open"
+        through = f"sealed {opened['sealed']}, open {opened['open']} (exactly those that docs/security.md lists)"
+        terminalreporter.write_line(f"attacks: {sum(attempts.values())} attempts ({tried}); opened: {through}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -27,6 +27,7 @@ from metaflow_extensions.hitl.approvals.waiting_for_bot import wait_for_bot
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from metaflow_extensions.hitl.stores import DirectoryStore
+from tests.attacks.promises import promised
 from tests.fixtures.approvals import REQUESTER, Directory, HandClock, any_input, gate, pathspec, question
 
 CHANNEL = "#ml-approvals"
@@ -61,6 +62,7 @@ class Bucket:
     attacker: Ledger
     clock: HandClock
     folder: Path
+    opened: list[bool] = field(default_factory=list)  # of each attempt, in order
 
     @property
     def is_sealed(self) -> bool:
@@ -105,8 +107,12 @@ class Bucket:
         try:
             self.run.open_gate(where or pathspec())
         except HitlError:
-            return False
-        return True
+            return self._attempt(opened=False)
+        return self._attempt(opened=True)
+
+    def _attempt(self, *, opened: bool) -> bool:
+        self.opened.append(opened)
+        return opened
 
     def lets_run(self, asked: Approval) -> bool:
         """Whether a run on the machine that launched it goes on: it waits until it may, or never may."""
@@ -123,8 +129,8 @@ class Bucket:
                 on_unheard=lambda _: None,
             )
         except HitlError:
-            return False
-        return True
+            return self._attempt(opened=False)
+        return self._attempt(opened=True)
 
     def remove(self, key: str) -> None:
         (self.folder / key).unlink()
@@ -148,7 +154,14 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def bucket(is_sealed: bool, policy: str | None, sandbox: Sandbox, tmp_path: Path) -> Iterator[Bucket]:  # noqa: FBT001
+def bucket(
+    is_sealed: bool,  # noqa: FBT001 - a fixture's name
+    policy: str | None,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> Iterator[Bucket]:
+    """Hold what a marked way opened to what docs/security.md says about it in this mode, and count it."""
     key = PrivateKey.new()
     settings = Settings(
         root=str(tmp_path / "hitl"),
@@ -174,5 +187,14 @@ def bucket(is_sealed: bool, policy: str | None, sandbox: Sandbox, tmp_path: Path
         clock=clock,
         batched={"slack"},
     )
-    yield Bucket(bot=bot, run=run, attacker=Ledger(store), clock=clock, folder=tmp_path / "hitl")
+    bucket = Bucket(bot=bot, run=run, attacker=Ledger(store), clock=clock, folder=tmp_path / "hitl")
+    yield bucket
     assert bot.stop(5), "something of the bot did not end"
+    way = request.node.get_closest_marker("way")
+    if way is None:
+        return
+    mode = "sealed" if is_sealed else "open"
+    assert bucket.opened, "a way that was never tried"
+    expected = promised()[way.args[0]][mode]
+    assert any(bucket.opened) is expected, f"docs/security.md says otherwise about the {mode} mode: {way.args[0]}"
+    request.node.user_properties.append(("attack", (mode, len(bucket.opened), sum(bucket.opened))))

@@ -35,7 +35,16 @@ def by_deadline(bucket: Bucket, asked: Approval) -> None:
     bucket.run.expire(bucket.run.ledger.read(asked.id))
 
 
-@pytest.mark.parametrize("decide", [by_command_line, by_deadline])
+BEFORE = "before the bot has seen the question"
+
+
+@pytest.mark.parametrize(
+    "decide",
+    [
+        pytest.param(by_command_line, marks=pytest.mark.way(f"answers {BEFORE}")),
+        pytest.param(by_deadline, marks=pytest.mark.way(f"lets the deadline approve {BEFORE}")),
+    ],
+)
 def test_it_is_carried_out_by_nobody_or_reported(bucket: Bucket, sandbox, decide):
     """Sealed, nothing is decided. Open, the run goes on, and the bot says so on the message, Home and in a metric."""
     asked = bucket.propose(question(timeout=60, on_timeout=OnTimeout.APPROVE))
