@@ -168,24 +168,42 @@ def why_gone(workflow: Workflow, approval: Approval) -> str | None:
     NodesElsewhere
         As for ``assess``.
     """
-    stopped = why_foreign(workflow, approval) or why_stopped(workflow)
-    if stopped is not None:
+    foreign = why_foreign(workflow, approval)
+    if foreign is not None:
+        return foreign
+    stopped = why_stopped(workflow)
+    try:
+        nodes = read_nodes(workflow)
+    except NodesElsewhere:
+        if stopped is None:
+            raise
         return stopped
-    nodes = read_nodes(workflow)
     gates = suspend_nodes(nodes, approval.id)
-    if not gates:
-        # The question is asked before the workflow comes to the gate, so no gate is no reason.
-        return _other_gate(workflow) if _is_another(workflow, approval) else None
+    # A workflow that ended because of its gate: what became of the gate says more.
+    return _why_ended(workflow, gates, nodes, approval) or stopped or _why_missing(workflow, gates, approval)
+
+
+def _why_ended(workflow: Workflow, gates: Nodes, nodes: Nodes, approval: Approval) -> str | None:
+    """Say who or what ended the gate without an answer, or None while it waits or the step may still look for one."""
     last = _last_ended(gates)
     if last is None or any(not _has_ended(node) for node in gates.values()):
         return None
+    if (workflow.get("spec") or {}).get("shutdown"):
+        return None  # the controller failed it, because somebody stopped the workflow
     if last["phase"] in _FAILED:
         return f"the gate was stopped in Argo{_quoted(last)}"
     # Resumed by hand, or by its own clock: the step starts, and looks for the answer itself. Until it has, an answer
     # still counts, and a deadline still decides.
-    if _has_failed(_wrapper(last, nodes)):
-        return "the gate was resumed in Argo without an answer, so the step refused to start"
-    return None
+    if not _has_failed(_wrapper(last, nodes)):
+        return None
+    if approval.deadline is not None and not _is_before(last, approval.deadline):
+        return "the deadline passed without an answer, so the step refused to start"
+    return f"somebody resumed the gate in Argo without an answer{_quoted(last)}, so the step refused to start"
+
+
+def _why_missing(workflow: Workflow, gates: Nodes, approval: Approval) -> str | None:
+    # The question is asked before the workflow comes to the gate, so no gate is no reason.
+    return _other_gate(workflow) if not gates and _is_another(workflow, approval) else None
 
 
 def why_foreign(workflow: Workflow, approval: Approval) -> str | None:
@@ -239,13 +257,13 @@ def _against(node: Node, nodes: Nodes, approval: Approval) -> str:
     wrapper = _wrapper(node, nodes)
     if approval.lets_run and _has_failed(wrapper) and _is_before(wrapper, decision.at):
         return (
-            "somebody had resumed the gate in Argo before there was an answer, so the step refused to start. "
-            "Start a new run"
+            f"somebody had resumed the gate in Argo before there was an answer{_quoted(node)}, so the step refused to "
+            "start. Start a new run"
         )
     if not approval.lets_run and decision.where is not Where.TIMEOUT:
         return (
-            "somebody had resumed the gate in Argo before. The step looks for the answer itself, and does not run its "
-            "code"
+            f"somebody had resumed the gate in Argo before{_quoted(node)}. The step looks for the answer itself, and "
+            "does not run its code"
         )
     # After a deadline the gate may open by its own clock, and the step refuses: that is how it works without a bot.
     return ""

@@ -100,7 +100,7 @@ def test_a_setting_that_no_pod_could_use_is_refused(compiler, settings, words):
 
 
 def test_a_step_of_many_pods_is_refused(compiler):
-    """`@parallel` becomes a JobSet, which is no container that could wait; the error says where a gate can stand."""
+    """`@parallel` becomes a JobSet, which asks nobody; the error says where to put the gate, and blames no version."""
     made = compiler(
         """
         from metaflow import parallel
@@ -128,4 +128,6 @@ def test_a_step_of_many_pods_is_refused(compiler):
     said = " ".join(made.said.split())
     assert made.code != 0
     assert "Step many" in said
-    assert "gate the step before it" in said
+    assert "@hitl can't gate a step with @parallel on Argo Workflows" in said
+    assert "Put @hitl on the step before it" in said
+    assert "report this" not in said

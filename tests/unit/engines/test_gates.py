@@ -161,6 +161,50 @@ def test_gate_that_was_stopped_is_gone() -> None:
     assert why_gone(found, approval()) == 'the gate was stopped in Argo: "by carol"'
 
 
+RESUMED_AT, LATER = "2026-03-02T09:00:00Z", "2026-03-02T09:01:00Z"
+
+
+def after_the_gate(gate: dict[str, Any], **spec: str) -> dict[str, Any]:
+    """Return a workflow that has failed because its step did, after the gate had ended."""
+    found = workflow({"boundaryID": "dag", "finishedAt": RESUMED_AT, **gate})
+    found["status"]["nodes"]["dag"] = {"type": "DAG", "phase": "Failed", "finishedAt": LATER}
+    found["status"] |= {"phase": "Failed", "message": "child failed"}
+    found["spec"] = spec
+    return found
+
+
+@pytest.mark.parametrize(
+    ("gate", "words"),
+    [
+        (
+            {"phase": "Succeeded"},
+            "somebody resumed the gate in Argo without an answer, so the step refused to start",
+        ),
+        (
+            {"phase": "Succeeded", "message": "Resumed by: carol"},
+            'somebody resumed the gate in Argo without an answer: "Resumed by: carol", so the step refused to start',
+        ),
+        ({"phase": "Failed", "message": "not on my watch"}, 'the gate was stopped in Argo: "not on my watch"'),
+    ],
+)
+def test_a_workflow_that_ended_by_its_gate_says_so(gate: dict[str, Any], words: str) -> None:
+    """A bare resume, or a set in Argo's UI, ends the workflow; what is told is what somebody did, not that it ended."""
+    assert why_gone(after_the_gate(gate), approval(at=NOW)) == words
+
+
+def test_a_gate_that_its_own_clock_opened_was_resumed_by_nobody() -> None:
+    """While the bot was down the deadline passed; nobody is blamed for a resume."""
+    asked = approval(at=NOW, timeout=60)
+    late = after_the_gate({"phase": "Succeeded", "finishedAt": after(660).strftime("%Y-%m-%dT%H:%M:%SZ")})
+    assert why_gone(late, asked) == "the deadline passed without an answer, so the step refused to start"
+
+
+def test_a_workflow_that_was_stopped_says_that() -> None:
+    """After Stop and Terminate the controller fails the gates itself, which nobody did by hand."""
+    found = after_the_gate({"phase": "Failed", "message": "workflow shutdown with strategy: Stop"}, shutdown="Stop")
+    assert why_gone(found, approval(at=NOW)) == 'the workflow w has ended (Failed): "child failed"'
+
+
 def test_workflow_that_is_being_deleted_is_gone() -> None:
     """One that only waits for its finalizers goes on no more."""
     found = workflow({"phase": "Running"}, deletionTimestamp="2026-03-02T09:00:00Z")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import Any
 
@@ -48,6 +48,7 @@ def _with_gates(workflows: Any, compile_template: Callable[[Any], Any]) -> Any:
     }
     datastore = workflows.flow_datastore
     try:
+        _check_no_gang(node.name for node in workflows.graph if node.name in gates and node.parallel_step)
         pods = _pods(read_settings(), datastore.TYPE, datastore.datastore_root)
         template.payload = wrap(template.payload, gates, pods)
     except HitlError as error:
@@ -55,6 +56,15 @@ def _with_gates(workflows: Any, compile_template: Callable[[Any], Any]) -> Any:
     for warning in _warnings(template.payload["spec"], len(gates)):
         print(warning, file=sys.stderr)  # noqa: T201 - no refusal: whoever runs the cluster may have raised the limits
     return template
+
+
+def _check_no_gang(parallel: Iterable[str]) -> None:
+    """Refuse steps that Argo starts as a JobSet, which is a resource template and asks nobody."""
+    for step in parallel:
+        raise NotCompiled(
+            f"Step {step}: @hitl can't gate a step with @parallel on Argo Workflows, where its tasks start together as "
+            "one JobSet. Put @hitl on the step before it: nothing of the gang starts without its answer."
+        )
 
 
 def _warnings(spec: dict[str, Any], gates: int) -> Iterator[str]:

@@ -148,10 +148,7 @@ def _template_of(step: str, templates: list[Template], pods: Pods) -> Template:
 
     of_step = [template for template in templates if _step_of(template) == step]
     if not of_step:
-        raise unexpected(
-            f"a template with the annotation {STEP_ANNOTATION}: {step}, and there is none "
-            "(a step with @parallel becomes a JobSet, which can't be gated; gate the step before it)"
-        )
+        raise unexpected(f"a template with the annotation {STEP_ANNOTATION}: {step}, and there is none")
     if len(of_step) > 1:
         raise unexpected(f"one template with the annotation {STEP_ANNOTATION}: {step}, and there are {len(of_step)}")
     container = of_step[0].get("container") or {}
