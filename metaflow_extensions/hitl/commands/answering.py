@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from metaflow_extensions.hitl.api import Answered
-from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.commands import as_json
@@ -55,7 +55,11 @@ def request_changes(context: Context, options: Namespace) -> ExitCode:
 def _answer(context: Context, options: Namespace, answer: Callable[[Approval], Answered]) -> ExitCode:
     chosen = _chosen(context, options)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        tried = list(pool.map(lambda approval: _try(context, options.wait, approval, answer), chosen))
+        given = list(pool.map(lambda approval: _give(approval, answer), chosen))
+    if proposed := [one.proposal for one in given if isinstance(one, Answered) and one.proposal is not None]:
+        context.warn(terminal.to_be_confirmed(proposed[0]))  # of many, the others say so at the end
+    end = time.monotonic() + options.wait  # for all of them
+    tried = [_result(context, end, *one) for one in zip(chosen, given, strict=True)]
     if options.json:
         context.write(
             as_json.written(
@@ -102,34 +106,30 @@ def _chosen(context: Context, options: Namespace) -> list[Approval]:
     return [approval for approval in waiting if approval.id not in left_out]
 
 
-def _try(context: Context, patience: int, approval: Approval, answer: Callable[[Approval], Answered]) -> _Tried:
+def _give(approval: Approval, answer: Callable[[Approval], Answered]) -> Answered | HitlError:
     try:
-        answered = answer(approval)
-        if answered.proposal is not None:
-            return _confirmed(context, patience, answered, answered.proposal)
+        return answer(approval)
+    except HitlError as error:
+        return error
+
+
+def _result(context: Context, end: float, approval: Approval, given: Answered | HitlError) -> _Tried:
+    """Say what became of an answer, after the person has confirmed it in the chat system where that is needed."""
+    if isinstance(given, HitlError):
+        return _Tried(approval=approval, code=code_of_error(given), lines=(terminal.words(given),), refused=True)
+    try:
+        given = context.approvals.wait_until_confirmed(given, timeout=max(0.0, end - time.monotonic()))
     except HitlError as error:
         return _Tried(approval=approval, code=code_of_error(error), lines=(terminal.words(error),), refused=True)
-    approval = answered.approval
-    return _Tried(
-        approval=approval,
-        code=_code(approval),
-        lines=(terminal.decided(approval), *(terminal.words(problem) for problem in answered.unfinished)),
-    )
-
-
-def _confirmed(context: Context, patience: int, answered: Answered, proposal: AnswerProposal) -> _Tried:
-    """Wait for the person to confirm their answer in the chat system."""
-    if patience:
-        context.warn(terminal.to_be_confirmed(proposal))
-    answered = context.approvals.wait_until_confirmed(answered, timeout=patience)
-    approval = answered.approval
-    if answered.counts:
-        return _Tried(approval=approval, code=_code(approval), lines=(terminal.decided(approval),))
-    if approval.state is State.PENDING:
-        return _Tried(approval=approval, code=ExitCode.PENDING, lines=(terminal.not_confirmed(proposal),))
-    # Somebody else was first.
-    code = ExitCode.ALREADY_ANSWERED
-    return _Tried(approval=approval, code=code, lines=(terminal.decided(approval),), refused=True)
+    approval = given.approval
+    if given.proposal is not None and not given.counts:
+        if approval.state is State.PENDING:
+            words = terminal.not_confirmed(given.proposal)
+            return _Tried(approval=approval, code=ExitCode.PENDING, lines=(words,))
+        words = terminal.decided(approval)  # somebody else was first
+        return _Tried(approval=approval, code=ExitCode.ALREADY_ANSWERED, lines=(words,), refused=True)
+    unfinished = (terminal.words(problem) for problem in given.unfinished)
+    return _Tried(approval=approval, code=_code(approval), lines=(terminal.decided(approval), *unfinished))
 
 
 def _code(approval: Approval) -> ExitCode:

@@ -63,9 +63,20 @@ def test_an_answer_that_has_to_be_confirmed_is_pending(terminal):
     """Where it matters who answers, a claim is proposed to the bot, and the code says that it does not count yet."""
     asked = terminal.bench.ask(approvers=("U0ALICE",))
     assert terminal.hitl("approve", asked.id, "--wait", "0") == ExitCode.PENDING
+    assert "Was that you?" in terminal.err
     assert "Not confirmed yet." in terminal.out
     assert state(terminal, asked) is State.PENDING
     assert len(list(terminal.bench.store.list("proposals/answers/"))) == 1
+
+
+def test_many_that_have_to_be_confirmed_share_the_time_to_wait(terminal):
+    """All are proposed before the first is waited for, and what to do is said once."""
+    for task in range(3):
+        terminal.bench.ask(pathspec(task=str(task)), approvers=("U0ALICE",))
+    assert terminal.hitl("approve", "--all", "--wait", "0") == ExitCode.PENDING
+    assert len(list(terminal.bench.store.list("proposals/answers/"))) == 3
+    assert terminal.err.count("Was that you?") == 1
+    assert terminal.out.count("Not confirmed yet.") == 3
 
 
 def test_more_people_must_agree(terminal):
