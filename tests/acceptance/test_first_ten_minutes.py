@@ -42,7 +42,7 @@ def terminal(tmp_path):
 
 def test_the_page_leads_to_a_gated_flow_of_ones_own(terminal, tmp_path):
     """Every command, in the page's order, does what the page says it does."""
-    serve, run, *looks = [block.strip() for block in blocks("sh")]
+    serve, run, *looks = [line for block in blocks("sh") for line in block.splitlines()]
     sandbox = terminal(serve)
     sandbox.wait_for_line("until you press Ctrl-C")
     exports = exports_in(sandbox.output)
@@ -53,7 +53,7 @@ def test_the_page_leads_to_a_gated_flow_of_ones_own(terminal, tmp_path):
     question = bob.wait_for_message("#ml-approvals", lambda message: "94.0%" in message.plain, timeout=PATIENCE)
     looked = [terminal(look, **exports) for look in looks]
     assert [one.wait() for one in looked] == [0] * len(looks), [one.output for one in looked]
-    assert "94.0%" in looked[-1].output
+    assert ["94.0%" in one.output or "No problems found" in one.output for one in looked] == [True] * len(looks)
     bob.open(question, "Approve…").fill({"Target": "staging"}).submit()
     assert running.wait() == 0, running.output
     assert "To staging, said bob." in running.output

@@ -90,6 +90,21 @@ def nobody(approval: Approval) -> list[str]:
     ]
 
 
+def preview(approval: Approval, *, zone: tzinfo = timezone.utc) -> str:
+    """Show what would be asked: the message, what it is based on, the form, who decides and what follows."""
+    rows = [
+        *_measured(approval),
+        *(("link", one_line(f"{name} {url}", _VALUE)) for name, url in approval.question.links.items()),
+        *(("field", one_line(_asked_for(field), _VALUE)) for field in sentences.form_fields(approval)),
+        *((button.lower(), one_line(text, _VALUE)) for button, text in sentences.what_happens(approval)),
+        ("decided by", one_line(voting.who_decides(approval, str, "everybody in the channel"), _VALUE)),
+        ("asked by", one_line(", ".join(approval.question.notifiers), _VALUE)),
+        ("until", _until(approval, zone)),
+    ]
+    asked = harmless(sentences.question(approval), _MESSAGE).replace("\n", "\n  ")
+    return "\n".join([asked, *(f"  {label:<10} {text}" for label, text in rows)])
+
+
 def asked_nobody(approval: Approval, script: str) -> str:
     """Say that no notifier could deliver a question, what follows from that, and what to do."""
     ways = ", ".join(approval.question.notifiers)

@@ -68,6 +68,18 @@ def settle_form(step: str, input_schema: Any, names: Mapping[str, Any]) -> dict[
         raise BadForm(f"Step {step}: `input_schema` can't be filled in from this run: {said}") from error
 
 
+def templates(input_schema: object) -> list[tuple[str, str]]:
+    """Return those settings of a form that are templates, each with the name of its field."""
+    if not isinstance(input_schema, Mapping):
+        return []
+    return [
+        (str(name), value)
+        for name, one in input_schema.items()
+        for value in _open_settings(one).values()
+        if isinstance(value, str) and _is_open(value)
+    ]
+
+
 def _open_settings(settings: object) -> dict[str, Any]:
     """Return those settings of a field that may come from the run."""
     if not isinstance(settings, Mapping):

@@ -11,6 +11,7 @@ from typing import Any
 from metaflow._vendor import click
 from metaflow.exception import MetaflowException
 
+from metaflow_extensions.hitl.plugins.author_commands import check, preview
 from metaflow_extensions.hitl.plugins.task_commands import notify, wait_and_run
 
 # As in commands/line.py, which every command of every flow would import here; a test compares the two.
@@ -51,6 +52,8 @@ def hitl(ctx: click.Context) -> None:
         raise CantOpen(words(error)) from error
 
 
+hitl.add_command(check)
+hitl.add_command(preview)
 hitl.add_command(notify)
 hitl.add_command(wait_and_run)
 

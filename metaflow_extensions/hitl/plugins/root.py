@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timezone, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metaflow_extensions.hitl import __version__
 from metaflow_extensions.hitl.approvals.ledger import Ledger
@@ -18,8 +18,11 @@ from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.claimed_people import ClaimedPeople
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.plugins.argo.engine import OwnRights
-from metaflow_extensions.hitl.plugins.settings import all_settings, read_settings
+from metaflow_extensions.hitl.plugins.settings import Settings, all_settings, read_settings
 from metaflow_extensions.hitl.stores import open_store
+
+if TYPE_CHECKING:
+    from slack_sdk import WebClient  # 60 ms, and only with a token
 
 
 def utc_now() -> datetime:
@@ -58,7 +61,7 @@ def build_use_cases(store: Store, write: Callable[[str], None]) -> UseCases:
     return UseCases(
         Ledger(store, Trust.of(read_settings().public_keys)),
         engines={EngineKind.LOCAL: LocalEngine(), EngineKind.ARGO: OwnRights(read_settings(), utc_now)},
-        notifiers=_notifiers(write),
+        notifiers=build_notifiers(write),
         people=ClaimedPeople(),
         check_input=_check_input,
         clock=utc_now,
@@ -66,22 +69,29 @@ def build_use_cases(store: Store, write: Callable[[str], None]) -> UseCases:
     )
 
 
-def _notifiers(write: Callable[[str], None]) -> dict[str, Notifier]:
+def slack_client(settings: Settings) -> WebClient:
+    """Build a client with this machine's bot token."""
+    from slack_sdk import WebClient  # noqa: PLC0415 - 60 ms, and only with a token
+
+    return WebClient(
+        token=settings.slack_bot_token,
+        base_url=settings.slack_api_url or WebClient.BASE_URL,
+        user_agent_prefix=f"metaflow-hitl/{__version__}",
+    )
+
+
+def build_notifiers(write: Callable[[str], None]) -> dict[str, Notifier]:
+    """Build what asks from this machine, by name."""
     settings = read_settings()
     from metaflow_extensions.hitl.notifiers.terminal import TerminalNotifier  # noqa: PLC0415 - not on import
 
     notifiers: dict[str, Notifier] = {"terminal": TerminalNotifier(write, script=script(), zone=local_zone())}
     if settings.slack_bot_token:
-        from slack_sdk import WebClient  # noqa: PLC0415 - 60 ms, and only with a token
-
         from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier  # noqa: PLC0415 - needs slack_sdk
 
-        client = WebClient(
-            token=settings.slack_bot_token,
-            base_url=settings.slack_api_url or WebClient.BASE_URL,
-            user_agent_prefix=f"metaflow-hitl/{__version__}",
+        notifiers["slack"] = SlackNotifier(
+            slack_client(settings), default_channel=settings.slack_channel, clock=utc_now
         )
-        notifiers["slack"] = SlackNotifier(client, default_channel=settings.slack_channel, clock=utc_now)
     from metaflow_extensions.hitl.notifiers.configured import configured  # noqa: PLC0415 - not on import
 
     return {**notifiers, **configured(all_settings(), clock=utc_now, script=script())}

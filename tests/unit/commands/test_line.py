@@ -20,7 +20,7 @@ def test_both_doors_have_the_same_commands():
 
     assert {name: f"{one.help[:1].upper()}{one.help[1:]}." for name, one in COMMANDS.items()} == hitl_cli.NAMES
     shown = {name for name, command in hitl_cli.hitl.commands.items() if not command.hidden}
-    assert shown == set(COMMANDS)
+    assert shown - {"check", "preview"} == set(COMMANDS)  # these two need the code of a flow
 
 
 def test_a_command_imports_what_it_needs_and_no_more(terminal):

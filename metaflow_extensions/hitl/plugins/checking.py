@@ -1,0 +1,197 @@
+"""What can be known about a flow's gates before a run: names that nothing assigns, people who are not there."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import string
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metaflow_extensions.hitl.notifiers.registry import needed_for
+from metaflow_extensions.hitl.plugins import forms, misspelt, root
+from metaflow_extensions.hitl.plugins.arguments import StepArguments
+from metaflow_extensions.hitl.plugins.settings import Settings, read_settings
+
+_ROOTS = ("flow", "run_id", "step")
+_FIELD = re.compile(r"(\w+)(?:\.(\w+))?")
+_OF_METAFLOW = frozenset({"input", "index", "hitl_input", "hitl_decision", "name"})
+_PAGES, _PAGE = 20, 999  # of conversations.list, which documents a limit below 1,000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What can't work, and where."""
+
+    place: str  # file:line of the step, or the setting's name
+    what: str
+
+
+def check_flow(flow: Any) -> tuple[list[str], list[Problem]]:
+    """Look at every gate of a flow.
+
+    Returns
+    -------
+    list of str
+        The gated steps.
+    list of Problem
+        What can't work.
+    """
+    settings = read_settings()
+    problems = [Problem(place="settings", what=line) for line in misspelt.misspelt_here()]
+    slack = _Workspace(settings) if settings.slack_bot_token else None
+    gated: list[str] = []
+    for node in flow._graph:
+        arguments = next((deco.arguments for deco in node.decorators if deco.name == "hitl"), None)
+        if arguments is None:
+            continue
+        gated.append(node.name)
+        place = f"{Path(node.source_file).name}:{node.func_lineno} {node.name}"
+        found = [*_names(flow, node, arguments), *_settings(arguments, settings)]
+        if slack is not None and "slack" in settings.notifiers(arguments.question.notifiers):
+            found += slack.problems(arguments, settings)
+        problems += [Problem(place=place, what=what) for what in found]
+    return gated, problems
+
+
+# Names.
+
+
+def _names(flow: Any, node: Any, arguments: StepArguments) -> Iterator[str]:
+    known = _assigned_before(flow, node)
+    holder = "inputs" if node.type == "join" else "self"
+    for what, name, artifact in _named(arguments):
+        if name not in {holder, *_ROOTS}:
+            yield f"{what} names {name!r}. It may name {', '.join(sorted((holder, *_ROOTS)))}."
+        elif name == "self" and artifact is not None and known is not None and artifact not in known:
+            yield f"{what} names self.{artifact}, which no step before {node.name} assigns."
+
+
+def _named(arguments: StepArguments) -> Iterator[tuple[str, str, str | None]]:
+    """Return what names something, the name, and the artifact if it is one."""
+    question = arguments.question
+    templates = [("the message", question.message)]
+    templates += [(f"what_happens[{answer!r}]", text) for answer, text in question.what_happens.items()]
+    templates += [(f"input_schema[{field!r}]", text) for field, text in forms.templates(arguments.form)]
+    for what, template in templates:
+        for _, field, _, _ in string.Formatter().parse(template):
+            if field is not None and (found := _FIELD.match(field)) is not None:
+                yield what, found[1], found[2]
+    for metric in arguments.metrics:
+        if isinstance(metric.source, str):
+            yield f"the metric {metric.name!r}", "self", metric.source.split(".")[0]
+
+
+def _assigned_before(flow: Any, node: Any) -> frozenset[str] | None:
+    """Return every attribute that comes in at a step; None where that can't be read off the code."""
+    graph = flow._graph
+    before: set[str] = set()
+    waiting = list(node.in_funcs)
+    while waiting:
+        name = waiting.pop()
+        if name not in before:
+            before.add(name)
+            waiting += graph[name].in_funcs
+    steps = {one.name for one in graph}
+    found: set[str] = set(_OF_METAFLOW) | {name for name in dir(type(flow)) if not name.startswith("__")}
+    for kind in type(flow).__mro__:
+        if kind.__module__.partition(".")[0] == "metaflow" or kind is object:
+            continue
+        for name, member in vars(kind).items():
+            if not inspect.isfunction(member) or (name in steps and name not in before):
+                continue
+            assigned = _assigned_in(member)
+            if assigned is None:
+                return None
+            found |= assigned
+    return frozenset(found)
+
+
+def _assigned_in(function: Any) -> set[str] | None:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, SyntaxError):
+        return None
+    found: set[str] = set()
+    for part in ast.walk(tree):
+        if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store):
+            found.add(part.attr)
+        elif isinstance(part, ast.Attribute) and part.attr == "__dict__":
+            return None
+        elif isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id == "setattr":
+            name = part.args[1] if len(part.args) > 1 else None
+            if not isinstance(name, ast.Constant):
+                return None  # whatever it is called
+            found.add(str(name.value))
+    return found
+
+
+# Settings and Slack.
+
+
+def _settings(arguments: StepArguments, settings: Settings) -> Iterator[str]:
+    wanted = settings.notifiers(arguments.question.notifiers)
+    here = root.build_notifiers(lambda _: None)
+    for name in wanted:
+        if name not in here and not settings.public_keys:
+            yield f"it asks by {name}, which is not set up here ({needed_for(name) or 'another package'})."
+    if "slack" in wanted and not (arguments.question.channel or settings.slack_channel):
+        yield "it asks in Slack, but names no channel, and METAFLOW_HITL_SLACK_CHANNEL is not set."
+    if settings.ui_url:
+        try:
+            settings.ui_url.format(flow="F", run="1", step="s", task="1")
+        except (KeyError, IndexError, ValueError) as error:
+            yield f"METAFLOW_HITL_UI_URL can't be filled in: {error!r}. Use {{flow}}, {{run}}, {{step}}, {{task}}."
+
+
+class _Workspace:
+    """What Slack knows, each asked once."""
+
+    def __init__(self, settings: Settings) -> None:
+        from metaflow_extensions.hitl.notifiers.slack.names import SlackNames  # noqa: PLC0415 - needs slack_sdk
+
+        self._client = root.slack_client(settings)
+        self._people = SlackNames(self._client, root.utc_now)
+        self._channels: dict[str, bool] | None = None
+
+    def problems(self, arguments: StepArguments, settings: Settings) -> Iterator[str]:
+        question = arguments.question
+        for argument, names in (("approvers", question.approvers), ("escalate_to", question.escalate_to)):
+            for name in self._people.look_up(names).nobody:
+                yield f"no one in Slack matches {name}. Fix `{argument}`."
+        channel = question.channel or settings.slack_channel
+        if channel:
+            yield from self._channel(channel)
+
+    def _channel(self, channel: str) -> Iterator[str]:
+        from slack_sdk.errors import SlackClientError  # noqa: PLC0415 - needs slack_sdk
+
+        try:
+            channels = self._channels = self._channels or self._list()
+        except (SlackClientError, OSError) as error:
+            yield f"the channel {channel} could not be looked up: {error}"
+            return
+        member = channels.get(channel.removeprefix("#"))
+        if member is None:
+            yield f"the bot sees no channel {channel}. Check the name, or invite the bot to it if it is private."
+        elif not member:
+            yield f"the bot is not in {channel}. Invite it there: /invite @hitl."
+
+    def _list(self) -> dict[str, bool]:
+        """Return whether the bot is in a channel, by name and by id."""
+        found: dict[str, bool] = {}
+        cursor = ""
+        for _ in range(_PAGES):
+            answer = self._client.conversations_list(
+                types="public_channel,private_channel", exclude_archived=True, limit=_PAGE, cursor=cursor
+            )
+            for one in answer["channels"]:
+                found[one["name"]] = found[one["id"]] = bool(one.get("is_member"))
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                break
+        return found
