@@ -1,0 +1,257 @@
+"""Sealed, on Argo: no way that opened a gate of the open mode lets a pod run code. Recorded workflows, real API server.
+
+Here a gate has two locks: the suspend node, which only Argo or somebody with rights in the cluster ends, and the gated
+container, which looks at the record whenever its node has ended, however that came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+
+from hitl_bot.keys.private import PrivateKey, SigningKeys
+from metaflow_extensions.hitl.approvals import transitions
+from metaflow_extensions.hitl.approvals.codec import Version, encode
+from metaflow_extensions.hitl.approvals.errors import HitlError, OtherQuestion
+from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.intake import Intake
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, EngineKind, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.sealed import Trust
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from tests.cluster.gated import Gated, gated
+from tests.fixtures.approvals import ALICE, BOB, Bench, Directory, HandClock, any_input, approving
+from tests.fixtures.engines import ArgoPlace, utc_now
+
+YES = Answer(verdict=Verdict.APPROVE)
+DEADLINE = 600  # seconds
+
+
+class SetAside:
+    """Remembers what the bot did not take over."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+
+    def failed(self, _: str, error: HitlError) -> None:
+        self.errors.append(error)
+
+    def broke(self, _: str, error: Exception) -> None:
+        self.errors.append(error)
+
+
+@dataclass(kw_only=True)
+class World:
+    """A workflow that waits, its pods, a bot that signs, and somebody who may write the bucket.
+
+    Attributes
+    ----------
+    pod : UseCases
+        As in the containers: with the public key, and no rights in the cluster.
+    bot : Bench
+        With the private key and the bot's own rights.
+    attacker : Ledger
+        Writes any record, and signs none.
+    """
+
+    flow: Gated
+    pod: UseCases
+    bot: Bench
+    attacker: Ledger
+    aside: SetAside
+
+    @property
+    def asked(self) -> Approval:
+        return self.flow.approvals[0]
+
+    def ask(self, **changes: object) -> Approval:
+        """Ask as the container before the gate does, and let the bot take over."""
+        self.propose(**changes)
+        Intake(self.bot.cases, self.aside).tick()
+        return self.bot.ledger.read(self.asked.id).approval
+
+    def propose(self, **changes: object) -> Approval:
+        one = self.asked
+        return self.pod.ask(one.pathspec, replace(one.question, **changes), one.gate, one.requester).approval
+
+    def forge(self, approval: Approval, *, after: int, event: TrailEvent = TrailEvent.DECIDED) -> None:
+        before = self.attacker.read_version(approval.id, after) if after else None
+        version = Version(
+            number=after + 1,
+            previous=before.digest if before else None,
+            event=event,
+            at=self.bot.clock(),
+            approval=approval,
+        )
+        self.attacker.store.create(f"approvals/{approval.id}/{after + 1:05d}.json", encode(version))
+
+    def forged_yes(self, standing: Approval) -> Approval:
+        return transitions.decide(standing, approving(BOB, at=self.bot.clock()))
+
+    def bot_acts(self) -> None:
+        """Let the bot do what the record asks for, as its sweeper does."""
+        try:
+            entry = self.bot.ledger.read(self.asked.id)
+            self.bot.cases.try_to_carry_out(entry)
+        except HitlError:
+            pass  # the sweeper reports it and goes on
+
+    def resume_by_hand(self) -> None:
+        """End the suspend node as `argo resume`, or Argo's own clock, does."""
+        self.flow.change_node(self.asked, phase="Succeeded")
+
+    def runs(self) -> bool:
+        """Whether the step's code runs: its node has ended well, and its container finds its gate open."""
+        if self.flow.node(self.asked)["phase"] != "Succeeded":
+            return False
+        try:
+            opened = self.pod.open_gate(self.asked.pathspec)
+        except HitlError:
+            return False
+        return opened.gate == self.asked.gate
+
+
+@pytest.fixture
+def world(kubernetes_place: ArgoPlace) -> World:
+    place, key = kubernetes_place, PrivateKey(bytes(range(32)))
+    clock = HandClock(utc_now())
+    bot = Bench(clock=clock, trust=Trust.of((), SigningKeys([key])))
+    bot.cases.engines = {EngineKind.ARGO: place.engine}
+    pod = UseCases(
+        Ledger(bot.store, Trust.of([key.public_key])),
+        engines={},
+        notifiers={},
+        people=Directory(),
+        check_input=any_input,
+        clock=clock,
+    )
+    flow = gated(place.cluster, place.namespace, notifiers=(bot.notifier.name,), timeout=DEADLINE)
+    return World(flow=flow, pod=pod, bot=bot, attacker=Ledger(bot.store), aside=SetAside())
+
+
+def test_an_answer_in_slack_opens_it(world: World) -> None:
+    """What all the others are measured by: the bot patches the node, and the container finds a signed yes."""
+    asked = world.ask()
+    world.bot.cases.decide(asked.id, YES, who=ALICE, where=Where.BUTTON)
+    assert world.flow.phases() == ["Succeeded", "Running", "Running"]
+    assert world.runs()
+
+
+def forged_decision(world: World) -> None:
+    world.forge(world.forged_yes(world.ask()), after=1)
+
+
+def planted_settled_record(world: World) -> None:
+    """Before the container asks, so that it would skip the suspend node."""
+    planted = world.asked
+    world.forge(planted, after=0, event=TrailEvent.REQUESTED)
+    settled = transitions.settle(world.forged_yes(planted), world.bot.clock())
+    world.forge(settled, after=1, event=TrailEvent.SETTLED)
+    with pytest.raises(HitlError, match="vouches for"):
+        world.ask()
+
+
+def swapped_question(world: World) -> None:
+    """Asked before the container asks, and answered by somebody who is shown something harmless."""
+    harmless = world.ask(message="Deploy to the playground?")
+    world.bot.cases.decide(harmless.id, YES, who=ALICE, where=Where.BUTTON)
+    with pytest.raises(OtherQuestion):
+        world.propose()
+    world.flow.change_node(world.asked, phase="Failed")  # as Argo does after the container that asks has failed
+
+
+def swapped_record(world: World) -> None:
+    """Another first version, with what follows it, in place of what the bot signed."""
+    asked = world.ask()
+    world.bot.store.unmark(f"approvals/{asked.id}/00001.json")
+    other = replace(asked, question=replace(asked.question, message="Deploy to the playground?"), posts=())
+    world.forge(other, after=0, event=TrailEvent.REQUESTED)
+    world.forge(world.forged_yes(other), after=1)
+
+
+def foreign_namespace(world: World) -> None:
+    """The question names another namespace, and with it other rules; the bot signs and a person says yes there."""
+    one = world.asked
+    elsewhere = replace(one.gate, namespace="playground")
+    world.pod.ask(one.pathspec, one.question, elsewhere, one.requester)
+    Intake(world.bot.cases, world.aside).tick()
+    world.bot.cases.decide(one.id, YES, who=ALICE, where=Where.BUTTON)
+
+
+def foreign_workflow(world: World) -> None:
+    """The question names a workflow that is not the one of its own run."""
+    one = world.asked
+    other = replace(one.gate, workflow=f"{world.flow.name}-other")
+    world.pod.ask(one.pathspec, one.question, other, one.requester)
+    Intake(world.bot.cases, world.aside).tick()
+    world.bot.cases.decide(one.id, YES, who=ALICE, where=Where.BUTTON)
+
+
+def bare_resume(world: World) -> None:
+    world.ask()
+
+
+def resume_before_anybody_was_asked(world: World) -> None:
+    world.propose()
+
+
+def deadline_with_the_bot_down(world: World) -> None:
+    """Argo's clock ends the node ten minutes after the deadline, and a forged yes lies there."""
+    world.forge(world.forged_yes(world.ask()), after=1)
+    world.bot.clock.forward(2 * DEADLINE)
+
+
+def deadline_that_would_approve_before_the_bot_came(world: World) -> None:
+    """No bot ever signed the question, so nobody was asked."""
+    world.propose(on_timeout=OnTimeout.APPROVE)
+    world.bot.clock.forward(2 * DEADLINE)
+
+
+WAYS = [
+    forged_decision,
+    planted_settled_record,
+    swapped_question,
+    swapped_record,
+    foreign_namespace,
+    foreign_workflow,
+    bare_resume,
+    resume_before_anybody_was_asked,
+    deadline_with_the_bot_down,
+    deadline_that_would_approve_before_the_bot_came,
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_nothing_else_starts_code(world: World, way: Callable[[World], None]) -> None:
+    """The bot resumes no gate for it, and whoever resumes it by hand starts a container that refuses."""
+    way(world)
+    if way is not deadline_with_the_bot_down:
+        world.bot_acts()
+    assert "Succeeded" not in world.flow.phases()
+    assert not world.runs()
+    if world.flow.node(world.asked)["phase"] == "Running":
+        world.resume_by_hand()
+        assert not world.runs()
+
+
+def test_a_resume_by_hand_closes_the_question_and_says_so(world: World) -> None:
+    """The container has refused, so nobody can answer any longer, and people read that somebody resumed the gate."""
+    asked = world.ask()
+    world.flow.change_node(
+        asked,
+        phase="Succeeded",
+        message="Resumed by: carol",
+        finishedAt=(asked.requested_at + timedelta(seconds=5)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
+    boundary = world.flow.node(asked)["boundaryID"]
+    world.flow.change({"op": "add", "path": f"/status/nodes/{boundary}/phase", "value": "Failed"})
+    world.flow.change({"op": "replace", "path": "/status/phase", "value": "Failed"})
+    why = world.bot.cases.engines[EngineKind.ARGO].gone(asked)
+    assert (
+        why == 'somebody resumed the gate in Argo without an answer: "Resumed by: carol", so the step refused to start'
+    )
+    assert world.bot.cases.close(world.bot.ledger.read(asked.id), why).approval.state is State.CLOSED
