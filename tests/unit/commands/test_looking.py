@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from metaflow_extensions.hitl.approvals.record import Where
+from metaflow_extensions.hitl.approvals.requirements import PolicyRule
 from metaflow_extensions.hitl.approvals.schema import normalise
+from metaflow_extensions.hitl.commands.exit_codes import ExitCode
 from metaflow_extensions.hitl.slack import FORM
 from tests.fixtures.approvals import ALICE, Bench, pathspec, rejecting
 
@@ -151,3 +153,14 @@ def test_a_root_in_metaflow_s_configuration_is_found(terminal, monkeypatch, tmp_
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "config_work.json").write_text(f'{{"METAFLOW_HITL_ROOT": "{tmp_path}/records"}}')
     assert [one["id"] for one in terminal.json("list")] == [asked.id]
+
+
+def test_where_the_policy_takes_no_answer_from_a_command_line_none_is_offered(terminal):
+    """In place of commands there is why, and where to answer."""
+    terminal.bench.policy.rule = PolicyRule(name="production", command_line_counts=False)
+    asked = terminal.bench.ask()
+    assert terminal.json("show", asked.id)["commands"] == {}
+    terminal.hitl("show", asked.id)
+    (why,) = [line for line in terminal.out.splitlines() if line.startswith("  not here")]
+    assert "the rule “production” of the operator's policy" in why
+    assert terminal.hitl("approve", asked.id) == ExitCode.NOT_ALLOWED
