@@ -51,6 +51,7 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Clock, Engine, Store
 from metaflow_extensions.hitl.approvals.queries import History, Projection, Queries
 from metaflow_extensions.hitl.approvals.record import EngineKind
+from metaflow_extensions.hitl.approvals.shown import Shown
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
 from metaflow_extensions.hitl.approvals.use_cases import RecordedPolicy, UseCases
 from metaflow_extensions.hitl.engines.argo import ArgoEngine
@@ -196,6 +197,7 @@ def bootstrap(
         clock=clock,
         policy=policy or RecordedPolicy(),  # an operator without a policy accepts everything
         batched={SLACK},
+        shown=Shown(),
     )
     cases = use_cases(notifiers=reporting({SLACK: BatchingNotifier(slack, batches), **others}, problems))
     swept = use_cases(notifiers=reporting({SLACK: BatchingNotifier(bulk, batches), **others}, problems))

@@ -72,13 +72,10 @@ def refresh_if_stale(cases: UseCases, approval: Approval, body: Json) -> None:
 
     A message that can't be changed is left as it is: whoever clicked has been told.
     """
-    notifier = cases.notifiers.get(SLACK)
     post = next((post for post in approval.posts if _is_at(post, body)), None)
-    if approval.state is State.PENDING or notifier is None or post is None:
+    if approval.state is State.PENDING or post is None:
         return
-    try:
-        notifier.update(approval, post)
-    except NotifierError as error:
+    for error in cases.show(approval, (post,)):
         log.warning("stale message left", approval_id=approval.id, why=str(error))
 
 

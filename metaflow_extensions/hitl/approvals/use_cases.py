@@ -64,6 +64,7 @@ from metaflow_extensions.hitl.approvals.refusals import (
     closed,
 )
 from metaflow_extensions.hitl.approvals.requirements import PolicyRule
+from metaflow_extensions.hitl.approvals.shown import Shown
 
 _SUPERSEDED = 50  # questions of older runs that one of a newer run lets go
 
@@ -109,6 +110,8 @@ class UseCases:
     batched : Collection[str]
         Notifiers where the gates of a foreach can share a message. Whoever asks sees one gate only, so that such a
         message is left to the bot, which sees all of them. Default: none.
+    shown : Shown, optional
+        What messages show; use cases of one process share it.
 
     Attributes
     ----------
@@ -127,6 +130,7 @@ class UseCases:
         clock: Clock,
         policy: Policy | None = None,
         batched: Collection[str] = (),
+        shown: Shown | None = None,
     ) -> None:
         self.ledger = ledger
         self.engines = engines
@@ -137,6 +141,7 @@ class UseCases:
         self.policy: Policy = policy or RecordedPolicy()
         self._knows_policy = policy is not None
         self.batched = frozenset(batched)
+        self.shown = shown or Shown()
         self.delegations = Delegations(ledger.store, ledger.trust)
 
     # Asking.
@@ -224,7 +229,7 @@ class UseCases:
                 failed += self._withdraw_second(entry.approval, post)
                 if entry.approval.state is not State.PENDING:
                     # Answered while the question was on its way: whoever settles it may not know this message.
-                    failed += self._show(entry.approval, (post,))
+                    failed += self.show(entry.approval, (post,))
         return Outcome(approval=entry.approval, pending=tuple(failed))
 
     def note_post(self, entry: Entry, post: Post) -> Entry:
@@ -285,7 +290,7 @@ class UseCases:
         )
         if judged.approval.decision is None:
             here = tuple(post for post in judged.approval.posts if post.notifier in self.notifiers)
-            return Outcome(approval=judged.approval, pending=tuple(self._show(judged.approval, here)))
+            return Outcome(approval=judged.approval, pending=tuple(self.show(judged.approval, here)))
         posted = self.report(judged)
         done = self.try_to_carry_out(judged)
         return Outcome(approval=done.approval, pending=(*posted.pending, *done.pending))
@@ -519,7 +524,7 @@ class UseCases:
         governed = self.governed(entry.approval)
         here = tuple(post for post in governed.posts if post.notifier in self.notifiers)
         # A message that nobody can change before an operator acts must not keep the operator's rule out of the record.
-        failed = [error for error in self._show(governed, here) if not isinstance(error, NotifierRefused)]
+        failed = [error for error in self.show(governed, here) if not isinstance(error, NotifierRefused)]
         if failed:
             return Outcome(approval=entry.approval, pending=tuple(failed))
         ruled = self.ledger.update(
@@ -530,7 +535,7 @@ class UseCases:
             seen=entry,
         )
         if ruled.approval.state is not State.PENDING:
-            self._show(ruled.approval, here)  # decided meanwhile: the messages must not go back to asking
+            self.show(ruled.approval, here)  # decided meanwhile: the messages must not go back to asking
         return Outcome(approval=ruled.approval)
 
     def _unaccepted(self, approval: Approval) -> str:
@@ -638,12 +643,12 @@ class UseCases:
             pending.append(error)
         self.ledger.note_ended(approval)
         if self._is_judged_by_bot(approval):
-            return Outcome(approval=approval, pending=(*pending, *self._show(approval, approval.posts)))
+            return Outcome(approval=approval, pending=(*pending, *self.show(approval, approval.posts)))
         entry, unknown = self._find_posts(entry)
         approval, pending = entry.approval, [*pending, *unknown]
         now = self.clock()
         shown = approval if pending else transitions.settle(approval, now, problem, doubt)
-        pending += self._show(shown, shown.posts)
+        pending += self.show(shown, shown.posts)
         if pending:
             return Outcome(approval=approval, pending=tuple(pending))
 
@@ -685,13 +690,14 @@ class UseCases:
     def _show_votes(self, entry: Entry) -> Outcome:
         """Show the votes so far. Of several that are cast at once the messages show the newest in the end."""
         while True:
-            failed = self._show(entry.approval, entry.approval.posts)
+            failed = self.show(entry.approval, entry.approval.posts)
             newer = self.ledger.read_version(entry.approval.id, entry.number + 1)
             if failed or newer is None:
                 return Outcome(approval=entry.approval, pending=tuple(failed))
             entry = newer
 
-    def _show(self, approval: Approval, posts: tuple[Post, ...]) -> list[HitlError]:
+    def show(self, approval: Approval, posts: tuple[Post, ...]) -> list[HitlError]:
+        """Bring messages up to date, the only way to do so, and note what they show; return what could not be done."""
         failed: list[HitlError] = []
         for post in posts:
             notifier = self.notifiers.get(post.notifier)
@@ -702,9 +708,12 @@ class UseCases:
             try:
                 notifier.update(approval, post)
             except MessageUnreachable:
-                continue  # nobody sees it, or nobody can change it: there is nothing to wait for
+                pass  # nobody sees it, or nobody can change it: there is nothing to wait for
             except NotifierError as error:
+                self.shown.doubt(approval, post)
                 failed.append(error)
+                continue
+            self.shown.note(approval, post)
         return failed
 
     # The gate.

@@ -9,6 +9,7 @@ from enum import Enum
 
 from metaflow_extensions.hitl.approvals.ports import Policy
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, State
+from metaflow_extensions.hitl.approvals.shown import Shown
 from metaflow_extensions.hitl.approvals.use_cases import unposted
 
 POST_AFTER = timedelta(seconds=10)  # whoever asks posts as well; this is for one that could not
@@ -24,6 +25,7 @@ class Act(str, Enum):
     JUDGE = "judge"
     POST = "post"
     EXPIRE = "expire"
+    SHOW = "show"
     CARRY_OUT = "carry out"
     REMIND = "remind"
     FINISH = "finish"
@@ -38,7 +40,12 @@ class Plan:
 
 
 def plan(
-    approval: Approval, *, notifiers: Collection[str], engines: Collection[EngineKind], policy: Policy | None = None
+    approval: Approval,
+    *,
+    notifiers: Collection[str],
+    engines: Collection[EngineKind],
+    policy: Policy | None = None,
+    shown: Shown | None = None,
 ) -> Plan | None:
     """Say what an open approval needs next, if nobody does anything before.
 
@@ -52,6 +59,8 @@ def plan(
         Those that can be told from here.
     policy : Policy, optional
         What the operator demands, if that is known here.
+    shown : Shown, optional
+        What messages are known to show.
 
     Returns
     -------
@@ -75,6 +84,8 @@ def plan(
         alone = POST_AFTER if approval.vouched_by is None else timedelta(0)
         patience = GATHER_FOR if approval.question.batch else alone
         plans.append(Plan(act=Act.POST, at=approval.requested_at + patience))
+    if shown is not None and not shown.is_up_to_date(approval, notifiers):
+        plans.append(Plan(act=Act.SHOW, at=max(one.at for one in approval.votes) + CARRY_OUT_AFTER))
     if approval.deadline is not None and approval.is_due(approval.deadline):
         plans.append(Plan(act=Act.EXPIRE, at=approval.deadline))
     return min(plans, key=lambda candidate: candidate.at, default=None)

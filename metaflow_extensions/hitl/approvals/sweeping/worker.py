@@ -49,7 +49,9 @@ class Worker:
     def plan(self, approval: Approval) -> Plan | None:
         """Say what an open approval needs next, asking people again included."""
         cases = self._cases
-        coming = plan(approval, notifiers=cases.notifiers, engines=cases.engines, policy=cases.policy)
+        coming = plan(
+            approval, notifiers=cases.notifiers, engines=cases.engines, policy=cases.policy, shown=cases.shown
+        )
         at = self._reminders.next_at(approval) if self._reminders is not None else None
         if at is None or (coming is not None and coming.at <= at):
             return coming
@@ -91,7 +93,7 @@ class Worker:
         coming = self.plan(approval)
         if coming is None or coming.at > now:
             return Outcome(approval=approval)
-        if coming.act in {Act.POST, Act.GOVERN} and approval.is_due(now):
+        if coming.act in {Act.POST, Act.GOVERN, Act.SHOW} and approval.is_due(now):
             # What could not be posted or shown until its deadline must not keep the deadline from deciding.
             coming = Plan(act=Act.EXPIRE, at=now)
         outcome: Outcome | None

@@ -1,0 +1,47 @@
+"""What each message is known to show, so that a difference from the record is work for the sweeper.
+
+Of an approval that has ended the record itself keeps it, where every bot sees it: it is settled once its messages show
+the end. Of one that is open each process remembers what it showed. One that starts remembers nothing, and shows once
+more what somebody may have failed to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from threading import Lock
+
+from metaflow_extensions.hitl.approvals.bounded import BoundedMap
+from metaflow_extensions.hitl.approvals.record import Approval, Post
+
+_KEPT = 20_000  # messages; one that was forgotten is shown once more
+
+
+class Shown:
+    """Remembers what messages show. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._shown: BoundedMap[tuple[str, str], object] = BoundedMap(_KEPT)
+        self._lock = Lock()
+
+    def note(self, approval: Approval, post: Post) -> None:
+        """Remember that a message shows an approval as it stands here, or that nobody can ever change it."""
+        with self._lock:
+            self._shown[approval.id, post.notifier] = _visible(approval)
+
+    def doubt(self, approval: Approval, post: Post) -> None:
+        """Forget what a message shows: an attempt to change it failed, and may have succeeded all the same."""
+        with self._lock:
+            self._shown.pop((approval.id, post.notifier), None)
+
+    def is_up_to_date(self, approval: Approval, notifiers: Collection[str]) -> bool:
+        """Whether the votes are on all messages that these notifiers can change."""
+        if not approval.votes:
+            return True
+        places = [post for post in approval.posts if post.ts is not None and post.notifier in notifiers]
+        visible = _visible(approval)
+        with self._lock:
+            return all(self._shown.get((approval.id, post.notifier)) == visible for post in places)
+
+
+def _visible(approval: Approval) -> object:
+    return approval.state, approval.votes, approval.decision, approval.closing
