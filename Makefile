@@ -7,7 +7,7 @@ DEMO ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint bench lock cluster-tools s3-tools oldest-metaflow slack-types clean
+.PHONY: help demo test quick soak lint bench lock cluster-tools s3-tools oldest-metaflow slack-types clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,9 @@ test: $(VENV)/.dev ## Run every test that this machine can run
 
 quick: $(VENV)/.dev ## Run the tests that answer in under a minute
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup tests/unit tests/contract/test_store.py -m "not slow" -k "not s3_moto and not s3_versitygw"
+
+soak: $(VENV)/.dev ## Run what tries at random, at full size
+	HITL_SOAK=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup -m soak
 
 lint: $(VENV)/.dev ## Check style, types and the direction of the imports
 	$(BIN)/ruff check .

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.bucket import PREFIXES, Prefix, Role
 
@@ -22,6 +24,10 @@ _RIGHTS = """## Rights
 means that the bot signs what it writes, and that runs and command lines only propose. Replace `BUCKET/PREFIX` with your
 bucket and the rest of `METAFLOW_HITL_ROOT`. Everybody needs `s3:ListBucket`: without it, S3 answers 403 for a key that
 does not exist. No right to overwrite is needed; records are created once.
+
+These are policies for the role or user that each of them has. In a policy of the bucket itself, add to each statement
+who it is for, as in `"Principal": {"AWS": "arn:aws:iam::123456789012:role/hitl-bot"}`. Tests try every prefix with an
+account of each kind on a real S3 server.
 """
 
 _WHO = {
@@ -51,27 +57,37 @@ def removed(prefix: Prefix, role: Role, mode: str) -> bool:
     return role in prefix.removed_by and (role is Role.BOT or written(prefix, role, mode))
 
 
-def iam_policy(role: Role, mode: str) -> dict[str, object]:
+def iam_policy(role: Role, mode: str, *, bucket: str = "BUCKET", prefix: str = "PREFIX") -> dict[str, Any]:
     """Return the IAM policy that a role needs in a mode, and no more."""
 
     def objects(prefixes: list[Prefix]) -> list[str]:
-        return [f"arn:aws:s3:::BUCKET/PREFIX/{prefix.root}*" for prefix in prefixes]
+        return [f"arn:aws:s3:::{bucket}/{prefix}/{one.root}*" for one in prefixes]
 
-    reads = [prefix for prefix in PREFIXES if role in prefix.read_by]
-    writes = [prefix for prefix in PREFIXES if written(prefix, role, mode)]
-    removes = [prefix for prefix in PREFIXES if removed(prefix, role, mode)]
-    statements: list[dict[str, object]] = [
+    reads = [one for one in PREFIXES if role in one.read_by]
+    writes = [one for one in PREFIXES if written(one, role, mode)]
+    removes = [one for one in PREFIXES if removed(one, role, mode)]
+    statements: list[dict[str, Any]] = [
         {
             "Effect": "Allow",
             "Action": "s3:ListBucket",
-            "Resource": "arn:aws:s3:::BUCKET",
-            "Condition": {"StringLike": {"s3:prefix": [f"PREFIX/{prefix.root}*" for prefix in reads]}},
+            "Resource": f"arn:aws:s3:::{bucket}",
+            "Condition": {"StringLike": {"s3:prefix": [f"{prefix}/{one.root}*" for one in reads]}},
         },
         {"Effect": "Allow", "Action": "s3:GetObject", "Resource": objects(reads)},
         {"Effect": "Allow", "Action": "s3:PutObject", "Resource": objects(writes)},
     ]
     if removes:
         statements.append({"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": objects(removes)})
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def bucket_policy(mode: str, principals: Mapping[Role, str], *, bucket: str, prefix: str) -> dict[str, Any]:
+    """Return the policy of a bucket that gives each role what ``iam_policy`` does, where roles are accounts."""
+    statements = [
+        {"Principal": {"AWS": principal}, **statement}
+        for role, principal in principals.items()
+        for statement in iam_policy(role, mode, bucket=bucket, prefix=prefix)["Statement"]
+    ]
     return {"Version": "2012-10-17", "Statement": statements}
 
 

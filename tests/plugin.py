@@ -38,7 +38,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Add up what tests/attacks tried and what opened. Which ways may open, docs/security.md says."""
+    """Show figures, and add up what tests/attacks tried and what opened; docs/security.md says which ways may open."""
     attempts = {"open": 0, "sealed": 0}
     opened = {"open": 0, "sealed": 0}
     for reports in terminalreporter.stats.values():
@@ -50,6 +50,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     mode, tried, through = value
                     attempts[mode] += tried
                     opened[mode] += through
+                elif name == "figure":
+                    terminalreporter.write_line(str(value))
     if any(attempts.values()):
         tried = f"{attempts['sealed']} sealed, {attempts['open']} open"
         through = f"sealed {opened['sealed']}, open {opened['open']} (exactly those that docs/security.md lists)"

@@ -29,6 +29,7 @@ from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 from metaflow_extensions.hitl.notifiers.terminal import TerminalNotifier
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import ALICE, BOB, CAROL, NOW, Bench, after, approval, approving, pathspec
+from tests.sizes import soak
 
 KEY = PrivateKey(bytes(32))
 BOT = Trust.of((), SigningKeys([KEY]))
@@ -132,18 +133,23 @@ def test_a_delegation_is_not_a_version():
         FLOW.check("k", "version", KEY.public_key.id, signed)
 
 
-def test_no_change_of_a_signed_version_is_read():
-    """Of 1,000 changes of bytes, each with a right checksum where it can have one, every one is refused."""
+@pytest.mark.soak
+@pytest.mark.timeout(1_800)
+def test_no_change_of_a_signed_version_is_read(record_property):
+    """Every change of bytes, with a right checksum where it can have one, is refused; 30,000 of them in a soak."""
     rng = random.Random(10)
     store = MemoryStore()
     entry = decided(Ledger(store, BOT))
     body = store.read(f"approvals/{entry.approval.id}/00002.json")
-    for _ in range(1_000):
+    refused = 0
+    while refused < soak(500, 30_000):
         changed = _mutated(rng, body)
         if changed == body:
             continue
         with pytest.raises(RecordError):
             decode("k", changed, FLOW, store=store.url)
+        refused += 1
+    record_property("figure", f"changes of a sealed record: {refused:,} tried, 0 read")
 
 
 def _mutated(rng: random.Random, body: bytes) -> bytes:
