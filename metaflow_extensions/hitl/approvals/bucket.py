@@ -232,15 +232,6 @@ WAITING = Prefix(
     if_false="an approval that nobody waits for stays open until its deadline, or one is closed whose run was cut off",
     ends="when the record is settled, by the bot",
 )
-SHOWN = Prefix(
-    pattern="shown/<id>/<name>",
-    holds="what a message, a view or a list was last known to show",
-    written_by=_BOT,
-    removed_by=_BOT,
-    read_by=_BOT,
-    if_false="one update too many; or a message that is out of date until the next slow round",
-    ends="7 days after the last change of the record, by the bot",
-)
 OUTBOX = Prefix(
     pattern="outbox/<time>-<id>-<number>",
     holds="events that wait to be delivered to other systems",
@@ -276,7 +267,6 @@ PREFIXES = (
     DIGESTS,
     PROPOSALS,
     WAITING,
-    SHOWN,
     OUTBOX,
     PROBE,
 )

@@ -144,7 +144,7 @@ def test_no_key_makes_a_reader_fail(key):
 def test_what_is_not_a_name_makes_no_key(part):
     """A key is made of ASCII names; anything else is refused before a store sees it."""
     with pytest.raises(BadKey, match="can't be part of a key"):
-        bucket.SHOWN.key(part, "name")
+        bucket.WAITING.key(part, "name")
     with pytest.raises((BadId, BadKey)):
         bucket.version_key(part, 1)
 

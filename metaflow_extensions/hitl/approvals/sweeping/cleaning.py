@@ -48,7 +48,7 @@ def _clean_one(ledger: Ledger, approval_id: str, before: datetime) -> set[str]:
         return set()
     if approval is not None and not _is_over(approval, before):
         return set()
-    for prefix in (bucket.CLAIMS, bucket.SAID, bucket.SHOWN, bucket.WAITING):
+    for prefix in (bucket.CLAIMS, bucket.SAID, bucket.WAITING):
         _remove(ledger, prefix.folder(approval_id))
     return {post.batch for post in approval.posts if post.batch} if approval is not None else set()
 

@@ -1,0 +1,24 @@
+"""What Slack's libraries write again and again while Slack is away."""
+
+from __future__ import annotations
+
+import logging
+
+from hitl_bot.telemetry.logs import Repeated
+
+
+def line(logger: str, text: str) -> logging.LogRecord:
+    return logging.LogRecord(logger, logging.ERROR, "client.py", 1, text, None, None)
+
+
+def test_a_kind_of_line_is_written_once_in_ten_minutes() -> None:
+    """What differs in a number only is the same; another library's line, and the bot's own, are not held back."""
+    now = [0.0]
+    repeated = Repeated(lambda: now[0])
+    assert repeated.filter(line("slack_bolt.App", "Failed to connect (attempt 1)"))
+    assert not repeated.filter(line("slack_bolt.App", "Failed to connect (attempt 22)"))
+    assert repeated.filter(line("slack_bolt.App", "Closed"))
+    assert repeated.filter(line("hitl_bot", "questions can't be shown"))
+    assert repeated.filter(line("hitl_bot", "questions can't be shown"))
+    now[0] = 600.0
+    assert repeated.filter(line("slack_bolt.App", "Failed to connect (attempt 300)"))
