@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from hitl_bot.doctor.attack import attack
 from hitl_bot.doctor.cluster import check_cluster
 from hitl_bot.doctor.finding import Finding, Health
 from hitl_bot.doctor.keys import check_keys
@@ -42,12 +43,19 @@ _COLOURS = {Health.GOOD: "green", Health.BAD: "red", Health.UNKNOWN: "yellow"}
     type=click.Path(dir_okay=False, path_type=Path),
     help="With --prove: write what Slack answered and sent, names and types only, to this file.",
 )
-def command(*, as_json: bool, prove: bool, person: str | None, recording: Path | None) -> None:
+@click.option(
+    "--attack",
+    "attacks",
+    is_flag=True,
+    help="Only try what somebody who is here could do to bucket, policy and cluster. Run it where flows run. "
+    "Leaves nothing behind.",
+)
+def command(*, as_json: bool, prove: bool, person: str | None, recording: Path | None, attacks: bool) -> None:
     """Check tokens, scopes, channel, store and cluster, and say what to fix. Ends with 1 if anything is bad."""
     settings = read_settings()
     findings = []
     proof = prove_slack(settings, person, recording) if prove else iter(())
-    for finding in chain(examine(settings), proof):
+    for finding in attack(settings) if attacks else chain(examine(settings), proof):
         findings.append(finding)
         if not as_json:
             _show(finding)
