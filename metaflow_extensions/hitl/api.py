@@ -347,7 +347,8 @@ class Approvals:
             while entry.approval.state is State.PENDING:
                 local = entry.approval.gate.engine is EngineKind.LOCAL and self._ledger.trust.writes
                 if local and entry.approval.is_due(self._cases.clock()):
-                    self._cases.expire(entry)  # as the waiting run does, whose process may be gone
+                    with suppress(StoreUnavailable):  # who may only read waits for others to write it
+                        self._cases.expire(entry)  # as the waiting run does, whose process may be gone
                 newer = self._ledger.read_version(entry.approval.id, entry.number + 1)
                 if newer is None:
                     break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import count
 from threading import Thread
 
 import pytest
@@ -13,8 +14,24 @@ from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.record import Where
 from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.stores import open_store
-from metaflow_hitl import AlreadyDecided, Approvals, InvalidInput, NoSuchApproval, RecordError, State, StillWaiting
-from tests.fixtures.approvals import BOB, NOW, Bench, approving, pathspec, rejecting
+from metaflow_hitl import (
+    AlreadyDecided,
+    Approvals,
+    InvalidInput,
+    NoSuchApproval,
+    RecordError,
+    State,
+    StillWaiting,
+    StoreUnavailable,
+)
+from tests.fixtures.approvals import BOB, NOW, REQUESTER, Bench, HandClock, after, approving, pathspec, rejecting
+from tests.fixtures.watched_stores import WatchedStore
+
+
+def read_only(request, key):
+    """Refuse what a role without s3:PutObject may not do."""
+    if request in {"create", "mark", "unmark"}:
+        raise StoreUnavailable(f"{request} {key} is refused")
 
 
 @pytest.fixture
@@ -90,6 +107,20 @@ def test_a_local_gate_expires_although_its_run_has_died(world, approvals):
     """Where nobody else does, who waits lets the deadline decide."""
     asked = world.ask(timeout=60)  # on a day long gone
     assert approvals.wait(asked.id, timeout=60).state is State.EXPIRED
+
+
+def test_who_may_only_read_can_wait_as_well(world):
+    """Where the deadline can't be written from here, what others write meanwhile is seen all the same."""
+    asked = world.ask(timeout=60)
+    cases = Bench(store=WatchedStore(world.store, read_only), clock=HandClock(after(61))).cases
+    seconds = count()
+
+    def others_expire_it(_: float) -> None:
+        world.clock.now = after(61)
+        world.cases.expire(world.ledger.read(asked.id))
+
+    reading = Approvals(cases, REQUESTER, sleep=others_expire_it, monotonic=lambda: next(seconds))
+    assert reading.wait(asked.id, timeout=9).state is State.EXPIRED
 
 
 def test_a_run_is_waited_for_with_all_that_it_asked(world, approvals):
