@@ -23,9 +23,9 @@ from metaflow_extensions.hitl.approvals.refusals import ApprovalError, ChangesNo
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.inputs import parse
-from metaflow_extensions.hitl.messages import answers, views
+from metaflow_extensions.hitl.messages import action_ids, answers, views
 from metaflow_extensions.hitl.messages.form import form_errors, form_values
-from metaflow_extensions.hitl.messages.sentences import asks_for_input, form_fields, opens_form
+from metaflow_extensions.hitl.messages.sentences import asks_for_input, chosen_by_button, form_fields, opens_form
 from metaflow_extensions.hitl.messages.views import approval_of, reason_of
 
 APPROVED = Answer(verdict=Verdict.APPROVE)
@@ -82,49 +82,68 @@ def _takes_an_answer(cases: UseCases, approval: Approval) -> bool:
 # The buttons.
 
 
-def approve(
-    ack: Ack,
-    action: Json,
-    body: Json,
-    client: WebClient,
-    respond: Respond,
-    cases: UseCases,
-    people: SlackPeople,
-    workers: Executor,
-    homes: HomeTabs,
-) -> None:
-    """Open the form where input, or a reason, is asked for; decide otherwise, since Slack has asked "are you sure"."""
-    ack()
-
-    def look() -> tuple[Entry, Json | None]:
-        entry = clicked_approval(cases, action.get("value"), body)
-        with_form = opens_form(cases.governed(entry.approval))
-        return entry, approve_form(cases, entry.approval, people, user_of(body)) if with_form else None
-
-    with Opening(client, body, "Approve", workers) as opening:
-        entry, form = opening.wait(look)
-        if form is not None:
-            opening.show(form)
-            refresh_if_stale(cases, entry.approval, body)
-            return
-        known_before = entry.approval.decision
-        try:
-            who = people.person(user_of(body))
-            outcome = cases.decide(entry.approval.id, APPROVED, who=who, where=Where.BUTTON, seen=entry)
-        except ApprovalError as error:
-            refresh_if_stale(cases, error.approval, body)
-            raise
-        if opening.is_open:
-            opening.show(views.closed_view(outcome.approval, now=cases.clock()))
-        elif is_home(body):
-            homes.refresh(user_of(body))
-        elif known_before is not None or outcome.pending or place_of(body) is None:
-            # What just went well is said by the question's own message, unless the button stood on a list.
-            respond(**answers.done(outcome))
-        if known_before is not None:
-            refresh_if_stale(cases, outcome.approval, body)
+def _approved(approval: Approval, _action_id: str) -> Answer | None:
+    return None if opens_form(approval) else APPROVED
 
 
+def _chosen(approval: Approval, action_id: str) -> Answer | None:
+    field = chosen_by_button(approval)
+    number = action_ids.CHOOSE.index(action_id)
+    if field is None or number >= len(field.choices):
+        return None  # by now a rule wants a reason, or the message is about another question
+    return Answer(verdict=Verdict.APPROVE, input={field.name: field.choices[number]})
+
+
+def _approves(answer_of: Callable[[Approval, str], Answer | None]) -> Callable[..., None]:
+    """Return the callback of a button that approves with this answer, or opens the form where there is none."""
+
+    def clicked(
+        ack: Ack,
+        action: Json,
+        body: Json,
+        client: WebClient,
+        respond: Respond,
+        cases: UseCases,
+        people: SlackPeople,
+        workers: Executor,
+        homes: HomeTabs,
+    ) -> None:
+        """Open the form where one is needed; decide otherwise, since Slack has asked "are you sure"."""
+        ack()
+
+        def look() -> tuple[Entry, Answer | Json]:
+            entry = clicked_approval(cases, action.get("value"), body)
+            answer = answer_of(cases.governed(entry.approval), str(action["action_id"]))
+            return entry, answer or approve_form(cases, entry.approval, people, user_of(body))
+
+        with Opening(client, body, "Approve", workers) as opening:
+            entry, found = opening.wait(look)
+            if not isinstance(found, Answer):
+                opening.show(found)
+                refresh_if_stale(cases, entry.approval, body)
+                return
+            known_before = entry.approval.decision
+            try:
+                who = people.person(user_of(body))
+                outcome = cases.decide(entry.approval.id, found, who=who, where=Where.BUTTON, seen=entry)
+            except ApprovalError as error:
+                refresh_if_stale(cases, error.approval, body)
+                raise
+            if opening.is_open:
+                opening.show(views.closed_view(outcome.approval, now=cases.clock()))
+            elif is_home(body):
+                homes.refresh(user_of(body))
+            elif known_before is not None or outcome.pending or place_of(body) is None:
+                # What just went well is said by the question's own message, unless the button stood on a list.
+                respond(**answers.done(outcome))
+            if known_before is not None:
+                refresh_if_stale(cases, outcome.approval, body)
+
+    return clicked
+
+
+approve = _approves(_approved)
+choose = _approves(_chosen)
 reject = opens("Reject", reject_form)
 request_changes = opens("Request changes", changes_form)
 

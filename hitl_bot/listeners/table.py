@@ -20,6 +20,7 @@ from metaflow_extensions.hitl.messages import action_ids
 
 BUTTONS = {  # and menus, by action_id
     action_ids.APPROVE: answering.approve,
+    **dict.fromkeys(action_ids.CHOOSE, answering.choose),
     action_ids.REJECT: answering.reject,
     action_ids.REQUEST_CHANGES: answering.request_changes,
     action_ids.APPROVE_ALL: answering_many.approve_all,

@@ -98,7 +98,14 @@ def test_the_policys_page_has_every_key():
     assert named == [name for name in RuleOfFile.model_fields if name != "match"]
 
 
-@pytest.mark.parametrize("decorated", [*blocks(DOCS / "slack.md", "python"), *blocks(DOCS / "evidence.md", "python")])
+@pytest.mark.parametrize(
+    "decorated",
+    [
+        *blocks(DOCS / "slack.md", "python"),
+        *blocks(DOCS / "evidence.md", "python"),
+        *blocks(DOCS / "forms.md", "python"),
+    ],
+)
 def test_every_decorator_of_a_page_is_taken(decorated):
     """Metaflow takes what the page writes, and the step asks for what it says."""
     with warnings.catch_warnings():

@@ -368,3 +368,28 @@ def test_fields_of_something_else_are_refused() -> None:
         with pytest.raises(InputSchemaError):
             fields(foreign)
     assert fields({}) == ()
+
+
+def test_a_choice_may_be_buttons() -> None:
+    """The only field, with two to four choices; it stays so in normal form."""
+    schema = normalise({"to": {"type": "choice", "choices": ["a", "b"], "buttons": True}})
+    assert fields(schema)[0].buttons
+    assert normalise(schema) == schema
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"to": choice(5) | {"buttons": True}},
+        {"to": choice(1) | {"buttons": True}},
+        {"to": choice(2) | {"buttons": True}, "notes": "str?"},
+    ],
+)
+def test_buttons_are_for_one_field_with_few_choices(written: Any) -> None:
+    """Anything else is refused with what to do."""
+    assert "buttons are for a form of one field with 2 to 4 choices" in str(refusal(written))
+
+
+def test_only_a_choice_has_buttons() -> None:
+    """On another type the setting would have no effect."""
+    assert "'buttons' has no meaning for str" in str(refusal({"to": {"type": "str", "buttons": True}}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # Buttons and menus (action_id). The value of each button is the id of its approval.
 APPROVE = "hitl_approve"  # decides at once without a schema; opens the form with one
+CHOOSE = tuple(f"hitl_choose_{number}" for number in range(4))  # approves with the choice of this number
 REJECT = "hitl_reject"  # opens the view that asks for the reason
 REQUEST_CHANGES = "hitl_request_changes"  # opens the view that asks what must change
 CONFIRM_ANSWER = "hitl_confirm_answer"  # the value is `<approval id>:<nonce>:<SHA-256>` of what is confirmed

@@ -12,6 +12,7 @@ from metaflow_extensions.hitl.approvals.pathspec import is_id
 from metaflow_extensions.hitl.approvals.question import RuleMode
 from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict
 from metaflow_extensions.hitl.approvals.running_again import can_run_again
+from metaflow_extensions.hitl.approvals.schema.words import choice_text
 from metaflow_extensions.hitl.messages import action_ids, evidence, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
     HEADER,
@@ -177,7 +178,9 @@ def answer_by(approval: Approval) -> str:
 
 def consequences(approval: Approval) -> str:
     """Say what each button leads to; mrkdwn."""
-    return "  ".join(f"*{button}:* {escape(text, 300)}." for button, text in sentences.what_happens(approval))
+    return "  ".join(
+        f"*{escape(button, 200)}:* {escape(text, 300)}." for button, text in sentences.what_happens(approval)
+    )
 
 
 def verdict_line(approval: Approval) -> str:
@@ -204,6 +207,18 @@ def approve_button(approval: Approval) -> Block:
     return button("Approve", action_ids.APPROVE, approval.id, style="primary", confirm=asked)
 
 
+def _approving_buttons(approval: Approval) -> list[Block]:
+    """Build the buttons that approve: one, or one for each choice."""
+    field = sentences.chosen_by_button(approval)
+    if field is None:
+        return [approve_button(approval)]
+    made: list[Block] = []
+    for action_id, choice in zip(action_ids.CHOOSE, map(choice_text, field.choices), strict=False):
+        asked = confirm(f"Approve with {choice}?", one_line(sentences.question(approval)), yes=choice)
+        made.append(button(choice, action_id, approval.id, confirm=asked))
+    return made
+
+
 def reject_button(approval: Approval) -> Block:
     return button(f"Reject{ELLIPSIS}", action_ids.REJECT, approval.id, style="danger")
 
@@ -214,7 +229,7 @@ def changes_button(approval: Approval) -> Block:
 
 def answer_buttons(approval: Approval) -> list[Block]:
     """Build the buttons that answer, those that the step offers."""
-    offered = [approve_button(approval), reject_button(approval)]
+    offered = [*_approving_buttons(approval), reject_button(approval)]
     return [*offered, changes_button(approval)] if approval.question.allow_changes else offered
 
 
@@ -284,7 +299,7 @@ def _blocks(
     if approval.state is State.PENDING:
         blocks += [context(origin(approval)), *_follows(approval), *evidence.blocks(approval)]
         blocks += evidence.rule_blocks(approval)
-        if sentences.asks_for_input(approval):
+        if sentences.asks_for_input(approval) and sentences.chosen_by_button(approval) is None:
             blocks.append(section(plain(sentences.asked_when_approving(approval), min(share, 600))))
         blocks.append(context(consequences(approval)))
         blocks += field_sections(

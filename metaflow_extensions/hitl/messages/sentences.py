@@ -12,6 +12,7 @@ from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.schema.fields import Field, fields
+from metaflow_extensions.hitl.approvals.schema.words import choice_text
 from metaflow_extensions.hitl.messages import voting
 
 _HEADS = {Verdict.APPROVE: "Approved", Verdict.REJECT: "Rejected", Verdict.CHANGES: "Changes requested"}
@@ -46,6 +47,12 @@ def opens_form(approval: Approval) -> bool:
     return asks_for_input(approval) or approval.rule.reason_required
 
 
+def chosen_by_button(approval: Approval) -> Field | None:
+    """Return the field whose choices are buttons; None where approving takes a form, or asks for nothing."""
+    shown = form_fields(approval)
+    return shown[0] if len(shown) == 1 and shown[0].buttons and not approval.rule.reason_required else None
+
+
 def asked_when_approving(approval: Approval) -> str:
     """Say which inputs the form will ask for: "Deploy target and notes are asked when you approve."."""
     labels = [field.label for field in form_fields(approval)]
@@ -63,7 +70,10 @@ def what_happens(approval: Approval) -> list[tuple[str, str]]:
     rejected = f"the run fails, {step} does not start"
     if question.on_reject is OnReject.CONTINUE:
         rejected = f"{step} starts all the same, and sees the rejection"
-    derived = {"approve": ("Approve", f"starts {step}"), "reject": ("Reject", rejected)}
+    approved = ("Approve", f"starts {step}")
+    if field := chosen_by_button(approval):
+        approved = (" or ".join(map(choice_text, field.choices)), f"starts {step} with it")
+    derived = {"approve": approved, "reject": ("Reject", rejected)}
     if question.allow_changes:
         derived["changes"] = ("Request changes", "the run fails with what must change")
     return [(button, question.what_happens.get(answer, text)) for answer, (button, text) in derived.items()]

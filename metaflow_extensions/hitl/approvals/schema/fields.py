@@ -39,6 +39,11 @@ KIND_BY_FORMAT = {
 """The kind of a JSON Schema string by its ``format``. ``textarea`` and ``user-id`` are ours: to any other reader of
 the schema an unknown format is a remark, so it reads as a plain string."""
 
+BUTTONS = "x-buttons"
+"""Our own keyword in a schema: a choice is made with a button for each; to any other reader it is a remark."""
+
+MOST_BUTTONS = 4
+
 LONGEST_NAME = 255
 LONGEST_TEXT = 3_000
 """How many characters a text may have where its author does not say: an answer is a sentence or a page, no book."""
@@ -75,6 +80,8 @@ class Field:
         In characters; of ``MULTICHOICE`` in choices.
     pattern : str or None
         A regular expression that is searched for in the text (JSON Schema's meaning); anchors are in it.
+    buttons : bool
+        Of the only field of a form: each choice is a button that approves with it, and no form is opened.
     """
 
     name: str
@@ -91,6 +98,7 @@ class Field:
     min_length: int | None = None
     max_length: int | None = None
     pattern: str | None = None
+    buttons: bool = False
 
     @property
     def empty(self) -> object:
@@ -146,6 +154,7 @@ def field_of(name: str, prop: object, *, required: bool) -> Field:
         min_length=as_whole(found.get("minItems" if many else "minLength")),
         max_length=as_whole(found.get("maxItems" if many else "maxLength")),
         pattern=as_text(found.get("pattern")),
+        buttons=found.get(BUTTONS) is True,
     )
 
 

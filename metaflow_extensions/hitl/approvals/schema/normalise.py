@@ -9,10 +9,12 @@ from typing import cast
 
 from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError
 from metaflow_extensions.hitl.approvals.schema.fields import (
+    BUTTONS,
     FORMAT_BY_KIND,
     KIND_BY_FORMAT,
     LONGEST_NAME,
     LONGEST_TEXT,
+    MOST_BUTTONS,
     TEXTUAL,
     Field,
     Kind,
@@ -64,7 +66,8 @@ def normalise(input_schema: object, limits: FormLimits = UNLIMITED) -> dict[str,
           question mark after it (``"str?"``) the field may be left empty.
         - ``{"deploy_target": {"type": "choice", "choices": ["staging", "production"]}}``: name to settings; both may be
           mixed. Settings are type, label, help, default, optional, choices, min, max (numbers, both allowed),
-          min_length, max_length (characters; of a multichoice, choices) and pattern (the whole value must match).
+          min_length, max_length (characters; of a multichoice, choices), pattern (the whole value must match) and
+          buttons (the only field is a choice of 2 to 4, and each is a button).
         - A JSON Schema object: ``type`` is "object" and ``properties`` an object, or it has ``$schema`` or ``$ref``.
         - A class with a ``model_json_schema`` method, as pydantic's models have.
 
@@ -124,6 +127,7 @@ def normalise(input_schema: object, limits: FormLimits = UNLIMITED) -> dict[str,
         required += [name] if needed else []
         shown.append(field_of(name, prop, required=needed))
     refuse_unshowable(shown, limits)
+    _refuse_buttons(shown)
     return {
         "$schema": DIALECT,
         "type": "object",
@@ -131,6 +135,16 @@ def normalise(input_schema: object, limits: FormLimits = UNLIMITED) -> dict[str,
         "required": required,
         "additionalProperties": False,
     }
+
+
+def _refuse_buttons(form: list[Field]) -> None:
+    for field in form:
+        if field.buttons and (len(form) > 1 or not 2 <= len(field.choices) <= MOST_BUTTONS):  # noqa: PLR2004 - a choice
+            raise InputSchemaError(
+                f"buttons are for a form of one field with 2 to {MOST_BUTTONS} choices. Leave `buttons` out: "
+                "the form then shows a menu",
+                field=field.name,
+            )
 
 
 def _json_schema(given: object) -> Mapping[object, object] | None:
@@ -208,6 +222,8 @@ def _property(name: str, draft: Mapping[object, object], *, asked: bool) -> tupl
     default = draft.get("default")
     nullable = draft.get("nullable") is True
     made: dict[str, object] = {}
+    if kind is Kind.CHOICE and draft.get(BUTTONS) is True:
+        made[BUTTONS] = True
     if kind is Kind.CHOICE:
         made["enum"] = _choices(name, draft)
     elif kind is Kind.MULTICHOICE:

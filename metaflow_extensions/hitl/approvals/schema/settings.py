@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError
-from metaflow_extensions.hitl.approvals.schema.fields import FORMAT_BY_KIND, TEXTUAL, Kind
+from metaflow_extensions.hitl.approvals.schema.fields import BUTTONS, FORMAT_BY_KIND, TEXTUAL, Kind
 from metaflow_extensions.hitl.approvals.schema.shapes import as_list, as_mapping, as_number
 from metaflow_extensions.hitl.approvals.schema.words import WHOLE_PATTERN, close_match
 
@@ -24,6 +24,7 @@ SETTINGS = (
     "min_length",
     "max_length",
     "pattern",
+    "buttons",
 )
 _JSON_TYPES = {
     Kind.INT: "integer",
@@ -80,6 +81,8 @@ def translate(name: str, settings: object) -> tuple[dict[object, object], bool]:
     optional = found.get("optional", False)
     if not isinstance(optional, bool):
         raise InputSchemaError(f"optional must be True or False, not {_shown(optional)}", field=name)
+    if not isinstance(found.get("buttons", False), bool):
+        raise InputSchemaError(f"buttons must be True or False, not {_shown(found['buttons'])}", field=name)
     many = kind is Kind.MULTICHOICE
     least = found.get("min_length")
     prop |= {
@@ -90,6 +93,7 @@ def translate(name: str, settings: object) -> tuple[dict[object, object], bool]:
         "maximum": found.get("max"),
         "minItems" if many else "minLength": 1 if many and not optional and least is None else least,
         "maxItems" if many else "maxLength": found.get("max_length"),
+        BUTTONS: found.get("buttons") or None,
         "pattern": _whole(name, found.get("pattern")),
     }
     prop = {key: value for key, value in prop.items() if value is not None}
@@ -137,6 +141,7 @@ def _refuse_strays(name: str, kind: Kind, found: Mapping[object, object]) -> Non
         "min_length": TEXTUAL | {Kind.MULTICHOICE},
         "max_length": TEXTUAL | {Kind.MULTICHOICE},
         "pattern": TEXTUAL,
+        "buttons": {Kind.CHOICE},
     }
     for setting, kinds in by_setting.items():
         if found.get(setting) is not None and kind not in kinds:
