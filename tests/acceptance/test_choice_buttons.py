@@ -28,7 +28,9 @@ def test_a_person_chooses_the_way_with_a_button(sandbox_command, tmp_path):
         with pytest.raises(NotConfirmed):
             bob.click(question, "production")
         bob.click(question, "production", confirm="production")
-        bob.wait_for_update(question, lambda message: "*Approved* by" in message.plain and "production" in message.plain)
+        bob.wait_for_update(
+            question, lambda message: "*Approved* by" in message.plain and "production" in message.plain
+        )
         assert run.wait() == 0, run.output
         assert "Goes to production." in run.output
         assert "Goes to staging." not in run.output
