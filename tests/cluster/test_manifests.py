@@ -27,6 +27,7 @@ MANIFESTS = ROOT / "manifests"
 OVERLAYS = sorted(path.name for path in (MANIFESTS / "overlays").iterdir())
 NAMESPACES = ("metaflow", "team-a", "team-b")
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "escalate", "impersonate")
+NAMESPACE = "METAFLOW_KUBERNETES_NAMESPACE"  # Metaflow's own, from which the bot's setting follows
 RESOURCES = (
     ("argoproj.io", "workflows"),
     ("argoproj.io", "workflows/status"),
@@ -98,7 +99,8 @@ def test_no_secret_stands_in_them(overlay: list[Json]) -> None:
     assert not [one for one in overlay if one["kind"] == "Secret"]
     assert not re.search(r"xox[a-z]-|xapp-|AKIA", yaml.safe_dump(overlay))
     for entry in container(overlay)["env"]:
-        assert set(entry["valueFrom"]["secretKeyRef"]) == {"name", "key"}
+        if entry["name"] != NAMESPACE:
+            assert {"name", "key"} <= set(entry["valueFrom"]["secretKeyRef"]) <= {"name", "key", "optional"}
 
 
 def test_the_pod_can_do_little(overlay: list[Json]) -> None:
@@ -172,6 +174,27 @@ def test_with_irsa_there_are_no_keys(render: Callable[[Path], list[Json]]) -> No
         annotations = the("ServiceAccount", documents, name)["metadata"]["annotations"]
         assert annotations["eks.amazonaws.com/role-arn"].endswith(f":role/{name}")
     assert "hitl-s3" not in yaml.safe_dump(documents)
+
+
+def test_the_workflows_namespace_moves_with_the_bot(
+    tmp_path: Path, render: Callable[[Path], list[Json]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator's own `namespace:` moves where the bot looks for workflows, too: Kubernetes tells it."""
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "ml-platform",
+        "resources": [f"{os.path.relpath(MANIFESTS, tmp_path)}/overlays/socket"],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    documents = render(tmp_path)
+    assert {one["metadata"]["namespace"] for one in documents if "namespace" in one["metadata"]} == {"ml-platform"}
+    [told] = [entry for entry in container(documents)["env"] if entry["name"] == NAMESPACE]
+    assert told["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    monkeypatch.setenv("METAFLOW_HOME", str(tmp_path))
+    monkeypatch.setenv(NAMESPACE, "ml-platform")
+    settings = Settings(**the("ConfigMap", documents, "hitl-bot-settings")["data"])
+    assert settings.argo_namespace == "ml-platform"
 
 
 # What the API server says.
@@ -322,7 +345,7 @@ def test_a_component_adds_one_verb_and_no_more(
     """The component is taken by the server, names settings that the bot knows, and adds one verb on workflows."""
     assert apply(cluster, kubectl, with_component, "--dry-run=server").count("dry run") == len(with_component)
     known = Settings.names()
-    assert {entry["name"] for entry in container(with_component)["env"]} <= known
+    assert {entry["name"] for entry in container(with_component)["env"]} <= known | {NAMESPACE}
     verb, role = component[1], f"hitl-bot-{component[0]}"
     added = [one for one in with_component if one["metadata"]["name"] == role]
     apply(cluster, kubectl, added)
