@@ -17,12 +17,16 @@ from hitl_bot.surfaces.sight import Sight
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.pathspec import checked_id
+from metaflow_extensions.hitl.approvals.queries import Queries
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import answers, views
-from metaflow_extensions.hitl.messages.action_ids import COPY_COMMAND, overflow_choice
+from metaflow_extensions.hitl.messages.action_ids import COPY_COMMAND, LIKE_BEFORE, overflow_choice
 from metaflow_extensions.hitl.messages.batch import gate_on_message
 from metaflow_extensions.hitl.messages.batch_views import why_all_view
+from metaflow_extensions.hitl.messages.like_before import SHOWN, like_before_view
 from metaflow_extensions.hitl.messages.question import asked_by_message
+
+_READ_BEFORE = 4 * SHOWN  # decisions of which this person may see some
 
 
 class AsksNothing(HitlError):
@@ -38,14 +42,20 @@ def details(
     cases: UseCases,
     people: SlackPeople,
     workers: Executor,
+    queries: Queries,
 ) -> None:
-    """Show everything about the approval, or the command that answers from a terminal."""
+    """Show everything about the approval, how it was decided before, or the command that answers from a terminal."""
     ack()
     choice, approval_id = overflow_choice(str((action.get("selected_option") or {}).get("value", "")))
     if choice == COPY_COMMAND and not is_home(body):  # there nothing can be answered with but a view, which has it too
         entry = clicked_approval(cases, approval_id, body)
         Sight(cases, people, user_of(body)).check(entry.approval)
         respond(**answers.command(entry.approval))
+        return
+
+    if choice == LIKE_BEFORE:
+        with Opening(client, body, "Like before", workers) as opening:
+            opening.show(opening.wait(lambda: _like_before(cases, queries, people, approval_id, body)))
         return
 
     def look() -> list[Entry]:
@@ -59,6 +69,14 @@ def details(
             views.details_view(trail[-1].approval, now=cases.clock(), trail=[entry.version for entry in trail])
         )
         refresh_if_stale(cases, trail[-1].approval, body)
+
+
+def _like_before(cases: UseCases, queries: Queries, people: SlackPeople, approval_id: str, body: Json) -> Json:
+    sight = Sight(cases, people, user_of(body))
+    approval = clicked_approval(cases, approval_id, body).approval
+    sight.check(approval)
+    earlier = sight.of(queries.decided_like(approval, limit=_READ_BEFORE))
+    return like_before_view(approval, earlier, now=cases.clock())
 
 
 def why(

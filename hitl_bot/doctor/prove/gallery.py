@@ -26,6 +26,7 @@ from metaflow_extensions.hitl.approvals.record import (
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.messages import again, answers, batch_views, home, lists, question, views
 from metaflow_extensions.hitl.messages.batch import Batch, render as render_batch
+from metaflow_extensions.hitl.messages.like_before import like_before_view
 from metaflow_extensions.hitl.slack import SLACK
 
 SHARDS = 120  # more than one page of "Approve all except…"
@@ -133,6 +134,7 @@ def _views(approval: Approval, now: datetime) -> dict[str, dict[str, Any]]:
         "request changes": views.changes_view(approval, now=now),
         "closed": views.closed_view(approval, now=now),
         "details": views.details_view(approval, now=now),
+        "like before": like_before_view(approval, [approval], now=now),
         "why": views.why_view(approval, now=now, trail=[]),
         "loading": views.loading_view("Approve"),
         "saving": views.saving_view(approval.id),

@@ -26,6 +26,7 @@ WHY = "hitl_why"
 
 # The choices of the overflow menu
 SHOW_DETAILS = "details"
+LIKE_BEFORE = "before"
 COPY_COMMAND = "command"
 
 # Views, told apart by their callback_id

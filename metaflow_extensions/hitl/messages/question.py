@@ -287,6 +287,7 @@ def more_menu(approval: Approval) -> Block:
         action_ids.DETAILS,
         [
             ("Details", action_ids.overflow_value(action_ids.SHOW_DETAILS, approval.id)),
+            ("Like before", action_ids.overflow_value(action_ids.LIKE_BEFORE, approval.id)),
             ("Copy command", action_ids.overflow_value(action_ids.COPY_COMMAND, approval.id)),
         ],
     )

@@ -42,6 +42,26 @@ def test_the_second_question_has_a_table_and_details_have_all_of_it(bot: Bot, bo
     assert "rate 0.9 → 0.95" in second.plain
 
 
+def test_the_menu_shows_how_it_was_decided_before(bot: Bot, bob: Somebody) -> None:
+    """Values, verdict, who and why of what was decided in this step, the newest first, below this question's values."""
+    ask_in(bot, "1", evidence=measured(0.9))
+    first = bob.wait_for_message(CHANNEL)
+    assert "Nothing was decided in this step before" in bob.open(first, "Like before").plain
+    bob.open(first, "Reject…").fill({"Reason": "drift too high"}).submit()
+    bob.wait_for_update(first, lambda one: "Rejected" in one.plain)
+    asked = ask_in(bot, "2", evidence=measured(0.95))
+    second = bob.wait_for_message(CHANNEL, lambda one: asked.id in one.plain)
+    bob.click(second, "Approve", confirm="Approve")
+    bob.wait_for_update(second, lambda one: "Approved" in one.plain)
+    third = ask_in(bot, "3", evidence=measured(0.93))
+    view = bob.open(bob.wait_for_message(CHANNEL, lambda one: third.id in one.plain), "Like before")
+    assert "accuracy 93.0%" in view.plain
+    approved, rejected = view.plain.index("accuracy 95.0%"), view.plain.index("accuracy 90.0%")
+    assert approved < rejected
+    assert "drift too high" in view.plain
+    assert view.plain.index("Approved") < view.plain.index("Rejected")
+
+
 def test_the_bot_lets_a_rule_approve_and_says_so_on_the_message(bot: Bot, bob: Somebody, ledger: Ledger) -> None:
     """The run leaves it to the bot, which knows the policy; the buttons go, and the message names the rule."""
     asked = ask_in(bot, "1", evidence=measured(0.95), auto_approve="accuracy > 0.9")

@@ -25,6 +25,7 @@ from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from metaflow_extensions.hitl.messages import answers, batch_views, lists, question, views
 from metaflow_extensions.hitl.messages.batch import Batch, render
 from metaflow_extensions.hitl.messages.choosing import chosen
+from metaflow_extensions.hitl.messages.like_before import like_before_view
 from tests.unit.messages.examples import BOB, LATER, NOW, TEXTS, approvals, decided, pending
 from tests.unit.messages.limits import check_message, check_view
 
@@ -73,6 +74,7 @@ def test_views_are_within_every_limit(approval):
         views.closed_view(approval, now=LATER),
         views.details_view(approval, now=LATER, trail=trail),
         views.saving_view(approval.id),
+        like_before_view(approval, [approval] * 9, now=LATER),
     ]
     for view in shown:
         check_view(view)

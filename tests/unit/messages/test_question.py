@@ -90,12 +90,13 @@ def test_with_a_schema_the_button_opens_a_form():
 
 
 def test_overflow_names_choice_and_approval():
-    """The menu offers Details and Copy command; each value is split into the choice and the id."""
+    """The menu offers Details, Like before and Copy command; each value is split into the choice and the id."""
     approval = pending()
     options = buttons(approval)[action_ids.DETAILS]["options"]
-    assert [option["text"]["text"] for option in options] == ["Details", "Copy command"]
+    assert [option["text"]["text"] for option in options] == ["Details", "Like before", "Copy command"]
     assert [action_ids.overflow_choice(option["value"]) for option in options] == [
         (action_ids.SHOW_DETAILS, approval.id),
+        (action_ids.LIKE_BEFORE, approval.id),
         (action_ids.COPY_COMMAND, approval.id),
     ]
 

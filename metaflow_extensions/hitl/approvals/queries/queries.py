@@ -72,6 +72,13 @@ class Queries:
         """Return what was decided since a moment, the newest first."""
         return self._history.decided(since, flow=flow)
 
+    def decided_like(self, approval: Approval, *, limit: int) -> list[Approval]:
+        """Return what was decided last in the step of an approval, the newest first, without itself: one LIST."""
+        place = approval.pathspec
+        ids = self._ledger.decided_ids(place.flow, place.step, limit=limit + 1)
+        found = self.these(one for one in ids if one != approval.id).approvals
+        return [one for one in found if one.decision is not None][:limit]
+
     def statistics(
         self, since: datetime, *, flow: str | None = None, sees: Callable[[Approval], bool]
     ) -> tuple[Statistics, int]:
