@@ -58,10 +58,11 @@ def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_all_is_well(settings: Settings) -> None:
     """With everything in place every check is good and needs no mending. Without a cluster, what that means is said."""
-    *findings, keys, cluster = examine(settings)
+    *findings, keys, policy, cluster = examine(settings)
     assert [finding.check for finding in findings] == ["bot token", "scopes", "app token", "channel", "store"]
     assert (keys.check, keys.health) == ("keys", Health.UNKNOWN)
     assert "open mode: nobody vouches" in keys.detail
+    assert (policy.check, policy.health) == ("policy", Health.GOOD)
     assert {finding.health for finding in findings} == {Health.GOOD}
     assert {finding.fix for finding in [*findings, cluster]} == {""}
     assert (cluster.check, cluster.health) == ("cluster", Health.UNKNOWN)
@@ -88,7 +89,7 @@ def test_the_command_ends_with_0_or_1(environment: pytest.MonkeyPatch) -> None:
     """A line for each check; 0 if all is well, 1 if anything is bad, with what to do below it."""
     good = CliRunner().invoke(cli, ["doctor"])
     assert good.exit_code == 0, good.output
-    assert good.output.count("✓") == 5
+    assert good.output.count("✓") == 6
     environment.setenv("METAFLOW_HITL_SLACK_CHANNEL", "#nowhere")
     bad = CliRunner().invoke(cli, ["doctor"])
     assert bad.exit_code == 1
@@ -111,7 +112,7 @@ def test_a_terminal_without_the_signs_gets_words(
 ) -> None:
     """Where the output can't carry a tick, the line says ok."""
     output = CliRunner(charset="ascii").invoke(cli, ["doctor"]).output
-    assert output.count("ok ") == 5
+    assert output.count("ok ") == 6
 
 
 def test_nothing_is_set() -> None:
