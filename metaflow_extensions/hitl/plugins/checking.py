@@ -24,25 +24,25 @@ _PAGES, _PAGE = 20, 999  # of conversations.list, which documents a limit below 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class Flaw:
     """What can't work, and where."""
 
     place: str  # file:line of the step, or the setting's name
     what: str
 
 
-def check_flow(flow: Any) -> tuple[list[str], list[Problem]]:
+def check_flow(flow: Any) -> tuple[list[str], list[Flaw]]:
     """Look at every gate of a flow.
 
     Returns
     -------
     list of str
         The gated steps.
-    list of Problem
+    list of Flaw
         What can't work.
     """
     settings = read_settings()
-    problems = [Problem(place="settings", what=line) for line in misspelt.misspelt_here()]
+    problems = [Flaw(place="settings", what=line) for line in misspelt.misspelt_here()]
     slack = _Workspace(settings) if settings.slack_bot_token else None
     gated: list[str] = []
     for node in flow._graph:
@@ -54,7 +54,7 @@ def check_flow(flow: Any) -> tuple[list[str], list[Problem]]:
         found = [*_names(flow, node, arguments), *_settings(arguments, settings)]
         if slack is not None and "slack" in settings.notifiers(arguments.question.notifiers):
             found += slack.problems(arguments, settings)
-        problems += [Problem(place=place, what=what) for what in found]
+        problems += [Flaw(place=place, what=what) for what in found]
     return gated, problems
 
 
