@@ -94,7 +94,7 @@ def take_home(browser: Browser) -> None:
         scenes.delegation(play)
         scenes.inbox(play)
         page = open_page(browser, f"{play.url}/?as=alice#home")
-        last = page.get_by_text("It follows what changes")
+        last = page.get_by_text("Updates automatically")
         expect(last).to_be_visible()
         take(page, "home", message_area(last))
 
@@ -123,7 +123,7 @@ def answer(page: Page) -> None:
     form.get_by_label("Notes").fill("canary first")
     take(page, "form", form_area(form))
     form.get_by_role("button", name="Approve").click()
-    expect(message).to_contain_text("the run goes on")
+    expect(message).to_contain_text("the run continues")
     page.mouse.move(0, 0)  # away from the message, which shows its tools under the mouse
     page.evaluate("document.activeElement.blur()")
     take(page, "answered", alone_area(message, SIDEBAR, MESSAGE_WIDTH))

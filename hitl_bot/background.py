@@ -61,7 +61,7 @@ class BackgroundJob:
             except HitlError as error:
                 log.warning("a background job waits", job=self._name, why=str(error))
             except Exception:
-                log.exception("a background job broke", job=self._name)
+                log.exception("a background job failed", job=self._name)
             except BaseException:
                 self._busy = False
                 raise

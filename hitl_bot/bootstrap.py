@@ -306,7 +306,7 @@ def _s3_client() -> Any:
 
 
 def _engines(settings: Settings, clock: Clock) -> dict[EngineKind, Engine]:
-    """Build what can carry decisions out here. If that is no cluster, what waits on Argo stays open for another bot."""
+    """Build what can carry decisions out here. Without a cluster, what waits on Argo stays open for another bot."""
     engines: dict[EngineKind, Engine] = {EngineKind.LOCAL: LocalEngine()}
     try:
         engines[EngineKind.ARGO] = argo = argo_engine(settings, clock, connections=THREADS + _SWEEPERS)

@@ -42,7 +42,7 @@ def _command(place: str) -> click.Command:
     module, _, name = place.partition(":")
     found = getattr(import_module(module), name)
     if not isinstance(found, click.Command):
-        raise TypeError(f"{place} is no click command")
+        raise TypeError(f"{place} is not a click command")
     return found
 
 
@@ -53,7 +53,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; say what is wrong in one line, without a traceback, where a person can mend it."""
+    """Run the command line; say what is wrong in one line, without a traceback, where a person can fix it."""
     try:
         cli()
     except HitlError as error:

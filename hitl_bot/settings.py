@@ -130,28 +130,28 @@ class Settings(BaseSettings):
     @classmethod
     def _is_no_token(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None and secret.get_secret_value().startswith(("xox", "xapp-")):
-            raise ValueError("it takes the signing secret, which Slack shows under Basic Information, and no token")
+            raise ValueError("it must be the signing secret, which Slack shows under Basic Information, not a token")
         return secret
 
     @field_validator("slack_api_url")
     @classmethod
     def _is_address(cls, url: str) -> str:
         if not url.startswith(("https://", "http://")):
-            raise ValueError("it takes an address such as https://slack.com/api/")
+            raise ValueError("it must be an address such as https://slack.com/api/")
         return url.rstrip("/") + "/"
 
     @field_validator("argo_server_url")
     @classmethod
     def _is_server(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("https://", "http://")):
-            raise ValueError("it takes an address such as https://argo-server.argo:2746")
+            raise ValueError("it must be an address such as https://argo-server.argo:2746")
         return url
 
     @field_validator("argo_server_ca_file")
     @classmethod
     def _is_file(cls, path: str | None) -> str | None:
         if path is not None and not Path(path).is_file():
-            raise ValueError("it takes the path of a PEM file, and there is none")
+            raise ValueError("it must be the path of a PEM file that exists")
         return path
 
     @field_validator("log_format", "log_level", "mode", mode="before")
@@ -263,15 +263,15 @@ _HOW = {
     "slack_bot_token": "Set it to the bot token (xoxb-…) that Slack shows under OAuth & Permissions of the app; "
     "`hitl-bot manifest` prints what to create the app from.",
     "slack_app_token": "Set it to an app-level token (xapp-…) with the scope connections:write; "
-    "Slack makes one under Basic Information of the app. (Only METAFLOW_HITL_MODE=http does without.)",
+    "Slack makes one under Basic Information of the app. (Only METAFLOW_HITL_MODE=http works without it.)",
     "slack_signing_secret": "Set it to the signing secret that Slack shows under Basic Information of the app.",
-    "slack_channel": "Set it to the channel for questions that name none: #name or an id.",
+    "slack_channel": "Set it to the channel for questions that don't name one: #name or an ID.",
 }
 
 
 def _beginning(token: SecretStr | None, beginning: str, what: str, place: str) -> SecretStr | None:
     if token is not None and not token.get_secret_value().startswith(beginning):
-        raise ValueError(f"it takes {what}, which begins with {beginning}; Slack shows it under {place} of the app")
+        raise ValueError(f"it must be {what}, which begins with {beginning}; Slack shows it under {place} of the app")
     return token
 
 
@@ -309,7 +309,7 @@ def _load_metaflow_config() -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise SettingsError(f"Metaflow's configuration {path} can't be read: {error}. Mend it or move it.") from error
+        raise SettingsError(f"Metaflow's configuration {path} can't be read: {error}. Fix it or move it.") from error
     if not isinstance(config, dict):
-        raise SettingsError(f"Metaflow's configuration {path} holds no JSON object. Mend it.")
+        raise SettingsError(f"Metaflow's configuration {path} is not a JSON object. Fix it.")
     return config

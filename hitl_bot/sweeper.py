@@ -25,7 +25,7 @@ class LogObserver:
     """Writes to the log what the sweeper does."""
 
     def saw(self, approval: Approval) -> None:
-        """Log nothing: whoever wrote the version did."""
+        """Log nothing: the process that wrote the version did."""
 
     def saw_all(self) -> None:
         """Log nothing."""

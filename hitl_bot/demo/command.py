@@ -15,7 +15,7 @@ _FLOW = Path(__file__).parent / "flows" / "train_and_deploy.py"
 
 
 @click.command(help="Start a local Slack, the bot and two gated runs, and print the address to open.")
-@click.option("--auto", is_flag=True, help="Play the clicks too, and exit with 0 only if the run ends as it should.")
+@click.option("--auto", is_flag=True, help="Play the clicks too, and exit with 0 only if the run ends as expected.")
 @click.option("--port", default=0, show_default="a free one", help="Where the page listens, on 127.0.0.1.")
 @click.option(
     "--flow", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=_FLOW, help="The flow to run."
@@ -54,10 +54,14 @@ def demo(auto: bool, port: int, flow: Path) -> None:  # noqa: FBT001 - click han
                 say("The second run trains v7. It waits for you, or for whoever you choose to be on the page.")
             if auto:
                 play(stage, say)
-                say("All went as it should.")
+                say("Everything worked as expected.")
                 return
             code = stage.run.wait()
-            say("The run ended well." if code == 0 else f"The run ended with exit code {code}, as a rejected one does.")
+            say(
+                "The run ended well."
+                if code == 0
+                else f"The run ended with exit code {code}, as it does after a rejection."
+            )
             say("The page stays up until you press Ctrl-C.")
             Event().wait()
         except WentWrong as error:

@@ -1,4 +1,4 @@
-"""``hitl-bot doctor``: what is wrong, and how to mend it."""
+"""``hitl-bot doctor``: what is wrong, and how to fix it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ _COLOURS = {Health.GOOD: "green", Health.BAD: "red", Health.UNKNOWN: "yellow"}
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON: a list of {check, health, detail, fix}.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Write JSON: a list of objects with check, health, detail and fix."
+)
 @click.option(
     "--prove", is_flag=True, help="Also have Slack check every message and view that the bot can build; see --with."
 )
@@ -35,7 +37,7 @@ _COLOURS = {Health.GOOD: "green", Health.BAD: "red", Health.UNKNOWN: "yellow"}
     "--with",
     "person",
     metavar="PERSON",
-    help="With --prove: take this member (id or e-mail address) through one question in a direct message. "
+    help="With --prove: take this member (id or email address) through one question in a direct message. "
     "Stop other bots of the same app first.",
 )
 @click.option(

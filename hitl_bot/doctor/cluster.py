@@ -17,24 +17,24 @@ def check_cluster(settings: Settings) -> Iterator[Finding]:
     try:
         engine = argo_engine(settings, lambda: datetime.now(timezone.utc), connections=1)
     except NoCluster as error:
-        yield unknown("cluster", f"{error} Workflows on Argo can't be resumed from here; runs without Argo can")
+        yield unknown("cluster", f"{error} Workflows on Argo can't be resumed from here; runs without Argo still work")
         return
     try:
         yield good("cluster", f"{engine.version()}: {engine}")
     except EngineUnavailable as error:
-        fix = f"Check the kubeconfig or service account, or {PREFIX}ARGO_SERVER_URL and _TOKEN, and the way to there."
+        fix = f"Check the kubeconfig or service account, or {PREFIX}ARGO_SERVER_URL and _TOKEN, and the network path."
         yield bad("cluster", str(error), fix)
         return
     try:
         yield good("workflows", engine.check_access())
     except EngineUnavailable as error:
         elsewhere = f"If the workflows are not in namespace {settings.argo_namespace}, set {PREFIX}ARGO_NAMESPACE"
-        yield bad("workflows", str(error), f"{elsewhere}; else let an operator mend it.")
+        yield bad("workflows", str(error), f"{elsewhere}; otherwise ask an operator to fix it.")
     try:
         version = engine.argo_version()
     except EngineUnavailable:
         version = None
     if version is None:
-        yield unknown("argo", f"its version can't be seen from here; argo-server tells it ({PREFIX}ARGO_SERVER_URL)")
+        yield unknown("argo", f"its version is only known through argo-server ({PREFIX}ARGO_SERVER_URL)")
     else:
         yield good("argo", version)

@@ -42,7 +42,7 @@ def good(check: str, detail: str) -> Finding:
 
 
 def bad(check: str, detail: str, fix: str) -> Finding:
-    """Report what must be mended."""
+    """Report what must be fixed."""
     return Finding(check=check, health=Health.BAD, detail=detail, fix=fix)
 
 

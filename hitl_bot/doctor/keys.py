@@ -12,11 +12,13 @@ def check_keys(settings: Settings) -> Finding:
     try:
         trust = trust_of(settings)
     except SettingsError as error:
-        return bad("keys", str(error), "Make a key with `hitl-bot key new FILE`, or unset both for the open mode.")
+        return bad(
+            "keys", str(error), "Create a key with `hitl-bot key new FILE`, or unset both settings for the open mode."
+        )
     if trust.signer is None:
         return unknown(
             "keys",
-            "open mode: nobody vouches for an answer, and everybody who can write the store can answer",
+            "open mode: no one vouches for answers, and anyone who can write to the store can answer",
         )
     newest, *older = trust.signer.public_keys
     also = f"; also holds {', '.join(key.id for key in older)}" if older else ""

@@ -76,22 +76,22 @@ def _check_secret(settings: Settings) -> Finding:
         needed(settings, "slack_signing_secret")
     except SettingsError as error:
         return bad("secret", *_sentences(error))
-    return good("secret", "set; whether it is the app's own shows only when Slack sends something")
+    return good("secret", "set; whether it belongs to the app is known only after Slack sends a request")
 
 
 def _check_channel(client: WebClient, settings: Settings) -> Finding:
     wanted = settings.slack_channel
     if wanted is None:
-        return unknown("channel", f"{PREFIX}SLACK_CHANNEL is not set, so every step has to name its channel")
+        return unknown("channel", f"{PREFIX}SLACK_CHANNEL is not set, so every step must name its channel")
     elsewhere = f"set {PREFIX}SLACK_CHANNEL to another channel"
     try:
         channel = _find(client, wanted)
     except SLACK_FAILED as error:
-        return bad("channel", f"Slack does not show {wanted}: {_code(error)}", _fix(error, _PASTE))
+        return bad("channel", f"Slack does not return {wanted}: {_code(error)}", _fix(error, _PASTE))
     if channel is None:
         return bad(
             "channel",
-            f"the bot sees no channel {wanted}",
+            f"the bot can't see a channel {wanted}",
             f"If it is private, type /invite and the bot's name there; otherwise correct the name, or {elsewhere}.",
         )
     name = f"#{channel['name']}"
@@ -141,7 +141,7 @@ def _code(error: Exception) -> str:
 def _fix(error: Exception, otherwise: str) -> str:
     if code_of(error):
         return otherwise
-    return f"Check the way from here to {PREFIX}SLACK_API_URL: name resolution, proxy, firewall."
+    return f"Check the network path to {PREFIX}SLACK_API_URL: name resolution, proxy, firewall."
 
 
 def _sentences(error: SettingsError) -> tuple[str, str]:

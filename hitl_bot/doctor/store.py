@@ -19,5 +19,5 @@ def check_store(settings: Settings) -> Finding:
         store = open_store(root)
         store.check()
     except StoreError as error:
-        return bad("store", str(error), f"Mend it, or set {PREFIX}ROOT to another place, here and for the flows.")
-    return good("store", f"{store.url} takes every key once")
+        return bad("store", str(error), f"Fix it, or set {PREFIX}ROOT to another place, here and for the flows.")
+    return good("store", f"{store.url} creates each key only once")

@@ -32,7 +32,7 @@ def new(file: Path, secret: str | None) -> None:
         _write_new(file, text)
     except FileExistsError:
         raise InvalidKey(
-            f"{file} exists, and a key that is overwritten can't sign again. Choose another file, or add a newer "
+            f"{file} exists, and an overwritten key can't be restored. Choose another file, or add a newer "
             f"key to this one with `hitl-bot key rotate {file}`."
         ) from None
     except OSError as error:
@@ -61,10 +61,10 @@ def rotate(file: Path, retire: tuple[str, ...]) -> None:
     keys = read_private_keys(file)
     unknown = [one for one in retire if one not in {key.public_key.id for key in keys}]
     if unknown:
-        raise InvalidKey(f"There is no key {unknown[0]} in {file}. It has {', '.join(k.public_key.id for k in keys)}.")
+        raise InvalidKey(f"{file} has no key {unknown[0]}. It has {', '.join(k.public_key.id for k in keys)}.")
     kept = tuple(key for key in keys if key.public_key.id not in retire)
     if not kept:
-        raise InvalidKey(f"That would leave no key in {file}. Rotate first, then retire the older key.")
+        raise InvalidKey(f"That would leave {file} without a key. Rotate first, then retire the older key.")
     kept = kept if retire else (PrivateKey.new(), *kept)
     _replace(file, kept)
     click.echo("Restart the bot, then give these public keys to the flows:", err=True)
@@ -107,7 +107,7 @@ def _replace(file: Path, keys: tuple[PrivateKey, ...]) -> None:
     secret = before.get("metadata", {}).get("name") if isinstance(before, dict) else None
     text = _as_secret(str(secret), keys) if secret else _as_lines(keys)
     if len(parse_private_keys(text, place=str(file))) != len(keys):
-        raise InvalidKey(f"{file} was left as it is: its keys could not be written again.")
+        raise InvalidKey(f"{file} is unchanged: its keys could not be written.")
     written = file.with_name(f".{file.name}.new")
     written.unlink(missing_ok=True)
     _write_new(written, text)

@@ -91,10 +91,10 @@ def parse_private_keys(text: str, *, place: str) -> tuple[PrivateKey, ...]:
         except (binascii.Error, ValueError):
             seed = b""
         if len(seed) != 32 or (key := PrivateKey(seed)).public_key.id != key_id:  # noqa: PLR2004 - RFC 8032, section 5.1.5
-            raise InvalidKey(f"The private key {key_id[:16]} in {place} is damaged. Restore it, or make a new one.")
+            raise InvalidKey(f"The private key {key_id[:16]} in {place} is damaged. Restore it, or create a new one.")
         keys.append(key)
     if not keys:
-        raise InvalidKey(f"There is no private key in {place}. Make one with `hitl-bot key new FILE`.")
+        raise InvalidKey(f"There is no private key in {place}. Create one with `hitl-bot key new FILE`.")
     return tuple(keys)
 
 
@@ -123,6 +123,6 @@ def read_private_keys(file: Path) -> tuple[PrivateKey, ...]:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not text"
         # The value might be a damaged key in place of a path.
         raise InvalidKey(
-            f"The file with the private key can't be read: {why}. Make one with `hitl-bot key new FILE`."
+            f"The file with the private key can't be read: {why}. Create one with `hitl-bot key new FILE`."
         ) from None
     return parse_private_keys(text, place=str(file))

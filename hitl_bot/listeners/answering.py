@@ -223,7 +223,7 @@ def _input(approval: Approval, words: Words) -> Json:
     if not words.rest:
         return {}
     if schema is None or not asks_for_input(approval):
-        raise BadWords(f"{approval.id} asks for no input, so nothing was decided. Write /hitl approve {approval.id}.")
+        raise BadWords(f"{approval.id} doesn't need input, so nothing was decided. Use /hitl approve {approval.id}.")
     return parse(schema, read_pairs(words.rest))
 
 

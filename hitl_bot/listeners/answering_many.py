@@ -243,9 +243,9 @@ def _chosen_answers(found: Batch, view: Json) -> Chosen:
     approval = _approval_in(view, found)
     rejected = choice.off if batch_views.others_are_rejected(view) else frozenset[str]()
     if rejected and not approval.reason:
-        raise FormErrors({action_ids.REASON_BLOCK: "Rejecting needs a reason: the requester reads it."})
+        raise FormErrors({action_ids.REASON_BLOCK: "Enter a reason. The requester will see it."})
     if not (choice.ticked or rejected):
-        raise FormErrors({action_ids.OTHERS_BLOCK: "Nothing is ticked, so nothing would be answered."})
+        raise FormErrors({action_ids.OTHERS_BLOCK: "Select at least one."})
     rejection = Answer(verdict=Verdict.REJECT, reason=approval.reason)
     if not found.members[0].rule.reason_required:
         approval = replace(approval, reason="")  # it says why the others are rejected
@@ -280,7 +280,7 @@ class _Answered:
         why = [str(error) for error in self.refused[:_NAMED]]
         more = len(self.refused) - len(why)
         return answers.said(
-            f"{self.count} answered, {len(self.refused)} not:", *why, *([f"And {more} more."] if more > 0 else [])
+            f"{self.count} answered, {len(self.refused)} refused:", *why, *([f"And {more} more."] if more > 0 else [])
         )
 
 

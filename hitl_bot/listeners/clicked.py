@@ -17,12 +17,12 @@ log = structlog.get_logger("hitl_bot.listeners")
 
 
 class NotItsMessage(HitlError):
-    """The button stands on a message that is not this approval's: a copy, or a forgery. Nothing was decided."""
+    """The button is on a message that is not this approval's: a copy, or a forgery. Nothing was decided."""
 
     def __init__(self, asked_about: str, known: Post) -> None:
         where = f" ({known.url})" if known.url else ""
         super().__init__(
-            f"This button is not on the message that asks about {asked_about}, so it decides nothing. Use the buttons "
+            f"This button is not on the message that asks about {asked_about}, so nothing was decided. Use the buttons "
             f"on that message{where}, or /hitl list."
         )
 
@@ -68,9 +68,9 @@ def _withdraw(cases: UseCases, approval: Approval, clicked: Post) -> None:
 
 
 def refresh_if_stale(cases: UseCases, approval: Approval, body: Json) -> None:
-    """Bring the message that was clicked up to date if the approval takes no answer any more.
+    """Bring the message that was clicked up to date if the approval can no longer be answered.
 
-    A message that can't be changed is left as it is: whoever clicked has been told.
+    A message that can't be changed is left as it is: the person who clicked has been told.
     """
     post = next((post for post in approval.posts if _is_at(post, body)), None)
     if approval.state is State.PENDING or post is None:

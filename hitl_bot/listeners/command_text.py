@@ -1,4 +1,4 @@
-"""What people type behind /hitl."""
+"""What people type after /hitl."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Words:
 
     @property
     def behind(self) -> list[str]:
-        """The words behind the first one, each without quotes around it."""
+        """The words after the first one, each without quotes around it."""
         return [bare for word in (self.approval_id, *self.rest.split()) if (bare := _bare(word))]
 
     @property
@@ -104,22 +104,22 @@ def read_pairs(rest: str) -> dict[str, str]:
         parts = shlex.split(rest.translate(_TYPOGRAPHIC))
     except ValueError:
         raise BadWords(
-            'A quotation mark is left open, so nothing was decided. Write name=value or name="two words".'
+            'A quotation mark is missing, so nothing was decided. Use name=value or name="two words".'
         ) from None
     pairs: dict[str, str] = {}
     for part in parts:
         name, equals, value = part.partition("=")
         if not equals or not name:
             raise BadWords(
-                f"{part!r} is no name=value, so nothing was decided. "
-                "Write /hitl approve ID name=value, or /hitl approve ID alone for the form."
+                f"{part!r} is not name=value, so nothing was "
+                "decided. Use /hitl approve ID name=value, or /hitl approve ID to open the form."
             )
         pairs[name] = value
     return pairs
 
 
 def read_filter(words: Words) -> Filter:
-    """Read what stands behind ``list``: nothing, ``mine``, ``overdue``, ``flow NAME`` or ``step NAME``.
+    """Read what follows ``list``: nothing, ``mine``, ``overdue``, ``flow NAME`` or ``step NAME``.
 
     Raises
     ------
@@ -132,11 +132,11 @@ def read_filter(words: Words) -> Filter:
         return Filter(only=Only(first))
     if first in {Only.FLOW.value, Only.STEP.value} and len(behind) == 2 and _NAME.fullmatch(behind[1]):  # noqa: PLR2004 - the word and the name
         return Filter(only=Only(first), name=behind[1])
-    raise BadWords("Write /hitl list, or /hitl list with one of: mine, flow NAME, step NAME, overdue.")
+    raise BadWords("Use /hitl list, or /hitl list with one of: mine, flow NAME, step NAME, overdue.")
 
 
 def read_span(words: Words, default: timedelta) -> Span:
-    """Read what stands behind ``history`` and ``stats``: ``flow NAME``, a time such as ``7d``, or both.
+    """Read what follows ``history`` and ``stats``: ``flow NAME``, a time such as ``7d``, or both.
 
     Raises
     ------
@@ -154,8 +154,8 @@ def read_span(words: Words, default: timedelta) -> Span:
         return Span(length=timedelta(seconds=parse_duration("The time", " ".join(behind))), flow=flow)
     except BadDuration:
         raise BadWords(
-            f"{' '.join(behind)!r} is no time. Write /hitl {words.verb} 7d, or /hitl {words.verb} flow NAME 12h; "
-            "366 days at most."
+            f"{' '.join(behind)!r} is not a valid time. Use /hitl {words.verb} 7d or /hitl {words.verb} flow "
+            "NAME 12h; 366 days at most."
         ) from None
 
 

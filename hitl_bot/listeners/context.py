@@ -79,7 +79,7 @@ class StandingAck(Ack):
 
 
 class CopiedButton(HitlError):
-    """This button stands in a copy of a message, so it decides nothing. Use the buttons on the message itself."""
+    """This button is in a copy of a message, so nothing was decided. Use the buttons on the message itself."""
 
     def __init__(self) -> None:
         super().__init__(str(self.__doc__))

@@ -16,7 +16,10 @@ from metaflow_extensions.hitl.messages import answers
 # <@U…|name> is what Slack sends of a mention where the manifest says should_escape, as ours does; an app made from an
 # older manifest sends the @name that was typed (docs.slack.dev/interactivity/implementing-slash-commands).
 _PERSON = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|([UW][A-Z0-9]{2,30})|([^@\s]+@\S+\.\S+)")
-_HOW = "Write /hitl delegate @person until 2026-12-24, or an e-mail address or member id for @person; or delegate end."
+_HOW = (
+    "Use /hitl delegate @person until 2026-12-24, with an email address or member ID in place of @person if "
+    "you like, or /hitl delegate end."
+)
 
 
 def delegate(typed: Typed) -> answers.Reply:
@@ -40,7 +43,7 @@ def _person(typed: str, people: SlackPeople) -> Person:
     match = _PERSON.fullmatch(typed)
     found = people.find(next(filter(None, match.groups()))) if match else people.called(typed)
     if found is None:
-        raise BadWords(f"Slack knows nobody by {typed!r}. {_HOW}")
+        raise BadWords(f"No one in Slack matches {typed!r}. {_HOW}")
     bar = people.barred(found)
     if bar is not None and bar not in LIFTED_BY_POLICY:
         raise BadWords(f"{found.name} can't decide for you: {bar} Nothing was recorded.")
@@ -51,7 +54,7 @@ def _end_of(text: str, zone: tzinfo) -> datetime:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise BadWords(f"{text!r} is no date. {_HOW}") from None
+        raise BadWords(f"{text!r} is not a date. {_HOW}") from None
     return datetime.combine(day + timedelta(days=1), time(0), tzinfo=zone).astimezone(timezone.utc)
 
 

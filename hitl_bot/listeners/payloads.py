@@ -20,7 +20,7 @@ _INITIAL = {  # by the field of an element's state: where the element says what 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a message stands."""
+    """Where a message is."""
 
     channel: str
     ts: str

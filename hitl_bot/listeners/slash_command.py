@@ -78,7 +78,7 @@ def dispatcher(words: Mapping[str, Answer], words_with_id: Mapping[str, Answer])
         said = read_words(command.get("text") or "")
         if said.verb in words_with_id and not said.approval_id:
             raise BadWords(
-                f"/hitl {said.verb} needs an approval id: it stands under the question, and /hitl list has all."
+                f"/hitl {said.verb} needs an approval ID. It is shown under each question and in /hitl list."
             )
         answer = words.get(said.verb) or words_with_id.get(said.verb)
         typed = Typed(
@@ -107,4 +107,4 @@ def explain(_: Typed) -> answers.Reply:
 def remind(typed: Typed) -> answers.Reply:
     """``/hitl remind ID``: ask again in the thread, now."""
     approval = typed.reminding.by_hand(typed.sight.find(typed.words.approval_id), typed.who)
-    return answers.said(f"The reminder of {approval.id} goes into its thread.")
+    return answers.said(f"A reminder of {approval.id} will be posted in its thread.")

@@ -108,7 +108,7 @@ def _refusal(error: HitlError, view: Json, cases: UseCases) -> Json:
 
 
 def _ending(error: HitlError, cases: UseCases) -> Json | None:
-    """Return the view for what takes no answer any more; None for any other refusal."""
+    """Return the view for what can no longer be answered; None for any other refusal."""
     if isinstance(error, FormOver):
         return error.view
     if not isinstance(error, ApprovalError) or isinstance(error, (NotAllowed, ReasonMissing)):

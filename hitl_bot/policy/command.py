@@ -32,16 +32,16 @@ def check(file: Path, flow: str, step: str, tags: tuple[str, ...], namespace: st
     applies = policy.rule_of(subject)
     for rule in policy.rules:
         if rule is applies:
-            click.echo(f"{rule.name}: applies, and demands")
+            click.echo(f"{rule.name}: applies and requires")
             for line in demanded(rule):
                 click.echo(f"  - {line}")
-            click.echo("Whatever the step itself asks for holds as well where it is stricter.")
+            click.echo("The step's own arguments also apply where they are stricter.")
             break
         click.echo(f"{rule.name}: no, {rule.match.misses(subject)}")
     if applies is None:
-        click.echo("No rule applies: what the step asks for holds.")
+        click.echo("No rule applies: the step's own arguments decide.")
     if (hours := policy.quiet_hours_of(subject)) != NEVER:
-        click.echo(f"Nobody is reminded during {hours}, by their own clock.")
+        click.echo(f"Nobody is reminded during {hours}, in their own time zone.")
 
 
 def demanded(rule: RuleOfFile) -> Iterator[str]:
@@ -66,22 +66,22 @@ def _of_people(rule: RuleOfFile) -> Iterator[str]:
     if rule.delegation is Word.REFUSED:
         yield "nobody decides for others"
     if rule.outsiders:
-        yield f"of guests and people of other workspaces these may decide: {', '.join(rule.outsiders)}"
+        yield f"of guests and people from other workspaces, these may decide: {', '.join(rule.outsiders)}"
     if rule.on_veto is OnVeto.COUNT:
-        yield "it takes as many rejections as approvals to reject"
+        yield "as many rejections as approvals are needed to reject"
 
 
 def _of_the_rest(rule: RuleOfFile) -> Iterator[str]:
     if rule.reason is Reason.REQUIRED:
         yield "an approval has a reason"
     if rule.command_line is Word.REFUSED:
-        yield "answers on command lines don't count"
+        yield "answers from command lines don't count"
     if not rule.demands.timeout_approves:
         yield "no deadline approves"
     if rule.demands.automatic is Automatic.REFUSED:
         yield "no condition over metrics approves"
     elif rule.demands.automatic is Automatic.SHADOW:
-        yield "conditions over metrics only take note of what they would approve"
+        yield "conditions over metrics only record what they would approve"
     if rule.continue_on_reject is Word.REFUSED:
         yield "a rejection ends the run"
     if rule.longest_timeout is not None:

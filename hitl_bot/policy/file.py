@@ -1,4 +1,4 @@
-"""The policy as it stands in the file now."""
+"""The policy as it is in the file now."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ class PolicyFile:
             try:
                 self._read()
             except BadPolicy as error:
-                self._problem = f"The policy file is bad, and the rules before it hold: {error}"
-                log.error("policy refused, the old one holds", why=str(error))  # noqa: TRY400 - its words say where
+                self._problem = f"The policy file can't be used, so the previous rules still apply: {error}"
+                log.error("policy refused, the old one still applies", why=str(error))  # noqa: TRY400 - its words say where
             else:
                 self._problem = ""
                 log.info("policy read", path=str(self._path), policy=self._summary)

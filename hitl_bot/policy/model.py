@@ -36,7 +36,7 @@ def _as_list(value: Any) -> Any:
 
 def _not_empty(value: Any) -> Any:
     if isinstance(value, (list, tuple)) and not value:
-        raise ValueError("this list is empty: name at least one, or leave the key out")
+        raise ValueError("this list is empty: name at least one, or leave out the key")
     return value
 
 
@@ -113,7 +113,7 @@ class Match(_Strict):
 
 
 class Approvers(_Strict):
-    """So many of a group who have to agree."""
+    """A group, and how many of it have to agree."""
 
     group: Somebody
     quorum: People = 1
@@ -177,7 +177,7 @@ class RuleOfFile(_Strict):
 
 
 class PolicyOfFile(_Strict):
-    """A whole file. ``rules`` is never left out: an empty file, as a failed copy leaves one, is no policy."""
+    """A whole file. ``rules`` is never left out: an empty file, as a failed copy leaves one, is not a policy."""
 
     rules: tuple[RuleOfFile, ...]
     people: dict[Name, Name] = Field(default_factory=dict)
@@ -189,7 +189,7 @@ class PolicyOfFile(_Strict):
         names = [rule.name for rule in self.rules]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"two rules are called {twice!r}, and messages name the rule that applies")
+            raise ValueError(f"two rules are called {twice!r}; rename one, because messages name the rule that applies")
         return self
 
     def rule_of(self, subject: Subject) -> RuleOfFile | None:

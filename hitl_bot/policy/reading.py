@@ -17,7 +17,7 @@ LARGEST = 1_000_000  # bytes; a ConfigMap holds as many (kubernetes.io/docs/conc
 
 _Place = tuple[int | str, ...]
 _MEANT = {
-    "extra_forbidden": "this key is not known",
+    "extra_forbidden": "unknown key",
     "missing": "this is missing",
 }
 
@@ -55,7 +55,7 @@ def summary(policy: PolicyOfFile, body: bytes) -> str:
     return f"{count}, SHA-256 {hashlib.sha256(body).hexdigest()[:12]}"
 
 
-NO_POLICY = "none: METAFLOW_HITL_POLICY is not set, so what each step asks for holds"
+NO_POLICY = "none: METAFLOW_HITL_POLICY is not set, so each step's own arguments decide"
 
 
 def parse_policy(body: bytes, name: str) -> PolicyOfFile:
@@ -66,7 +66,7 @@ def parse_policy(body: bytes, name: str) -> PolicyOfFile:
         _check_keys_differ(node, name)
         document = yaml.safe_load(body)
     except (yaml.YAMLError, UnicodeError, RecursionError) as error:
-        raise BadPolicy(f"{name}{_line_of(error)}: this is no YAML. {_problem(error)}") from error
+        raise BadPolicy(f"{name}{_line_of(error)}: this is not valid YAML. {_problem(error)}") from error
     try:
         return PolicyOfFile.model_validate({} if document is None else document)
     except ValidationError as error:
@@ -93,12 +93,12 @@ def _lines(node: yaml.Node | None, place: _Place) -> Iterator[tuple[_Place, int]
 
 
 def _check_keys_differ(node: yaml.Node | None, name: str) -> None:
-    """Refuse a key that stands twice: YAML would silently take the last one."""
+    """Refuse a repeated key: YAML would silently take the last one."""
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
             if str(key.value) in seen:
-                raise BadPolicy(f"{name}:{key.start_mark.line + 1}: {key.value}: this key stands twice here")
+                raise BadPolicy(f"{name}:{key.start_mark.line + 1}: {key.value}: this key is repeated here")
             seen.add(str(key.value))
             _check_keys_differ(value, name)
     elif isinstance(node, yaml.SequenceNode):

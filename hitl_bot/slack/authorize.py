@@ -8,8 +8,8 @@ from slack_bolt import BoltContext
 from slack_bolt.authorization import AuthorizeResult
 
 NOT_HERE = (
-    "This app is installed for a whole organisation, and it works only where it is installed to one workspace. "
-    "Nothing was decided. Ask an admin to install it to this workspace."
+    "This app is installed for a whole organization, but it works only when installed in a single workspace. "
+    "Nothing was decided. Ask an admin to install it in this workspace."
 )
 
 

@@ -66,7 +66,7 @@ class _ToldClient(WebClient):
 
 
 def _tell_nobody(method: str, kind: str) -> None:
-    """Whoever asked is told by the exception."""
+    """The caller is told by the exception."""
 
 
 def _kind(error: Exception) -> str:
@@ -100,7 +100,7 @@ class DirectRespond(Respond):
     def __call__(self, text: Any = "", **message: Any) -> WebhookResponse:  # type: ignore[override]
         """Answer through the ``response_url``, with a whole message or with its parts by name."""
         if self.response_url is None:
-            raise ValueError("There is no response_url to answer through.")
+            raise ValueError("There is no response_url to answer to.")
         client = WebhookClient(self.response_url, timeout=TIMEOUT, retry_handlers=[])
         honour_no_proxy(client, self.response_url)
         return client.send_dict({"text": text, **message})

@@ -185,7 +185,7 @@ class Directory:
         channel_id = self._channels.get("channels", self._all_channels).get(name)
         if channel_id is None:
             raise PeopleUnavailable(
-                f"The bot sees no channel #{name}, so it can't know who is in it, and nothing was decided. "
+                f"The bot can't see a channel #{name}, so it can't check who is in it, and nothing was decided. "
                 "If the channel is private, invite the bot to it."
             )
         return channel_id
@@ -209,7 +209,7 @@ class Directory:
             cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
             if not cursor:
                 return
-        raise PeopleUnavailable(f"Slack can't say {what}: there are too many to look through. Nothing was decided.")
+        raise PeopleUnavailable(f"Slack can't say {what}: there are too many to search. Nothing was decided.")
 
     def _turn(self, method: str, what: str) -> Callable[[], None]:
         def wait() -> None:

@@ -109,7 +109,7 @@ class SlackPeople:
         return None if known is None else self.find(known)
 
     def known_as(self, person: Person) -> str | None:
-        """Return what the operator says a user of a machine is in Slack: an e-mail address or id. Asks nobody."""
+        """Return what the operator says a user of a machine is in Slack: an email address or id. Asks nobody."""
         return None if person.origin == SLACK else self._known_as(person.id)
 
     def find(self, name: str) -> Person | None:
@@ -138,7 +138,9 @@ class SlackPeople:
         """
         found = self._directory.handles().get(handle.removeprefix("@").casefold(), frozenset())
         if len(found) > 1:
-            raise Ambiguous(f"{len(found)} people go by {handle}. Name the one by their e-mail address or member id.")
+            raise Ambiguous(
+                f"{len(found)} people go by {handle}. Use the email address or member ID of the one you mean."
+            )
         return self.person(next(iter(found))) if found else None
 
     def groups_of(self, person: Person, among: Collection[str]) -> frozenset[str]:

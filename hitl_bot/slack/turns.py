@@ -8,7 +8,7 @@ from threading import Lock
 
 
 class NoTurn(Exception):
-    """The next turn comes too late for whoever waits for it."""
+    """The next turn comes too late for its caller."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the next turn comes in {seconds:.0f} s")

@@ -172,7 +172,7 @@ class Batches:
             return replace(shown.post, at=self._clock())
 
     def update(self, approval: Approval, post: Post) -> None:
-        """Note how a gate stands. The message follows within a second or two, once for many of them.
+        """Note the state of a gate. The message follows within a second or two, once for many of them.
 
         Raises
         ------
@@ -234,7 +234,7 @@ class Batches:
     # What the sweeper sees.
 
     def changed(self, entry: Entry) -> None:
-        """Note how a gate stands."""
+        """Note the state of a gate."""
         approval = entry.approval
         post = next((post for post in approval.posts if post.batch is not None), None)
         shown = None if post is None else self._load(str(post.batch))
@@ -390,7 +390,7 @@ class BatchingNotifier:
         return self._batches.join(approval) if approval.question.batch else self._slack.post(approval)
 
     def update(self, approval: Approval, post: Post) -> None:
-        """Show the approval as it stands, at once or with others."""
+        """Show the approval as it is now, at once or with others."""
         if post.batch is None:
             self._slack.update(approval, post)
         else:

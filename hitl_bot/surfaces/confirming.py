@@ -177,7 +177,7 @@ class Confirming:
                 approval,
                 claimed,
                 f"An answer from a command line by {code(proposal.claimed)} doesn't count: that name isn't linked to a "
-                f"Slack user, so nobody can be asked. An operator can link it under {code('people')} in the policy "
+                f"Slack user who could confirm it. An operator can link it under {code('people')} in the policy "
                 f"file: {code(f'{proposal.claimed}: their email address')}.",
                 now,
             )

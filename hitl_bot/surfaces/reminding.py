@@ -86,15 +86,21 @@ class Reminding:
         """
         approval, now = entry.approval, self._cases.clock()
         if is_barred(approval, who, self._people):
-            raise MayNotRemind(f"{who.name} can't remind people of {approval.id}: guests don't. Ask a member to.")
+            raise MayNotRemind(
+                f"{who.name} can't remind people of {approval.id}: guests can't send reminders. Ask a member to."
+            )
         if approval.state is not State.PENDING:
             raise TooSoon(f"{approval.id} can no longer be answered, so nobody was reminded.")
         if not approval.posts:
-            raise TooSoon(f"{approval.id} is not posted yet, so there is nothing to be reminded of. Try again later.")
+            raise TooSoon(
+                f"{approval.id} has not been posted yet, so there is no message to remind people of. Try again later."
+            )
         newest = max((one.at for one in approval.reminders), default=None)
         if newest is not None and now - newest < _BY_HAND_EVERY:
             ago = in_words((now - newest).total_seconds())
-            raise TooSoon(f"The last reminder of {approval.id} came {ago} ago. Wait ten minutes between two.")
+            raise TooSoon(
+                f"The last reminder of {approval.id} was sent {ago} ago. Wait at least ten minutes between reminders."
+            )
         return self._write(entry, ReminderKind.REMINDER, now, by=who)
 
     def _write(self, entry: Entry, kind: ReminderKind, now: datetime, by: Person | None = None) -> Approval:

@@ -62,7 +62,7 @@ class Sight:
         return entry
 
     def check(self, approval: Approval, typed: str = "") -> None:
-        """Raise NoSuchApproval if it is not this person's to see, and PeopleUnavailable if nobody knows who that is."""
+        """Raise NoSuchApproval if this person may not see it, and PeopleUnavailable if Slack can't say who that is."""
         self._people.person(self._user_id)
         if not self.sees(approval):
             raise NoSuchApproval(typed or approval.id, self._cases.ledger.store.url)

@@ -51,7 +51,7 @@ SAID = frozenset(
         TrailEvent.NOT_ACCEPTED,
     }
 )
-"""The events that get a line: what somebody decided. That it was asked and settled stands on the message itself."""
+"""The events that get a line: what somebody decided. That it was asked and settled is shown on the message itself."""
 _REMINDED: dict[TrailEvent | str, ReminderKind] = {kind.event: kind for kind in ReminderKind}
 # What was missed while no bot ran, or before it was posted, is said then.
 _ENDINGS = frozenset({TrailEvent.SETTLED, TrailEvent.POSTED})
@@ -258,7 +258,7 @@ class Threads:
         return Line(name=name, approval_id=approval.id, number=entry.number, text="", reminds=kind)
 
     def _is_in_doubt(self, approval: Approval) -> bool:
-        """Whether nobody can approve, since whoever asked must not, and nobody knows who that is."""
+        """Whether nobody can approve, since the requester may not and isn't linked to a user."""
         return _depends_on_who_asked(approval) and self._cases.people.identify(approval.requester) is None
 
     def _told(self, entry: Entry) -> str:
@@ -338,7 +338,7 @@ class Threads:
             self._reminded.note(batch, {line.reminds for line in told if line.reminds is not None}, now)
 
     def _filled(self, line: Line, last: dict[str, datetime], now: datetime) -> Line | None:
-        """Return a line with its words; None if there is nothing to be said any more."""
+        """Return a line with its words; None if there is nothing left to say."""
         if line.reminds is None:
             return line
         approval = self._cases.ledger.read(line.approval_id).approval

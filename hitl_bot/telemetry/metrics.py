@@ -174,7 +174,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._since: dict[str, datetime] = {}
-        self._by_age: list[tuple[datetime, str]] = []  # a heap; whoever is not in _since any more is passed over
+        self._by_age: list[tuple[datetime, str]] = []  # a heap; those no longer in _since are skipped
         self._seen: set[str] = set()  # since the last full read
         self._lock = Lock()
 
@@ -191,7 +191,7 @@ class Waiting:
                 heapq.heappush(self._by_age, (approval.requested_at, approval.id))
 
     def forget_unseen(self) -> None:
-        """Forget whoever was not noted since the last time: the tail may have lost how it ended."""
+        """Forget what was not noted since the last time: the tail may have lost how it ended."""
         with self._lock:
             self._since = {
                 approval_id: since for approval_id, since in self._since.items() if approval_id in self._seen

@@ -74,7 +74,7 @@ class ReportingNotifier:
             raise
 
     def update(self, approval: Approval, post: Post) -> None:
-        """Show the approval as it stands."""
+        """Show the approval as it is now."""
         try:
             self._notifier.update(approval, post)
         except NotifierError as error:

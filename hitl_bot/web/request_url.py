@@ -28,7 +28,7 @@ log = structlog.get_logger("hitl_bot.web")
 class RequestUrl:
     """Takes Slack's signed requests and hands them to Bolt, each in a thread: Bolt's ``App`` blocks.
 
-    Bolt's own check of the signature is off (``bootstrap``): it raises for a timestamp that is no number, lets a
+    Bolt's own check of the signature is off (``bootstrap``): it raises for a timestamp that is not a number, lets a
     replay pass, and logs the bodies that it refuses (slack_bolt 1.30, ``request_verification.py``).
 
     Parameters

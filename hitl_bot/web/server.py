@@ -42,7 +42,7 @@ def application(
     Parameters
     ----------
     notices : Mapping[str, Callable[[], str]], optional
-        By name: what an operator should know and mend although the bot does its work; empty while there is nothing.
+        By name: what an operator should know and fix although the bot does its work; empty while there is nothing.
     facts : Mapping[str, Callable[[], str]], optional
         By name: what holds here, such as which policy.
     """

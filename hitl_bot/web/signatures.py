@@ -17,7 +17,7 @@ from metaflow_extensions.hitl.approvals.ports import Clock
 
 WINDOW = 300  # seconds that a request's timestamp may be off, either way: Slack's own advice
 _REMEMBERED = 100_000  # some 20 MB; more than 150 requests a second over the whole time that they are remembered
-# Looked at before anything is done with them: slack_sdk 3.47 raises for a timestamp that is no number
+# Looked at before anything is done with them: slack_sdk 3.47 raises for a timestamp that is not a number
 # (``signature/__init__.py``), and hmac for a signature that is not ASCII.
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
 _SIGNATURE = re.compile(r"v0=[0-9a-f]{64}", re.ASCII)

@@ -235,7 +235,7 @@ class Approvals:
     # Answering.
 
     def approve(self, approval_id: str, *, input: Mapping[str, Any] | None = None, reason: str = "") -> Answered:  # noqa: A002 - the record's word
-        """Approve, with the input that the step asks for.
+        """Approve, with the input that the step needs.
 
         Raises
         ------
@@ -342,7 +342,7 @@ class Approvals:
             self._pause(end, still, "It")
 
     def _newest(self, entry: Entry) -> Entry:
-        """Look for newer versions. A store that is away is no answer: the wait goes on."""
+        """Look for newer versions. An unavailable store is not an answer: the wait goes on."""
         with suppress(StoreUnavailable):
             while entry.approval.state is State.PENDING:
                 local = entry.approval.gate.engine is EngineKind.LOCAL and self._ledger.trust.writes

@@ -12,12 +12,13 @@ from metaflow_extensions.hitl.approvals.record import Person
 class ClaimedPeople:
     """A name is only claimed here, and only the chat system can say who is in a group or a channel."""
 
-    def groups_of(self, person: Person, among: Collection[str]) -> frozenset[str]:
+    def groups_of(self, person: Person, among: Collection[str]) -> frozenset[str]:  # noqa: ARG002 - the port's signature
         raise PeopleUnavailable(
-            f"Only Slack knows whether {person.name} is in {', '.join(sorted(among))}. Answer there."
+            f"Only {', '.join(sorted(among))} can decide this, and group members can only be checked in Slack. "
+            "Please answer there."
         )
 
-    def barred(self, person: Person) -> Bar | None:  # noqa: ARG002 - the port's signature
+    def barred(self, person: Person) -> Bar | None:  # noqa: ARG002 - likewise
         return None
 
     @property
@@ -34,7 +35,9 @@ class ClaimedPeople:
         return person
 
     def in_channel(self, person: Person, channel: str | None) -> bool:
-        raise PeopleUnavailable(f"Only Slack knows whether {person.name} is in {channel or 'the channel'}.")
+        raise PeopleUnavailable(
+            f"Only Slack can confirm that {person.name} is in {channel or 'the channel'}. Please answer there."
+        )
 
     def known_as(self, person: Person) -> str | None:  # noqa: ARG002 - likewise
         return None

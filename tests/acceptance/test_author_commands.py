@@ -44,7 +44,7 @@ def test_check_names_what_can_not_work_with_its_line(flow, sandbox):
         "the message names self.later, which no step before gate assigns.",
         "the metric 'acuracy' names self.acuracy, which no step before gate assigns.",
         "no one in Slack matches @ml-leeds. Fix `approvers`.",
-        "the bot sees no channel #no-such-channel.",
+        "the bot can't see a channel #no-such-channel.",
         "Did you mean METAFLOW_HITL_UI_URL?",
         "5 problems found.",
     ):

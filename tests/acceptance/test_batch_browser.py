@@ -69,11 +69,11 @@ def message_on(page: Page) -> Locator:
 def test_two_people_answer_six_shards(
     stage: Stage, visit: Callable[..., Page], shot: Callable[[Page, str], None], width: int, height: int
 ) -> None:
-    """Bob votes for all, carol for all but one, which she rejects: the message tells each step, and the run goes on."""
+    """Bob votes for all, carol for all but one, which she rejects: the message shows each step, the run continues."""
     page = visit(f"{stage.url}/?as=bob", width=width, height=height)
     message = message_on(page)
     expect(message).to_contain_text("2 must agree")
-    expect(message).to_contain_text("Nobody in Slack is @long-gone, so only the others can answer.")
+    expect(message).to_contain_text("No one in Slack matches @long-gone, so only the others can answer.")
     shot(page, "waits")
     assert page.evaluate("document.documentElement.scrollWidth") == width
     message.get_by_role("button", name="Approve all", exact=True).click()
@@ -92,7 +92,7 @@ def test_two_people_answer_six_shards(
     form.get_by_label("us-east-1").uncheck()
     shot(page, "form")
     assert form.evaluate("element => element.scrollWidth <= element.clientWidth")
-    form.get_by_label("The others are rejected").check()
+    form.get_by_label("The others are rejected too").check()
     form.get_by_role("button", name="Approve", exact=True).click()
     expect(form.get_by_role("alert").filter(has_text="needs a reason")).to_be_visible()
     shot(page, "error")
@@ -103,7 +103,7 @@ def test_two_people_answer_six_shards(
     expect(message).to_contain_text("5 approved · 1 rejected")
     expect(message.get_by_role("button", name="Approve all")).to_have_count(0)
     assert stage.run.wait(PATIENCE) == 0, "\n".join(stage.run.lines)
-    assert any("Nobody in Slack is @long-gone" in line for line in stage.run.lines)
+    assert any("No one in Slack matches @long-gone" in line for line in stage.run.lines)
     ran = [line.split("] ", 1)[-1] for line in stage.run.lines]
     assert sum(line.endswith(": approved") for line in ran) == 5
     assert sum(line.endswith("us-east-1: rejected") for line in ran) == 1

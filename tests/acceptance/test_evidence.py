@@ -36,7 +36,7 @@ def test_the_second_run_shows_what_changed_and_a_rule_may_approve_the_third(flow
     measured = flow(MEASURED)
     first = measured.start("run")
     (asked,) = measured.wait_for_approvals()
-    assert first.wait_for_line("The first time: no run of this step was approved before")
+    assert first.wait_for_line("No run of this step has been approved before")
     measured.hitl("approve", asked.id)
     assert first.wait() == 0, first.output
 

@@ -103,7 +103,7 @@ def test_nobody_answers(flow):
     gated = flow(linear('@hitl(timeout="1s")'))
     run = gated.start("run")
     assert run.wait() != 0
-    assert "expired: nobody answered in 1 s" in run.output
+    assert "expired: no one answered in 1 s" in run.output
     assert "RUNS" not in run.output
 
 
@@ -221,7 +221,7 @@ def test_stopping_the_run_closes_the_question(flow):
     gated = flow(linear("@hitl"))
     run = gated.start("run")
     (approval,) = gated.wait_for_approvals()
-    run.wait_for_line("Waiting for a person")
+    run.wait_for_line("Waiting for approval")
     run.interrupt()
     run.wait()
     late = gated.hitl("approve", approval.id)
@@ -233,10 +233,10 @@ def test_stopping_the_run_closes_the_question(flow):
 @pytest.mark.parametrize(
     ("decorators", "words"),
     [
-        ('@hitl(timeout="soon")', ["timeout='soon' is no span of time", '"1h30m"']),
+        ('@hitl(timeout="soon")', ["'soon' is not a valid `timeout`", '"1h30m"']),
         ('@hitl(on_timeout="maybe")', ["on_timeout='maybe'", '"approve", "reject", "notify"']),
         ('@hitl(input_schema={"target": "strng"})', ["target", "str"]),
-        ('@hitl(message="{self.accuracy")', ["deploy", "is no template"]),
+        ('@hitl(message="{self.accuracy")', ["deploy", "is not a valid format string"]),
         ("@hitl(timeuot=3)", ["timeuot", "timeout"]),
     ],
 )
@@ -274,7 +274,7 @@ def test_commands_answer_and_refuse_in_words(flow):
         ("approve", approval.id, "--input", "{"): "no JSON",
         ("approve", approval.id, "--input", "[1]"): "no object",
         ("approve", approval.id, "--input", "@nowhere.json"): "nowhere.json",
-        ("approve", "../../etc"): "no approval id",
+        ("approve", "../../etc"): "not an approval ID",
         ("approve", "nothing-like-it"): "No approval nothing-like-it",
         ("reject", approval.id, "--reason", " "): "needs a reason",
     }.items():

@@ -50,7 +50,7 @@ def test_values_are_shown_everywhere_and_executed_nowhere(flow, outlets, control
     gated = flow(ASKING.format(model=HOSTILE, arguments=EVERYWHERE), **outlets, METAFLOW_USER="<!here>")
     run = gated.start("run")
     (approval,) = gated.wait_for_approvals(wanted=lambda one: len(one.posts) == 4)
-    run.wait_for_line("Waiting for a person: Deploy <!channel> <@U0CAROL>")
+    run.wait_for_line("Waiting for approval: Deploy <!channel> <@U0CAROL>")
     gated.hitl("reject", approval.id, "--reason", HOSTILE)
     assert run.wait() != 0
     shown = "".join([run.output, *(gated.hitl(*words).output for words in (["show", approval.id], ["list", "--all"]))])
@@ -87,7 +87,7 @@ def test_one_that_fails_stops_nobody(flow, outlets, web, mail_server):
     away = {"METAFLOW_HITL_SLACK_BOT_TOKEN": "xoxb-wrong", "METAFLOW_HITL_APPRISE_URLS": "json://127.0.0.1:1/"}
     gated = flow(ASKING.format(model="v7", arguments=EVERYWHERE), **{**outlets, **away})
     run = gated.start("run")
-    run.wait_for_line("could not be posted: Slack does not know the bot token.")
+    run.wait_for_line("could not be posted: Slack rejects the bot token.")
     run.wait_for_line("could not be posted: Apprise could not send to json://…")
     (approval,) = gated.wait_for_approvals()
     assert [post.notifier for post in approval.posts] == ["slack_webhook", "email"]
@@ -129,7 +129,7 @@ def test_several_are_named_with_commas(flow, web):
     gated = flow(ASKING.format(model="v7", arguments=""), **settings)
     run = gated.start("run")
     (approval,) = gated.wait_for_approvals(wanted=lambda one: bool(one.posts))
-    run.wait_for_line("Waiting for a person: Deploy v7?")
+    run.wait_for_line("Waiting for approval: Deploy v7?")
     assert len(web.bodies) == 1
     answered = gated.hitl("approve", approval.id)
     assert answered.process.returncode == 0, answered.output

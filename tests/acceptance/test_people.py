@@ -91,7 +91,9 @@ def test_a_quorum_under_a_rule(ask, bot, look, shot):
     ask("Release pricing v12?", step="release", approvers=("@ml-leads",), schema=TRAFFIC)
     page = look("bob")
     asked = message(page, "Release pricing v12?")
-    expect(asked).to_contain_text("By rule “production” of the operator's policy, which wants a reason for an approval")
+    expect(asked).to_contain_text(
+        "By rule “production” of the operator's policy, which requires a reason for an approval"
+    )
     expect(asked).to_contain_text("it waits 8 h at most")
     asked.get_by_role("button", name="Approve…").click()
     form = page.get_by_role("dialog")
@@ -106,7 +108,7 @@ def test_a_quorum_under_a_rule(ask, bot, look, shot):
     asked = message(page, "Release pricing v12?")
     asked.get_by_role("button", name="Approve…").click()
     form = page.get_by_role("dialog")
-    expect(form).to_contain_text("This is what others approve.")
+    expect(form).to_contain_text("Others approve this input.")
     expect(form.get_by_label("Traffic")).to_have_value("25")
     form.get_by_label("Reason").fill("risk agrees")
     assert_nothing_sticks_out(page)
@@ -136,8 +138,8 @@ def test_home_is_an_inbox(ask, bot, look, shot, clock, size):  # noqa: F811 - th
     shot(page, "waiting")
     home.get_by_role("button", name="Approve").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Approve").click()
-    expect(home).to_contain_text("1 waits for you")
-    expect(home.get_by_role("heading", name="Decided lately")).to_be_visible()
+    expect(home).to_contain_text("1 is waiting for you")
+    expect(home.get_by_role("heading", name="Recently decided")).to_be_visible()
     expect(home).to_contain_text("Approved by alice")
     page.emulate_media(color_scheme="dark")
     shot(page, "dark")
@@ -164,11 +166,11 @@ def test_changes_are_requested_and_it_is_run_again(ask, bot, look, shot):
     form = page.get_by_role("dialog")
     form.get_by_label("alpha").fill("low")
     form.get_by_role("button", name="Run again").click()
-    expect(form.get_by_role("alert").filter(has_text="It takes a number")).to_be_visible()
+    expect(form.get_by_role("alert").filter(has_text="It must be a number")).to_be_visible()
     form.get_by_label("alpha").fill("0.05")
     shot(page, "again")
     form.get_by_role("button", name="Run again").click()
-    expect(form).to_contain_text("is started")
+    expect(form).to_contain_text("has started")
     form.get_by_role("button", name="Close").last.click()
     bot.sweeper.tick()
     asked.get_by_role("button", name=re.compile("repl(y|ies)$")).click()  # one may hold both lines
@@ -198,10 +200,10 @@ def test_somebody_absent_is_stood_in_for(ask, look, shot):
 @pytest.mark.parametrize(
     ("who", "words"),
     [
-        ("dave", "guests of the workspace never decide"),
-        ("erin", "people of another workspace never decide"),
+        ("dave", "guests of the workspace can't decide"),
+        ("erin", "people from other workspaces can't decide"),
         ("alice", "you asked for this run"),
-        ("grace", "@ml-leads or @alice may. Ask one of them"),
+        ("grace", "@ml-leads or @alice can. Ask one of them"),
     ],
 )
 def test_who_may_not_is_told_why(ask, look, shot, who, words):

@@ -153,7 +153,7 @@ def test_every_argument_of_the_decorator_is_documented():
     ids=lambda page: page.relative_to(REPOSITORY).as_posix(),
 )
 def test_every_picture_and_relative_link_is_there(page):
-    """No link of a page leads nowhere in the repository."""
+    """No link of a page points to nothing in the repository."""
     text = page.read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text) + re.findall(r'\bsrc(?:set)?="([^"]+)"', text)
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]

@@ -46,7 +46,7 @@ BEFORE = "before the bot has seen the question"
     ],
 )
 def test_it_is_carried_out_by_nobody_or_reported(bucket: Bucket, sandbox, decide):
-    """Sealed, nothing is decided. Open, the run goes on, and the bot says so on the message, Home and in a metric."""
+    """Sealed, nothing is decided. Open, the run continues, and the bot says so on the message, Home and in a metric."""
     asked = bucket.propose(question(timeout=60, on_timeout=OnTimeout.APPROVE))
     try:
         decide(bucket, asked)

@@ -83,7 +83,7 @@ def test_two_requests_a_decision(place: ArgoPlace) -> None:
 
 
 def test_never_without_a_selector(place: ArgoPlace) -> None:
-    """What is no approval id is not put into a selector, where nothing, or a comma, would choose other gates."""
+    """What is not an approval ID is not put into a selector, where nothing, or a comma, would choose other gates."""
     flow = gated(place.cluster, place.namespace)
     odd = "deploy-x,phase=Running"
     node = flow.node(flow.approvals[0])

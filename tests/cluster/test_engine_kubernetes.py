@@ -391,7 +391,7 @@ def test_lost_answer_was_a_success(place: ArgoPlace) -> None:
     ],
 )
 def test_refusals_leave_the_decision_open(place: ArgoPlace, pauses: Pauses, answer: Answer, words: str) -> None:
-    """What only an operator can mend is not tried in a hurry, and not given up either."""
+    """What only an operator can fix is not tried in a hurry, and not given up either."""
     asked = place.ask()[0]
     place.proxy.fail("GET", answer)
     with pytest.raises(EngineUnavailable, match=words):

@@ -42,7 +42,7 @@ def remote(flow, cluster, namespace, s3_moto):
 def test_the_pod_is_asked_for_after_the_approval(remote, jobs, s3_moto):
     """Before it there is no job; the job's pod knows where the records are; the process is the same all the while."""
     run = remote.start("run", "--with", "kubernetes")
-    asked = run.wait_for_line("Waiting for a person: Go?")
+    asked = run.wait_for_line("Waiting for approval: Go?")
     approval_id = run.wait_for_line("hitl approve ").split("approve ")[1].split()[0]
     assert jobs() == []
     approved = remote.hitl("approve", approval_id)

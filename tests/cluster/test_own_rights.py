@@ -61,7 +61,7 @@ def test_by_argo_server(person, cluster, waiting):
         flow, account = person(METAFLOW_HITL_ARGO_SERVER_URL=url)
         flow.environment["METAFLOW_HITL_ARGO_SERVER_TOKEN"] = cluster.token(account)
         distrusted = flow.hitl("approve", first.id).output
-        assert "set METAFLOW_HITL_ARGO_SERVER_CA_FILE" in distrusted
+        assert "Set METAFLOW_HITL_ARGO_SERVER_CA_FILE" in distrusted
         assert "argo resume" in distrusted
         assert waiting.phases() == ["Running"] * 3
         flow.environment["METAFLOW_HITL_ARGO_SERVER_CA_FILE"] = "/nowhere/ca.pem"

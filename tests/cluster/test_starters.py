@@ -75,7 +75,7 @@ def test_who_deployed_and_who_started_are_refused(place: ArgoPlace) -> None:
     annotate(flow, metaflow__triggered_by_user='{"type": "user", "name": "bob@example.com"}')
     asked = replace(flow.approvals[0], requester=Person(id="carol", name="carol", origin=Origin.CLAIM))
     for person in (ALICE, BOB):
-        with pytest.raises(NotAllowed, match="you started this run"):
+        with pytest.raises(NotAllowed, match="the person who started the run may not approve it"):
             decide(place, asked, person)
     decide(place, asked, CAROL)
 
@@ -85,7 +85,7 @@ def test_who_submitted_through_argo_server_is_refused(place: ArgoPlace) -> None:
     flow = gated(place.cluster, place.namespace)
     label(flow, creator="0f2a-44", creator_email="bob.at.example.com", creator_preferred_username="bob")
     assert list(place.engine.started_by(flow.approvals[0])) == claims("alice", "bob@example.com")
-    with pytest.raises(NotAllowed, match="you started this run"):
+    with pytest.raises(NotAllowed, match="the person who started the run may not approve it"):
         decide(place, flow.approvals[0], BOB)
 
 
@@ -166,5 +166,5 @@ def test_a_workflow_that_is_gone_names_nobody(place: ArgoPlace, pauses: Pauses) 
     flow = gated(place.cluster, place.namespace)
     flow.delete()
     pauses.sleep(timedelta(minutes=1).total_seconds())
-    with pytest.raises(EngineUnavailable, match="can't be known who started this run, because there is no workflow"):
+    with pytest.raises(EngineUnavailable, match="can't be known who started this run, because the workflow"):
         place.engine.started_by(flow.approvals[0])

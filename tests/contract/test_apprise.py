@@ -67,7 +67,7 @@ def test_one_service_that_fails_does_not_ask_the_others_twice(
     assert len(web.bodies) == 2
     told = [record.getMessage() for record in caplog.records if record.name.startswith("metaflow_extensions")]
     assert len(told) == 1
-    assert told[0].startswith("No question reaches json://… (METAFLOW_HITL_APPRISE_URLS, address 1). Correct it")
+    assert told[0].startswith("Questions don't reach json://… (METAFLOW_HITL_APPRISE_URLS, address 1). Correct it")
 
 
 @pytest.mark.parametrize("url", ["nosuch://sesame", "sesame", ""])

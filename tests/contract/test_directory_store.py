@@ -168,7 +168,7 @@ def test_a_key_is_not_a_folder_too(tmp_path: Path) -> None:
     """A key below another key, or above one, is refused and names the cause; nothing changes."""
     store = DirectoryStore(tmp_path)
     store.create("a/b", b"1")
-    with pytest.raises(BadKey, match="one already"):
+    with pytest.raises(BadKey, match="a key already"):
         store.create("a/b/c", b"1")
     with pytest.raises(BadKey, match="in it"):
         store.create("a", b"1")
@@ -202,7 +202,7 @@ def test_a_root_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "root").touch()
     store = DirectoryStore(tmp_path / "root")
     assert list(store.list("")) == []
-    with pytest.raises(StoreUnavailable, match=r"root.*A file stands.*METAFLOW_HITL_ROOT"):
+    with pytest.raises(StoreUnavailable, match=r"root.*A file exists.*METAFLOW_HITL_ROOT"):
         store.create("a/1", b"1")
 
 

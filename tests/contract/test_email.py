@@ -46,7 +46,7 @@ def test_email_has_text_and_html(mail_server: MailServer, trusted: None) -> None
             "Accuracy 94.0%",
             "U0BOB, alice@example.com",
             "2026-03-03 09:30 UTC, else rejected",
-            "Deploy target is asked when you approve.",
+            "Deploy target is requested when you approve.",
             asked.id,
             f"python train.py hitl approve {asked.id} --set deploy_target=...",
             f"python train.py hitl reject {asked.id} --reason ...",
@@ -118,7 +118,7 @@ def test_no_password_without_encryption(mail_server: MailServer, monkeypatch: py
     """A server elsewhere that offers no STARTTLS gets nothing."""
     mail_server.starttls = False
     monkeypatch.setattr("metaflow_extensions.hitl.notifiers.email._LOOPBACK", frozenset())
-    with pytest.raises(NotifierRefused, match="Without encryption nothing is sent"):
+    with pytest.raises(NotifierRefused, match="Nothing is sent without encryption"):
         EmailNotifier(mailbox(mail_server, user="u", password="p"), clock=HandClock()).post(approval())
     assert mail_server.mails == []
 

@@ -132,7 +132,7 @@ ADVICE = {
     "account_inactive": "Install the app again",
     "cant_update_message": "use one token",
     "channel_not_found": "correct the name",
-    "edit_window_closed": "forbids to edit",
+    "edit_window_closed": "does not allow messages of this age to be edited",
     "invalid_auth": "Install the app again",
     "invalid_blocks": "report it",
     "is_archived": "Unarchive it",

@@ -80,6 +80,6 @@ def test_webhook_waits_as_slack_asks(web: Web) -> None:
 @pytest.mark.parametrize("url", ["http://hooks.slack.com/services/secret", "hooks.slack.com/secret", "https:///secret"])
 def test_webhook_address_must_be_safe(url: str) -> None:
     """A secret goes over https, and is not shown where it can't."""
-    with pytest.raises(NotifierRefused, match=r"METAFLOW_HITL_SLACK_WEBHOOK is no address") as refused:
+    with pytest.raises(NotifierRefused, match=r"METAFLOW_HITL_SLACK_WEBHOOK must be an address") as refused:
         SlackWebhookNotifier(url, clock=HandClock())
     assert "/secret" not in str(refused.value)

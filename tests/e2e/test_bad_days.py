@@ -44,12 +44,12 @@ def test_the_deadline_rejects_without_the_bot(deploy):
     (gate,) = run.wait_until_suspended()
     run.until(is_past(deployed, gate))
     assert deployed.approval(gate).state is State.PENDING
-    run.make_older(gate, 600)  # the seconds behind the deadline that the bot has before Argo ends the wait
+    run.make_older(gate, 600)  # the seconds after the deadline that the bot has before Argo ends the wait
     assert run.end() == "Failed", run.story()
     approval = deployed.approval(gate)
     assert (approval.state, approval.decision.where) == (State.EXPIRED, Where.TIMEOUT)
     assert "RUNS" not in run.logs()
-    assert "nobody answered in 5 s" in run.logs()
+    assert "no one answered in 5 s" in run.logs()
     assert len([pod for pod in run.pods() if "deploy-task" in pod.metadata.name]) == 1
 
 
@@ -134,7 +134,7 @@ def test_a_bot_that_died_before_the_resume(deploy, bot, tmp_path):
     assert run.end() == "Succeeded", run.story()
     assert "RUNS bob" in run.logs()
     assert run.node("hitl-suspend-deploy")["message"] == "approved by bob via Slack button"
-    bob.wait_for_update(message, lambda one: "the run goes on" in one.plain, PATIENCE)
+    bob.wait_for_update(message, lambda one: "the run continues" in one.plain, PATIENCE)
     run.until(deployed.all_is_settled)
 
 

@@ -94,7 +94,7 @@ def test_the_deadline_rejects(deploy, bot):
     run = deployed.trigger()
     (gate,) = run.wait_until_suspended()
     assert run.end() == "Failed"
-    assert "nobody answered in 30 s" in run.node("hitl-suspend-deploy")["message"]
+    assert "no one answered in 30 s" in run.node("hitl-suspend-deploy")["message"]
     assert run.node("deploy-task")["phase"] == "Omitted"
     approval = deployed.approval(gate)
     assert approval.state is State.EXPIRED

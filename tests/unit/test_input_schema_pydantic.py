@@ -115,9 +115,9 @@ class Uncallable(BaseModel):
     [
         (Nested, "inner", "an object within an object"),
         (Several, "several", "if its items are an enum"),
-        (Either, "either", "can't tell which"),
+        (Either, "either", "it is not clear which"),
         (Uncallable, None, "Uncallable can't be turned into a JSON Schema"),
-        (Inner(a=1), None, "instance of a model; give its class"),
+        (Inner(a=1), None, "instance of a model; use its class"),
     ],
 )
 def test_a_model_that_no_form_can_show_is_refused(model: Any, field: str | None, words: str) -> None:

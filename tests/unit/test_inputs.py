@@ -219,7 +219,7 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     """A misspelt name is not dropped: the person believes that it was heard."""
     schema = schema_of(deploy_target={"type": "str", "optional": True})
     assert problems(schema, {"deploy_targt": "x"}) == {"deploy_targt": "is not a field (did you mean deploy_target?)"}
-    assert problems(schema, {"zzz": "x"}) == {"zzz": "is not a field (there are deploy_target)"}
+    assert problems(schema, {"zzz": "x"}) == {"zzz": "is not a field (the fields are deploy_target)"}
 
 
 def test_all_problems_come_at_once() -> None:

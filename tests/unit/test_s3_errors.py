@@ -33,7 +33,7 @@ def refused(status: int, code: str, message: str = "As S3 puts it.") -> ClientEr
         (refused(400, "AuthorizationHeaderMalformed"), "AWS_DEFAULT_REGION"),
         (refused(503, "SlowDown"), "Try again in a moment."),
         (refused(500, "InternalError"), "Try again in a moment."),
-        (refused(418, "Teapot"), "the server's own log"),
+        (refused(418, "Teapot"), "the server's log"),
     ],
     ids=lambda value: value.response["Error"]["Code"] if isinstance(value, ClientError) else "",
 )
@@ -104,7 +104,7 @@ def test_what_may_have_happened_all_the_same(error: boto.BotoCoreError | ClientE
     ("setting", "value"), [("AWS_PROFILE", "no-such-profile"), ("AWS_ENDPOINT_URL_S3", "not a url")]
 )
 def test_a_configuration_that_makes_no_client(monkeypatch: pytest.MonkeyPatch, setting: str, value: str) -> None:
-    """A profile that is missing or an endpoint that is no URL gets StoreUnavailable before any request."""
+    """A profile that is missing or an endpoint that is not a URL gets StoreUnavailable before any request."""
     monkeypatch.setenv(setting, value)
     with pytest.raises(StoreUnavailable, match="Correct the AWS configuration"):
         s3_client()

@@ -27,7 +27,7 @@ def prove_slack(settings: Settings, person: str | None, file: Path | None) -> It
         return
     yield from check_blocks(client, utc_now())
     if person is None:
-        yield unknown("walk", "name somebody with --with to go through one question in Slack")
+        yield unknown("walk", "name someone with --with to go through one question in Slack")
     elif mode_of(settings) is Mode.HTTP:
         yield unknown("walk", "needs Socket Mode: METAFLOW_HITL_SLACK_APP_TOKEN of a test app")
     else:
@@ -40,7 +40,7 @@ def _walked(settings: Settings, client: RecordingClient, person: str) -> Iterato
     try:
         found = SlackPeople(client, utc_now).find(person)
         if found is None:
-            yield bad("walk", f"Slack knows nobody by {person}", "Give a member id (U…) or an e-mail address.")
+            yield bad("walk", f"No one in Slack matches {person}", "Use a member ID (U…) or an email address.")
             return
         walk = Walk(who=found.id, say=lambda what: click.echo(f"→ {what}", err=True))
         yield from walk.through(settings, client)

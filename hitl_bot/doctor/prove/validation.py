@@ -31,7 +31,7 @@ def check_blocks(client: WebClient, now: datetime) -> Iterator[Finding]:
             client.api_call(_METHOD, params={exhibit.kind.value: body})
         except SLACK_FAILED as error:
             if meaning_of(error) is not Meaning.DEFECT:
-                yield unknown("blocks", f"Slack does not check blocks now ({code_of(error) or error})")
+                yield unknown("blocks", f"Slack is not checking blocks right now ({code_of(error) or error})")
                 return
             yield bad("blocks", f"Slack would refuse {_named(exhibit, error)}", _REPORT)
         else:

@@ -38,10 +38,10 @@ _CHECKSUM_LENGTH = len(',\n "sha256": ""\n}') + 64
 
 
 class NotJson(RecordError):
-    """What should be recorded is no JSON: NaN, an infinite number, an object of Python's, or nested too deep."""
+    """What should be recorded is not JSON: NaN, an infinite number, an object of Python's, or nested too deep."""
 
     def __init__(self, approval_id: str, cause: Exception) -> None:
-        super().__init__(f"This can't be recorded about {approval_id}: {cause}. Nothing was written; use plain JSON.")
+        super().__init__(f"This can't be recorded for {approval_id}: {cause}. Nothing was written; use plain JSON.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,11 +128,11 @@ def decode(key: str, body: bytes, trust: Trust = OPEN, *, store: str = "") -> Ve
     except (ValueError, RecursionError) as error:
         raise CorruptRecord(key, f"it is not JSON ({error})") from error
     if not isinstance(document, dict):
-        raise CorruptRecord(key, "it is no JSON object")
+        raise CorruptRecord(key, "it is not a JSON object")
     document = cast("dict[str, Any]", document)
     written = document.get("format")
     if type(written) is not int or written < 1:
-        raise CorruptRecord(key, "it says no format")
+        raise CorruptRecord(key, "it does not say its format")
     # Before everything else: a later release may seal in another way, too.
     if written > FORMAT:
         raise NewerFormat(key, written, FORMAT)
@@ -181,7 +181,7 @@ def read_approval(key: str, document: dict[str, Any]) -> Approval:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def _finite(text: str) -> float:

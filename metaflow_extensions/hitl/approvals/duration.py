@@ -13,12 +13,12 @@ _LONGEST = 366 * 86_400  # a gate that waits for longer than a year is a mistake
 
 
 class BadDuration(HitlError, ValueError):
-    """This is no span of time. Accepted: "30m", "24h", "7d", "1h30m", or a number of seconds, up to 366 days."""
+    """This is not a duration. Use "30m", "24h", "7d", "1h30m", or a number of seconds, up to 366 days."""
 
     def __init__(self, name: str, value: object) -> None:
         super().__init__(
-            f"{name}={value!r} is no span of time. "
-            'Accepted: "30m", "24h", "7d", "1h30m", or a number of seconds, up to 366 days.'
+            f"{value!r} is not a valid `{name}`. "
+            'Use "30m", "24h", "7d", "1h30m" or a number of seconds, up to 366 days.'
         )
 
 

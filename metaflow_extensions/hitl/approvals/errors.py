@@ -50,8 +50,8 @@ class NoSuchApproval(RecordError):
 
     def __init__(self, approval_id: str, store_url: str) -> None:
         super().__init__(
-            f"No approval {approval_id} in {store_url}. `hitl list --all` shows the ones that there are; "
-            "if it should be there, compare METAFLOW_HITL_ROOT on both sides."
+            f"There is no approval {approval_id} in {store_url}. `hitl list --all` shows all approvals "
+            "there; if this one should exist, compare METAFLOW_HITL_ROOT on both sides."
         )
 
 
@@ -59,7 +59,9 @@ class AmbiguousId(RecordError):
     """Several approvals begin like this."""
 
     def __init__(self, beginning: str, ids: list[str]) -> None:
-        super().__init__(f"{beginning} is the beginning of several approvals: {', '.join(ids)}, … Give more of the id.")
+        super().__init__(
+            f"{beginning} is the beginning of several approvals: {', '.join(ids)}, … Enter more of the ID."
+        )
 
 
 class CorruptRecord(RecordError):
@@ -77,7 +79,8 @@ class NewerFormat(RecordError):
 
     def __init__(self, key: str, found: int, known: int) -> None:
         super().__init__(
-            f"The record {key} has format {found}, and this release reads up to {known}. Upgrade metaflow-hitl here."
+            f"The record {key} has format {found}, but this release reads formats up to {known}. Upgrade "
+            "metaflow-hitl here."
         )
 
 
@@ -86,7 +89,7 @@ class OlderFormat(RecordError):
 
     def __init__(self, key: str, found: int, known: int) -> None:
         super().__init__(
-            f"The record {key} has format {found}, and this release reads format {known} only. Finish or abandon its "
+            f"The record {key} has format {found}, but this release reads only format {known}. Finish or abandon its "
             "run with the release that wrote it, and set METAFLOW_HITL_ROOT to an empty place for new ones."
         )
 
@@ -127,8 +130,8 @@ class OtherQuestion(RecordError):
 
     def __init__(self, approval_id: str, fields: str) -> None:
         super().__init__(
-            f"{approval_id} was asked with another question (different: {fields}), so its answer is not for this "
-            "step. The gate stays closed; start a new run to ask again."
+            f"{approval_id} was asked with a different question (changed: {fields}), so its answer is not for "
+            "this step. The gate stays closed; start a new run to ask again."
         )
 
 
@@ -157,7 +160,7 @@ class TooManyWriters(RecordError):
     """Others kept writing versions first."""
 
     def __init__(self, approval_id: str) -> None:
-        super().__init__(f"Others kept changing {approval_id} at the same moment. Nothing was written; try again.")
+        super().__init__(f"{approval_id} was being changed by others at the same time. Nothing was written; try again.")
 
 
 # People, engines and notifiers.
@@ -172,11 +175,11 @@ class NoUserGroups(PeopleUnavailable):
 
 
 class EngineUnavailable(HitlError):
-    """The workflow could not be reached. The record stands; the sweeper tries again."""
+    """The workflow could not be reached. The record is unchanged; the sweeper tries again."""
 
 
 class NotifierError(HitlError):
-    """A question could not be shown, or could not be brought up to date. The record stands.
+    """A question could not be shown, or could not be brought up to date. The record is unchanged.
 
     Parameters
     ----------
@@ -192,7 +195,7 @@ class NotifierError(HitlError):
 
 
 class NotifierUnavailable(NotifierError):
-    """It could not be done now, and may work soon. The record stands; the sweeper tries again."""
+    """It could not be done now, and may work soon. The record is unchanged; the sweeper tries again."""
 
 
 class NotifierBusy(NotifierUnavailable):

@@ -29,7 +29,7 @@ class OtherKeys(HitlError):
 
     def __init__(self, approval_id: str) -> None:
         super().__init__(
-            f"{approval_id} is not taken over: its run trusts none of this bot's keys. Compare "
+            f"{approval_id} is not taken over: its run does not trust any of this bot's keys. Compare "
             "METAFLOW_HITL_PUBLIC_KEYS of the flow with what `hitl-bot key list` prints."
         )
 

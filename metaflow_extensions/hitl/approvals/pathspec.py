@@ -21,7 +21,7 @@ class BadId(HitlError, ValueError):
     def __init__(self, text: str) -> None:
         shown = text if len(text) <= 80 else text[:79] + "…"  # noqa: PLR2004 - one line of a terminal
         super().__init__(
-            f"{shown!r} is no approval id. Give the id under the question (such as gate-7f3k2m9qx4), "
+            f"{shown!r} is not an approval ID. Use the ID under the question (such as gate-7f3k2m9qx4), "
             "a unique beginning of it, or the pathspec FLOW/RUN/STEP/TASK."
         )
 

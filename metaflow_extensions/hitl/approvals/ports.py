@@ -108,7 +108,7 @@ class Engine(Protocol):
         ...
 
     def gone(self, approval: Approval) -> str | None:
-        """Say why nothing waits for an answer any more, or None while something may.
+        """Say why nothing waits for an answer, or None while something may.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class Starter(Protocol):
-    """What can start the run of an approval again: an engine, where it is no process on somebody's own machine."""
+    """What can start the run of an approval again: an engine, where it is not a process on somebody's own machine."""
 
     def parameters(self, approval: Approval) -> dict[str, str]:
         """Return what the run of an approval was started with, by name, as people write it.
@@ -175,7 +175,7 @@ class Notifier(Protocol):
         ...
 
     def update(self, approval: Approval, post: Post) -> None:
-        """Show the approval as it stands where it was posted. A medium that can't change what it sent does nothing.
+        """Show the approval as it is now where it was posted. A medium that can't change what it sent does nothing.
 
         Raises
         ------
@@ -210,9 +210,9 @@ class Bar(str, Enum):
     """Why somebody never decides anything, in words for them."""
 
     DEACTIVATED = "the account is deactivated."
-    APP = "an app never decides."
-    GUEST = "guests of the workspace never decide. Ask one of its members."
-    STRANGER = "people of another workspace never decide. Ask a member of this one."
+    APP = "apps can't decide."
+    GUEST = "guests of the workspace can't decide. Ask one of its members."
+    STRANGER = "people from other workspaces can't decide. Ask a member of this one."
 
     def __str__(self) -> str:
         return self.value

@@ -59,7 +59,7 @@ def read_proposal(store: Store, key: str) -> tuple[Approval, tuple[str, ...]]:
     KeyMissing
         It is gone: taken over.
     RecordError
-        It is no proposal, or not for this release. Nothing follows from it.
+        It is not a proposal, or not for this release. Nothing follows from it.
     """
     version = decode(key, store.read(key))
     approval = version.approval
@@ -127,5 +127,5 @@ def read_closing(store: Store, key: str) -> str | None:
         raise CorruptRecord(key, "it is not JSON") from error
     reason = document.get("reason") if isinstance(document, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - JSON
     if not isinstance(reason, str):
-        raise CorruptRecord(key, "it gives no reason")
+        raise CorruptRecord(key, "it does not give a reason")
     return " ".join(reason.split())[:200]

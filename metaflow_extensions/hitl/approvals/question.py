@@ -34,7 +34,7 @@ class RuleMode(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """So many of some people must agree."""
+    """A quorum of some people."""
 
     of: tuple[str, ...] = ()  # as approvers are named: user ids, groups, addresses; nobody named: everybody
     quorum: int = 1
@@ -64,7 +64,7 @@ class Question:
 
     message: str  # formatted with the incoming artifacts; plain text, not yet escaped for any medium
     schema: dict[str, Any] | None = None  # JSON Schema of the input, fields in the author's order
-    approvers: tuple[str, ...] = ()  # nobody named: everybody who sees the question
+    approvers: tuple[str, ...] = ()  # nobody named: everyone who can see the question
     notifiers: tuple[str, ...] = ()
     channel: str | None = None
     timeout: int | None = None  # seconds
@@ -72,7 +72,7 @@ class Question:
     on_reject: OnReject = OnReject.FAIL
     run_url: str | None = None
     quorum: int = 1  # how many different people must agree
-    needs: tuple[Need, ...] = ()  # so many of each of several groups; `approvers` then names them all
+    needs: tuple[Need, ...] = ()  # a quorum for each of several groups; `approvers` then names them all
     allow_self_approval: bool = True
     allow_changes: bool = False
     remind_every: int | None = None  # seconds

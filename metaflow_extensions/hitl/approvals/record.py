@@ -40,14 +40,14 @@ class Where(str, Enum):
 
 
 class State(str, Enum):
-    """How an approval stands. Only PENDING takes an answer."""
+    """The state of an approval. Only PENDING can be answered."""
 
     PENDING = "pending"
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
     SUPERSEDED = "superseded"  # a newer run asked the same
-    CLOSED = "closed"  # nobody waits any more: the run ended, was stopped, or is gone
+    CLOSED = "closed"  # nobody waits for it: the run ended, was stopped, or is gone
     NOT_ACCEPTED = "not accepted"  # the operator's policy refused a decision that nobody could hold back
 
 
@@ -142,7 +142,7 @@ class Post:
     url: str | None = None
     batch: str | None = None  # of gates that share the message
     ids: dict[str, str] = field(default_factory=dict[str, str])  # of approvers named by handle or address
-    nobody: tuple[str, ...] = ()  # approvers that nobody stood behind when this was posted
+    nobody: tuple[str, ...] = ()  # approvers that matched no one when this was posted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +212,7 @@ class Reminder:
 
 @dataclass(frozen=True, kw_only=True)
 class Closing:
-    """Why an approval can't be answered any more: nobody waits for it, or its decision does not count."""
+    """Why an approval can no longer be answered: nobody waits for it, or its decision does not count."""
 
     at: datetime
     reason: str

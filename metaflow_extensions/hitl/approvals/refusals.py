@@ -25,8 +25,8 @@ class AlreadyDecided(ApprovalError):
         why = f' with the reason "{standing.reason}"' if standing.reason else ""
         super().__init__(
             approval,
-            f"{approval.id} was {_said(standing.verdict)} by {standing.by.name} {ago} ago{why}. That stands; "
-            "start a new run to ask again.",
+            f"{approval.id} was {_said(standing.verdict)} by {standing.by.name} {ago} ago{why}. That "
+            "decision is final. Start a new run to ask again.",
         )
         self.standing = standing
 
@@ -62,7 +62,7 @@ class NotAccepted(Closed):
 
 
 def closed(approval: Approval) -> Closed:
-    """Say why a closed approval takes no answer and opens no gate."""
+    """Say why a closed approval can't be answered and opens no gate."""
     return NotAccepted(approval) if approval.state is State.NOT_ACCEPTED else Closed(approval)
 
 
@@ -85,18 +85,16 @@ class NeedsConfirmation(NotAllowed):
         super().__init__(
             approval,
             person,
-            "it matters who answers, and a command line can't prove who you are. "
-            f"Confirm the answer in {system}, or give it there.",
+            "a command line can't prove who you are, and this approval needs to "
+            f"know. Confirm the answer in {system}, or answer there.",
         )
 
 
 class ReasonMissing(ApprovalError):
-    """A rejection needs a reason: the requester reads it, and the run fails with it."""
+    """A rejection needs a reason, which the requester will see."""
 
     def __init__(self, approval: Approval) -> None:
-        super().__init__(
-            approval, f"Rejecting {approval.id} needs a reason: the requester reads it, and the run fails with it."
-        )
+        super().__init__(approval, f"Rejecting {approval.id} needs a reason, which the requester will see.")
 
 
 class ApprovalReasonMissing(ReasonMissing):
@@ -106,8 +104,8 @@ class ApprovalReasonMissing(ReasonMissing):
         ApprovalError.__init__(
             self,
             approval,
-            f"Approving {approval.id} needs a reason as well: the rule “{approval.rule.name}” of the operator's policy "
-            "wants one. Give it in the form behind the Approve button, or with --reason on a command line.",
+            f"Approving {approval.id} needs a reason: the rule “{approval.rule.name}” of the operator's policy "
+            "requires one. Enter it in the form that Approve opens, or with --reason on a command line.",
         )
 
 
@@ -117,8 +115,8 @@ class ChangesNotOffered(ApprovalError):
     def __init__(self, approval: Approval) -> None:
         super().__init__(
             approval,
-            f"{approval.id} takes no request for changes: the step's @hitl does not say allow_changes=True. "
-            "Reject it, with what should change as the reason.",
+            f"{approval.id} doesn't accept requests for changes: the step's @hitl has no "
+            "allow_changes=True. Reject it, and give the changes as the reason.",
         )
 
 
@@ -129,7 +127,7 @@ class StillPending(ApprovalError):
         super().__init__(
             approval,
             f"Nobody has approved {approval.id} ({approval.pathspec}), so this step does not run. Resuming the "
-            "workflow is not an answer. Start a new run, and answer its question there or with "
+            "workflow is not an answer. Start a new run, and answer its question in Slack or with "
             "`python FLOW.py hitl approve ID`.",
         )
 
@@ -141,7 +139,7 @@ class NotDecidedByTheBot(ApprovalError):
         then = f"{approval.deadline:%Y-%m-%d %H:%M} UTC" if approval.deadline else "its deadline"
         super().__init__(
             approval,
-            f"{approval.id} closed at {then}, and no bot has signed an answer, so the step does not run. See whether "
+            f"{approval.id} closed at {then} and no bot has signed an answer, so the step does not run. Check that "
             "the bot is running, then start a new run to ask again.",
         )
 
@@ -152,7 +150,7 @@ class NotTakenOver(ApprovalError):
     def __init__(self, approval: Approval) -> None:
         super().__init__(
             approval,
-            f"No bot has taken over {approval.id}, so nobody was asked and the step does not run. See whether a bot "
+            f"No bot has taken over {approval.id}, so nobody was asked and the step does not run. Check that a bot "
             "with METAFLOW_HITL_SIGNING_KEY is running on the same METAFLOW_HITL_ROOT, then start a new run.",
         )
 
@@ -164,7 +162,7 @@ class Rejected(ApprovalError):
         decision = approval.decision
         if decision is None or approval.state is State.EXPIRED:
             waited = in_words(approval.question.timeout or 0)
-            words = f"{approval.id} expired: nobody answered in {waited}, so the step does not run."
+            words = f"{approval.id} expired: no one answered in {waited}, so the step does not run."
         else:
             reason = f': "{decision.reason}"' if decision.reason else ""
             words = f"{approval.id} was {_said(decision.verdict)} by {decision.by.name}{reason}. The step does not run."

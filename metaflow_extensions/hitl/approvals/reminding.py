@@ -90,7 +90,7 @@ def read_quiet(text: str) -> Quiet:
         return NEVER_QUIET
     match = _QUIET.fullmatch(text.strip())
     if match is None or not text.strip():
-        raise ValueError("it takes hours such as 20:00-08:00, the word weekends, both with a comma between, or never")
+        raise ValueError("it must be hours such as 20:00-08:00, the word weekends, both separated by a comma, or never")
     days = WEEKEND if match[5] else ()
     if match[1] is None:
         return Quiet(weekends=days)

@@ -8,7 +8,7 @@ from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlErr
 from metaflow_extensions.hitl.approvals.ports import Engine, People, Starter
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Person, Verdict
 
-_HOW = "The command on the message does it too."
+_HOW = "You can also use the command on the message."
 
 
 class CantRunAgain(HitlError):
@@ -22,7 +22,7 @@ class AlreadyRunAgain(CantRunAgain):
     """It was started again before, with other parameters or by somebody else."""
 
     def __init__(self, workflow: str) -> None:
-        super().__init__(f"It was run again already, as workflow {workflow}.")
+        super().__init__(f"It has already been run again, as workflow {workflow}.")
         self.workflow = workflow
 
 
@@ -75,13 +75,13 @@ class RunningAgain:
 
     def _starter(self, approval: Approval, who: Person) -> Starter:
         if approval.decision is None or approval.decision.verdict is not Verdict.CHANGES or approval.closing:
-            raise CantRunAgain(f"Nobody requested changes of {approval.id}.")
+            raise CantRunAgain(f"Nobody requested changes to {approval.id}.")
         if not can_run_again(approval):
-            raise CantRunAgain("This run is on somebody's own machine, where only they can start it.")
+            raise CantRunAgain("This run was started on someone's own machine, so only they can start it again.")
         self._check_asked(approval, who)
         engine = self._engines.get(approval.gate.engine)
         if not isinstance(engine, Starter):
-            raise EngineUnavailable("This bot has no way to the cluster. Nothing was started.")
+            raise EngineUnavailable("This bot has no access to the cluster. Nothing was started.")
         return engine
 
     def _check_asked(self, approval: Approval, who: Person) -> None:
@@ -92,11 +92,12 @@ class RunningAgain:
         known = self._people.identify(requester)
         if known is None:
             raise CantRunAgain(
-                f"Only who asked may run it again, and nobody knows who {requester.name} is in {self._people.system}. "
-                f"An operator can say so: under `people` in the policy file, `{requester.id}: their e-mail address`."
+                f"Only the person who started the run can run it again, and {requester.name} isn't linked to a "
+                f"{self._people.system} user. An operator can link them under `people` in the policy file: "
+                f"`{requester.id}: their email address`."
             )
         if known.id != who.id:
-            raise CantRunAgain(f"Only {known.name}, who asked, may run it again from here.")
+            raise CantRunAgain(f"Only {known.name}, who started the run, can run it again from here.")
 
 
 def can_run_again(approval: Approval) -> bool:

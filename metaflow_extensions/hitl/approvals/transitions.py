@@ -58,7 +58,7 @@ def request(pathspec: Pathspec, question: Question, gate: Gate, requester: Perso
 def decide(approval: Approval, decision: Decision) -> Approval:
     """Take a person's decision.
 
-    The same answer twice is fine and changes nothing. Another one is a conflict: the first stands.
+    Giving the same answer twice changes nothing. A different one is a conflict: the first one counts.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def decide(approval: Approval, decision: Decision) -> Approval:
         raise closed(approval)
     standing = approval.decision
     if standing is not None:
-        # Judge by the decision that stands: a second click must be neither a conflict nor late.
+        # Judge by the decision on record: a second click must be neither a conflict nor late.
         if standing.where is Where.TIMEOUT:
             raise TooLate(approval)
         if not same_answer(standing, decision):
@@ -180,7 +180,7 @@ def judge(approval: Approval, entered: dict[str, Any] | None, missing: str, now:
     automatic, why = approval.rule.automatic, finding.why
     mode = RuleMode.SHADOW if automatic is Automatic.SHADOW else question.auto_approve_mode
     if finding.holds and automatic is Automatic.REFUSED:
-        why = f"the rule “{approval.rule.name}” of the operator's policy wants people to decide"
+        why = f"the rule “{approval.rule.name}” of the operator's policy requires people to decide"
     elif finding.holds and entered is None:
         why = missing
     elif finding.holds and approval.is_due(now):
@@ -236,14 +236,14 @@ def without_the_bot(approval: Approval, now: datetime) -> Approval:
 
 
 def close(approval: Approval, reason: str, now: datetime) -> Approval:
-    """Close an approval that nobody can answer any more because its run is gone."""
+    """Close an approval that can no longer be answered because its run is gone."""
     if approval.decision is not None or approval.closing is not None:
         return approval
     return replace(approval, closing=Closing(at=now, reason=reason))
 
 
 def remind(approval: Approval, kind: ReminderKind, now: datetime, by: Person | None = None) -> Approval:
-    """Note that people are asked again. What takes no answer any more is left as it is."""
+    """Note that people are asked again. One that can no longer be answered is left as it is."""
     if approval.decision is not None or approval.closing is not None:
         return approval
     before = approval.reminded(kind)

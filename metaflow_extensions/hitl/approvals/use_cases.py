@@ -280,7 +280,7 @@ class UseCases:
         try:
             entered, missing = self.checked(governed, Answer(verdict=Verdict.APPROVE)), ""
         except HitlError as error:
-            entered, missing = None, f"the form has to be filled in by a person ({error})"
+            entered, missing = None, f"a person has to fill in the form ({error})"
         judged = self.ledger.update(
             entry.approval.id,
             lambda newest: TrailEvent.DECIDED if newest.decision else TrailEvent.JUDGED,
@@ -392,7 +392,7 @@ class UseCases:
                 raise ChangesNotOffered(approval)
             vote = replace(vote, input=self.checked(approval, answer))
         except HitlError:
-            # Where no answer counts any more, that is what the person needs to know, not what was wrong with the input.
+            # Where no answer can count, that is what the person needs to know, not what was wrong with the input.
             transitions.vote(approval, vote)
             raise
         return self.ledger.update(
@@ -486,7 +486,7 @@ class UseCases:
         """Yield who deployed and who started the run, as the engine knows it; it is asked only if somebody looks."""
         engine = self.engines.get(approval.gate.engine)
         if engine is None:
-            raise EngineUnavailable(f"Only the bot can see who started the run of {approval.id}.")
+            raise EngineUnavailable(f"Only the bot can check who started the run of {approval.id}.")
         yield from engine.started_by(approval)
 
     def checked(self, approval: Approval, answer: Answer) -> dict[str, Any]:
@@ -577,7 +577,7 @@ class UseCases:
         return Outcome(approval=expired.approval) if expired.approval.decision is None else self.carry_out(expired)
 
     def close(self, entry: Entry, reason: str) -> Outcome:
-        """Close an approval that nobody can answer any more, and show it."""
+        """Close an approval that can no longer be answered, and show it."""
         now = self.clock()
         closed = self.ledger.update(
             entry.approval.id,
@@ -616,7 +616,7 @@ class UseCases:
     def try_to_carry_out(self, entry: Entry) -> Outcome:
         """Do as much of ``carry_out`` as can be done now.
 
-        The decision stands by now, so whatever fails is no refusal: it is in the outcome, and left to the sweeper.
+        The decision is recorded by now, so a failure is not a refusal: it is in the outcome, and left to the sweeper.
         """
         try:
             return self.carry_out(entry)

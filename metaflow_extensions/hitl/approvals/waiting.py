@@ -12,7 +12,7 @@ from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
 from metaflow_extensions.hitl.approvals.use_cases import UseCases, passed
 
 _NO_BOT_AFTER = timedelta(seconds=8)  # a question that is left to a bot is posted from here if there is none
-_PATIENCE = timedelta(hours=1)  # that a store may be away behind the deadline before the wait gives up
+_PATIENCE = timedelta(hours=1)  # that a store may be away after the deadline before the wait gives up
 
 
 def _nobody_minds(_: Approval) -> None:
@@ -43,7 +43,7 @@ def wait(
     sleep : Callable[[float], object]
         Called with seconds.
     on_trouble : Callable[[StoreUnavailable], object]
-        Told when the store did not answer. The wait goes on: a lost connection is no answer.
+        Told when the store did not answer. The wait goes on: a lost connection is not an answer.
     on_posted : Callable[[Approval], object]
         Told of the question where it is posted, also by a bot; the same may be told again. Default: nobody minds.
 

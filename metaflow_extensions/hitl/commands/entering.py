@@ -72,7 +72,7 @@ def entered(schema: dict[str, Any] | None, whole: str | None, values: Sequence[s
         It can't be read, or does not fit.
     """
     if whole is not None and values:
-        raise BadEntry("Give the whole input with --input, or single values with --set, not both.")
+        raise BadEntry("Use either --input (the whole input) or --set (single values), not both.")
     if not values:
         return document(whole)
     return parse_input(schema, pairs(values))

@@ -20,7 +20,7 @@ def list_(context: Context, options: Namespace) -> ExitCode:
     if options.all:
         # What is being carried out is in both.
         found = [*reversed(found), *context.approvals.history(**chosen, limit=options.limit)]
-    nothing = "Nothing was asked yet." if options.all else "Nothing waits for an answer."
+    nothing = "Nothing was asked yet." if options.all else "Nothing is waiting for an answer."
     if options.json:
         context.write(as_json.written([as_json.document(approval) for approval in found]))
     else:
@@ -29,7 +29,7 @@ def list_(context: Context, options: Namespace) -> ExitCode:
 
 
 def show(context: Context, options: Namespace) -> ExitCode:
-    """Show one approval, and all that happened to it."""
+    """Show one approval and its history."""
     trail = context.approvals.trail(options.id)
     approval = trail[-1].approval
     commands, elsewhere = _commands(context, approval)

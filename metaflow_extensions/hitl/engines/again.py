@@ -28,7 +28,7 @@ def parameters(workflow: Workflow) -> dict[str, str]:
     Raises
     ------
     CantRunAgain
-        It was started from no WorkflowTemplate.
+        It was not started from a WorkflowTemplate.
     """
     _template(workflow)
     return {name: _as_text(value) for name, value in _raw(workflow).items()}
@@ -80,7 +80,7 @@ def is_the_same(workflow: Workflow, wanted: Mapping[str, Any]) -> bool:
 def _template(workflow: Workflow) -> dict[str, Any]:
     template = workflow["spec"].get("workflowTemplateRef")
     if not isinstance(template, dict) or not template.get("name"):
-        raise CantRunAgain(f"Workflow {name_of(workflow)} was started from no WorkflowTemplate.")
+        raise CantRunAgain(f"Workflow {name_of(workflow)} was not started from a WorkflowTemplate.")
     return template
 
 
@@ -113,7 +113,7 @@ def _as_value(name: str, text: str | None, former: str | None) -> str | None:
         return json.dumps(value)
     kinds = (int, float) if type(decoded) in (int, float) else (type(decoded),)
     if type(value) not in kinds:
-        raise BadParameter(name, f"It takes {_WORDS[type(decoded)]}, such as {str(former)[:100]}.")
+        raise BadParameter(name, f"It must be {_WORDS[type(decoded)]}, such as {str(former)[:100]}.")
     return json.dumps(value)
 
 

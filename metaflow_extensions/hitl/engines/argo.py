@@ -127,7 +127,7 @@ class ArgoEngine(ABC):
         return self._patiently(partial(self._carry_out, approval, ending))
 
     def gone(self, approval: Approval) -> str | None:
-        """Say why nothing waits for an answer any more, as it was no longer than `KEPT` ago. One request a workflow."""
+        """Say why nothing waits for an answer, as it was no longer than `KEPT` ago. One request a workflow."""
         return self._patiently(partial(self._gone, approval))
 
     def started_by(self, approval: Approval) -> tuple[Person, ...]:

@@ -89,12 +89,12 @@ class ArgoServerEngine(ArgoEngine):
         """Ask for the version, which the server tells to whoever it knows."""
         status, answer = self._request("GET", "/api/v1/version")
         if status != _OK:
-            raise self._refusal("tell its version", status, answer)
+            raise self._refusal("give its version", status, answer)
         return str(answer.get("version") or "unknown")
 
     def check_access(self) -> str:
         # The right to update can't be asked for through argo-server, which looks for the workflow and the gate first.
-        return f"{super().check_access()}; whether argo-server may update them shows with the first answer"
+        return f"{super().check_access()}; whether argo-server may update them is known only after the first answer"
 
     def _read(self, namespace: str, name: str) -> Workflow | None:
         status, answer = self._request("GET", self._path(namespace, name))
@@ -118,7 +118,7 @@ class ArgoServerEngine(ArgoEngine):
         }
         status, answer = self._request("PUT", f"{self._path(namespace, name)}/set", body)
         if status == _MISSING:
-            raise Changed(f"Workflow {name} was deleted meanwhile.")
+            raise Changed(f"Workflow {name} was deleted in the meantime.")
         if status != _OK:
             raise self._refusal("update", status, answer)
 
@@ -154,23 +154,23 @@ class ArgoServerEngine(ArgoEngine):
         except OSError as error:  # which every error of requests is, and one that names no CA file that it can read
             if _is_about_trust(error):
                 raise EngineUnavailable(
-                    f"{self} shows a certificate that can't be checked: set METAFLOW_HITL_ARGO_SERVER_CA_FILE to the "
-                    f"PEM file of who signed it. {error}"
+                    f"{self} has a certificate that can't be verified. Set METAFLOW_HITL_ARGO_SERVER_CA_FILE to the "
+                    f"PEM file of the authority that signed it. {error}"
                 ) from error
             raise Passing(f"{self} does not answer: {error}") from error
         if not isinstance(content, dict):
             content = {}
         status = answer.status_code
         if _NO_MATCH in _said(content):
-            raise Changed(f"argo-server found no gate that waits: {_said(content)}")
+            raise Changed(f"argo-server found no waiting gate: {_said(content)}")
         if status in PASSING:
             raise Passing(
-                f"{self} is not able to now: {_said(content)} (HTTP {status})",
+                f"{self} is temporarily unavailable: {_said(content)} (HTTP {status})",
                 wait=seconds_to_wait(answer.headers),
             )
         if status == _OK and not content:
             raise EngineUnavailable(
-                f"What answers at {self.url} is not argo-server. Correct METAFLOW_HITL_ARGO_SERVER_URL."
+                f"The server at {self.url} is not argo-server. Correct METAFLOW_HITL_ARGO_SERVER_URL."
             )
         return status, content
 

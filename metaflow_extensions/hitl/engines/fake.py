@@ -90,7 +90,7 @@ class FakeEngine:
         try:
             float(wanted["alpha"])
         except ValueError:
-            raise BadParameter("alpha", "It takes a number, such as 0.1.") from None
+            raise BadParameter("alpha", "It must be a number, such as 0.1.") from None
         with self._lock:
             standing = (self.started.setdefault(approval.id, wanted), self._starters.setdefault(approval.id, by))
             if standing != (wanted, by):

@@ -1,4 +1,4 @@
-"""Where a gate stands in an Argo Workflow, and what a decision makes of it. No I/O.
+"""The state of a gate in an Argo Workflow, and what a decision makes of it. No I/O.
 
 A gate is a node of type Suspend whose input parameter ``approval-id`` is the id of the approval. It waits while its
 phase is Running (argo-workflows 4.1.2, ``IsActiveSuspendNode`` in ``pkg/apis/workflow/v1alpha1/workflow_types.go``).
@@ -53,7 +53,7 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Over:
-    """There is nothing to end any more. ``problem`` is empty if it ended as the decision says, else it says what is."""
+    """There is nothing left to end. ``problem`` is empty if it ended as the decision says, else it says what is."""
 
     problem: str = ""
 
@@ -63,8 +63,8 @@ class NotThere(EngineUnavailable):
 
     def __init__(self, workflow: str, approval_id: str) -> None:
         super().__init__(
-            f"Workflow {workflow} has not come to the gate of {approval_id} yet; "
-            "it goes on as was decided as soon as it does."
+            f"Workflow {workflow} has not reached the gate of {approval_id} yet. "
+            "The decision takes effect when it does."
         )
 
 
@@ -91,7 +91,7 @@ def _said(approval: Approval, decision: Decision) -> str:
         return f"{decision.verdict.value} by {by}, which does not count: {approval.closing.reason}"
     if decision.where is Where.TIMEOUT:
         waited = (approval.deadline or decision.at) - approval.requested_at
-        return f"{decision.verdict.value} by timeout: nobody answered in {in_words(waited.total_seconds())}"
+        return f"{decision.verdict.value} by timeout: no one answered in {in_words(waited.total_seconds())}"
     said = f"{decision.verdict.value} by {by} via {_ANSWERED[decision.where]}"
     if decision.reason:
         said += f": {decision.reason}"
@@ -121,7 +121,7 @@ def _plain(text: str) -> str:
     return line if len(line) <= MESSAGE_LENGTH else line[: MESSAGE_LENGTH - 1] + "…"
 
 
-# Where a gate stands.
+# The state of a gate.
 
 
 def assess(workflow: Workflow, approval: Approval) -> Waiting | Over:
@@ -161,7 +161,7 @@ def assess(workflow: Workflow, approval: Approval) -> Waiting | Over:
 
 
 def why_gone(workflow: Workflow, approval: Approval) -> str | None:
-    """Say why nobody waits for an answer to a pending approval any more, or None while somebody may.
+    """Say why nobody waits for an answer to a pending approval, or None while somebody may.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def _why_ended(workflow: Workflow, gates: Nodes, nodes: Nodes, approval: Approva
 
 
 def _why_missing(workflow: Workflow, gates: Nodes, approval: Approval) -> str | None:
-    # The question is asked before the workflow comes to the gate, so no gate is no reason.
+    # The question is asked before the workflow comes to the gate, so a missing gate is not a reason.
     return _other_gate(workflow) if not gates and _is_another(workflow, approval) else None
 
 
@@ -242,7 +242,7 @@ def why_stopped(workflow: Workflow) -> str | None:
 
 def missing(name: str, namespace: str) -> str:
     """Say that there is no such workflow."""
-    return f"there is no workflow {name} in namespace {namespace} any more: it was deleted, or its time was up"
+    return f"the workflow {name} no longer exists in namespace {namespace}: it was deleted, or its TTL expired"
 
 
 def _against(node: Node, nodes: Nodes, approval: Approval) -> str:

@@ -108,7 +108,7 @@ class KubernetesEngine(ArgoEngine):
     def version(self) -> str:
         status, answer = self._request("GET", "/version")
         if status != _OK:
-            raise EngineUnavailable(f"The Kubernetes API does not tell its version: {_said(answer, status)}")
+            raise EngineUnavailable(f"The Kubernetes API does not give its version: {_said(answer, status)}")
         return f"Kubernetes {answer.get('gitVersion') or 'of an unknown version'}"
 
     def argo_version(self) -> str | None:
@@ -191,7 +191,7 @@ class KubernetesEngine(ArgoEngine):
         said = _content(answer.data)
         if answer.status in PASSING:
             raise Passing(
-                f"The Kubernetes API is not able to now: {_said(said, answer.status)}",
+                f"The Kubernetes API is temporarily unavailable: {_said(said, answer.status)}",
                 wait=seconds_to_wait(answer.headers),
             )
         return answer.status, said
@@ -224,7 +224,7 @@ def _said(answer: dict[str, Any], status: int) -> str:
 
 
 def _refusal(verb: str, namespace: str, status: int, answer: dict[str, Any]) -> EngineUnavailable:
-    """Say what an operator has to mend; the sweeper tries again until it is."""
+    """Say what an operator has to fix; the sweeper tries again until it is."""
     said = _said(answer, status)
     if status == _FORBIDDEN:
         return EngineUnavailable(

@@ -134,7 +134,7 @@ def unpack(packed: str) -> Nodes:
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise NodesElsewhere("The workflow's packed nodes are damaged") from error
     if not isinstance(nodes, dict):
-        raise NodesElsewhere("The workflow's packed nodes are no object")
+        raise NodesElsewhere("The workflow's packed nodes are not a JSON object")
     return nodes
 
 

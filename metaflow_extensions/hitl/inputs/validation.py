@@ -92,7 +92,7 @@ def _must_be(field: Field) -> str:
 
 def _unknown(name: str, known: Mapping[str, Field]) -> str:
     near = close_match(name, known)
-    return f"is not a field (did you mean {near}?)" if near else f"is not a field (there are {', '.join(known)})"
+    return f"is not a field (did you mean {near}?)" if near else f"is not a field (the fields are {', '.join(known)})"
 
 
 def parse(schema: Mapping[str, object], texts: Mapping[str, str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ CONFIRM_RUN = "hitl_confirm_run"
 RUN_AGAIN = "hitl_run_again"  # opens the view with the parameters of the run
 OPEN = "hitl_open"  # a link to the message: Slack follows it, and the click still wants its ack
 DETAILS = "hitl_details"  # the overflow menu; the value of an option is `<choice>:<approval id>`
-PREVIOUS_PAGE = "hitl_previous_page"  # of a list; the value is `<page>:<words behind /hitl>`
+PREVIOUS_PAGE = "hitl_previous_page"  # of a list; the value is `<page>:<words after /hitl>`
 NEXT_PAGE = "hitl_next_page"
 HOME_FLOW = "hitl_home_flow"  # the menu of the Home tab that chooses a flow
 

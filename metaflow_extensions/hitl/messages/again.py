@@ -32,7 +32,7 @@ def run_again_view(approval: Approval, parameters: Mapping[str, str]) -> Block:
     said = f"*{escape(by, 80)}* asked for changes:\n{quoted(reason, 1_000)}"
     blocks = [section(mrkdwn(said)), *[_input(name, value) for name, value in shown.items()]]
     if not parameters:
-        blocks.append(section(plain("This flow has no parameters: it runs again with what is deployed now.")))
+        blocks.append(section(plain("This flow has no parameters. It runs again as it is deployed now.")))
     if len(shown) < len(parameters):
         kept = ", ".join(name for name in parameters if name not in shown)
         blocks.append(context(f"Kept as they were: {escape(one_line(kept), 500)}"))
@@ -63,7 +63,10 @@ def parameter_block(name: str) -> str:
 
 def started(workflow: str) -> str:
     """Say that it runs; the question comes when it gets to its gate."""
-    return f"Workflow {workflow} is started. Its question comes here when it gets to the gate, and links to this one."
+    return (
+        f"Workflow {workflow} has started. Its question is posted here when the run reaches the gate, and "
+        "links to this one."
+    )
 
 
 def _fits(name: str, value: str) -> bool:

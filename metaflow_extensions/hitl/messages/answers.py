@@ -19,13 +19,13 @@ from metaflow_extensions.hitl.messages.refusals import refusal_block
 _WORDS = (
     ("/hitl list", "what waits for an answer; also: list mine, list flow NAME, list step NAME, list overdue"),
     ("/hitl show ID", "one approval, with everything about it"),
-    ("/hitl approve ID", "approve; asks for input where the step wants some, or takes it as NAME=VALUE behind the id"),
+    ("/hitl approve ID", "approve; asks for input if the step needs any, or takes it as NAME=VALUE after the ID"),
     ("/hitl reject ID REASON", "reject; the requester reads the reason"),
     ("/hitl remind ID", "ask again in the thread, now"),
     ("/hitl history", "what was decided in the last 7 days; also: history flow NAME 30d"),
-    ("/hitl stats", "how many, and how long it took, in the last 30 days; also: stats flow NAME 7d"),
-    ("/hitl delegate @person until 2026-12-24", "let somebody decide for you until then; also: delegate, delegate end"),
-    ("/hitl help", "these words"),
+    ("/hitl stats", "how many were asked and how long answers took, in the last 30 days; also: stats flow NAME 7d"),
+    ("/hitl delegate @person until 2026-12-24", "let someone decide for you until then; also: delegate, delegate end"),
+    ("/hitl help", "this list"),
 )
 
 
@@ -40,7 +40,7 @@ class Reply(TypedDict):
 
 def nothing_waits(last_decided: Approval | None, *, now: datetime) -> Reply:
     """Say that nothing waits, and when the last one was decided."""
-    text = "Nothing waits for an answer."
+    text = "Nothing is waiting for an answer."
     if last_decided is None or last_decided.decision is None:
         return said(text)
     ago = sentences.ago(last_decided.decision.at, now)
@@ -58,7 +58,7 @@ def done(outcome: Outcome) -> Reply:
     approval = outcome.approval
     about = escape(one_line(sentences.question(approval)), 300)
     if approval.state is State.PENDING:
-        text = f"Your vote counts: {about}"
+        text = f"Your vote was recorded: {about}"
         missing = voting.missing(approval, lambda written: approver(written, {}))
         still = f"Still missing: {missing}."
         return reply(f"{text} {still}", [section(mrkdwn(text)), section(mrkdwn(still)), *_pending(outcome)])
@@ -71,7 +71,7 @@ def done(outcome: Outcome) -> Reply:
 def _pending(outcome: Outcome) -> list[Block]:
     """Say what was not done yet: nothing to do for the reader, since the sweeper goes on where this stopped."""
     late = [error for error in outcome.pending if not isinstance(error, NotifierBusy)]
-    lines = [f"Not done yet, and tried again: {one_line(str(error))}" for error in late[:3]]
+    lines = [f"Not done yet; the bot will retry: {one_line(str(error))}" for error in late[:3]]
     if len(late) < len(outcome.pending):
         lines.append("The message will show it as soon as Slack's limits allow.")
     return [*[section(plain(line)) for line in lines], context(code(outcome.approval.id))]
@@ -82,7 +82,7 @@ def command(approval: Approval, *, script: str = "flow.py") -> Reply:
     commands = f"{sentences.approve_command(approval, script)}\n{sentences.reject_command(approval, script)}"
     return reply(
         f"Commands that answer {approval.id}",
-        [section(mrkdwn(f"To answer from a terminal, where the flow is:\n{code_block(commands, 2_800)}"))],
+        [section(mrkdwn(f"To answer from a terminal, in the flow's directory:\n{code_block(commands, 2_800)}"))],
     )
 
 
@@ -90,19 +90,20 @@ def delegated(delegation: Delegation, *, day: str) -> Reply:
     """Say who decides for whom, and until when."""
     to = delegation.to.name if delegation.to else ""
     if delegation.to is not None and delegation.to.email:
-        to += f" ({delegation.to.email})"  # names are no ids: so that everybody sees who was meant
+        to += f" ({delegation.to.email})"  # names are not IDs: so that everybody sees who was meant
     return said(
-        f"{to} decides for you until {day}, and every such decision says so. To take it back: /hitl delegate end.",
-        "Nothing is passed on: what others delegated to you stays with you. A policy may forbid it for some approvals.",
+        f"{to} decides for you until {day}, and every such decision says so. To end this: /hitl delegate end.",
+        "Only your own vote is delegated; what others delegated to you stays with you. A policy may forbid "
+        "delegation for some approvals.",
     )
 
 
 def delegating(standing: Delegation | None, absent: Sequence[Person], *, now: datetime) -> Reply:
     """Say who decides for this person, and for whom this person decides."""
-    lines = ["Nobody decides for you. To change that: /hitl delegate @person until 2026-12-24."]
+    lines = ["Nobody decides for you. To name someone: /hitl delegate @person until 2026-12-24."]
     if standing is not None and standing.to is not None:
         left = in_words((standing.until - now).total_seconds())
-        lines = [f"{standing.to.name} decides for you, for {left} more. To take it back: /hitl delegate end."]
+        lines = [f"{standing.to.name} decides for you, for {left} more. To end this: /hitl delegate end."]
     if absent:
         lines.append(f"You decide for {', '.join(person.name for person in absent)}.")
     return said(*lines)
@@ -111,11 +112,11 @@ def delegating(standing: Delegation | None, absent: Sequence[Person], *, now: da
 def help_text(unknown: str | None = None) -> Reply:
     """List the words that /hitl knows; name the one that it does not."""
     rows = [f"{code(words)} {meaning}" for words, meaning in _WORDS]
-    first = [] if unknown is None else [section(mrkdwn(f"/hitl does not know {code(unknown, 100)}. It knows:"))]
+    first = [] if unknown is None else [section(mrkdwn(f"Unknown command {code(unknown, 100)}. Try:"))]
     text = ", ".join(words for words, _ in _WORDS)
     if unknown is not None:
         verbs = ", ".join(dict.fromkeys(words.split()[1] for words, _ in _WORDS))
-        text = f"/hitl does not know {code(unknown, 100)}. It knows: {verbs}."
+        text = f"Unknown command {code(unknown, 100)}. Try: {verbs}."
     return reply(text, [*first, section(mrkdwn("\n".join(rows)))])
 
 

@@ -158,7 +158,7 @@ def label(batch: Batch, approval: Approval, most: int) -> str:
 
 
 def ending(approval: Approval) -> str:
-    """Say how a gate that takes no answer any more ended; mrkdwn that mentions nobody."""
+    """Say how a gate that can no longer be answered ended; mrkdwn that mentions nobody."""
     said = sentences.verdict(approval, name)
     if approval.closing is not None:  # its reason is text from outside; what is said of a decision is ours
         return f"*{said.head}*{escape(one_line(said.tail[:400]), 100)}"
@@ -171,7 +171,7 @@ def _title(batch: Batch) -> str:
     if waiting == count:
         said = f"{count} {'shard waits' if count == 1 else 'shards wait'}"
     elif waiting:
-        said = f"{waiting} of {count} shards wait"
+        said = f"{waiting} of {count} shards are waiting"
     else:
         said = f"All {count} shards are answered" if count > 1 else "1 shard is answered"
     if batch.asks_alike:
@@ -219,7 +219,7 @@ def _votes(batch: Batch, ids: Mapping[str, str], groups: int) -> list[Block]:
     most = sorted(standing.items(), key=lambda group: -len(group[1]))
     blocks += [section(mrkdwn(f"{_shards(len(some))}: {said or 'nobody yet.'}")) for said, some in most[:groups]]
     if rest := sum(len(some) for _, some in most[groups:]):
-        blocks.append(context(f"{_shards(rest)} are voted on differently: {code('/hitl show ID')}"))
+        blocks.append(context(f"{_shards(rest)} have different votes: {code('/hitl show ID')}"))
     return blocks
 
 
@@ -252,7 +252,7 @@ def _foot(batch: Batch, now: datetime) -> list[Block]:
     if not waiting:
         return []
     if all(one.is_due(now) for one in waiting):
-        return [section(mrkdwn("*Time is up*, an answer now would come too late."))]
+        return [section(mrkdwn("*The deadline has passed*, so this can no longer be answered."))]
     first, count = waiting[0], len(waiting)
     if sentences.opens_form(first):
         approve = button(f"Approve all{ELLIPSIS}", action_ids.APPROVE_ALL, batch.id, style="primary")

@@ -30,7 +30,7 @@ _EXPLAINED = 90  # gates of one view, beside four other blocks
 
 def approve_all_view(batch: Batch) -> Block:
     """Build the form that approves all with the same input."""
-    said = f"What is entered goes to all {len(batch.waiting)} that wait."
+    said = f"Your input is used for all {len(batch.waiting)} that are waiting."
     inputs = _inputs(batch)
     blocks = [_origin(batch), section(plain(said)), *inputs]
     return _view("Approve all", blocks, batch, callback_id=action_ids.APPROVE_ALL_VIEW, submit="Approve all")
@@ -38,8 +38,8 @@ def approve_all_view(batch: Batch) -> Block:
 
 def reject_all_view(batch: Batch) -> Block:
     """Build the view that asks why all are rejected."""
-    said = f"{len(batch.waiting)} wait, and all of them are rejected."
-    blocks = [_origin(batch), section(plain(said)), reason_input("Reason", "The requester reads it.")]
+    said = f"All {len(batch.waiting)} that are waiting will be rejected."
+    blocks = [_origin(batch), section(plain(said)), reason_input("Reason", "The requester will see it.")]
     return _view("Reject all", blocks, batch, callback_id=action_ids.REJECT_ALL_VIEW, submit="Reject all")
 
 
@@ -63,9 +63,9 @@ def approve_except_view(batch: Batch, choice: Choice) -> Block:
     shown = choice.shown
     waiting = {one.id for one in batch.waiting}
     first = choice.page * choice.size + 1
-    said = "Every shard that is ticked is approved. Untick the others."
+    said = "Every selected shard will be approved. Clear the others."
     if choice.pages > 1:
-        said += f" {first} to {first + len(shown) - 1} of {len(choice.offered)}; the ticks of all pages count."
+        said += f" {first} to {first + len(shown) - 1} of {len(choice.offered)}; selections on all pages count."
     blocks: list[Block] = [_origin(batch), section(plain(said))]
     for number, start in enumerate(range(0, len(shown), _GROUP)):
         some = [one for one in shown[start : start + _GROUP] if one.id in waiting]
@@ -74,17 +74,17 @@ def approve_except_view(batch: Batch, choice: Choice) -> Block:
             heading = f"Shards {first + start} to {first + upto - 1} of {len(choice.offered)}"
             blocks.append(_checkboxes(batch, choice, some, f"{choice.look}_{number}", heading))
     if gone := sum(one.id not in waiting for one in shown):
-        blocks.append(context(f"{gone} of these {'was' if gone == 1 else 'were'} answered meanwhile."))
+        blocks.append(context(f"{gone} of these {'was' if gone == 1 else 'were'} answered in the meantime."))
     blocks += _turning(choice)
     options = [
-        {"text": plain("The others wait on", _OPTION), "value": action_ids.OTHERS_WAIT},
-        {"text": plain("The others are rejected", _OPTION), "value": action_ids.OTHERS_REJECTED},
+        {"text": plain("The others keep waiting", _OPTION), "value": action_ids.OTHERS_WAIT},
+        {"text": plain("The others are rejected too", _OPTION), "value": action_ids.OTHERS_REJECTED},
     ]
     blocks.append(
         {
             "type": "input",
             "block_id": action_ids.OTHERS_BLOCK,
-            "label": plain("Those that are not ticked"),
+            "label": plain("Shards that are not selected"),
             "element": {
                 "type": "radio_buttons",
                 "action_id": action_ids.OTHERS_VALUE,
@@ -95,7 +95,7 @@ def approve_except_view(batch: Batch, choice: Choice) -> Block:
     )
     inputs = _inputs(batch)
     if not batch.members[0].rule.reason_required:
-        hint = "Needed where others are rejected: the requester reads it."
+        hint = "Required if the others are rejected. The requester will see it."
         blocks.append({**reason_input("Reason", hint), "optional": True})
     blocks += inputs
     if len(blocks) > _BLOCKS:  # a form of 95 inputs leaves no room for what is only good to know
@@ -116,7 +116,7 @@ def answered_view(batch: Batch) -> Block:
     lines = [context(f"{ending(one)} · {code(one.id)}") for one in ended[:_ENDINGS]]
     if len(ended) > len(lines):
         lines.append(context(f"and {len(ended) - len(lines)} more"))
-    said = f"Somebody was faster: none of these waits any more. {progress(batch)}."
+    said = f"All of these have already been answered. {progress(batch)}."
     return modal(
         "Answered",
         [_origin(batch), section(plain(said)), *lines],
@@ -132,7 +132,7 @@ def why_all_view(batch: Batch) -> Block:
     blocks += [context(line(batch, one)) for one in answered_first[:_EXPLAINED]]
     if len(answered_first) > _EXPLAINED:
         blocks.append(context(f"and {len(answered_first) - _EXPLAINED} more"))
-    blocks.append(context(f"One gate's whole trail: {code('/hitl show ID')}, Details."))
+    blocks.append(context(f"The full history of one gate: {code('/hitl show ID')}, Details."))
     return modal("Why?", blocks, callback_id=action_ids.NOTICE_VIEW, close="Close")
 
 
@@ -189,8 +189,8 @@ def _turning(choice: Choice) -> list[Block]:
         actions(
             [
                 *turns,
-                button(f"Tick all{count}", action_ids.TICK_ALL, str(choice.page)),
-                button(f"Untick all{count}", action_ids.UNTICK_ALL, str(choice.page)),
+                button(f"Select all{count}", action_ids.TICK_ALL, str(choice.page)),
+                button(f"Clear all{count}", action_ids.UNTICK_ALL, str(choice.page)),
             ]
         )
     ]

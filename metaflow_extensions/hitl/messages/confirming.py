@@ -36,8 +36,8 @@ def did_you_start_it(approval: Approval) -> Reply:
         _place(approval),
         actions([button("Yes, I started it", action_ids.CONFIRM_RUN, approval.id, style="primary")]),
         context(
-            "Nobody may approve their own run here, so others can approve it only once it is certain whose it is. "
-            "If it isn't yours, do nothing."
+            "Nobody may approve their own run here, so others can approve it only after its owner has confirmed "
+            "the run. If it isn't yours, do nothing."
         ),
     ]
     return reply(f"Did you start the run {run}?", blocks)

@@ -18,11 +18,11 @@ _NOTIFIED = 2  # metrics in a notification
 _PARAMETERS = 5
 _LINKS = 5
 _COMMIT = 7  # characters, as git shows them
-_FIRST = "The first time: no run of this step was approved before, so there is nothing to compare with."
+_FIRST = "No run of this step has been approved before, so there is nothing to compare with."
 
 
 def blocks(approval: Approval) -> list[Block]:
-    """Show the metrics as a table, the worst first, then what else differs and where to look."""
+    """Show the metrics as a table, worst first, then what else differs and where to look."""
     evidence = approval.question.evidence
     if evidence is None:
         return []
@@ -53,7 +53,7 @@ def judgement_words(judgement: Judgement) -> str:
     rule = f"The rule {judgement.condition}"
     if judgement.mode is RuleMode.SHADOW:
         would = "would have approved this" if judgement.approves else f"would have left this to people: {judgement.why}"
-        return f"{rule} {would} (shadow: it only takes note)"
+        return f"{rule} {would} (shadow mode: recorded only)"
     if judgement.approves and not judgement.why:
         return f"{rule} holds"
     return f"{rule} leaves this to people: {judgement.why}"
@@ -69,7 +69,7 @@ def details(approval: Approval) -> list[Block]:
 
 
 def batch_blocks(approvals: Sequence[Approval], label: Callable[[Approval], str]) -> list[Block]:
-    """Show one table for many shards: a row each, the worst first, a column for each metric."""
+    """Show one table for many shards: a row each, worst first, a column for each metric."""
     recorded = [(one, one.question.evidence) for one in approvals]
     measured = [(one, evidence) for one, evidence in recorded if evidence is not None and evidence.metrics]
     if not measured:
@@ -78,7 +78,7 @@ def batch_blocks(approvals: Sequence[Approval], label: Callable[[Approval], str]
     names = [metric.name for metric in measured[0][1].metrics][:_COLUMNS]
     body = [[label(one), *_cells(evidence, names)] for one, evidence in measured[:ROWS]]
     further = len(measured) - ROWS
-    more = f"The {ROWS} worst of {len(measured)}, the worst first" if further > 0 else "The worst first"
+    more = f"The {ROWS} worst of {len(measured)}, worst first" if further > 0 else "Worst first"
     told = " · ".join(filter(None, [more, _compared_with(measured[0][1])]))
     return [table([["shard", *names], *body]), context(told)]
 
@@ -92,7 +92,7 @@ def head(evidence: Evidence) -> list[str]:
 
 
 def rows(evidence: Evidence) -> list[list[str]]:
-    """Return a row for each metric, the worst first; as many cells as the head has."""
+    """Return a row for each metric, worst first; as many cells as the head has."""
     width = len(head(evidence))
     return [_row(row, width) for row in compare(evidence)]
 
@@ -104,7 +104,7 @@ def _row(row: Comparison, width: int) -> list[str]:
 
 
 def lines_of(evidence: Evidence) -> list[tuple[str, str, str]]:
-    """Return for each metric, the worst first: its name, its value, and how it compares."""
+    """Return for each metric, worst first: its name, its value, and how it compares."""
     return [(row.metric.name, row.now_in_words, _against(row, evidence)) for row in compare(evidence)]
 
 

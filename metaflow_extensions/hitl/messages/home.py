@@ -55,7 +55,7 @@ def home_view(inbox: Inbox, *, now: datetime) -> Block:
     """Build the Home tab: what waits with its buttons, what was asked, what was decided."""
     blocks: list[Block] = [_filter(inbox)] if inbox.flows else []
     count = len(inbox.waiting)
-    waits = f"{count} {'waits' if count == 1 else 'wait'} for you" if count else "Nothing waits for you"
+    waits = f"{count} {'is' if count == 1 else 'are'} waiting for you" if count else "Nothing is waiting for you"
     blocks.append(header(waits))
     for approval in inbox.waiting[:WAITING]:
         blocks += row(approval, now, more_menu(approval), absent=inbox.absent.get(approval.id))
@@ -66,17 +66,19 @@ def home_view(inbox: Inbox, *, now: datetime) -> Block:
             blocks += watched_row(approval, now)
         blocks += _more(len(inbox.asked) - ASKED, "/hitl list")
     if inbox.decided:
-        blocks += [divider(), header("Decided lately")]
+        blocks += [divider(), header("Recently decided")]
         for approval in inbox.decided[:DECIDED]:
             blocks += decided_row(approval, now)
         blocks += _more(len(inbox.decided) - DECIDED, "/hitl history")
-    blocks.append(context(f"As of {date(now)}. It follows what changes."))
+    blocks.append(context(f"As of {date(now)}. Updates automatically."))
     return _home(blocks)
 
 
 def broken_home(error: Exception) -> Block:
     """Say why there is nothing to see now."""
-    return _home([section(plain(f"This can't be shown now: {error}")), context("Open this tab again in a minute.")])
+    return _home(
+        [section(plain(f"This can't be shown right now: {error}")), context("Open this tab again in a minute.")]
+    )
 
 
 def _home(blocks: list[Block]) -> Block:

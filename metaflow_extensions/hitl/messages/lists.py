@@ -66,7 +66,9 @@ def listing(
     """
     waiting = sorted((one for one in approvals if one.state is State.PENDING), key=urgency)
     if not waiting and not problems:
-        return nothing_waits(None, now=now) if words == "list" else said(f"Nothing that /hitl {words} names waits.")
+        return (
+            nothing_waits(None, now=now) if words == "list" else said(f"Nothing that matches /hitl {words} is waiting.")
+        )
     mine = mine or {}
     for_me = [one for one in waiting if one.id in mine]
     for_others = [one for one in waiting if one.id not in mine]
@@ -77,7 +79,7 @@ def listing(
         for problem in problems[:_PROBLEMS]
     ]
     if carried_out := len(approvals) - len(waiting):
-        foot.append(context(f"{carried_out} more: answered, and being carried out"))
+        foot.append(context(f"{carried_out} more have been answered and are being carried out"))
 
     def rows() -> Iterator[list[Block]]:
         for heading, group in (("Waiting for you", for_me), ("Waiting for others", for_others)):
@@ -111,7 +113,7 @@ def history(
     if not approvals:
         return said(f"Nothing was decided {span}.")
     title = f"{len(approvals) + left_out} decided {span}"
-    foot = [context(f"and {left_out} before these: name a flow or a shorter time")] if left_out else []
+    foot = [context(f"and {left_out} earlier ones: name a flow or a shorter time")] if left_out else []
     rows = (decided_row(approval, now) for approval in approvals)
     return reply(escape(title), paged([section(mrkdwn(f"*{escape(title)}*"))], rows, foot, page=page, words=words))
 
@@ -142,7 +144,7 @@ def figures(statistics: Statistics, *, now: datetime, span: str, left_out: int =
         *field_sections([f"*{label}*\n{value}" for label, value in counts]),
     ]
     if left_out:
-        blocks.append(context(f"Of {left_out} older decisions nothing is counted here: name a flow or a shorter time."))
+        blocks.append(context(f"{left_out} older decisions are not counted here: name a flow or a shorter time."))
     if statistics.slowest_open is not None:
         waited = in_words((now - statistics.slowest_open.requested_at).total_seconds())
         blocks.append(section(mrkdwn(f"*Open for the longest time: {waited}*")))

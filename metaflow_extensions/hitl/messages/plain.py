@@ -103,7 +103,7 @@ def _line(text: str) -> str:
 
 
 def _who_decides(approval: Approval) -> str:
-    everybody = "everybody who may answer in the channel, or run the flow's commands"
+    everybody = "everyone who can answer in the channel or run the flow's commands"
     return voting.who_decides(approval, _line, everybody)
 
 

@@ -46,7 +46,7 @@ from metaflow_extensions.hitl.messages.mrkdwn import (
     one_line,
     quoted,
 )
-from metaflow_extensions.hitl.messages.vouching import vouched
+from metaflow_extensions.hitl.messages.vouching import requester, vouched
 
 _TEXT = 300  # of the message, in a notification; a phone shows less
 _SHOWN_INPUTS = 20
@@ -72,12 +72,12 @@ def render(
     approval : Approval
         In any state.
     now : datetime
-        The present; aware. A question that is posted behind its deadline has no buttons.
+        The present; aware. A question that is posted after its deadline has no buttons.
     ids : Mapping[str, str], optional
         Slack's ids of those approvers that the author named by handle or email address. The others are shown in words
         and not mentioned. Default: as they were when the question was posted.
     nobody : Collection[str]
-        Those approvers that nobody stands behind, if the question is not posted yet; likewise.
+        Those approvers that match no one, if the question is not posted yet; likewise.
     """
     known = dict(ids or {})
     for post in approval.posts:
@@ -101,7 +101,7 @@ def brief(message: Rendered) -> Rendered:
     last = message.blocks[-1]
     blocks = [
         section(mrkdwn(message.text)),
-        context("Slack did not take the whole message. Details, or `/hitl show`, has the rest."),
+        context("The whole message doesn't fit in Slack. Use Details or `/hitl show` to see the rest."),
         *[block for block in message.blocks[:-1] if block["type"] == "actions"],
     ]
     return Rendered(text=message.text, blocks=[*blocks, last], metadata=message.metadata)
@@ -144,7 +144,7 @@ def origin(approval: Approval) -> str:
     """Say where the question comes from: flow, step, run, requester. mrkdwn."""
     run = link(approval.question.run_url, f"run {approval.pathspec.run}")
     # The requester knows: a mention would only ring.
-    return f"{escape(sentences.place(approval))} · {run} · asked by {name(approval.requester)}"
+    return f"{escape(sentences.place(approval))} · {run} · started by {requester(approval, name)}"
 
 
 def input_fields(values: Mapping[str, Any], share: int) -> list[Block]:
@@ -248,7 +248,7 @@ def again_blocks(approval: Approval, share: int) -> list[Block]:
     """Offer the command that runs this again, where changes were requested."""
     if approval.decision is None or approval.decision.verdict is not Verdict.CHANGES or not approval.question.run_again:
         return []
-    said = f"To run it again, with what should change:\n{code_block(approval.question.run_again, share)}"
+    said = f"To run it again with the changes:\n{code_block(approval.question.run_again, share)}"
     blocks = [section(mrkdwn(said))]
     if can_run_again(approval):
         blocks.append(actions([button(f"Run again{ELLIPSIS}", action_ids.RUN_AGAIN, approval.id)]))
@@ -269,17 +269,17 @@ def demands_blocks(approval: Approval) -> list[Block]:
 
 
 def nobody_blocks(approval: Approval, nobody: Collection[str]) -> list[Block]:
-    """Report the approvers that nobody stands behind."""
+    """Report the approvers that match no one."""
     if not nobody:
         return []
     names = ", ".join(literal(one, 100) for one in nobody)
     rule = approval.rule
     consequence = "only the others can answer"
     if rule.names and set(rule.names) <= set(nobody):
-        consequence = "nobody can answer. Stop the run and mend `approvers`"
+        consequence = "nobody can answer. Stop the run and fix `approvers`"
     elif rule.deciders and set(rule.deciders) <= set(nobody):
-        consequence = f"nobody can answer. An operator has to mend `deciders` of the rule “{escape(rule.name, 100)}”"
-    return [section(mrkdwn(f"*Nobody in Slack is {names}*, so {consequence}."))]
+        consequence = f"nobody can answer. An operator has to fix `deciders` of the rule “{escape(rule.name, 100)}”"
+    return [section(mrkdwn(f"*No one in Slack matches {names}*, so {consequence}."))]
 
 
 def more_menu(approval: Approval) -> Block:
@@ -308,7 +308,7 @@ def _blocks(
         )
         blocks += [*demands_blocks(approval), *nobody_blocks(approval, nobody), *votes_blocks(approval, ids, share)]
         if approval.is_due(now):
-            blocks.append(section(mrkdwn("*Time is up*, an answer now would come too late.")))
+            blocks.append(section(mrkdwn("*The deadline has passed*, so this can no longer be answered.")))
         else:
             blocks.append(actions([*answer_buttons(approval), more_menu(approval)]))
     else:

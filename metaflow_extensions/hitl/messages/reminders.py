@@ -33,6 +33,6 @@ def reminder_line(approval: Approval, reminder: Reminder, *, now: datetime, whom
     by = f" {name(reminder.by)} asks again." if reminder.by else ""
     until = f" Answer by {question.answer_by(approval)}." if approval.deadline else ""
     if reminder.kind is ReminderKind.ESCALATION:
-        return f"*Nobody has answered for {waited}.*{whose} may decide now as well.{until}"
+        return f"*Nobody has answered for {waited}.*{whose} can now decide too.{until}"
     head = "Last call" if reminder.kind is ReminderKind.LAST_CALL else "Reminder"
-    return f"*{head}:*{whose} this has waited for {waited}.{by}{until}"
+    return f"*{head}:*{whose} this has been waiting for {waited}.{by}{until}"

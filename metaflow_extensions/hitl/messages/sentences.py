@@ -54,14 +54,14 @@ def chosen_by_button(approval: Approval) -> Field | None:
 
 
 def asked_when_approving(approval: Approval) -> str:
-    """Say which inputs the form will ask for: "Deploy target and notes are asked when you approve."."""
+    """Say which inputs the form will ask for: "Deploy target and notes are requested when you approve."."""
     labels = [field.label for field in form_fields(approval)]
     words = [labels[0], *(label[:1].lower() + label[1:] for label in labels[1:])]
     most = 5
     if len(words) > most:
         words = [*words[: most - 1], f"{len(words) - most + 1} more"]
     listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-    return f"{listed} {'is' if len(words) == 1 else 'are'} asked when you approve."
+    return f"{listed} {'is' if len(words) == 1 else 'are'} requested when you approve."
 
 
 def what_happens(approval: Approval) -> list[tuple[str, str]]:
@@ -86,7 +86,7 @@ def at_deadline(approval: Approval) -> str:
     return {
         OnTimeout.REJECT: "else rejected",
         OnTimeout.APPROVE: "else approved",
-        OnTimeout.NOTIFY: "open after that too",
+        OnTimeout.NOTIFY: "stays open after that",
     }[approval.question.on_timeout]
 
 
@@ -125,10 +125,10 @@ def verdict(approval: Approval, who: Callable[[Person], str]) -> Headline:
 
 def _without_an_answer(approval: Approval, by: str) -> Headline:
     if approval.state is State.SUPERSEDED:
-        return Headline("Superseded", f" by {by}, which asks the same")
+        return Headline("Superseded", f" by {by}, which asks the same question")
     if approval.state is State.EXPIRED:
-        return Headline("Expired", f" and rejected, nobody answered in {waited(approval)}")
-    return Headline("Approved by timeout", f", nobody answered in {waited(approval)}")
+        return Headline("Expired", f" and rejected: no one answered in {waited(approval)}")
+    return Headline("Approved by timeout", f": no one answered in {waited(approval)}")
 
 
 def ago(moment: datetime, now: datetime) -> str:
@@ -144,8 +144,8 @@ def aftermath(approval: Approval) -> str:
     if approval.settlement is None:
         return "the run is being resumed" if approval.lets_run else "the step is being stopped"
     if approval.decision.verdict is Verdict.APPROVE:
-        return "the run goes on"
-    goes_on = f"the run goes on, {approval.decision.verdict.value}"
+        return "the run continues"
+    goes_on = f"the run continues, {approval.decision.verdict.value}"
     return goes_on if approval.question.on_reject is OnReject.CONTINUE else "the step does not run"
 
 
@@ -158,7 +158,10 @@ def trouble(approval: Approval) -> str:
     """Say why the run could not be told, and what to do; empty if it could."""
     if approval.settlement is not None and is_unaccepted(approval):
         # Such a run waits for the record alone: there is nobody to be told.
-        return f"The run could not be held back, and the policy does not accept this: {approval.settlement.unaccepted}"
+        return (
+            "The run had already continued. The operator's policy does not accept this decision: "
+            f"{approval.settlement.unaccepted}"
+        )
     if approval.settlement is None or not approval.settlement.problem:
         return ""
     what = "resumed" if approval.lets_run else "stopped"

@@ -16,7 +16,7 @@ from metaflow_extensions.hitl.approvals.record import Approval, Person, State, V
 from metaflow_extensions.hitl.approvals.schema import Field, accepted
 from metaflow_extensions.hitl.messages import evidence, sentences, voting
 from metaflow_extensions.hitl.messages.trail import short
-from metaflow_extensions.hitl.messages.vouching import vouched, who_vouches
+from metaflow_extensions.hitl.messages.vouching import requester, vouched, who_vouches
 
 _MESSAGE = 2_000  # of a message that may be megabytes
 _VALUE = 500
@@ -73,7 +73,7 @@ def question(approval: Approval, *, script: str = "flow.py", zone: tzinfo = time
     rows.append(("until", _until(approval, zone)))
     if approval.rule.asks_several:
         rows.append(("agree", one_line(voting.who_decides(approval, str), _VALUE)))
-    return "\n".join([f"Waiting for a person: {asked}", *(f"  {label:<10} {text}" for label, text in rows)])
+    return "\n".join([f"Waiting for approval: {asked}", *(f"  {label:<10} {text}" for label, text in rows)])
 
 
 def _measured(approval: Approval) -> list[tuple[str, str]]:
@@ -84,7 +84,7 @@ def _measured(approval: Approval) -> list[tuple[str, str]]:
 def nobody(approval: Approval) -> list[str]:
     """Report, a line each, the approvers that nobody in Slack stood behind when the question was posted."""
     return [
-        one_line(f"Nobody in Slack is {name}, so nobody can answer {approval.id} as that: mend `approvers`.", _VALUE)
+        one_line(f"No one in Slack matches {name}. Fix `approvers`, or nobody can answer {approval.id}.", _VALUE)
         for post in approval.posts
         for name in post.nobody
     ]
@@ -135,17 +135,18 @@ def to_be_confirmed(proposal: AnswerProposal) -> str:
     """Say what happens next to an answer that its person has to confirm."""
     claimed = one_line(proposal.claimed, 80)
     return (
-        f"It matters who answers {proposal.approval_id}, so the answer counts once you confirm it in Slack.\n"
+        f"Your identity has to be confirmed, so the answer to {proposal.approval_id} counts once you confirm it "
+        "in Slack.\n"
         f"The bot asks the person whom {claimed} is linked to, in a direct message: “Was that you?”\n"
         f"If no message comes, {claimed} isn't linked to a Slack user or may not answer this; the question's thread "
-        "says which.\n"
+        "says why.\n"
         f"An operator can link them under `people` in the policy file: `{claimed}: their email address`."
     )
 
 
 def not_confirmed(proposal: AnswerProposal) -> str:
     """Say that nobody has confirmed it yet."""
-    return f"Not confirmed yet. {proposal.approval_id} waits; you can confirm the answer in Slack for a day."
+    return f"Not confirmed yet. {proposal.approval_id} is still open; you can confirm the answer in Slack within a day."
 
 
 def table(
@@ -153,7 +154,7 @@ def table(
     *,
     now: datetime,
     zone: tzinfo = timezone.utc,
-    nothing: str = "Nothing waits for an answer.",
+    nothing: str = "Nothing is waiting for an answer.",
 ) -> str:
     """List approvals, one a line under a line of headings; a sentence if there are none."""
     rows = [
@@ -209,8 +210,8 @@ def shown(
         ("id", approval.id),
         ("state", _state(approval)),
         ("task", str(approval.pathspec)),
-        ("asked", f"{_at(approval.requested_at, zone)} by {_name(approval.requester)}"),
-        ("approvers", one_line(voting.who_decides(approval, str, "everybody who sees the question"), _VALUE)),
+        ("asked", f"{_at(approval.requested_at, zone)} by {requester(approval, _name)}"),
+        ("approvers", one_line(voting.who_decides(approval, str, "everyone who can see the question"), _VALUE)),
         ("until", _until(approval, zone)),
         *(("posted", one_line(f"{post.notifier} {post.url or post.channel or ''}", _VALUE)) for post in approval.posts),
     ]
@@ -289,12 +290,12 @@ def verified(trail: Sequence[Version], digest: str, *, zone: tzinfo = timezone.u
     trail : Sequence[Version]
         All versions, oldest first, at least one.
     digest : str
-        SHA-256 of the newest version, in hex: whoever keeps it can tell later whether anything was changed.
+        SHA-256 of the newest version, in hex. Keep it to check later that nothing was changed.
     zone : tzinfo
         The time zone to show times in.
     """
     count = "1 version" if len(trail) == 1 else f"{len(trail)} versions"
-    lines = [f"{trail[-1].approval.id} is whole: {count}, each with the hash of the one before it."]
+    lines = [f"{trail[-1].approval.id} is intact: {count}, each with the hash of the one before it."]
     who = vouchers(trail)
     if any(voucher.key is None for voucher in who):
         lines.append("Anybody who can write the store could have written what nobody vouches for.")
@@ -303,7 +304,7 @@ def verified(trail: Sequence[Version], digest: str, *, zone: tzinfo = timezone.u
         f"vouched for by {one_line(who_vouches(voucher), _VALUE)}"
         for version, voucher in zip(trail, who, strict=True)
     ]
-    return "\n".join([*lines, f"  SHA-256 of the newest  {digest}"])
+    return "\n".join([*lines, f"  SHA-256 of the newest version: {digest}"])
 
 
 def _state(approval: Approval) -> str:

@@ -78,9 +78,10 @@ def _of(text: str, gates: Sequence[str]) -> str:
 
 
 def nobody_knows_who_asked(approval: Approval) -> str:
-    """Report, before anybody tries, that who asked must not approve and nobody can tell who that is; mrkdwn."""
+    """Report, before anybody tries, that the requester may not approve and isn't linked to a user; mrkdwn."""
     requester = approval.requester
     return (
-        f"Nobody can approve this: who asked must not, and nobody knows who {name(requester)} is in Slack. An operator "
-        f"can say so: under `people` in the policy file, {code(f'{requester.id}: their e-mail address')}."
+        f"Nobody can approve this: the person who started the run may not approve it, and {name(requester)} isn't "
+        "linked to a Slack user. An operator can link them under `people` in the policy file: "
+        f"{code(f'{requester.id}: their email address')}."
     )

@@ -50,14 +50,14 @@ def _posted(approval: Approval) -> str:
 
 
 def _policy_applied(approval: Approval) -> str:
-    said = voting.demands(approval.rule) or "No rule of the operator's policy applies any longer"
+    said = voting.demands(approval.rule) or "No rule of the operator's policy applies now"
     return escape(one_line(said), 500)
 
 
 def _reminded(kind: ReminderKind, head: str) -> Callable[[Approval], str]:
     def told(approval: Approval) -> str:
         reminder = approval.reminded(kind)
-        return head if reminder is None or reminder.by is None else f"{head}, asked for by {name(reminder.by)}"
+        return head if reminder is None or reminder.by is None else f"{head}, requested by {name(reminder.by)}"
 
     return told
 

@@ -46,7 +46,12 @@ def approve_view(approval: Approval, *, now: datetime, values: Mapping[str, Any]
     inputs = [*form_blocks(sentences.form_fields(approval), values=proposed), *reason]
     blocks = _question(approval, now)
     if proposed and sentences.asks_for_input(approval) and len(blocks) + len(inputs) < _BLOCKS:
-        blocks.append(context("This is what others approve. Another input is a new proposal: they vote again."))
+        blocks.append(
+            context(
+                "Others approve this input. If you enter a different input, it becomes a new proposal and they "
+                "vote again."
+            )
+        )
     return modal(
         f"Approve {approval.pathspec.step}",
         [*blocks, *inputs],
@@ -60,12 +65,12 @@ def approve_view(approval: Approval, *, now: datetime, values: Mapping[str, Any]
 def reject_view(approval: Approval, *, now: datetime) -> Block:
     """Build the view that asks why; `reason_of` reads what was entered."""
     goes_on = approval.question.on_reject is OnReject.CONTINUE
-    consequence = "The run goes on and sees it." if goes_on else "The run fails with it."
+    consequence = "The run continues and gets this text." if goes_on else "The run fails with this text."
     return modal(
         f"Reject {approval.pathspec.step}",
         [
             *_question(approval, now),
-            reason_input("Reason", f"{approval.requester.name[:80]} reads it. {consequence}", Focus.AT_ONCE),
+            reason_input("Reason", f"{approval.requester.name[:80]} will see this. {consequence}", Focus.AT_ONCE),
         ],
         callback_id=action_ids.REJECT_VIEW,
         close="Cancel",
@@ -76,7 +81,7 @@ def reject_view(approval: Approval, *, now: datetime) -> Block:
 
 def changes_view(approval: Approval, *, now: datetime) -> Block:
     """Build the view that asks what must change; `reason_of` reads what was entered."""
-    hint = f"{approval.requester.name[:80]} reads it, and gets the command that runs it again."
+    hint = f"{approval.requester.name[:80]} will see this, with the command that runs it again."
     return modal(
         "Request changes",
         [*_question(approval, now), reason_input("What must change", hint, Focus.AT_ONCE)],
@@ -90,7 +95,11 @@ def changes_view(approval: Approval, *, now: datetime) -> Block:
 def closed_view(approval: Approval, *, now: datetime) -> Block:
     """Say how it ended to somebody whose form was still open. Also fits an approval whose deadline has just come."""
     if approval.state is State.PENDING:
-        said = "*Time is up*, an answer now would come too late." if approval.is_due(now) else _voted(approval)
+        said = (
+            "*The deadline has passed*, so this can no longer be answered."
+            if approval.is_due(now)
+            else _voted(approval)
+        )
     else:
         said = question.verdict_line(approval)
         at = approval.decision.at if approval.decision else approval.closing.at if approval.closing else now
@@ -151,7 +160,7 @@ def why_view(approval: Approval, *, now: datetime, trail: Sequence[Version]) -> 
     head: list[Block] = [*question.message_blocks(approval, _MESSAGE), context(question.origin(approval))]
     if approval.state is State.PENDING:
         head.append(
-            section(plain(f"Nobody has answered yet. It was asked {sentences.ago(approval.requested_at, now)}."))
+            section(plain(f"No one has answered yet. It was asked {sentences.ago(approval.requested_at, now)}."))
         )
     else:
         head += [section(mrkdwn(question.verdict_line(approval))), *question.reason_blocks(approval, REASON)]
@@ -174,7 +183,7 @@ def loading_view(title: str) -> Block:
 def saving_view(approval_id: str) -> Block:
     """Hold the place while a decision is written for longer than Slack waits for an ack."""
     return _notice(
-        "Saving", [section(plain("Saving the answer… The message in the channel shows when it counts."))]
+        "Saving", [section(plain("Saving the answer… The message in the channel will show the result."))]
     ) | {"private_metadata": metadata_of(approval_id)}
 
 
@@ -207,7 +216,7 @@ def reason_of(values: Mapping[str, Any]) -> str:
 def _voted(approval: Approval) -> str:
     if not approval.votes:
         return "*Not answered yet*"
-    return f"*Your vote counts*. {voting.votes_so_far(approval, mention, lambda name: approver(name, {}))}"
+    return f"*Your vote was recorded*. {voting.votes_so_far(approval, mention, lambda name: approver(name, {}))}"
 
 
 def _question(approval: Approval, now: datetime) -> list[Block]:
@@ -228,7 +237,7 @@ class Focus(Enum):
 
 def rule_wants_one(approval: Approval) -> str:
     """Say why an approval takes a reason."""
-    return f"The rule “{approval.rule.name[:80]}” of the operator's policy wants one. It stays in the record."
+    return f"The rule “{approval.rule.name[:80]}” of the operator's policy requires one. It becomes part of the record."
 
 
 def reason_input(label: str, hint: str, focus: Focus = Focus.LATER) -> Block:

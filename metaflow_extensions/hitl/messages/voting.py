@@ -20,7 +20,7 @@ _VOTES, _VOTERS = 8, 5
 _VOTED = {Verdict.APPROVE: "approves", Verdict.REJECT: "rejects", Verdict.CHANGES: "wants changes"}
 
 
-def who_decides(approval: Approval, name: Callable[[str], str], everybody: str = "everybody who sees this") -> str:
+def who_decides(approval: Approval, name: Callable[[str], str], everybody: str = "everyone who can see this") -> str:
     """Name the approvers, and how many of them must agree.
 
     Parameters
@@ -45,7 +45,7 @@ def who_decides(approval: Approval, name: Callable[[str], str], everybody: str =
         if rule.demanded.quorum > max(1, rule.asked.quorum):
             said += f" ({rule.demanded.quorum} must agree)"
     if rule.deciders:
-        said += f"; only {_names(rule.deciders, name)} may"
+        said += f"; only {_names(rule.deciders, name)} can decide"
     return said
 
 
@@ -54,14 +54,14 @@ def demands(rule: Rule) -> str:
     if not rule.name:
         return ""
     wants = [
-        "a reason for an approval too" if rule.reason_required else "",
-        "" if rule.command_line_counts else "no answers from command lines",
-        "" if rule.self_approval_allowed else "nobody to approve their own run",
-        "" if rule.delegation_allowed else "nobody to decide for others",
-        "as many rejections as approvals before it rejects" if rule.on_veto is OnVeto.COUNT and rule.quorum > 1 else "",
+        "a reason for an approval, too" if rule.reason_required else "",
+        "" if rule.command_line_counts else "no answers from a command line",
+        "" if rule.self_approval_allowed else "that nobody approves their own run",
+        "" if rule.delegation_allowed else "that nobody decides for others",
+        "as many rejections as approvals to reject" if rule.on_veto is OnVeto.COUNT and rule.quorum > 1 else "",
     ]
     said = _and(filter(None, wants))
-    return f"By rule “{rule.name}” of the operator's policy" + (f", which wants {said}" if said else "")
+    return f"By rule “{rule.name}” of the operator's policy" + (f", which requires {said}" if said else "")
 
 
 def waits_at_most(approval: Approval) -> str:
@@ -92,7 +92,7 @@ def put_aside(approval: Approval, who: Callable[[Person], str]) -> str:
         return ""
     others = _and([who(person) for person in newest.instead_of[:_VOTERS]])
     verb = "votes again" if len(newest.instead_of) == 1 else "vote again"
-    return f"{voter(newest, who)} proposes another input, so {others} {verb}."
+    return f"{voter(newest, who)} proposes a different input, so {others} {verb}."
 
 
 def missing(approval: Approval, name: Callable[[str], str]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from metaflow_extensions.hitl.approvals.auditing import Voucher
-from metaflow_extensions.hitl.approvals.record import Approval, Where
+from metaflow_extensions.hitl.approvals.record import Approval, Person, Where
 
 
 def vouched(approval: Approval) -> str:
@@ -15,6 +17,21 @@ def vouched(approval: Approval) -> str:
     if approval.decision.where is Where.FLOW_CLI:
         return "answered from a command line; no one vouches for who"
     return "no one vouches for this answer"
+
+
+def requester(approval: Approval, name: Callable[[Person], str]) -> str:
+    """Name who started the run, and say so where that is only the run's own claim.
+
+    Parameters
+    ----------
+    approval : Approval
+        Any.
+    name : Callable[[Person], str]
+        How the medium names a person.
+    """
+    if approval.confirmed_requester is not None:
+        return name(approval.confirmed_requester)
+    return name(approval.requester) + (", not confirmed" if approval.requester.is_claimed else "")
 
 
 def vouchers(approval: Approval) -> str:

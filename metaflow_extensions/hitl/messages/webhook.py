@@ -41,7 +41,9 @@ def _blocks(approval: Approval, script: str, share: int) -> list[Block]:
     decides = f"*Who decides*\n{question.who_decides(approval, {})}"
     blocks += field_sections([decides, f"*Answer by*\n{question.answer_by(approval)}"])
     commands = f"{sentences.approve_command(approval, script)}\n{sentences.reject_command(approval, script)}"
-    blocks.append(section(mrkdwn(f"To answer from a terminal, where the flow is:\n{code_block(commands, 1_500)}")))
+    blocks.append(
+        section(mrkdwn(f"To answer from a terminal, in the flow's directory:\n{code_block(commands, 1_500)}"))
+    )
     with_buttons = next((post.url for post in approval.posts if post.url), None)
     if with_buttons is not None:
         blocks.append(context(link(with_buttons, "The same question, with buttons")))

@@ -49,7 +49,7 @@ class AppriseNotifier:
             import apprise  # noqa: PLC0415 - an extra, and it takes half a second
         except ImportError as error:
             raise NotifierRefused(
-                f'{SETTING} is set, and Apprise is not installed here: pip install "metaflow-hitl[apprise]"'
+                f'{SETTING} is set, but Apprise is not installed here: pip install "metaflow-hitl[apprise]"'
             ) from error
         asset = apprise.AppriseAsset(app_id="metaflow-hitl", app_desc="metaflow-hitl", interpret_emojis=False)
         self._text = apprise.NotifyFormat.TEXT
@@ -83,13 +83,13 @@ class AppriseNotifier:
         failed = [name for name, service in self._services if not self._notify(service, asked)]
         if len(failed) == len(self._services):
             raise NotifierUnavailable(
-                f"Apprise could not send to {', '.join(failed)}. It will be tried again. If this stays, see what "
+                f"Apprise could not send to {', '.join(failed)}. The bot will retry. If this keeps happening, see what "
                 'Apprise\'s own log says above, and try the address: apprise --body test "…"',
                 cause="no service",
             )
         for name in set(failed) - self._left_out:
             self._left_out.add(name)
-            log.error("No question reaches %s. Correct it, or see what Apprise's own log says above.", name)
+            log.error("Questions don't reach %s. Correct it, or see what Apprise's own log says above.", name)
         return self._sent.note(approval)
 
     def update(self, approval: Approval, post: Post) -> None:

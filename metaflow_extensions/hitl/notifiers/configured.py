@@ -35,7 +35,7 @@ def check_names(wanted: Collection[str]) -> None:
     for name in unknown:
         if name not in others:
             there_are = ", ".join([*BUILT_IN, *sorted(others)])
-            raise UnknownNotifier(f"There is no notifier {name!r}. There are {there_are}.")
+            raise UnknownNotifier(f"There is no notifier {name!r}. Use one of {there_are}.")
 
 
 def configured(settings: Mapping[str, str], *, clock: Clock, script: str = "flow.py") -> dict[str, Notifier]:
@@ -89,7 +89,7 @@ class OnDemand:
         return self._built().post(approval)
 
     def update(self, approval: Approval, post: Post) -> None:
-        """Show the approval as it stands."""
+        """Show the approval as it is now."""
         self._built().update(approval, post)
 
     def _built(self) -> Notifier:
@@ -132,7 +132,7 @@ class Foreign:
         return Post(notifier=self._name, at=self._clock()) if post is None else replace(post, notifier=self._name)
 
     def update(self, approval: Approval, post: Post) -> None:
-        """Show the approval as it stands."""
+        """Show the approval as it is now."""
         try:
             self._inner.update(approval, post)
         except NotifierError:
@@ -145,16 +145,16 @@ class Foreign:
             notifier: Notifier = self._point.load()(self._settings)
         except NotifierError:
             raise
-        except Exception as error:  # likewise; whatever it is, it can't be used before somebody mends it
+        except Exception as error:  # likewise; whatever it is, it can't be used before somebody fixes it
             raise NotifierRefused(
                 f"The notifier {self._name} ({self._point.value}) can't be set up: {type(error).__name__}: {error}. "
-                "Mend its settings or its package, or leave it out."
+                "Fix its settings or its package, or leave it out."
             ) from error
         return notifier
 
     def _broken(self, error: Exception) -> NotifierUnavailable:
         return NotifierUnavailable(
-            f"The notifier {self._name} ({self._point.value}) broke: {type(error).__name__}: {error}. It will be tried "
-            "again; if this stays, tell who wrote it, or leave it out.",
+            f"The notifier {self._name} ({self._point.value}) failed: {type(error).__name__}: {error}. The bot will "
+            "retry. If this keeps happening, tell its author, or leave it out.",
             cause=f"{self._name} {type(error).__name__}",
         )

@@ -71,10 +71,10 @@ class Mailbox:
         """Read the settings; raise NotifierRefused with the name of the one that can't be used."""
         sender = _addresses(FROM, settings)
         if len(sender) != 1:
-            raise NotifierRefused(f"{FROM} takes one address: MLOps <mlops@example.com>")
+            raise NotifierRefused(f"{FROM} must be one address, such as MLOps <mlops@example.com>")
         port = settings.get(PORT) or str(SUBMISSION)
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):  # noqa: PLR2004 - RFC 9293: 16 bits
-            raise NotifierRefused(f"{PORT} takes a port, such as {SUBMISSION} or {SUBMISSION_TLS}.")
+            raise NotifierRefused(f"{PORT} must be a port, such as {SUBMISSION} or {SUBMISSION_TLS}.")
         if bool(settings.get(USER)) != bool(settings.get(PASSWORD)):
             raise NotifierRefused(f"{USER} and {PASSWORD} go together: set both or neither.")
         return cls(
@@ -126,7 +126,7 @@ class EmailNotifier:
             if address not in self._left_out:
                 self._left_out.add(address)
                 said = words.decode("utf-8", "replace")
-                log.error("No question reaches %s; correct %s. The mail server says: %s %s", address, TO, code, said)
+                log.error("Questions don't reach %s. Correct %s. The mail server says: %s %s", address, TO, code, said)
         return self._sent.note(approval)
 
     def update(self, approval: Approval, post: Post) -> None:
@@ -189,7 +189,7 @@ def _addresses(name: str, settings: Mapping[str, str]) -> tuple[Address, ...]:
     except (ValueError, IndexError, MessageError):
         found = ()
     if not found or not all(one.username and one.domain and one.addr_spec.isascii() for one in found):
-        raise NotifierRefused(f"{name} takes email addresses, with commas between them: MLOps <mlops@example.com>")
+        raise NotifierRefused(f"{name} must be email addresses separated by commas, such as MLOps <mlops@example.com>")
     return found
 
 
@@ -199,7 +199,8 @@ def _translated(error: Exception, mailbox: Mailbox) -> NotifierUnavailable | Not
     if why is not None:
         return NotifierRefused(f"{where} {why}")
     return NotifierUnavailable(
-        f"{where} did not take the question ({type(error).__name__}: {error}). It will be tried again. If this stays, "
+        f"{where} did not take the question ({type(error).__name__}: {error}). The bot will retry. If this "
+        "keeps happening, "
         f"see whether {HOST} and {PORT} are right.",
         cause=f"{type(error).__name__} {mailbox.host}",
     )
@@ -208,13 +209,13 @@ def _translated(error: Exception, mailbox: Mailbox) -> NotifierUnavailable | Not
 def _set_up_wrongly(error: Exception) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
-            f"shows a certificate that is not trusted here: {error.verify_message}. "
-            f"Set {HOST} to the name in the certificate, or SSL_CERT_FILE to a file with the authority's own."
+            f"has a certificate that is not trusted here: {error.verify_message}. "
+            f"Set {HOST} to the name in the certificate, or SSL_CERT_FILE to a file with its authority's certificate."
         )
     if isinstance(error, smtplib.SMTPNotSupportedError):
         return (
-            f"does not do what is needed: {error} Without encryption nothing is sent; use a port that offers "
-            f"it ({PORT}: {SUBMISSION} or {SUBMISSION_TLS})."
+            f"does not meet a requirement: {error} Nothing is sent without encryption; use a port that "
+            f"offers it ({PORT}: {SUBMISSION} or {SUBMISSION_TLS})."
         )
     if isinstance(error, MessageError):
         return f"can't be given the question: {error}. Correct {FROM} and {TO}."
@@ -226,10 +227,12 @@ def _answered_for_good(error: Exception, mailbox: Mailbox) -> str | None:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         codes = [code for code, _ in error.recipients.values()]
         permanent = min(codes) >= _PERMANENT
-        return f"takes nothing for any of {TO}. Correct it. ({codes[0]})" if permanent else None
+        return f"accepts none of the addresses in {TO}. Correct it. ({codes[0]})" if permanent else None
     if not isinstance(error, smtplib.SMTPResponseException) or error.smtp_code < _PERMANENT:
         return None
     if isinstance(error, smtplib.SMTPAuthenticationError):
-        return f"does not take {USER} and {PASSWORD}. Correct them. ({error.smtp_code})"
+        return f"does not accept {USER} and {PASSWORD}. Correct them. ({error.smtp_code})"
     said = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
-    return f"refuses the question: {error.smtp_code} {said}. See whether it lets {mailbox.sender.addr_spec} send."
+    return (
+        f"refuses the question: {error.smtp_code} {said}. Check whether {mailbox.sender.addr_spec} is allowed to send."
+    )

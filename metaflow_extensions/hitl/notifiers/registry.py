@@ -75,7 +75,7 @@ def _apprise(settings: Mapping[str, str], clock: Clock, script: str) -> Notifier
 
 def _port(value: str) -> str:
     fits = value.isascii() and value.isdigit() and 0 < int(value) < 65_536  # noqa: PLR2004 - RFC 9293: 16 bits
-    return "" if fits else "it takes a port from 1 to 65535, such as 587"
+    return "" if fits else "it must be a port from 1 to 65535, such as 587"
 
 
 KINDS = (

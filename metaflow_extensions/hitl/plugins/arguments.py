@@ -23,7 +23,7 @@ from metaflow_extensions.hitl.plugins.evidence_arguments import (
 from metaflow_extensions.hitl.plugins.forms import check_form, depends_on_run
 from metaflow_extensions.hitl.slack import FORM
 
-_DEFAULT_MESSAGE = "{flow} / {step}: may run {run_id} go on?"
+_DEFAULT_MESSAGE = "{flow} / {step}: continue run {run_id}?"
 _SENTENCE = 200  # characters of what an answer leads to
 _MOST = 20  # people who must agree; more than a message can name
 
@@ -73,14 +73,16 @@ def read_arguments(arguments: Mapping[str, Any]) -> StepArguments:
 def _check_together(question: Question) -> None:
     """Refuse arguments that contradict each other."""
     if question.timeout is None and question.on_timeout is not OnTimeout.REJECT:
-        raise BadArgument(f'on_timeout="{question.on_timeout.value}" needs a timeout, and timeout=None waits for ever.')
+        raise BadArgument(
+            f'on_timeout="{question.on_timeout.value}" needs a `timeout`, but `timeout` is None, which waits forever.'
+        )
     if bool(question.escalate_to) is not bool(question.escalate_after):
         raise BadArgument(
             'escalate_after and escalate_to go together: escalate_after="8h", escalate_to=["@ml-oncall"].'
         )
     if question.auto_approve_mode is not RuleMode.DECIDE and question.auto_approve is None:
         mode = question.auto_approve_mode.value
-        raise BadArgument(f"`mode={mode!r}` goes with `auto_approve`, the condition that it is about.")
+        raise BadArgument(f"`mode={mode!r}` needs `auto_approve`, the condition that it applies to.")
     _check_can_be_met(question.quorum, question.approvers)
     for need in question.needs:
         _check_can_be_met(need.quorum, need.of)
@@ -98,7 +100,7 @@ def check_defaults(question: Question) -> None:
     if gaps:
         raise BadArgument(
             f"`auto_approve` needs a default for every field of `input_schema` that isn't optional, and "
-            f"{', '.join(gaps)} has none: without a person nobody fills in the form."
+            f"{', '.join(gaps)} has none: without a person, nobody fills in the form."
         )
 
 
@@ -121,7 +123,7 @@ def _approvers(name: str, value: Any, _parts: Mapping[str, Any]) -> dict[str, An
 def _need(part: Any) -> Need:
     if not isinstance(part, dict) or set(part) - {"group", "quorum"} or not _is_name(part.get("group")):
         raise BadArgument(
-            f"approvers has {part!r}. Write names alone, or a quorum for each group: "
+            f"`approvers` must not mix names and groups (it has {part!r}). Use only names, or a quorum for each group: "
             'approvers=[{"group": "@ml-leads", "quorum": 1}, {"group": "@risk", "quorum": 1}].'
         )
     name = _person("approvers", part["group"].strip())
@@ -141,7 +143,7 @@ def _person(name: str, one: str) -> str:
 
 def _quorum(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _MOST:
-        raise BadArgument(f"{name}={value!r} is no number of people from 1 to {_MOST}.")
+        raise BadArgument(f"`{name}` must be a whole number from 1 to {_MOST}, not {value!r}.")
     return value
 
 
@@ -151,7 +153,7 @@ def _duration(name: str, value: Any) -> int | None:
 
 def _yes_or_no(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise BadArgument(f"{name}={value!r} is neither True nor False.")
+        raise BadArgument(f"`{name}` must be True or False, not {value!r}.")
     return value
 
 
@@ -193,7 +195,7 @@ def _text(name: str, value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value.strip():
-        raise BadArgument(f"{name}={value!r} is no text.")
+        raise BadArgument(f"`{name}` must be a non-empty string, not {value!r}.")
     return value.strip()
 
 
@@ -202,7 +204,7 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
         return ()
     parts = [value] if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)) or not parts or not all(_is_name(part) for part in parts):
-        raise BadArgument(f"{name}={value!r} is no name and no list of names.")
+        raise BadArgument(f"`{name}` must be a name or a list of names, not {value!r}.")
     return tuple(part.strip() for part in parts)
 
 
@@ -212,7 +214,7 @@ def _choice(kind: type[Enum]) -> Callable[[str, Any], Enum]:
             return kind(value)
         except ValueError as error:
             accepted = ", ".join(f'"{choice.value}"' for choice in kind)
-            raise BadArgument(f"{name}={value!r} is not accepted. Choose one of {accepted}.") from error
+            raise BadArgument(f"{value!r} is not a valid `{name}`. Use one of {accepted}.") from error
 
     return read
 
@@ -221,7 +223,7 @@ def _seconds(name: str, value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 3600:  # noqa: PLR2004 - an hour
-        raise BadArgument(f"{name}={value!r} is no number of seconds between 0 and 3600.")
+        raise BadArgument(f"`{name}` must be a number of seconds from 0 to 3600, not {value!r}.")
     return float(value)
 
 

@@ -177,7 +177,7 @@ class _Workspace:
             return
         member = channels.get(channel.removeprefix("#"))
         if member is None:
-            yield f"the bot sees no channel {channel}. Check the name, or invite the bot to it if it is private."
+            yield f"the bot can't see a channel {channel}. Check the name, or invite the bot to it if it is private."
         elif not member:
             yield f"the bot is not in {channel}. Invite it there: /invite @hitl."
 

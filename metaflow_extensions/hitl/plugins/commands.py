@@ -23,6 +23,6 @@ def refuse_without_gates(step: str) -> None:
     command: list[str] = list(getattr(context.find_root(), "saved_args", ())) if context is not None else []
     if command[1:2] == ["create"] and command[0] != _WITH_GATES:
         raise NotDeployed(
-            f"Step {step} is gated with @hitl, and `{command[0]}` deploys no gates: nobody would be asked, and the "
-            f"step would never start. Deploy the flow with `{_WITH_GATES} create`, or remove @hitl from it."
+            f"Step {step} is gated with @hitl, and `{command[0]}` does not deploy gates: nobody would be asked, "
+            f"and the step would never start. Deploy the flow with `{_WITH_GATES} create`, or remove @hitl from it."
         )

@@ -119,7 +119,7 @@ def _commit() -> tuple[str | None, bool | None]:
 
     try:
         info = MetaflowCodeContent.get_info() or get_repository_info(Path(sys.argv[0]).resolve().parent)
-    except Exception:  # noqa: BLE001 - not to know the commit is no reason not to ask
+    except Exception:  # noqa: BLE001 - an unknown commit must not keep the question from being asked
         return None, None
     commit, changed = info.get("commit_sha"), info.get("has_uncommitted_changes")
     return commit if isinstance(commit, str) else None, changed if isinstance(changed, bool) else None

@@ -98,7 +98,7 @@ def _spec(name: Any, settings: dict[str, Any]) -> MetricSpec:
     if not isinstance(name, str) or not name.strip() or len(name) > _NAME or not name.isprintable():
         raise BadEvidence(f"A metric must have a name of 1 to {_NAME} characters, not {name!r}.")
     if name.split(".")[0] in _RESERVED:
-        raise BadEvidence(f"A metric can't be called {name!r}: the word has a meaning in conditions.")
+        raise BadEvidence(f"A metric can't be called {name!r}: conditions use that word.")
     source = settings.get("value", name)
     if not callable(source) and not (isinstance(source, str) and all(part for part in source.split("."))):
         raise BadEvidence(f'`value` of the metric {name!r} must be an artifact such as "report.f1" or a function.')

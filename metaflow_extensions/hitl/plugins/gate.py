@@ -83,7 +83,7 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
     asked = question(task, arguments, found)
     outcome = cases.ask(task.pathspec, asked, Gate(engine=EngineKind.LOCAL), root.local_person())
     for problem in outcome.pending:
-        say(f"The question is recorded, and could not be posted: {problem}")
+        say(f"The question is recorded but could not be posted: {problem}")
     say_nobody = _once_each(say)
     say_nobody(terminal.nobody(outcome.approval))
     poll_interval = arguments.poll_interval or store.poll_interval
@@ -185,8 +185,8 @@ def _has_reached_anybody(cases: UseCases, approval: Approval) -> bool:
 
 def _say_unheard(approval: Approval) -> None:
     say(
-        f"No bot has taken over {approval.id} yet, so nobody has been asked. Is one running with "
-        "METAFLOW_HITL_SIGNING_KEY, on the same METAFLOW_HITL_ROOT?"
+        f"No bot has taken over {approval.id} yet, so nobody has been asked. Check that a bot is running with "
+        "METAFLOW_HITL_SIGNING_KEY on the same METAFLOW_HITL_ROOT."
     )
 
 

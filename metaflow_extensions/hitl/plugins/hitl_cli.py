@@ -16,13 +16,13 @@ from metaflow_extensions.hitl.plugins.task_commands import notify, wait_and_run
 
 # As in commands/line.py, which every command of every flow would import here; a test compares the two.
 NAMES = {
-    "list": "Show what waits for an answer.",
-    "show": "Show one approval, and all that happened to it.",
-    "approve": "Approve, with the input that the step asks for.",
+    "list": "List the approvals that are waiting.",
+    "show": "Show one approval and its history.",
+    "approve": "Approve, with the input that the step needs.",
     "reject": "Reject: the run fails with the reason.",
     "request-changes": "Say what must change, where the step offers it: the run fails with it.",
     "wait": "Wait until approvals have ended.",
-    "verify": "Prove that nobody changed the record: every version, every hash.",
+    "verify": "Check every version and hash of the record, to prove that nobody changed it.",
 }
 
 
@@ -37,7 +37,7 @@ def cli() -> None:
     pass
 
 
-@cli.group(name="hitl", help="Answer for steps that wait for a person.")
+@cli.group(name="hitl", help="Answer questions of steps that wait for a person.")
 @click.pass_context
 def hitl(ctx: click.Context) -> None:
     from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415 - every command imports this module

@@ -33,13 +33,13 @@ class BadHitl(MetaflowException):
 class HitlDecorator(StepDecorator):
     """Do not start this step until a person has said yes.
 
-    The question is asked in Slack, the answer is a record in object storage, and nothing runs while everybody waits.
+    The question is asked in Slack, the answer is a record in object storage, and nothing runs while people decide.
     In the step, ``self.hitl_input`` is what the person entered, and ``current.hitl`` says who decided what, when and
     why. Both stay as artifacts: ``hitl_input`` and ``hitl_decision``.
 
-    Waiting counts for nothing in ``@timeout``. A retry finds the answer that was given before. A rejected step is not
-    retried, its code does not run, and ``@catch`` does not catch the rejection: the run fails, unless
-    ``on_reject="continue"``.
+    Time spent waiting doesn't count towards ``@timeout``. A retry finds the answer that was given before. A rejected
+    step is not retried, its code does not run, and a rejection isn't a failure that ``@catch`` handles: the run fails,
+    unless ``on_reject="continue"``.
 
     Parameters
     ----------
@@ -52,39 +52,40 @@ class HitlDecorator(StepDecorator):
         "{self.candidates}"}}``, or a function of ``self`` in place of a setting or of the whole schema.
         Default: nothing, approving is one click.
     approvers : list of str or list of dict, optional
-        Who may decide: Slack user ids, user groups (``@ml-leads``) or e-mail addresses. With a quorum for each group,
-        ``[{"group": "@ml-leads", "quorum": 1}, {"group": "@risk", "quorum": 1}]``, so many of each must agree, and
-        nobody counts for two. Default: everybody in the channel.
+        Who may decide: Slack user ids, user groups (``@ml-leads``) or email addresses. With a quorum for each group,
+        ``[{"group": "@ml-leads", "quorum": 1}, {"group": "@risk", "quorum": 1}]``, each group has its own
+        quorum, and nobody counts for two groups. Default: everyone in the channel.
     channel : str, optional
         Where to ask. Default: ``METAFLOW_HITL_SLACK_CHANNEL``.
     notifier : str or list of str, optional
         How to ask, one way or several: ``slack``, ``slack_webhook``, ``email``, ``apprise``, ``terminal``, or another
         package's. Default: ``METAFLOW_HITL_NOTIFIER``, or ``slack`` and ``terminal`` with a bot token.
     timeout : str or int, default "24h"
-        How long to wait: ``"30m"``, ``"24h"``, ``"7d"``, ``"1h30m"`` or seconds, up to 366 days. None waits for ever.
+        How long to wait: ``"30m"``, ``"24h"``, ``"7d"``, ``"1h30m"`` or seconds, up to 366 days. None waits forever.
     on_timeout : str, default "reject"
-        What the deadline does: ``approve``, ``reject``, or ``notify``, which only reminds and waits on.
+        What the deadline does: ``approve``, ``reject``, or ``notify``, which only reminds and keeps waiting.
     on_reject : str, default "fail"
         ``fail`` the step, or ``continue``: it runs and sees ``current.hitl.verdict == "rejected"``.
     poll_interval : float, optional
-        Seconds between two looks for the answer in a local run. Default: 0.1 for a directory, 1 for S3.
+        How often a local run checks for the answer, in seconds. Default: 0.1 for a directory, 1 for S3.
     quorum : int, default 1
         How many different people must agree, 1 to 20. One rejection rejects. With an ``input_schema`` they agree on
         the same input: another one is a new proposal, and those who approved before vote again.
     allow_self_approval : bool, default True
-        Whether who started the run may approve it. With False the operator's policy has to know who they are in Slack.
+        Whether the person who started the run may approve it. With False, that person must be linked to a Slack user:
+        by the operator's policy, or because their user name is their email address.
     allow_changes : bool, default False
-        Offer "Request changes…" as a third answer: the run fails with what must change, and the message has the
-        command that runs it again, and on Argo a button for who asked. Its values are shown in the channel, so not
-        where a parameter is a secret.
+        Offer "Request changes…" as a third answer: the run fails and says what must change. The message has the
+        command that runs it again, and on Argo a button for the person who started the run. The parameters' values
+        are shown in the channel, so don't use this if one of them is a secret.
     remind_every : str or int, optional
         How often to remind those who can still act, as ``timeout``. Default: never.
     escalate_after : str or int, optional
-        When to ask further people, as ``timeout``; goes with ``escalate_to``. Default: never.
+        When to ask more people, as ``timeout``; goes with ``escalate_to``. Default: never.
     escalate_to : list of str, optional
-        Whom to ask then, named as approvers.
+        Whom to ask then, in the same form as ``approvers``.
     batch : bool, optional
-        Whether the gates of a foreach share one message. Default: from four on.
+        Whether the gates of a foreach share one message. Default: if there are four or more.
     metrics : list or dict, optional
         What the decision is based on: artifacts (``"accuracy"``), paths into dicts (``"report.f1"``), functions of
         ``self``; or a dict from names to settings: ``{"accuracy": {"format": ".1%", "better": "higher", "warn_below":
@@ -99,12 +100,12 @@ class HitlDecorator(StepDecorator):
         ``delta.x`` is the change since the last approved run, ``previous.x`` the value then. A condition that has no
         answer (a missing value, the first run) leaves the question to people. Default: none.
     mode : str, default "decide"
-        ``shadow`` only notes what ``auto_approve`` would have done, and leaves the question to people.
+        ``shadow`` only records what ``auto_approve`` would have done, and leaves the question to people.
     quorum_if : dict, optional
-        Conditions, and how many people must agree where they hold or have no answer: ``{"accuracy < 0.9": 2}``.
+        Conditions, and how many people must agree if they are true or have no answer: ``{"accuracy < 0.9": 2}``.
     valid_for : str or int, optional
-        How long after an approval the step may start, as ``timeout``. After that it has to be asked again.
-        Default: for ever.
+        How long after an approval the step may start, as ``timeout``. After that, a new run has to ask again.
+        Default: forever.
     supersede : bool, default False
         Whether the same question of a newer run takes the place of this one, which then ends as if it were rejected.
     what_happens : dict, optional
@@ -203,7 +204,7 @@ class HitlDecorator(StepDecorator):
         named = [metric.name for metric in self.arguments.metrics if isinstance(metric.source, str)]
         if named and graph[step_name].type == "join":
             raise BadHitl(
-                f"Step {step_name} is a join, where {named[0]!r} may come from any of its inputs. Write a function: "
+                f"Step {step_name} is a join, where {named[0]!r} may come from any of its inputs. Use a function: "
                 f'metrics={{"{named[0]}": lambda inputs: min(one.{named[0]} for one in inputs)}}.'
             )
 

@@ -34,7 +34,7 @@ def waiting(options: list[str], command: list[str]) -> list[str]:
     for place, word in enumerate(command):
         if word in REMOTE and command[place + 1 : place + 3] == ["step", options[0]]:
             return [*command[:place], "hitl", "wait-and-run", *options, "--", *command]
-    raise ValueError(f"this launches no task of step {options[0]}: {' '.join(command)}")
+    raise ValueError(f"this does not launch a task of step {options[0]}: {' '.join(command)}")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def check_template(step: str, template: str) -> None:
         list(string.Formatter().parse(template))
     except ValueError as error:
         raise BadMessage(
-            f"Step {step}: {template!r} is no template ({error}). Write braces that are meant as {{{{ or }}}}."
+            f"Step {step}: {template!r} is not a valid format string ({error}). Write literal braces as {{{{ or }}}}."
         ) from error
 
 
@@ -68,8 +68,8 @@ def write_message(step: str, template: str, names: dict[str, Any]) -> str:
     except (AttributeError, KeyError, IndexError) as error:
         missing = getattr(error, "name", None) or (str(error.args[0]) if error.args else str(error))
         raise BadMessage(
-            f"Step {step}: the template {template!r} names {missing!r}, and nothing of that name comes in. "
-            f"It may name {', '.join(sorted(names))}, and the artifacts of the steps before."
+            f"Step {step}: the template {template!r} uses {missing!r}, but no artifact of that name comes "
+            f"in. It can use {', '.join(sorted(names))} and the artifacts of the steps before."
         ) from error
     except Exception as error:  # a template runs the formatting code of whatever the artifacts are
         raise BadMessage(f"Step {step}: the template {template!r} can't be filled in: {error}") from error

@@ -39,7 +39,7 @@ def root_of(datastore_type: str, datastore_root: str | None) -> str:
     from metaflow.exception import MetaflowException  # noqa: PLC0415 - only to fail
 
     raise MetaflowException(
-        f"@hitl keeps its records on S3 or in a directory, and the datastore is {datastore_type}. "
+        f"@hitl keeps its records on S3 or in a directory, but the datastore is {datastore_type}. "
         "Set METAFLOW_HITL_ROOT to s3://bucket/prefix or to a path."
     )
 

@@ -51,7 +51,7 @@ def parse(text: str, names: Collection[str]) -> dict[str, Any]:
             arguments[before] += f",{part}"
             continue
         if not equals or not name:
-            raise ValueError(f"--with hitl:{text} has {part!r} where NAME=VALUE is expected.")
+            raise ValueError(f"--with hitl:{text} needs NAME=VALUE, not {part!r}.")
         arguments[name] = _value(name, value)
         before = name
     encoded = arguments.pop(ENCODED, None)

@@ -37,7 +37,7 @@ class LikeStep(click.Command):
 
 
 @click.command(cls=LikeStep, hidden=True, help="Ask for a task that has not started, and print the approval's id.")
-@click.option("--id-file", envvar="METAFLOW_HITL_ID_FILE", help="Write the id to this file, too.")
+@click.option("--id-file", envvar="METAFLOW_HITL_ID_FILE", help="Write the ID to this file, too.")
 @click.option(
     "--settled-file", envvar="METAFLOW_HITL_SETTLED_FILE", help="Write to this file whether it was carried out before."
 )
@@ -48,7 +48,7 @@ def notify(obj: Any, step_name: str, id_file: str | None, settled_file: str | No
     from metaflow_extensions.hitl.plugins.argo.asking import ask_and_leave  # noqa: PLC0415
 
     if "ARGO_WORKFLOW_NAME" not in os.environ:
-        raise NotAsked("`hitl notify` asks for a task of an Argo workflow, and this is no pod of one.")
+        raise NotAsked("`hitl notify` works only in a pod of an Argo workflow.")
     with _no_more_attempts_where_none_can_help():
         task, arguments = _load(obj, step_name, options)
         try:
@@ -56,7 +56,7 @@ def notify(obj: Any, step_name: str, id_file: str | None, settled_file: str | No
         except StoreUnavailable as error:
             raise NotAsked(
                 f"{task.pathspec.approval_id} is not recorded, so {step_name} does not start: {error} "
-                "Mend the store, then start a new run."
+                "Fix the store, then start a new run."
             ) from error
         settled = approval.settlement is not None
         if settled:

@@ -34,7 +34,7 @@ def complain(text: str) -> None:
 
 
 def _unread() -> int:
-    """Count the bytes in the pipe that nobody has read yet; 0 where the log is no pipe."""
+    """Count the bytes in the pipe that nobody has read yet; 0 where the log is not a pipe."""
     count = array.array("i", [0])
     try:
         import fcntl  # noqa: PLC0415 - not on Windows

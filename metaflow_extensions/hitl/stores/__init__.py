@@ -75,7 +75,7 @@ def open_store(root: str, *, s3_client: Callable[[], Any] | None = None) -> Stor
 def _file_path(root: str) -> Path:
     parts = urlsplit(root)
     if parts.netloc not in {"", "localhost"}:
-        raise BadRoot(root, f"{parts.netloc} would be another machine; after file:// comes a third slash")
+        raise BadRoot(root, f"{parts.netloc} would be another machine; file:// must be followed by a third slash")
     path = Path(unquote(parts.path))
     if not path.is_absolute():
         raise BadRoot(root, "its path is empty")
@@ -86,8 +86,8 @@ def _open_s3(root: str, client: Callable[[], Any] | None) -> Store:
     bucket, _, prefix = root.partition("://")[2].partition("/")
     prefix = prefix.strip("/")
     if not bucket:
-        raise BadRoot(root, "it names no bucket")
-    # A bucket may well have folders whose names begin with a dot; only what is left of `.` and `..` is no name.
+        raise BadRoot(root, "it does not name a bucket")
+    # A bucket may well have folders whose names begin with a dot; only what is left of `.` and `..` is not a name.
     if not all(keys.is_part(part.lstrip(".")) for part in f"{bucket}/{prefix}".rstrip("/").split("/")):
         raise BadRoot(root, "a part of it is empty, too long, or holds dots alone or control characters")
     # boto3 takes a second to import, which a flow on a directory should not pay for.

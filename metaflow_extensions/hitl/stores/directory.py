@@ -30,7 +30,7 @@ _TMP = ".tmp"  # no key begins with a dot, so none can be in there
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV}
 
-_A_FILE = "A file stands where a folder should be: point METAFLOW_HITL_ROOT elsewhere."
+_A_FILE = "A file exists where a folder should be: point METAFLOW_HITL_ROOT elsewhere."
 
 _WHAT_TO_DO = {
     errno.EACCES: "Give this user read and write access to it.",
@@ -93,7 +93,7 @@ class DirectoryStore:
             try:
                 return file.read_bytes()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                raise KeyMissing(f"Nothing was ever written at {key}.") from None
+                raise KeyMissing(f"Nothing has been written at {key}.") from None
 
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> Iterator[str]:
         """Yield keys in order. Only folders that can hold such keys are opened, one at a time."""
@@ -131,7 +131,7 @@ class DirectoryStore:
             if folder.is_dir():
                 return  # it was there, or another writer was quicker
             if self._root.is_dir():
-                raise BadKey(f"{key} can't be a key here: a part of it is one already.") from None
+                raise BadKey(f"{key} can't be a key here: a part of it is a key already.") from None
             raise
         else:
             _sync_folder(folder.parent)
@@ -144,13 +144,13 @@ class DirectoryStore:
                 raise BadKey(f"{key} can't be a key here: other keys are in it.") from None
             # NFS answers so too when its first answer was lost and the link was made by this very call (link(2), BUGS).
             if written.stat().st_nlink == 1:
-                raise KeyTaken(f"{key} was written before. Nothing was changed.") from None
+                raise KeyTaken(f"{key} already exists. Nothing was changed.") from None
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
                 raise
             raise StoreUnfit(
-                f"The file system of {self.url} makes no hard links ({error.strerror}), so a record could be seen half "
-                "written. Point METAFLOW_HITL_ROOT at a folder on another one."
+                f"The file system of {self.url} does not support hard links ({error.strerror}), so a half-written "
+                "record could be read. Point METAFLOW_HITL_ROOT at a folder on another one."
             ) from error
 
     def _walk(self, folder: str, prefix: str, after: str) -> Iterator[str]:

@@ -51,18 +51,18 @@ def _check_part(part: str, key: str) -> None:
 
 def _check_length(key: str) -> str:
     if (length := len(key.encode())) > LONGEST_KEY:
-        raise BadKey(f"{_shown(key)} can't be a key: it has {length} bytes, and {LONGEST_KEY} is the most.")
+        raise BadKey(f"{_shown(key)} can't be a key: it has {length} bytes, and the limit is {LONGEST_KEY}.")
     return key
 
 
 def _fault(part: str) -> str:
     if not part:
-        return "it is empty, or a slash stands first, last or next to another"
+        return "it is empty, or has a slash at the beginning, at the end or next to another"
     if part.startswith("."):
         # `.` and `..` lead elsewhere on a disk; the other names with a dot are for a store's own use.
         return "a part of it begins with a dot"
     if any(category(character) in {"Cc", "Cs"} for character in part):
-        return "it holds a control character or half of a surrogate pair"
+        return "it has a control character or half of a surrogate pair"
     if len(part.encode()) > LONGEST_PART:
         return f"a part of it is longer than {LONGEST_PART} bytes"
     return ""

@@ -30,7 +30,7 @@ class MemoryStore:
         keys.checked(key)
         with self._lock:
             if key in self._bodies:
-                raise KeyTaken(f"{key} was written before. Nothing was changed.")
+                raise KeyTaken(f"{key} already exists. Nothing was changed.")
             self._bodies[key] = bytes(body)
             insort(self._sorted, key)
 
@@ -41,7 +41,7 @@ class MemoryStore:
             try:
                 return self._bodies[key]
             except KeyError:
-                raise KeyMissing(f"Nothing was ever written at {key}.") from None
+                raise KeyMissing(f"Nothing has been written at {key}.") from None
 
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> Iterator[str]:
         """Yield keys in order, a page at a time: what is written meanwhile, further on, is seen."""

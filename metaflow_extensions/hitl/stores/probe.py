@@ -43,7 +43,7 @@ def prove(store: Store, token: str) -> None:
             kept = None
         if kept != _FIRST or list(store.list(key)) != [key]:
             raise StoreUnfit(
-                f"The store {store.url} does not show a key as it was written, right after it was. "
+                f"The store {store.url} does not return a key as it was written, right after the write. "
                 "Point METAFLOW_HITL_ROOT at one that is strongly consistent, as Amazon S3 is."
             )
     finally:

@@ -102,7 +102,7 @@ class S3Store:
         path = self._path(key)
         token = self._token()
         if not self._won(path, body, token):
-            raise KeyTaken(f"{key} was written before. Nothing was changed.")
+            raise KeyTaken(f"{key} already exists. Nothing was changed.")
 
     def read(self, key: str) -> bytes:
         """Return the body, or raise KeyMissing: one request."""
@@ -111,7 +111,7 @@ class S3Store:
             body: bytes = self._client.get_object(Bucket=self._bucket, Key=path)["Body"].read()
         except ClientError as error:
             if code_of(error) == "NoSuchKey":
-                raise KeyMissing(f"Nothing was ever written at {key}.") from None
+                raise KeyMissing(f"Nothing has been written at {key}.") from None
             raise translate(error, self.url) from error
         except BotoCoreError as error:
             raise translate(error, self.url) from error
@@ -138,7 +138,7 @@ class S3Store:
         """Prove that a key can be created once."""
         if self._bucket.endswith(_DIRECTORY_BUCKET):
             raise StoreUnfit(
-                f"The store {self.url} is a directory bucket, which lists keys in no order. "
+                f"The store {self.url} is a directory bucket, which does not list keys in order. "
                 "Point METAFLOW_HITL_ROOT at a general purpose bucket."
             )
         prove(self, self._token())
@@ -146,7 +146,7 @@ class S3Store:
     def _path(self, key: str) -> str:
         path = self._root + keys.checked(key)
         if (length := len(path.encode())) > keys.LONGEST_KEY:
-            raise BadKey(f"{self.url}/{key} has {length} bytes after the bucket, and {keys.LONGEST_KEY} is the most.")
+            raise BadKey(f"{self.url}/{key} has {length} bytes after the bucket, and the limit is {keys.LONGEST_KEY}.")
         return path
 
     def _token(self) -> str:
@@ -263,5 +263,5 @@ def s3_client(
                 max_pool_connections=connections,
             ),
         )
-    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
+    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
         raise StoreUnavailable(f"No S3 client could be made: {error}. Correct the AWS configuration.") from error

@@ -92,10 +92,10 @@ def translate(error: BotoCoreError | ClientError, url: str) -> StoreError:
         said = error.response.get("Error", {}).get("Message") or "no message"
         if code in _UNFIT:
             return StoreUnfit(
-                f"The store {url} can't create a key only if it is missing ({code}: {_one_line(said)}). "
+                f"The store {url} doesn't support creating a key only if it is missing ({code}: {_one_line(said)}). "
                 "Point METAFLOW_HITL_ROOT at one that honours If-None-Match on PutObject, as Amazon S3 does."
             )
-        what_to_do = _WHAT_TO_DO.get(code, "Try again; if it stays so, look at the server's own log.")
+        what_to_do = _WHAT_TO_DO.get(code, "Try again; if this keeps happening, look at the server's log.")
         return StoreUnavailable(f"The store {url} refused ({code}: {_one_line(said)}). {what_to_do}")
     return StoreUnavailable(f"The store {url} could not be used: {_one_line(str(error))}. {_what_to_do(error)}")
 

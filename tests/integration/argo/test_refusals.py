@@ -30,8 +30,8 @@ def two_steps(hitl: str = "", other: str = "other") -> str:
     [
         ("timeout='2h'", ["--workflow-timeout", "3600"], ["2 h", "7200 s", "1 h", "3600 s"]),
         ("timeout='1h'", ["--workflow-timeout", "3600"], ["3600 s"]),
-        ("timeout=None", ["--workflow-timeout", "3600"], ["for ever", "3600 s"]),
-        ("timeout='1m', on_timeout='notify'", ["--workflow-timeout", "3600"], ["for ever", "3600 s"]),
+        ("timeout=None", ["--workflow-timeout", "3600"], ["forever", "3600 s"]),
+        ("timeout='1m', on_timeout='notify'", ["--workflow-timeout", "3600"], ["forever", "3600 s"]),
     ],
 )
 def test_a_gate_that_may_outlast_the_workflow_is_refused(compiler, hitl, options, words):

@@ -100,7 +100,7 @@ def test_click_opens_the_gate(
         asked = ask(bot, flow)
         message = bob.wait_for_message(CHANNEL, asks)
         bob.click(message, "Approve", confirm="Approve")
-        assert "the run goes on" in bob.wait_for_update(message).plain
+        assert "the run continues" in bob.wait_for_update(message).plain
     assert flow.phases() == ["Succeeded", "Running", "Running"]
     assert flow.node(asked)["message"] == "approved by bob via Slack button"
     settlement = ledger.read(asked.id).approval.settlement
@@ -118,7 +118,7 @@ def test_workflow_gone_is_told_on_the_message(
         flow.delete()
         bob.click(message, "Approve", confirm="Approve")
         shown = bob.wait_for_update(message).plain
-    assert "The run could not be resumed: there is no workflow" in shown
+    assert "The run could not be resumed: the workflow" in shown
     assert "Start a new run" in shown
     assert asked.id not in bot.cases.ledger.open_ids()
 
@@ -183,7 +183,7 @@ def test_bot_is_ready_when_the_cluster_is(
     argo_server_place.go_away()
     with running(by_argo_server, store, clock) as bot:
         bot.web.start()
-        assert "is not able to now" in readiness(bot)["cluster"]
+        assert "is temporarily unavailable" in readiness(bot)["cluster"]
 
 
 def readiness(bot: Bot) -> dict[str, str]:

@@ -95,7 +95,9 @@ def test_what_shards_work_on_is_shown_and_never_executed(
     view = bob.open(message, "Approve all except…")
     assert all(text["type"] == "plain_text" for block in view.blocks[2:] for text in _texts(block))
     bob.command(f"/hitl reject {ids[0]} {HOSTILE}")
-    view.fill({"Those that are not ticked": "The others are rejected", "Reason": HOSTILE, "Shards 1 to 4 of 4": []})
+    view.fill(
+        {"Shards that are not selected": "The others are rejected too", "Reason": HOSTILE, "Shards 1 to 4 of 4": []}
+    )
     assert isinstance(view.submit(), Closed)
     control.wait_until(lambda: {ledger.read(one).approval.state for one in ids} == {State.REJECTED}, 10, "rejections")
     for _ in range(3):
@@ -132,7 +134,7 @@ def test_a_message_that_slack_finds_too_long(ask: Ask, bob: User, control: Contr
     control.fault("chat.postMessage", error=code)
     approval = ask(message="Deploy fraud v7?")
     message = bob.wait_for_message(CHANNEL)
-    assert "Slack did not take the whole message" in message.plain
+    assert "The whole message doesn't fit in Slack" in message.plain
     assert "Deploy fraud v7?" in message.plain
     bob.click(message, "Approve", confirm="Approve")
     answered = bob.wait_for_update(message, lambda one: "Approved" in one.plain)
@@ -186,7 +188,7 @@ def test_an_approver_whose_address_is_hidden(ask: Ask, bob: User, control: Contr
     control.put_person(id="U0BOB", email=None)
     approval = ask(approvers=("bob@example.com", "U0CAROL"))
     message = bob.wait_for_message(CHANNEL)
-    assert "Nobody in Slack is bob@example.com" in message.plain.replace("`", "").replace("*", "")
+    assert "No one in Slack matches bob@example.com" in message.plain.replace("`", "").replace("*", "")
     (refused,) = bob.command(f"/hitl approve {approval.id}")
     assert "can't decide" in refused.plain
     assert ledger.read(approval.id).approval.state is State.PENDING

@@ -78,7 +78,7 @@ def test_an_approver_that_nobody_is(bot: Bot, bob: Person, clock: HandClock) -> 
     ask_shards(bot, 4, approvers=("@ml-leads", "@long-gone"))
     sweep(bot, clock)
     message = shown(bob, bool)
-    assert "*Nobody in Slack is @long-gone*, so only the others can answer." in message.plain
+    assert "*No one in Slack matches @long-gone*, so only the others can answer." in message.plain
     assert "<!subteam^S0MLLEADS>" in message.mentions
 
 
@@ -119,7 +119,7 @@ def test_untick_all_and_tick_some(bot: Bot, bob: Person, clock: HandClock, ledge
     empty = another(bob, view)
     refused = empty.submit()
     assert isinstance(refused, Errors)
-    assert "Nothing is ticked" in refused.by_label["Those that are not ticked"]
+    assert "Select at least one" in refused.by_label["Shards that are not selected"]
     empty.fill({"Shards 1 to 10 of 120": [asked[3].id, asked[4].id]})
     assert isinstance(empty.submit(), Closed)
     bob.control.wait_until(lambda: states(ledger, asked[3:5]) == [State.APPROVED] * 2, 10, "two approvals")
@@ -153,7 +153,7 @@ def test_somebody_else_was_faster(
     if opened == "Reject all…":
         view.fill({"Reason": "drift"})
     else:
-        view.fill({"Those that are not ticked": "The others are rejected", "Reason": "drift"})
+        view.fill({"Shards that are not selected": "The others are rejected too", "Reason": "drift"})
         view.fill({"Shards 1 to 4 of 4": []})
     answer = view.submit()
     assert isinstance(answer, Updated)

@@ -59,7 +59,7 @@ def test_twelve_shards_ring_once_a_period(
     assert len(message.thread) == 2
 
 
-@pytest.mark.parametrize(("code", "advice"), [("fatal_error", "slack-status.com"), ("ratelimited", "nothing to mend")])
+@pytest.mark.parametrize(("code", "advice"), [("fatal_error", "slack-status.com"), ("ratelimited", "nothing to fix")])
 def test_an_update_that_fails_comes_later(
     bot: Bot, bob: Person, clock: HandClock, control: Control, code: str, advice: str
 ) -> None:

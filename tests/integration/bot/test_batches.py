@@ -113,7 +113,7 @@ def test_reject_all_for_one_reason(bot: Bot, bob: Person, clock: HandClock, ledg
     assert {ledger.read(one.id).approval.decision.reason for one in asked} == {"too much drift"}
 
 
-@pytest.mark.parametrize("others", ["The others wait on", "The others are rejected"])
+@pytest.mark.parametrize("others", ["The others keep waiting", "The others are rejected too"])
 def test_approve_all_except(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger, others: str) -> None:
     """Of 23 shards those that are ticked are approved; the others wait on, or are rejected for a reason."""
     asked = ask_shards(bot, 23)
@@ -122,8 +122,8 @@ def test_approve_all_except(bot: Bot, bob: Person, clock: HandClock, ledger: Led
     assert [field.label for field in view.fields[:3]] == [
         f"Shards {some} of 23" for some in ("1 to 10", "11 to 20", "21 to 23")
     ]
-    view.fill({"Shards 21 to 23 of 23": [asked[20].id], "Those that are not ticked": others})
-    rejects = others != "The others wait on"
+    view.fill({"Shards 21 to 23 of 23": [asked[20].id], "Shards that are not selected": others})
+    rejects = others != "The others keep waiting"
     if rejects:
         refused = view.submit()
         assert isinstance(refused, Errors)

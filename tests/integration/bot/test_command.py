@@ -35,7 +35,7 @@ def test_list_shows_what_waits(ask: Ask, bob: Person, alice: Person) -> None:
 
 def test_list_when_nothing_waits(bot: Bot, bob: Person) -> None:
     """An empty list says so in words."""
-    assert "Nothing waits for an answer." in said(bob, "/hitl list")
+    assert "Nothing is waiting for an answer." in said(bob, "/hitl list")
 
 
 def test_list_says_when_the_last_was_decided(ask: Ask, bob: Person, bot: Bot, clock: HandClock) -> None:
@@ -171,7 +171,7 @@ def test_help_lists_the_words(bot: Bot, bob: Person, line: str) -> None:
 
 
 def test_an_unknown_word_gets_help(bot: Bot, bob: Person) -> None:
-    """What /hitl does not know is named, with what it does know; a mention in it rings nobody."""
+    """What Unknown command is named, with what it does know; a mention in it rings nobody."""
     answer = said(bob, "/hitl aprove <!channel>")
     assert "aprove" in answer
     assert "/hitl approve ID" in answer
@@ -188,9 +188,9 @@ def test_a_word_without_its_id(bot: Bot, bob: Person, word: str) -> None:
 @pytest.mark.parametrize(
     ("identifier", "words"),
     [
-        ("../../x", "is no approval id"),
-        ("a/b/c", "is no approval id"),
-        ("gate\u200b", "is no approval id"),
+        ("../../x", "is not an approval ID"),
+        ("a/b/c", "is not an approval ID"),
+        ("gate\u200b", "is not an approval ID"),
         ("nobody-aaaaaaaaaa", "No approval nobody-aaaaaaaaaa"),
         ("deploy", "Several approvals begin like this"),
     ],
@@ -247,8 +247,8 @@ def test_approve_with_values(ask: Ask, bob: Person, ledger: Ledger) -> None:
     [
         ("deploy_target=x replicas=many", "replicas must be a whole number"),
         ("deploy_target=x replica=1", "replica is not a field"),
-        ("staging", "is no name=value"),
-        ('deploy_target="x', "A quotation mark is left open"),
+        ("staging", "is not name=value"),
+        ('deploy_target="x', "A quotation mark is missing"),
     ],
 )
 def test_approve_with_values_that_do_not_fit(ask: Ask, bob: Person, ledger: Ledger, rest: str, words: str) -> None:
@@ -261,7 +261,7 @@ def test_approve_with_values_that_do_not_fit(ask: Ask, bob: Person, ledger: Ledg
 def test_values_where_none_are_asked(ask: Ask, bob: Person, ledger: Ledger) -> None:
     """Words behind the id of an approval without a schema decide nothing, since they would get lost."""
     approval = ask()
-    assert "asks for no input" in said(bob, f"/hitl approve {approval.id} please")
+    assert "doesn't need input" in said(bob, f"/hitl approve {approval.id} please")
     assert ledger.read(approval.id).approval.state is State.PENDING
 
 

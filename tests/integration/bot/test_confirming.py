@@ -164,7 +164,7 @@ def test_a_run_is_approved_once_its_requester_confirmed_it(
     assert confirmed is not None
     assert confirmed.id == "U0ALICE"
     (refused,) = alice.command(f"/hitl approve {asked.id}")
-    assert "you started this run" in refused.plain
+    assert "the person who started the run may not approve it" in refused.plain
     bob.command(f"/hitl approve {asked.id}")
     assert ledger.read(asked.id).approval.state is State.APPROVED
 

@@ -35,15 +35,15 @@ def test_delegate_and_back(ask: Ask, bot: Bot, bob: Person, alice: Person) -> No
 @pytest.mark.parametrize(
     ("rest", "words"),
     [
-        ("alice until", "Write /hitl delegate"),
+        ("alice until", "Use /hitl delegate"),
         ("@frank until 2026-12-24", "the account is deactivated"),
-        ("frank until 2026-12-24", "Slack knows nobody by 'frank'"),
-        ("@hitl until 2026-12-24", "an app never decides"),
+        ("frank until 2026-12-24", "No one in Slack matches 'frank'"),
+        ("@hitl until 2026-12-24", "apps can't decide"),
         ("U0FRANK until 2026-12-24", "the account is deactivated"),
         ("@bob until 2026-12-24", "delegate loop: bob → bob"),
-        ("alice", "Write /hitl delegate"),
-        ("nobody until 2026-12-24", "Slack knows nobody"),
-        ("<@U0ALICE|alice> until tomorrow", "is no date"),
+        ("alice", "Use /hitl delegate"),
+        ("nobody until 2026-12-24", "No one in Slack matches"),
+        ("<@U0ALICE|alice> until tomorrow", "is not a date"),
         ("U0ALICE until 2020-01-01", "ends in the future"),
         ("end", "Nobody decides for you"),
     ],
@@ -74,7 +74,7 @@ def test_a_name_that_two_go_by_is_nobodys(bot: Bot, bob: Person, control: Contro
     """Everybody chooses their own display name: one who takes somebody else's is not taken for them."""
     control.put_person(id="U0MALLORY", name="Alice", real_name="Mallory")
     (said,) = bob.command("/hitl delegate alice until 2026-12-24")
-    assert "2 people go by alice. Name the one by their e-mail address or member id." in said.plain
+    assert "2 people go by alice. Use the email address or member ID of the one you mean." in said.plain
     (standing,) = bob.command("/hitl delegate")
     assert "Nobody decides for you" in standing.plain
 

@@ -22,7 +22,7 @@ INPUT = normalise({"traffic": {"type": "int"}, "notes": "str"})
 # What is answered where it is not the list, the history or the figures.
 ANSWERS = {
     "show": "Approval needed: ",
-    "remind": "goes into its thread",
+    "remind": "will be posted in its thread",
     "approve": "Approved",
     "reject": "Rejected",
     "delegate": "decides for you until 2026-12-24",
@@ -49,7 +49,7 @@ def test_what_the_page_types_is_understood(asked: None, bob: Person, line: str) 
     if line in {"/hitl delegate", "/hitl delegate end"}:
         assert "Nobody decides for you" in answer
     elif line == "/hitl list overdue":
-        assert "Nothing that /hitl list overdue names waits." in answer
+        assert "Nothing that matches /hitl list overdue is waiting." in answer
     elif verb == "history":
         assert "was decided" in answer or "decided in" in answer
     else:

@@ -66,7 +66,7 @@ def test_all_is_well(settings: Settings) -> None:
     assert {finding.health for finding in findings} == {Health.GOOD}
     assert {finding.fix for finding in [*findings, cluster]} == {""}
     assert (cluster.check, cluster.health) == ("cluster", Health.UNKNOWN)
-    assert "runs without Argo can" in cluster.detail
+    assert "runs without Argo still work" in cluster.detail
 
 
 def test_the_keys_are_said(settings: Settings) -> None:
@@ -173,7 +173,7 @@ def test_a_missing_scope_is_named_with_its_reason(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("channel", "words"),
     [
-        ("#nowhere", "sees no channel #nowhere"),
+        ("#nowhere", "can't see a channel #nowhere"),
         ("C0NOWHERE", "sees no channel C0NOWHERE"),
         ("#random", "is not in #random"),
         ("C0RANDOM", "is not in #random"),

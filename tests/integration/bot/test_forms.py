@@ -80,7 +80,7 @@ def test_a_form_submitted_behind_the_deadline(ask: Ask, bob: Person, ledger: Led
     clock.forward(60)
     told = view.fill(FILLED).submit()
     assert isinstance(told, Updated)
-    assert "Time is up" in told.view.plain
+    assert "The deadline has passed" in told.view.plain
     assert ledger.read(approval.id).approval.decision is None
 
 
@@ -116,7 +116,7 @@ def test_a_form_that_names_no_approval(ask: Ask, bob: Person, control: Control, 
     }
     answer = control.deliver("interactive", submission)
     assert answer["error"] == ""
-    assert "no approval id" in str(answer["answer"])
+    assert "not an approval ID" in str(answer["answer"])
     assert ledger.read(approval.id).approval.state is State.PENDING
 
 

@@ -38,7 +38,7 @@ def test_it_shows_what_waits_for_whom(ask: Ask, bot: Bot, bob: Person, alice: Pe
     assert shown.plain.index(urgent.id) < shown.plain.index(later.id)
     assert mine.id not in shown.plain
     of_alice = alice.home()
-    assert "Nothing waits for you" in of_alice.plain
+    assert "Nothing is waiting for you" in of_alice.plain
     assert of_alice.plain.index("You asked") < of_alice.plain.index(mine.id)
 
 
@@ -62,7 +62,7 @@ def test_it_shows_what_an_answer_would_count_for(
     assert "2 wait for you" in bob.home().plain
     waiting = alice.home().plain
     assert "bob approves. Still missing: 1 of <@U0ALICE>, <@U0BOB>." in waiting
-    assert "Nothing waits for you" in people.as_("dave").home().plain
+    assert "Nothing is waiting for you" in people.as_("dave").home().plain
 
 
 def test_everything_the_message_offers_is_there(ask: Ask, bob: Person, ledger: Ledger) -> None:
@@ -80,9 +80,9 @@ def test_a_button_decides_there(ask: Ask, bob: Person, ledger: Ledger) -> None:
     """Approve on the Home tab approves, and the tab then shows it as decided."""
     asked = ask()
     bob.click(bob.home(), "Approve", confirm="Approve")
-    shown = home_of(bob, lambda home: "Decided lately" in home.plain)
+    shown = home_of(bob, lambda home: "Recently decided" in home.plain)
     assert "Approved by bob" in shown.plain.replace("*", "")
-    assert "Nothing waits for you" in shown.plain
+    assert "Nothing is waiting for you" in shown.plain
     assert ledger.read(asked.id).approval.state is State.APPROVED
 
 
@@ -115,7 +115,7 @@ def test_it_follows_what_changes(ask: Ask, bot: Bot, bob: Person, carol: Person,
     bot.sweeper.tick()
     clock.forward(2)
     bot.sweeper.tick()
-    home_of(bob, lambda home: asked.id in home.plain and "1 waits for you" in home.plain)
+    home_of(bob, lambda home: asked.id in home.plain and "1 is waiting for you" in home.plain)
     carol.command(f"/hitl approve {asked.id}")
     bot.sweeper.tick()
     clock.forward(2)

@@ -165,7 +165,7 @@ def test_a_channel_that_cant_be_asked_has_nobody(directory: SlackPeople, control
     control.fault("conversations.members", error=code)
     with pytest.raises(PeopleUnavailable, match="nothing was decided"):
         directory.in_channel(bob, "C0APPROVALS")
-    with pytest.raises(PeopleUnavailable, match="no channel #nowhere"):
+    with pytest.raises(PeopleUnavailable, match="can't see a channel #nowhere"):
         directory.in_channel(bob, "#nowhere")
 
 

@@ -150,7 +150,7 @@ def test_retry_after_is_honoured_for_one_channel(bot: Bot, control: Control, clo
 
 
 MENDED = {
-    "ratelimited": "nothing to mend",
+    "ratelimited": "nothing to fix",
     "channel_not_found": "invite the bot there",
     "not_in_channel": "Invite the bot to",
     "is_archived": "Unarchive it",

@@ -142,16 +142,16 @@ def test_remind_by_hand(ask: Ask, bot: Bot, alice: Person, bob: Person, clock: H
     approval = ask(approvers=("U0BOB",))
     message = bob.wait_for_message(CHANNEL)
     (said,) = alice.command(f"/hitl remind {approval.id}")
-    assert "goes into its thread" in said.plain
+    assert "will be posted in its thread" in said.plain
     bot.sweeper.tick()
     (reminder,) = thread(bob, message, 1)
     assert reminder.mentions == ["<@U0BOB>"]
     assert "alice asks again" in reminder.plain
     (again,) = alice.command(f"/hitl remind {approval.id}")
-    assert "Wait ten minutes" in again.plain
+    assert "Wait at least ten minutes" in again.plain
     clock.forward(600)
     (third,) = alice.command(f"/hitl remind {approval.id}")
-    assert "goes into its thread" in third.plain
+    assert "will be posted in its thread" in third.plain
 
 
 def test_no_reminder_of_what_is_answered(ask: Ask, bot: Bot, bob: Person) -> None:

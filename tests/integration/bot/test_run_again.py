@@ -86,13 +86,13 @@ def test_the_requester_runs_it_again_with_other_parameters(
     assert [(one.label, one.element["initial_value"]) for one in form.fields] == [("alpha", "0.1"), ("model", "fraud")]
     refused = form.fill({"alpha": "low"}).submit()
     assert isinstance(refused, Errors)
-    assert refused.by_label == {"alpha": "It takes a number, such as 0.1."}
+    assert refused.by_label == {"alpha": "It must be a number, such as 0.1."}
     done = form.fill({"alpha": "0.05"}).submit()
     assert isinstance(done, Updated)
     assert engine.started == {
         "deploy-" + message.plain.rsplit("deploy-", 1)[1][:10]: {"alpha": "0.05", "model": "fraud"}
     }
-    assert "is started" in alice.view().plain
+    assert "has started" in alice.view().plain
     bot.sweeper.tick()
     assert "alice runs it again: workflow `again-deploy-" in thread(alice, message, "runs it again").plain
     following = ask(bot, run="argo-trainflow-again")
@@ -104,22 +104,22 @@ def test_the_requester_runs_it_again_with_other_parameters(
 def test_it_is_run_again_once(bot: Bot, bob: Person, alice: Person, engine: FakeEngine) -> None:
     """With other parameters one is told which workflow there is already; with the same ones it is that one."""
     message = send_back(bot, bob)
-    for alpha, told in (("0.2", "is started"), ("0.2", "is started"), ("0.3", "It was run again already")):
+    for alpha, told in (("0.2", "has started"), ("0.2", "has started"), ("0.3", "It has already been run again")):
         alice.open(message, "Run again…").fill({"alpha": alpha}).submit()
         assert told in alice.view().plain
         alice.view().close()
     alice.open(message, "Run again…").fill({"alpha": "0.3"}).submit()
-    assert "It was run again already, as workflow again-deploy-" in alice.view().plain
+    assert "It has already been run again, as workflow again-deploy-" in alice.view().plain
     assert [one["alpha"] for one in engine.started.values()] == ["0.2"]
 
 
 @pytest.mark.parametrize(
     ("who", "known_as", "words"),
     [
-        ("bob", "{rita: alice@example.com}", "Only alice, who asked, may run it again from here."),
-        ("dave", "{rita: dave@agency.example}", "guests of the workspace never decide"),
-        ("alice", "{}", "nobody knows who rita is in Slack. An operator can say so"),
-        ("alice", "{rita: nobody@example.com}", "nobody knows who rita is in Slack"),
+        ("bob", "{rita: alice@example.com}", "Only alice, who started the run, can run it again from here."),
+        ("dave", "{rita: dave@agency.example}", "guests of the workspace can't decide"),
+        ("alice", "{}", "rita isn't linked to a Slack user. An operator can link them"),
+        ("alice", "{rita: nobody@example.com}", "rita isn't linked to a Slack user"),
     ],
 )
 def test_nobody_else_may(
@@ -156,7 +156,7 @@ def test_a_workflow_that_is_gone(bot: Bot, bob: Person, alice: Person, engine: F
     engine.end("deploy-" + message.plain.rsplit("deploy-", 1)[1][:10], "the workflow was deleted")
     alice.click(message, "Run again…")
     said = alice.wait_for_ephemeral(CHANNEL)
-    assert "the workflow was deleted. Nothing was started. The command on the message does it too." in said.plain
+    assert "the workflow was deleted. Nothing was started. You can also use the command on the message." in said.plain
 
 
 def test_a_run_on_a_machine_has_no_button(bot: Bot, bob: Person) -> None:

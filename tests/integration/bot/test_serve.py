@@ -115,7 +115,7 @@ def test_what_is_in_flight_is_finished(sandbox: Sandbox, people: Driver, control
 
 
 def test_a_bad_setting_ends_it_in_one_line(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What an operator can mend is said without a traceback, with 1."""
+    """What an operator can fix is reported without a traceback, with 1."""
     environment = variables(sandbox, tmp_path, METAFLOW_HITL_SLACK_APP_TOKEN="")
     result = subprocess.run(SERVE, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 1
@@ -165,7 +165,7 @@ def test_slack_is_away_at_the_start(settings: Settings, control: Control, people
 
 
 def test_a_wrong_app_token_is_not_tried_again(settings: Settings, control: Control) -> None:
-    """What only an operator can mend is raised at once."""
+    """What only an operator can fix is raised at once."""
     control.fault("apps.connections.open", error="invalid_auth")
     bot = bootstrap(settings, store=MemoryStore())
     with pytest.raises(CantConnect, match="invalid_auth"):
@@ -273,7 +273,7 @@ def test_an_organisation_wide_installation_is_refused_in_words(bot: Bot, control
         "is_enterprise_install": "true",
     }
     answer = control.deliver("slash_commands", payload)["answer"]
-    assert "Ask an admin to install it to this workspace" in str(answer)
+    assert "Ask an admin to install it in this workspace" in str(answer)
 
 
 def test_a_workspace_of_an_organisation_works(bot: Bot, ask: Ask, bob: Person, control: Control) -> None:

@@ -73,7 +73,7 @@ def test_an_expiry_is_shown(ask: Ask, bot: Bot, bob: Somebody, clock: HandClock)
     clock.forward(86_400)
     bot.sweeper.tick()
     shown = bob.wait_for_update(message)
-    assert "nobody answered in 1 d" in shown.plain
+    assert "no one answered in 1 d" in shown.plain
     assert shown.buttons == []
 
 

@@ -64,7 +64,7 @@ def test_an_expiry_is_a_line(ask: Ask, bot: Bot, bob: Person, clock: HandClock) 
     clock.forward(60)
     bot.sweeper.tick()
     bot.sweeper.tick()
-    assert replies(bob, message) == ["Expired and rejected, nobody answered in 1 min"]
+    assert replies(bob, message) == ["Expired and rejected: no one answered in 1 min"]
 
 
 def test_each_line_is_written_once(
@@ -204,7 +204,7 @@ def test_a_line_that_slack_refuses_comes_when_it_is_mended(
 def test_a_thread_whose_message_was_deleted_is_left_alone(
     ask: Ask, bot: Bot, noted: Callable[[str], Event], bob: Person, clock: HandClock, control: Control
 ) -> None:
-    """Nobody can read it and there is nothing to mend: Slack is asked once, and the operator is not told."""
+    """Nobody can read it and there is nothing to fix: Slack is asked once, and the operator is not told."""
     approval = ask()
     bob.wait_for_message(CHANNEL)
     posted = len(control.calls("chat.postMessage"))

@@ -96,7 +96,7 @@ def test_one_person_is_one_vote(ask: Ask, bob: Person, ledger: Ledger) -> None:
     message = bob.wait_for_message(CHANNEL)
     bob.click(message, "Approve", confirm="Approve")
     (said,) = bob.command(f"/hitl approve {approval.id}")
-    assert "Your vote counts" in said.plain
+    assert "Your vote was recorded" in said.plain
     assert "1 more" in said.plain
     standing = ledger.read(approval.id).approval
     assert (standing.state, len(standing.votes)) == (State.PENDING, 1)
@@ -134,10 +134,10 @@ def test_voters_see_the_first_ones_input(ask: Ask, bob: Person, carol: Person, l
     proposed = carol.wait_for_message(CHANNEL, lambda one: "Votes" in one.plain)
     assert "eu" in proposed.plain
     form = carol.open(proposed, "Approve…")
-    assert "Another input is a new proposal" in form.plain
+    assert "If you enter a different input, it becomes a new proposal" in form.plain
     assert [one.element.get("initial_value") for one in form.fields] == ["eu", "2"]
     assert isinstance(form.fill({"Deploy target": "us", "Replicas": 2}).submit(), Closed)
-    said = "@carol proposes another input, so @bob votes again."
+    said = "@carol proposes a different input, so @bob votes again."
     again = bob.wait_for_message(CHANNEL, lambda one: said in plain(one))
     agreeing = bob.open(again, "Approve…")
     assert agreeing.fields[0].element["initial_value"] == "us"
@@ -156,7 +156,7 @@ def test_the_message_says_which_rule_applies(ask: Ask, bob: Person, demand: Call
     demand("quorum: 2, self_approval: refused, longest_timeout: 1h")
     ask(timeout=86_400)
     message = bob.wait_for_message(CHANNEL)
-    assert "By rule “production” of the operator's policy, which wants nobody to approve their own run" in plain(
+    assert "By rule “production” of the operator's policy, which requires that nobody approves their own run" in plain(
         message
     )
     assert "it waits 1 h at most" in plain(message)
@@ -263,7 +263,7 @@ def test_approvers_that_nobody_is_are_reported_at_once(ask: Ask, bob: Person, na
     """A group that is gone, an address of nobody and a deactivated account are on the message and in the record."""
     approval = ask(approvers=(name,))
     message = bob.wait_for_message(CHANNEL)
-    assert f"Nobody in Slack is {said}, so nobody can answer." in plain(message).replace("@frank", "U0FRANK")
+    assert f"No one in Slack matches {said}, so nobody can answer." in plain(message).replace("@frank", "U0FRANK")
     assert approval.posts[0].nobody == (name,)
 
 
@@ -271,7 +271,7 @@ def test_a_disabled_group_is_nobody_and_the_others_can_answer(ask: Ask, bob: Per
     """The message says so while there is time, and that the question is not lost."""
     control.put_group(id="S0RISK", disabled=True)
     ask(approvers=("@risk", "bob@example.com"))
-    assert "Nobody in Slack is @risk, so only the others can answer." in plain(bob.wait_for_message(CHANNEL))
+    assert "No one in Slack matches @risk, so only the others can answer." in plain(bob.wait_for_message(CHANNEL))
 
 
 def test_deciders_that_nobody_is_are_reported_too(ask: Ask, bob: Person, demand: Callable[[str], None]) -> None:
@@ -279,8 +279,8 @@ def test_deciders_that_nobody_is_are_reported_too(ask: Ask, bob: Person, demand:
     demand("deciders: '@old-team'")
     ask(approvers=("@ml-leads",))
     message = plain(bob.wait_for_message(CHANNEL))
-    assert "Nobody in Slack is @old-team, so nobody can answer." in message
-    assert "An operator has to mend `deciders` of the rule “production”." in message
+    assert "No one in Slack matches @old-team, so nobody can answer." in message
+    assert "An operator has to fix `deciders` of the rule “production”." in message
 
 
 def test_approvers_are_mentioned_by_what_slack_knows(ask: Ask, bob: Person) -> None:
@@ -299,7 +299,7 @@ def test_while_slack_tells_no_names_the_question_is_asked_all_the_same(ask: Ask,
     ask(approvers=("@old-team",))
     message = bob.wait_for_message(CHANNEL)
     assert "@old-team" in message.plain
-    assert "Nobody in Slack" not in message.plain
+    assert "No one in Slack matches" not in message.plain
 
 
 # Request changes.
@@ -379,5 +379,5 @@ def test_that_nobody_can_approve_is_said_before_anybody_tries(
         return found if any("Rejected by bob" in one for one in found) else []
 
     said = "\n".join(bob.control.wait_until(replies, 10, "the rejection"))
-    assert said.count("nobody knows who rita is in Slack") == doubts
-    assert said.count("`rita: their e-mail address`") == doubts
+    assert said.count("rita isn't linked to a Slack user") == doubts
+    assert said.count("`rita: their email address`") == doubts

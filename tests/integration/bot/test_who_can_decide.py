@@ -82,15 +82,15 @@ IN_SLACK = ("button", "form", "slash command")
 WAYS = (*IN_SLACK, "command line")
 
 DECIDES, VOTES = "decides", "votes"
-ASK = "may. Ask one of them"
-ONLY_LEADS = "takes the answers of @ml-leads only"
-OWN_RUN = "you started this run"
+ASK = "can. Ask one of them"
+ONLY_LEADS = "accepts answers only from @ml-leads"
+OWN_RUN = "the person who started the run may not approve it"
 UNKNOWN = "rita isn't linked to a Slack user"
 CONFIRM = "alice has to confirm it first"
-FOR_OTHERS = "does not let anybody decide for others"
-GUEST, STRANGER = "guests of the workspace never decide", "people of another workspace never decide"
-GONE, APP = "the account is deactivated", "an app never decides"
-TYPED, IN_SLACK_ONLY = "a command line can't prove who you are", "wants the answer in Slack"
+FOR_OTHERS = "does not allow anybody to decide for others"
+GUEST, STRANGER = "guests of the workspace can't decide", "people from other workspaces can't decide"
+GONE, APP = "the account is deactivated", "apps can't decide"
+TYPED, IN_SLACK_ONLY = "a command line can't prove who you are", "accepts answers only in Slack"
 
 # What becomes of an approval that one of them gives; a text is the refusal. The columns are the policies, in order.
 TABLE = {

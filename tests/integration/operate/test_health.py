@@ -22,7 +22,7 @@ from tests.integration.operate.conftest import build, call
 WELL = {
     "ready": True,
     "checks": {"slack": "ok", "store": "ok"},
-    "policy": "none: METAFLOW_HITL_POLICY is not set, so what each step asks for holds",
+    "policy": "none: METAFLOW_HITL_POLICY is not set, so each step's own arguments decide",
 }
 
 

@@ -152,7 +152,7 @@ def test_a_button_that_asks_first_needs_an_answer(bolt: App, connected: App, sla
     plain = {"type": "plain_text"}
     confirm = {
         "title": {**plain, "text": "Approve?"},
-        "text": {**plain, "text": "The run goes on."},
+        "text": {**plain, "text": "The run continues."},
         "confirm": {**plain, "text": "Approve"},
         "deny": {**plain, "text": "Cancel"},
     }

@@ -196,7 +196,7 @@ def test_the_seal_is_the_hash_of_what_stands_before_it():
 @pytest.mark.parametrize("newer", [FORMAT + 1, 99, 10**30])
 def test_a_newer_format_asks_for_an_upgrade(newer):
     """A record of a later format is refused with both formats, also where it is sealed in another way."""
-    with pytest.raises(NewerFormat, match=f"format {newer}, and this release reads up to {FORMAT}. Upgrade"):
+    with pytest.raises(NewerFormat, match=f"format {newer}, but this release reads formats up to {FORMAT}. Upgrade"):
         decode(KEY, json.dumps({"format": newer, "anything": "else"}).encode())
 
 
@@ -204,7 +204,7 @@ def test_a_newer_format_asks_for_an_upgrade(newer):
 def test_a_development_release_s_format_says_what_to_do(older):
     """A record from before the first release is refused, with what to do about its run and about new ones."""
     body = _closed({**document(), "format": older})
-    with pytest.raises(OlderFormat, match=rf"format {older}, .* format {FORMAT} only. Finish or abandon .* METAFLOW"):
+    with pytest.raises(OlderFormat, match=rf"format {older}, .* only format {FORMAT}. Finish or abandon .* METAFLOW"):
         decode(KEY, body)
 
 
@@ -218,7 +218,7 @@ def test_a_later_release_s_event_stays_the_word_that_it_wrote():
 @pytest.mark.parametrize("written", [None, True, "1", 1.0, 0, -1, [], {}])
 def test_a_format_that_is_no_format_is_refused(written):
     """The format is a whole number from 1; True is none."""
-    with pytest.raises(CorruptRecord, match="says no format"):
+    with pytest.raises(CorruptRecord, match="does not say its format"):
         decode(KEY, _closed({**document(), "format": written}))
 
 

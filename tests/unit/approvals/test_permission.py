@@ -55,21 +55,21 @@ MAY = {
 }
 
 MAY_NOT = {
-    "not named": (("U0ALICE",), BOB, "U0ALICE may. Ask one of them"),
-    "not in the group": (("@ml-leads",), BOB, "@ml-leads may. Ask one of them"),
+    "not named": (("U0ALICE",), BOB, "U0ALICE can. Ask one of them"),
+    "not in the group": (("@ml-leads",), BOB, "@ml-leads can. Ask one of them"),
     "not in a group that nobody knows": (("@nobody",), ALICE, "@nobody may"),
     "a guest, where nobody is named": ((), GUEST, "guests never decide"),
     "a guest who is named": (("U0DAVE",), GUEST, "guests never decide"),
     "a guest in the group": (("S0LEADS",), GUEST, "guests never decide"),
-    "somebody who calls themselves like an address": (("alice@example.com",), IMPOSTOR, "may. Ask one of them"),
-    "somebody who calls themselves like an id": (("U0ALICE",), NAMELESS, "may. Ask one of them"),
+    "somebody who calls themselves like an address": (("alice@example.com",), IMPOSTOR, "can. Ask one of them"),
+    "somebody who calls themselves like an id": (("U0ALICE",), NAMELESS, "can. Ask one of them"),
     "a typed name that is named": (("carol",), CAROL, TYPED),
     "a typed name that is an id": (("U0BOB",), named("U0BOB"), TYPED),
     "a typed name that is an address": (("bob@example.com",), named("bob@example.com"), TYPED),
     "a typed name that is a group": (("@ml-leads",), named("@ml-leads"), TYPED),
     "a typed name that is the id of a group": (("S0LEADS",), named("S0LEADS"), TYPED),
-    "an address with a Kelvin sign": (("bo\u212a@example.com",), BOK, "may. Ask one of them"),
-    "an address of others with the same look": (("b\u043ek@example.com",), BOK, "may. Ask one of them"),
+    "an address with a Kelvin sign": (("bo\u212a@example.com",), BOK, "can. Ask one of them"),
+    "an address of others with the same look": (("b\u043ek@example.com",), BOK, "can. Ask one of them"),
 }
 
 
@@ -210,9 +210,11 @@ def test_deciders_limit_who_may():
     demands = PolicyRule(name="leads only", deciders=("@ml-leads",))
     check_may_decide(ruled(demands), ALICE, PEOPLE)
     check_may_decide(ruled(demands, approvers=("U0ALICE", "U0BOB")), ALICE, PEOPLE)
-    with pytest.raises(NotAllowed, match="“leads only” of the operator's policy takes the answers of @ml-leads only"):
+    with pytest.raises(
+        NotAllowed, match="“leads only” of the operator's policy accepts answers only from @ml-leads only"
+    ):
         check_may_decide(ruled(demands, approvers=("U0BOB",)), BOB, PEOPLE)
-    with pytest.raises(NotAllowed, match="takes the answers of @ml-leads only"):
+    with pytest.raises(NotAllowed, match="accepts answers only from @ml-leads"):
         check_may_decide(ruled(demands), BOB, PEOPLE)
 
 
@@ -231,7 +233,7 @@ def test_the_command_line_counts_unless_the_operator_says_no():
     demands = PolicyRule(name="slack only", command_line_counts=False)
     check_may_decide(ruled(demands), BOB, PEOPLE, where=Where.BUTTON)
     check_may_decide(ruled(None), CAROL, PEOPLE, where=Where.FLOW_CLI)
-    with pytest.raises(NotAllowed, match="“slack only” of the operator's policy wants the answer in Slack"):
+    with pytest.raises(NotAllowed, match="“slack only” of the operator's policy accepts answers only in Slack"):
         check_may_decide(ruled(demands), CAROL, PEOPLE, where=Where.FLOW_CLI)
 
 
@@ -269,7 +271,7 @@ def test_who_asked_may_approve_unless_that_is_forbidden():
 )
 def test_who_asked_does_not_approve_where_that_is_forbidden(asked):
     """In Slack they are told to ask somebody else; others may once it is certain who asked; a command line nobody."""
-    with pytest.raises(NotAllowed, match="you started this run"):
+    with pytest.raises(NotAllowed, match="the person who started the run may not approve it"):
         check_may_decide(asked, ALICE, KNOWN)
     for typed in (REQUESTER, CAROL):
         with pytest.raises(NeedsConfirmation):
@@ -278,14 +280,14 @@ def test_who_asked_does_not_approve_where_that_is_forbidden(asked):
         check_may_decide(asked, BOB, KNOWN)
     confirmed = replace(asked, confirmed_requester=ALICE)
     check_may_decide(confirmed, BOB, KNOWN)
-    with pytest.raises(NotAllowed, match="you started this run"):
+    with pytest.raises(NotAllowed, match="the person who started the run may not approve it"):
         check_may_decide(confirmed, ALICE, KNOWN)
 
 
 def test_who_confirmed_is_the_requester_whatever_the_run_says():
     """A run may go by somebody else's name: who said in Slack that it is theirs must not approve it."""
     asked = replace(approval(allow_self_approval=False), confirmed_requester=BOB)
-    with pytest.raises(NotAllowed, match="you started this run"):
+    with pytest.raises(NotAllowed, match="the person who started the run may not approve it"):
         check_may_decide(asked, BOB, KNOWN)
     check_may_decide(asked, ALICE, KNOWN)
 
@@ -294,7 +296,7 @@ def test_the_operator_may_take_the_runs_word_for_who_asked():
     """Then a typed name is the requester without a click; it still has to be somebody."""
     demands = PolicyRule(name="r", self_approval_allowed=False, claimed_requester_counts=True)
     check_may_decide(ruled(demands), BOB, KNOWN)
-    with pytest.raises(NotAllowed, match="you started this run"):
+    with pytest.raises(NotAllowed, match="the person who started the run may not approve it"):
         check_may_decide(ruled(demands), ALICE, KNOWN)
     with pytest.raises(NotAllowed, match="isn't linked"):
         check_may_decide(ruled(demands), BOB, Directory())
@@ -309,7 +311,7 @@ def test_on_argo_neither_who_deployed_nor_who_started_approves():
     known = Directory(in_slack_as={"alice": ALICE, "bob": BOB, REQUESTER.id: CAROL_OF_SLACK})
     both = [named("alice"), named("bob")]
     for person in (ALICE, BOB):
-        with pytest.raises(NotAllowed, match="you started this run"):
+        with pytest.raises(NotAllowed, match="the person who started the run may not approve it"):
             check_may_decide(on_argo(), person, known, started_by=both)
     check_may_decide(on_argo(), CAROL_OF_SLACK, known, started_by=both)
     with pytest.raises(NotAllowed, match="isn't linked to a Slack user"):
@@ -333,10 +335,10 @@ def test_while_nobody_knows_who_asked_nobody_approves():
 def test_who_asked_does_not_approve_by_a_delegate_nor_as_one():
     """Neither the delegate of who asked, nor who asked for somebody absent, approves."""
     asked = approval(allow_self_approval=False, approvers=("@ml-leads",))
-    with pytest.raises(NotAllowed, match="you started this run"):
+    with pytest.raises(NotAllowed, match="the person who started the run may not approve it"):
         check_may_decide(asked, CAROL_OF_SLACK, KNOWN, absent=[ALICE])
     known = Directory(in_slack_as={REQUESTER.id: CAROL_OF_SLACK}, groups=KNOWN.groups)
-    with pytest.raises(NotAllowed, match="you started this run"):
+    with pytest.raises(NotAllowed, match="the person who started the run may not approve it"):
         check_may_decide(asked, CAROL_OF_SLACK, known, absent=[BOB])
 
 

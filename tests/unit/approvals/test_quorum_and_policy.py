@@ -156,12 +156,15 @@ def test_a_machine_without_the_policy_keeps_to_the_record(bench):
 
 TYPED = "a command line can't prove who you are"
 UNACCEPTED = {
-    "the command line does not count": (PolicyRule(name="r", command_line_counts=False), "wants the answer in Slack"),
+    "the command line does not count": (
+        PolicyRule(name="r", command_line_counts=False),
+        "accepts answers only in Slack",
+    ),
     "two must agree": (TWO, TYPED),
     "others must agree": (PolicyRule(name="r", needs=(Need(of=("@risk",)),)), TYPED),
     "somebody else decides": (PolicyRule(name="r", deciders=("@risk",)), TYPED),
     "a reason is missing": (PolicyRule(name="r", reason_required=True), "has no reason"),
-    "the requester must not": (PolicyRule(name="r", self_approval_allowed=False), TYPED),
+    "the person who started the run may not approve it": (PolicyRule(name="r", self_approval_allowed=False), TYPED),
 }
 
 
@@ -219,7 +222,7 @@ def test_an_approval_by_timeout_is_not_carried_out_where_people_must_approve(ben
     ended = bench.cases.carry_out(bench.ledger.read(asked.id)).approval
     assert (
         ended.closing.reason
-        == "The deadline approved it, and the rule “people” of the operator's policy wants people to."
+        == "It was approved by the deadline, but the rule “people” of the operator's policy requires people to decide."
     )
     assert list(bench.engine.refused) == [asked.id]
 

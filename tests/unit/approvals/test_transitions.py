@@ -233,7 +233,7 @@ def test_a_rejection_reads_like_one_and_an_expiry_like_one():
     """A failed run tells who rejected it and why, or how long it waited."""
     asked = approval(timeout=90)
     assert 'was rejected by Bob Brown: "The data is stale."' in str(Rejected(transitions.decide(asked, rejecting())))
-    assert "expired: nobody answered in 1 min" in str(Rejected(transitions.expire(asked, after(90))))
+    assert "expired: no one answered in 1 min" in str(Rejected(transitions.expire(asked, after(90))))
 
 
 # Any order of events.

@@ -161,7 +161,7 @@ def test_the_deadline_follows_the_operators_rule():
 
 
 def test_a_deadline_does_not_approve_where_people_must():
-    """A step that approves by timeout is rejected by it instead where the operator wants people to approve."""
+    """A step that approves by timeout is rejected by it instead where the operator requires people to approve."""
     asked = approval(timeout=60, on_timeout=OnTimeout.APPROVE)
     governed = transitions.govern(asked, PolicyRule(name="people", timeout_approves=False))
     assert transitions.expire(asked, after(60)).state is State.APPROVED

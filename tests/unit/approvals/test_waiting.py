@@ -120,7 +120,7 @@ def test_the_deadline_lets_the_step_run(waiting):
 def test_the_deadline_fails_the_step(waiting):
     """With ``on_timeout="reject"`` the wait fails at the deadline."""
     waiting.bench.ask(timeout=95)
-    with pytest.raises(Rejected, match="expired: nobody answered in 1 min"):
+    with pytest.raises(Rejected, match="expired: no one answered in 1 min"):
         waiting()
     assert waiting.waited == 95
     assert waiting.bench.ledger.read(ID).approval.state is State.EXPIRED

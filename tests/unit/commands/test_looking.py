@@ -43,7 +43,7 @@ def test_list_all_shows_who_decided_and_what_was_closed_unanswered(terminal):
     closed = terminal.bench.ask(pathspec(run="2"))
     terminal.bench.cases.close(terminal.bench.ledger.read(closed.id), "the run was stopped")
     assert terminal.hitl("list") == 0
-    assert terminal.out == "Nothing waits for an answer.\n"
+    assert terminal.out == "Nothing is waiting for an answer.\n"
     assert [(one["id"], one["state"]) for one in terminal.json("list", "--all")] == [
         (closed.id, "closed"),
         (answered.id, "rejected"),

@@ -93,7 +93,7 @@ def test_a_workflow_of_no_template_is_refused() -> None:
     """There would be nothing to start from."""
     before = workflow()
     del before["spec"]["workflowTemplateRef"]
-    with pytest.raises(CantRunAgain, match="started from no WorkflowTemplate"):
+    with pytest.raises(CantRunAgain, match="not started from a WorkflowTemplate"):
         again.parameters(before)
 
 

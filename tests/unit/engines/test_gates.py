@@ -52,12 +52,12 @@ def message(reason: str, who: str = "bob") -> str:
         (
             transitions.expire(approval(timeout=DAY), after(DAY)),
             Phase.FAILED,
-            "rejected by timeout: nobody answered in 1 d",
+            "rejected by timeout: no one answered in 1 d",
         ),
         (
             transitions.expire(approval(timeout=7200, on_timeout=OnTimeout.APPROVE), after(9000)),
             Phase.SUCCEEDED,
-            "approved by timeout: nobody answered in 2 h",
+            "approved by timeout: no one answered in 2 h",
         ),
     ],
 )

@@ -34,7 +34,7 @@ def test_a_reminder_names_who_asked_for_it():
     for kind in ReminderKind:
         reminded = transitions.remind(asked, kind, NOW, by=asked.requester)
         said = happened(Version(number=2, previous="0" * 64, event=kind.event, at=NOW, approval=reminded))
-        assert said.endswith(f"asked for by {asked.requester.name}")
+        assert said.endswith(f"requested by {asked.requester.name}")
 
 
 def test_no_event_is_a_bare_string():

@@ -1,4 +1,4 @@
-"""How evidence reads: a table in Slack, lines everywhere else, the worst first, and never more than a phone shows."""
+"""How evidence reads: a table in Slack, lines everywhere else, worst first, and never more than a phone shows."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def context_of(blocks: list[dict[str, Any]]) -> str:
 
 
 def test_the_message_shows_what_changed_since_the_last_approval() -> None:
-    """A table, the worst first: now, the change with its sign and in words, and the last approved value."""
+    """A table, worst first: now, the change with its sign and in words, and the last approved value."""
     blocks = question.render(asks(EVIDENCE), now=NOW).blocks
     assert table_of(blocks) == [
         ["metric", "now", "change", "last approved"],
@@ -77,7 +77,7 @@ def test_the_first_time_says_so() -> None:
     """Without an approved run there are two columns, and a sentence that says why."""
     blocks = question.render(asks(replace(EVIDENCE, baseline=None)), now=NOW).blocks
     assert table_of(blocks)[0] == ["metric", "now", "limit"]
-    assert "The first time: no run of this step was approved before" in context_of(blocks)
+    assert "No run of this step has been approved before" in context_of(blocks)
 
 
 def test_five_rows_are_shown_and_the_rest_is_under_details() -> None:
@@ -141,7 +141,7 @@ def test_many_shards_share_one_table_with_a_row_each_the_worst_first() -> None:
         ["region 0", "93.0% (+0.1 points, better)"],
         ["region 4", "94.0% (+1.1 points, better)"],
     ]
-    assert "The 5 worst of 6, the worst first · Compared with" in context_of(blocks)
+    assert "The 5 worst of 6, worst first · Compared with" in context_of(blocks)
     assert complaints_about_blocks(blocks) == []
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Origin, Person, Verdict, Where
-from metaflow_extensions.hitl.messages import action_ids
+from metaflow_extensions.hitl.messages import action_ids, question
 from metaflow_extensions.hitl.messages.question import render
-from tests.unit.messages.examples import LATER, NOW, SCHEMA, decided, every_state, expired, pending, settled
+from metaflow_extensions.hitl.messages.vouching import vouched
+from tests.unit.messages.examples import BOB, LATER, NOW, SCHEMA, decided, every_state, expired, pending, settled
 from tests.unit.messages.limits import visible
 
 ENDINGS = {
@@ -19,18 +21,18 @@ ENDINGS = {
     "troubled": "*Approved* by <@U0BOB> after 3 min",
     "rejected": "*Rejected* by <@U0BOB> after 3 min",
     "rejected, continues": "*Rejected* by <@U0BOB> after 3 min",
-    "expired": "*Expired* and rejected, nobody answered in 1 d",
-    "approved by timeout": "*Approved by timeout*, nobody answered in 1 d",
+    "expired": "*Expired* and rejected: no one answered in 1 d",
+    "approved by timeout": "*Approved by timeout*: no one answered in 1 d",
     "closed": "*Closed without an answer*: the run was stopped",
 }
 AFTERMATHS = {
     "approved": "the run is being resumed",
-    "settled": "the run goes on",
+    "settled": "the run continues",
     "troubled": "The run could not be resumed: the workflow is gone. Start a new run.",
     "rejected": "the step does not run",
-    "rejected, continues": "the run goes on, rejected",
+    "rejected, continues": "the run continues, rejected",
     "expired": "the step does not run",
-    "approved by timeout": "the run goes on",
+    "approved by timeout": "the run continues",
 }
 
 
@@ -58,7 +60,7 @@ def test_pending_message_asks():
     assert message.text == "Approval needed: Deploy fraud v7? Accuracy 94.0% (TrainAndDeploy / gate)"
     assert message.blocks[0]["type"] == "header"
     text = visible(message.blocks)
-    assert "TrainAndDeploy / gate · <https://ui.example/1732|run 1732> · asked by alice" in text
+    assert "TrainAndDeploy / gate · <https://ui.example/1732|run 1732> · started by alice, not confirmed" in text
     assert "*Who decides*\n@ml-leads, <@U0BOB>" in text
     assert "*Answer by*\n<!date^1795536000^" in text
     assert "else rejected" in text
@@ -86,7 +88,7 @@ def test_with_a_schema_the_button_opens_a_form():
     approve = buttons(approval)[action_ids.APPROVE]
     assert approve["text"]["text"] == "Approve…"
     assert "confirm" not in approve
-    assert "Deploy target and notes are asked when you approve." in visible(render(approval, now=LATER).blocks)
+    assert "Deploy target and notes are requested when you approve." in visible(render(approval, now=LATER).blocks)
 
 
 def test_overflow_names_choice_and_approval():
@@ -105,7 +107,7 @@ def test_question_posted_behind_its_deadline_has_no_buttons():
     """What is posted too late says so and offers nothing that would be refused."""
     approval = pending()
     assert buttons(approval, now=NOW + timedelta(days=2)) == {}
-    assert "Time is up" in visible(render(approval, now=NOW + timedelta(days=2)).blocks)
+    assert "The deadline has passed" in visible(render(approval, now=NOW + timedelta(days=2)).blocks)
 
 
 def test_notify_keeps_its_buttons_behind_the_deadline():
@@ -149,7 +151,7 @@ def test_metadata_finds_the_message():
 
 def test_deadline_says_what_it_does():
     """Each on_timeout has its own words."""
-    for on_timeout, words in {"approve": "else approved", "notify": "open after that too"}.items():
+    for on_timeout, words in {"approve": "else approved", "notify": "stays open after that"}.items():
         assert words in visible(render(pending(on_timeout=OnTimeout(on_timeout)), now=LATER).blocks)
     assert "no deadline" in visible(render(pending(timeout=None), now=LATER).blocks)
 
@@ -158,7 +160,7 @@ def test_settling_changes_only_the_last_words():
     """Between decided and settled the message differs in what becomes of the run alone."""
     before = visible(render(decided(pending()), now=LATER).blocks)
     after = visible(render(settled(decided(pending())), now=LATER).blocks)
-    assert before.replace("the run is being resumed", "the run goes on") == after
+    assert before.replace("the run is being resumed", "the run continues") == after
 
 
 def test_expired_message_names_nobody():
@@ -173,3 +175,21 @@ def test_pending_message_says_what_each_button_leads_to():
     written = pending(allow_changes=True, what_happens={"reject": "<!here> v6 stays"})
     said = visible(render(written, now=LATER).blocks)
     assert "*Reject:* &lt;!here&gt; v6 stays.  *Request changes:* the run fails with what must change." in said
+
+
+def test_a_requester_is_named_as_far_as_somebody_vouches_for_them():
+    """A name from a command line is only claimed, until that person has confirmed in Slack that the run is theirs."""
+    claimed = pending()
+    assert "started by alice, not confirmed" in question.origin(claimed)
+    assert question.origin(replace(claimed, confirmed_requester=BOB)).endswith("started by bob")
+    assert question.origin(replace(claimed, requester=BOB)).endswith("started by bob")
+
+
+def test_the_message_says_who_vouches_for_the_answer():
+    """The bot's key, nobody, or a command line of which nobody knows who typed; nothing while there is no answer."""
+    answered = decided(pending())
+    assert vouched(pending()) == ""
+    assert vouched(answered) == "no one vouches for this answer"
+    assert vouched(replace(answered, vouched_by="0123")) == "verified by the bot's key"
+    typed = replace(answered, decision=replace(answered.decision, where=Where.FLOW_CLI))
+    assert vouched(typed) == "answered from a command line; no one vouches for who"

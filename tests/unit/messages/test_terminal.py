@@ -21,7 +21,7 @@ def test_question_gives_the_command():
     """The question, the exact commands with the flow's own file, and the deadline in the reader's time zone."""
     approval = pending(schema=SCHEMA, channel="#ml-approvals")
     assert terminal.question(approval, script="my flow.py", zone=CET).splitlines() == [
-        "Waiting for a person: Deploy fraud v7?  Accuracy 94.0%",
+        "Waiting for approval: Deploy fraud v7?  Accuracy 94.0%",
         f"  answer     python 'my flow.py' hitl approve {approval.id} --set deploy_target=...",
         f"  or reject  python 'my flow.py' hitl reject {approval.id} --reason ...",
         "  until      2026-11-24 17:00 CET, else rejected",
@@ -41,7 +41,7 @@ def test_ending_is_one_line():
     approval = decided(pending(), input={"deploy_target": "staging"})
     assert terminal.decided(approval) == "Approved by bob after 3 min: deploy_target=staging"
     assert terminal.decided(decided(pending(), Verdict.REJECT)) == 'Rejected by bob after 3 min: "drift too high"'
-    assert terminal.decided(expired(pending())) == "Expired and rejected, nobody answered in 1 d"
+    assert terminal.decided(expired(pending())) == "Expired and rejected: no one answered in 1 d"
 
 
 @pytest.mark.slow
@@ -80,4 +80,4 @@ def test_table_is_aligned():
 
 def test_empty_table_is_a_sentence():
     """Nothing to list is said in words."""
-    assert terminal.table([], now=LATER) == "Nothing waits for an answer."
+    assert terminal.table([], now=LATER) == "Nothing is waiting for an answer."

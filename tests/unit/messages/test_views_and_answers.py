@@ -88,25 +88,25 @@ def test_list_links_to_the_message():
 
 def test_nothing_waits_and_when_the_last_was_decided():
     """An empty list says so, and when something was decided last."""
-    assert lists.listing([], now=LATER)["text"] == "Nothing waits for an answer."
+    assert lists.listing([], now=LATER)["text"] == "Nothing is waiting for an answer."
     reply = answers.nothing_waits(decided(pending()), now=LATER + timedelta(hours=2))
-    assert reply["text"].startswith("Nothing waits for an answer. The last one was approved 2 h ago")
+    assert reply["text"].startswith("Nothing is waiting for an answer. The last one was approved 2 h ago")
 
 
 def test_done_says_what_is_still_to_come():
     """After a decision the person reads what becomes of the run, and what will be tried again."""
     approval = settled(decided(pending()))
-    assert "The run goes on." in visible(answers.done(Outcome(approval=approval))["blocks"])
+    assert "The run continues." in visible(answers.done(Outcome(approval=approval))["blocks"])
     late = Outcome(approval=decided(pending()), pending=(EngineUnavailable("The cluster did not answer."),))
     text = visible(answers.done(late)["blocks"])
     assert "The run is being resumed." in text
-    assert "tried again: The cluster did not answer." in text
+    assert "will retry: The cluster did not answer." in text
 
 
 def test_unknown_word_gets_help():
     """/hitl with a word that it does not know names the word and lists those that it knows."""
     text = visible(answers.help_text("aprove <!here>")["blocks"])
-    assert "/hitl does not know `aprove &lt;!here&gt;`" in text
+    assert "Unknown command `aprove &lt;!here&gt;`" in text
     assert "`/hitl approve ID`" in text
 
 

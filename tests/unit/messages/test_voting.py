@@ -31,9 +31,9 @@ def governed(demands, **question):
 @pytest.mark.parametrize(
     ("approval", "said"),
     [
-        (pending(), "everybody who sees this"),
+        (pending(), "everyone who can see this"),
         (pending(approvers=("@ml-leads",)), "@ml-leads"),
-        (pending(quorum=2), "everybody who sees this (2 must agree)"),
+        (pending(quorum=2), "everyone who can see this (2 must agree)"),
         (pending(approvers=("@ml-leads",), quorum=2), "@ml-leads (2 must agree)"),
         (
             pending(approvers=("@ml-leads", "@risk"), needs=(Need(of=("@ml-leads",)), RISK)),
@@ -45,7 +45,7 @@ def governed(demands, **question):
         ),
         (governed(PolicyRule(name="p", quorum=2), approvers=("@ml-leads",)), "@ml-leads (2 must agree)"),
         (governed(PolicyRule(name="p", needs=(RISK,)), approvers=("@ml-leads",)), "@ml-leads, and 1 of @risk"),
-        (governed(PolicyRule(name="p", deciders=("@risk",))), "everybody who sees this; only @risk may"),
+        (governed(PolicyRule(name="p", deciders=("@risk",))), "everyone who can see this; only @risk can decide"),
     ],
 )
 def test_who_decides_is_one_sentence(approval, said):
@@ -73,9 +73,9 @@ def test_the_message_names_the_rule_and_what_it_wants():
     )
     said = shown(governed(rule))
     assert (
-        "By rule “production” of the operator's policy, which wants a reason for an approval too, "
-        "no answers from command lines, nobody to approve their own run, nobody to decide for others "
-        "and as many rejections as approvals before it rejects; it waits 1 h at most"
+        "By rule “production” of the operator's policy, which requires a reason for an approval, too, "
+        "no answers from a command line, that nobody approves their own run, that nobody decides for others "
+        "and as many rejections as approvals to reject; it waits 1 h at most"
     ) in said
     assert "operator's policy" not in shown(pending())
 
@@ -97,7 +97,7 @@ def test_the_message_shows_votes_and_who_is_missing():
 def test_another_proposal_is_said_to_be_one():
     """The message shows the input that counts now, and who has to vote again."""
     said = shown(every_state()["another proposal"])
-    assert "<@U0BOB> proposes another input, so <@U0CAROL> votes again." in said
+    assert "<@U0BOB> proposes a different input, so <@U0CAROL> votes again." in said
     assert "*notes*\\nb" in said
 
 
@@ -114,7 +114,10 @@ def test_a_counted_rejection_is_a_vote_like_others():
         ("for somebody absent", "*Approved* by <@U0CAROL> for <@U0BOB> after 3 min"),
         ("changes requested", "*Changes requested* by <@U0BOB> after 3 min"),
         ("not accepted", "*Not accepted*: More people have to agree."),
-        ("not held back", "The run could not be held back, and the policy does not accept this: More people"),
+        (
+            "not held back",
+            "The run had already continued. The operator's policy does not accept this decision: More people",
+        ),
     ],
 )
 def test_the_ending_names_everybody(state, said):
@@ -161,15 +164,15 @@ def test_approvers_that_are_nobody_are_reported_while_there_is_time(approvers, c
     first = str(render(asked, now=NOW, nobody=("@gone",)).blocks)
     later = shown(transitions.posted(asked, Post(notifier="slack", at=NOW, nobody=("@gone",))))
     for said in (first, later):
-        assert "*Nobody in Slack is @gone*" in said
+        assert "*No one in Slack matches @gone*" in said
         assert consequence in said
 
 
 def test_approvers_that_are_nobody_are_reported_in_the_runs_log():
-    """One line for each, with the approval and what to mend."""
+    """One line for each, with the approval and what to fix."""
     asked = transitions.posted(pending(approvers=("@gone",)), Post(notifier="slack", at=NOW, nobody=("@gone",)))
     assert terminal.nobody(asked) == [
-        f"Nobody in Slack is @gone, so nobody can answer {asked.id} as that: mend `approvers`."
+        f"No one in Slack matches @gone. Fix `approvers`, or nobody can answer {asked.id}."
     ]
     assert terminal.nobody(pending()) == []
 
@@ -203,8 +206,8 @@ def test_the_form_holds_what_others_approve():
         )
     )
     assert "'initial_value': 'eu'" in form
-    assert "Another input is a new proposal" in form
-    assert "Another input" not in str(views.approve_view(pending(quorum=2, schema=SCHEMA), now=LATER))
+    assert "If you enter a different input, it becomes a new proposal" in form
+    assert "different input" not in str(views.approve_view(pending(quorum=2, schema=SCHEMA), now=LATER))
 
 
 def test_an_approval_asks_for_its_reason_where_a_rule_wants_one():

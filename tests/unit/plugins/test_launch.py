@@ -31,5 +31,5 @@ def test_an_option_that_is_called_like_the_launcher_is_not_taken_for_it():
 @pytest.mark.parametrize("command", [[*TOP, "step", "deploy"], [*TOP, "kubernetes", "step", "train"], TOP])
 def test_nothing_is_launched_that_is_not_understood(command):
     """A command of another shape is no reason to start ungated."""
-    with pytest.raises(ValueError, match="launches no task of step deploy"):
+    with pytest.raises(ValueError, match="does not launch a task of step deploy"):
         waiting(OPTIONS, command)

@@ -118,11 +118,11 @@ def test_who_somebody_is_by_the_map_and_by_the_domain():
 
 
 BAD = {
-    "an unknown key": ("rules:\n  - name: a\n    quorun: 2\n", "policy.yaml:3: rules[0].quorun: this key is not known"),
-    "an unknown key at the top": ("rule: []\nrules: []\n", "policy.yaml:1: rule: this key is not known"),
+    "an unknown key": ("rules:\n  - name: a\n    quorun: 2\n", "policy.yaml:3: rules[0].quorun: unknown key"),
+    "an unknown key at the top": ("rule: []\nrules: []\n", "policy.yaml:1: rule: unknown key"),
     "an unknown key in a match": (
         "rules:\n- name: a\n  match:\n    steps: deploy\n",
-        "policy.yaml:4: rules[0].match.steps: this key is not known",
+        "policy.yaml:4: rules[0].match.steps: unknown key",
     ),
     "no name": ("rules:\n\n  - quorum: 2\n", "policy.yaml:3: rules[0].name: this is missing"),
     "a quorum of nobody": ("rules:\n- name: a\n  quorum: 0\n", "policy.yaml:3: rules[0].quorum: "),
@@ -138,16 +138,16 @@ BAD = {
     "the same name twice": ("rules:\n- name: a\n- name: a\n", "two rules are called 'a'"),
     "the same key twice": (
         "rules:\n- name: a\n  quorum: 2\n  quorum: 1\n",
-        "policy.yaml:4: quorum: this key stands twice",
+        "policy.yaml:4: quorum: this key is repeated",
     ),
     "quiet hours that are none": (
         "rules:\n- name: a\n  quiet_hours: nights\n",
-        "policy.yaml:3: rules[0].quiet_hours: it takes hours such as 20:00-08:00",
+        "policy.yaml:3: rules[0].quiet_hours: it must be hours such as 20:00-08:00",
     ),
     **{
         f"an empty list: {key}": (
             f"rules:\n- name: a\n  {key}: []\n",
-            f"policy.yaml:3: rules[0].{key}: this list is empty: name at least one, or leave the key out",
+            f"policy.yaml:3: rules[0].{key}: this list is empty: name at least one, or leave out the key",
         )
         for key in ("deciders", "outsiders", "approvers")
     },
@@ -161,14 +161,14 @@ BAD = {
     "deciders that can never be": ("rules:\n- name: a\n  deciders: ml-leads\n", "nobody can be 'ml-leads'"),
     "a group in capitals": (
         "rules:\n- name: a\n  approvers:\n  - group: '@Risk'\n",
-        "policy.yaml:4: rules[0].approvers[0].group: handles are in small letters: write '@risk'",
+        "policy.yaml:4: rules[0].approvers[0].group: handles are in lowercase letters: write '@risk'",
     ),
     "no rules": ("people: {}\n", "policy.yaml:1: rules: this is missing"),
     "nothing": ("", "policy.yaml:1: rules: this is missing"),
-    "no YAML": ("rules: [\n  - a", "policy.yaml:2: this is no YAML"),
+    "no YAML": ("rules: [\n  - a", "policy.yaml:2: this is not valid YAML"),
     "no map": ("- rules\n", "policy.yaml:1: "),
     "a map of lists": ("rules: []\npeople: {rita: [a]}\n", "policy.yaml:2: people.rita: "),
-    "an object of Python": ("rules: !!python/object/apply:os.system [id]\n", "this is no YAML"),
+    "an object of Python": ("rules: !!python/object/apply:os.system [id]\n", "this is not valid YAML"),
 }
 
 
@@ -290,33 +290,33 @@ def test_the_command_explains_which_rule_applies(path):
     said = check(
         path, "--flow", "TrainFlow", "--step", "deploy", "--tag", "production", "--namespace", "prod-eu"
     ).output
-    assert said.splitlines()[0] == "production: applies, and demands"
+    assert said.splitlines()[0] == "production: applies and requires"
     for line in (
         "at least 2 different people agree",
         "1 of @risk among them",
         "only @ml-leads, @risk decide",
         "nobody approves their own run",
         "nobody decides for others",
-        "of guests and people of other workspaces these may decide: dave@agency.example",
-        "it takes as many rejections as approvals to reject",
+        "of guests and people from other workspaces, these may decide: dave@agency.example",
+        "as many rejections as approvals are needed to reject",
         "an approval has a reason",
-        "answers on command lines don't count",
+        "answers from command lines don't count",
         "it waits 8 h at most",
         "the bot asks in #prod-approvals",
     ):
         assert f"  - {line}" in said
-    assert said.splitlines()[-1] == "Nobody is reminded during 20:00-08:00, weekends, by their own clock."
+    assert said.splitlines()[-1] == "Nobody is reminded during 20:00-08:00, weekends, in their own time zone."
     other = check(path, "--flow", "TrainFlow", "--step", "deploy")
     assert other.exit_code == 0
     assert "production: no, tag (none) is not prod*" in other.output
-    assert "everything else: applies, and demands\n  - nothing more than the step does" in other.output
+    assert "everything else: applies and requires\n  - nothing more than the step does" in other.output
 
 
 def test_the_command_says_that_no_rule_applies(path):
     """Then the step alone holds."""
     path.write_text("rules: [{name: a, match: {flow: X}}]")
     said = check(path, "--flow", "Y", "--step", "deploy").output
-    assert said == "a: no, flow Y is not X\nNo rule applies: what the step asks for holds.\n"
+    assert said == "a: no, flow Y is not X\nNo rule applies: the step's own arguments decide.\n"
 
 
 def test_the_command_refuses_a_bad_file(path):

@@ -34,9 +34,9 @@ def unaccepted(
     governed = replace(approval, policy_rule=demands)
     if decision.where is Where.TIMEOUT:
         lets = decision.verdict is not Verdict.APPROVE or governed.rule.timeout_approves
-        return "" if lets else f"The deadline approved it, and {_which(governed)} wants people to."
+        return "" if lets else f"It was approved by the deadline, but {_which(governed)} requires people to decide."
     if decision.where is Where.RULE and governed.rule.automatic is not Automatic.ALLOWED:
-        return f"A condition over metrics approved it, and {_which(governed)} wants people to."
+        return f"It was approved by a condition over metrics, but {_which(governed)} requires people to decide."
     if decision.where is Where.FLOW_CLI:
         return _unaccepted_on_command_line(governed, decision, check)
     return ""
@@ -53,7 +53,7 @@ def _unaccepted_on_command_line(
     except NotAllowed as error:
         return f"{said} {error}"
     if decision.verdict is Verdict.APPROVE and governed.rule.reason_required and not decision.reason:
-        return f"{said} It has no reason, and {_which(governed)} wants one."
+        return f"{said} It has no reason, but {_which(governed)} requires one."
     return ""
 
 

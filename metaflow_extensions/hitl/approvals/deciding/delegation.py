@@ -40,7 +40,7 @@ class DelegateLoop(BadDelegation):
 
     def __init__(self, names: list[str]) -> None:
         super().__init__(
-            f"This would be a delegate loop: {' → '.join(names)}. Nothing was recorded; choose somebody who is there."
+            f"This would be a delegate loop: {' → '.join(names)}. Nothing was recorded; choose someone else."
         )
 
 
@@ -85,7 +85,7 @@ class Delegations:
         if not by.is_vouched_for or by.origin != to.origin:
             raise BadDelegation("Only people of the same chat system can delegate to each other. Nothing was recorded.")
         if not now < until <= now + LONGEST:
-            raise BadDelegation("A delegation ends in the future, at most a year from now. Nothing was recorded.")
+            raise BadDelegation("A delegation must end in the future, at most a year from now. Nothing was recorded.")
         self._check_is_no_loop(by, to, now)
         self._store.mark(bucket.delegate_key(_checked(to), _checked(by)))
         return self._write(Delegation(by=by, to=to, at=now, until=until))
@@ -159,7 +159,9 @@ class Delegations:
             except KeyTaken:
                 continue
             return delegation
-        raise BadDelegation("Others kept changing this delegation at the same moment. Nothing was recorded; try again.")
+        raise BadDelegation(
+            "This delegation was being changed by others at the same time. Nothing was recorded; try again."
+        )
 
     def _newest(self, user_id: str) -> tuple[str, Delegation] | None:
         if _USER.fullmatch(user_id) is None:
@@ -194,7 +196,7 @@ class Delegations:
             raise CorruptRecord(key, "it is not a JSON object")
         document = cast("dict[str, Any]", document)
         if document.get("format") != FORMAT:
-            raise CorruptRecord(key, "its format is another")
+            raise CorruptRecord(key, "it has another format")
         if self._trust.check(key, _KIND, document.get("key"), whole) is not None:
             if document.get("store") != self._store.url:
                 raise NotVouchedFor(key, "it was signed for another store")
@@ -234,5 +236,5 @@ def _read(key: str, document: dict[str, Any]) -> Delegation:
         raise CorruptRecord(key, f"it holds no delegation ({error})") from error
     named = bucket.read_delegation_key(key)
     if named is None or delegation.by.id != named[0]:
-        raise CorruptRecord(key, "it is about somebody else")
+        raise CorruptRecord(key, "it is about someone else")
     return delegation

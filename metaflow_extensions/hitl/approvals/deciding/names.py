@@ -23,14 +23,16 @@ def problem_with(name: str) -> str:
     if name.startswith("@"):
         if _HANDLE.fullmatch(name) is None:
             return f"{name!r} is not one handle. Write each group by itself, such as '@ml-leads'."
-        return "" if name == name.lower() else f"handles are in small letters: write {name.lower()!r}, not {name!r}."
+        return (
+            "" if name == name.lower() else f"handles are in lowercase letters: write {name.lower()!r}, not {name!r}."
+        )
     if "@" in name:
         fits = _ADDRESS.fullmatch(name) is not None and not set(name) & set(",;<>")
         return "" if fits else f"{name!r} is not one email address. Write each address by itself, in ASCII letters."
     if _ID.fullmatch(name):
         return ""
     if _ID.fullmatch(name.upper()) and name.isascii() and any(letter.isdigit() for letter in name):
-        return f"IDs are in capital letters: write {name.upper()!r}, not {name!r}."
+        return f"IDs are in uppercase letters: write {name.upper()!r}, not {name!r}."
     return (
         f"nobody can be {name!r}. Name a group with an @ ('@ml-leads'), or a person by email address or member ID "
         "('U024BE7LH')."

@@ -63,7 +63,8 @@ def check_may_decide(
         raise NotAllowed(
             approval,
             person,
-            f"the rule “{rule.name}” of the operator's policy wants the answer in {people.system}. Give it there.",
+            f"the rule “{rule.name}” of the operator's policy accepts answers only in {people.system}. Please "
+            "answer there.",
         )
     if person.is_claimed:
         # Nobody vouches for a typed name, so it stands for nobody: it counts only where anybody may answer.
@@ -81,8 +82,8 @@ def check_may_decide(
             raise NotAllowed(
                 approval,
                 person,
-                f"the rule “{rule.name}” of the operator's policy demands named approvers, and the step names none. "
-                "Name them with `approvers` and start a new run. This one can only be rejected.",
+                f"the rule “{rule.name}” of the operator's policy requires named approvers, but the step names "
+                "none. Name them with `approvers` and start a new run. This run can only be rejected.",
             )
         if not rule.self_approval_allowed:
             check_is_not_a_requester(approval, person, eligibility.on_behalf_of, people, started_by)
@@ -151,8 +152,8 @@ def _eligibility_of_absent(
             raise NotAllowed(
                 approval,
                 person,
-                f"{other.name} delegated to you, and the rule “{rule.name}” of the operator's policy does not let "
-                f"anybody decide for others. {_who_may(approval)}",
+                f"{other.name} delegated to you, and the rule “{rule.name}” of the operator's policy does not "
+                f"allow anybody to decide for others. {_who_may(approval)}",
             )
         return Eligibility(counts_for=tuple(name for name in rule.names if name in named), on_behalf_of=other)
     return None
@@ -162,11 +163,11 @@ def _who_may(approval: Approval) -> str:
     rule = approval.rule
     limit = ""
     if rule.deciders:
-        limit = f" The rule “{rule.name}” of the operator's policy takes the answers of {_listed(rule.deciders)} only."
+        limit = f" The rule “{rule.name}” of the operator's policy accepts answers only from {_listed(rule.deciders)}."
     if rule.is_open:
         also = f" or {_listed(rule.names)}" if rule.names else ""
         return f"only people in the channel of the question{also} can answer it.{limit}"
-    return f"{_listed(rule.names)} may. Ask one of them.{limit}"
+    return f"only {_listed(rule.names)} can. Ask one of them.{limit}"
 
 
 def _listed(approvers: Collection[str]) -> str:

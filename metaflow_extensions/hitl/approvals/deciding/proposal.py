@@ -30,7 +30,7 @@ _KEYS = frozenset({"format", "kind", "approval_id", "verdict", "input", "reason"
 
 
 class BadProposal(CorruptRecord):
-    """It is no answer that this release can read. Nobody is asked about it."""
+    """This release can't read it as an answer. Nobody is asked about it."""
 
 
 @dataclass(frozen=True, kw_only=True)

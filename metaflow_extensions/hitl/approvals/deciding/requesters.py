@@ -8,7 +8,7 @@ from metaflow_extensions.hitl.approvals.ports import People
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Person
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 
-_SELF = "you started this run, and somebody else has to approve it. Ask one of the others who may."
+_SELF = "the person who started the run may not approve it. Ask another approver."
 
 
 def check_is_not_a_requester(
@@ -28,14 +28,16 @@ def check_is_not_a_requester(
             raise NotAllowed(approval, person, _SELF)
         if known is None:
             raise NotAllowed(
-                approval, person, f"the requester must not approve, and {_unlinked(requester, people.system)}"
+                approval,
+                person,
+                f"the person who started the run may not approve it, and {_unlinked(requester, people.system)}",
             )
         if not certain:
             raise NotAllowed(
                 approval,
                 person,
-                f"the requester must not approve, and that {requester.name} started this run is only what the run "
-                f"itself says. {known.name} has to confirm it first: the bot has sent a direct message.",
+                f"the person who started the run may not approve it, and only the run itself says that this is "
+                f"{requester.name}. {known.name} has to confirm it first: the bot has sent a direct message.",
             )
 
 

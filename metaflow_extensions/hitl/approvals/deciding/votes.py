@@ -15,7 +15,7 @@ def cast(votes: Sequence[Vote], vote: Vote) -> tuple[Vote, ...]:
     """Add a vote to those that count.
 
     A person has one vote, and one by a delegate is the absent person's own: a newer one takes the place of the older.
-    Who approves another input than the others proposes it, so their approvals don't count any more. Who voted in a
+    An approver who enters a different input makes a new proposal, so earlier approvals no longer count. Who voted in a
     chat system is known for certain, and on a command line is not: a vote there puts those from command lines aside,
     because they might be the same person's.
     """

@@ -42,7 +42,7 @@ def compared(ledger: Ledger, pathspec: Pathspec, question: Question) -> Question
 
 
 def _baseline(approval: Approval, pathspec: Pathspec) -> Baseline | None:
-    """Return what an approval was about; None if it is no approval of this step."""
+    """Return what an approval was about; None if it is not an approval of this step."""
     decision, evidence = approval.decision, approval.question.evidence
     refused = approval.settlement is not None and bool(approval.settlement.unaccepted)
     if approval.state is not State.APPROVED or decision is None or evidence is None or refused:

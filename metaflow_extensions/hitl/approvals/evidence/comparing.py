@@ -15,7 +15,7 @@ _NAMED = 5  # differences that are named; the rest is counted
 
 
 class Standing(IntEnum):
-    """How a metric compares, the worst first."""
+    """How a metric compares, worst first."""
 
     MISSING = 0  # no value, or none that compares
     WARNED = 1  # beyond a limit that its author set
@@ -62,14 +62,14 @@ class Comparison:
 
 
 def compare(evidence: Evidence) -> tuple[Comparison, ...]:
-    """Compare each metric with the last approved run: the worst first, then in the author's order."""
+    """Compare each metric with the last approved run: worst first, then in the author's order."""
     before = evidence.baseline.metrics if evidence.baseline else {}
     rows = [_compared(metric, before.get(metric.name)) for metric in evidence.metrics]
     return tuple(sorted(rows, key=_rank))
 
 
 def worst(evidence: Evidence | None) -> tuple[int, float]:
-    """Return what to sort tasks by, the worst first: by their worst metric."""
+    """Return what to sort tasks by, worst first: by their worst metric."""
     rows = compare(evidence) if evidence is not None else ()
     return _rank(rows[0]) if rows else (len(Standing), 0.0)
 
@@ -113,7 +113,7 @@ def _limits(metric: Metric, change: float | None) -> tuple[str, ...]:
 
 
 def _rank(row: Comparison) -> tuple[int, float]:
-    """Sort the worst first; of good news the least."""
+    """Sort worst first; of good news the least."""
     relative = _relative(row)
     return int(row.standing), relative if row.standing is Standing.BETTER else -relative
 

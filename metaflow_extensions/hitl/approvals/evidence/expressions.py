@@ -81,7 +81,7 @@ class Expression:
 def parse_expression(text: str) -> Expression:
     """Read a condition; raise BadExpression with the place where it can't be read."""
     if len(text) > LONGEST:
-        raise BadExpression(f"A condition may have {LONGEST} characters, and this one has {len(text)}.")
+        raise BadExpression(f"A condition may have up to {LONGEST} characters, but this one has {len(text)}.")
     parser = _Parser(text)
     root = parser.condition()
     parser.expect_end()
@@ -93,7 +93,7 @@ def check_names(expression: Expression, known: frozenset[str]) -> None:
     unknown = sorted(expression.names - known)
     if unknown:
         listed = ", ".join(sorted(known)) or "nothing, because the step has no metrics"
-        raise BadExpression(f"{expression.text!r} names {unknown[0]!r}. It can name: {listed}.")
+        raise BadExpression(f"{expression.text!r} uses {unknown[0]!r}. It can use: {listed}.")
 
 
 _TOKEN = re.compile(
@@ -200,7 +200,7 @@ class _Parser:
 
     def _call(self, name: str) -> _Node:
         if name not in _FUNCTIONS:
-            raise self._bad(f"there is no function {name}; there are {', '.join(_FUNCTIONS)}")
+            raise self._bad(f"there is no function {name}; use one of {', '.join(_FUNCTIONS)}")
         least, most = _FUNCTIONS[name]
         arguments = [self._deeper(self._sum)]
         while self._take(","):
@@ -353,13 +353,13 @@ def _compare(sign: str, left: Value, right: Value) -> bool:
 
 def _number(value: Value, sign: str) -> float:
     if isinstance(value, (bool, str)):
-        raise NoAnswer(f"{sign} needs numbers, and there is {_shown(value)}")
+        raise NoAnswer(f"{sign} needs numbers, not {_shown(value)}")
     return value
 
 
 def _truth(value: Value, word: str) -> bool:
     if not isinstance(value, bool):
-        raise NoAnswer(f"{word} needs conditions, and there is {_shown(value)}")
+        raise NoAnswer(f"{word} needs conditions, not {_shown(value)}")
     return value
 
 

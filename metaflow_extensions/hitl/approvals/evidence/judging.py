@@ -30,7 +30,7 @@ def _parsed(text: str) -> Expression:
 
 
 def find(condition: str, evidence: Evidence | None) -> Finding:
-    """Say whether a condition holds. Whatever is wrong with it is no answer, and never an error."""
+    """Say whether a condition holds. A fault in it means "no answer" and is never an error."""
     try:
         return Finding(holds=_parsed(condition).holds(scope_of(evidence)))
     except (BadExpression, NoAnswer) as error:

@@ -86,7 +86,7 @@ class Ledger:
             return self._observed(self._entry(approval_id, number))
         except KeyMissing as error:
             key = bucket.version_key(approval_id, number)
-            raise CorruptRecord(key, "it is listed, and can't be read") from error
+            raise CorruptRecord(key, "it is listed but can't be read") from error
 
     def read_from(self, approval_id: str, hint: int) -> Entry:
         """Read the newest version where a change marker says which one that is: one GET, or what ``read`` takes.
@@ -303,12 +303,12 @@ class Ledger:
             after = bucket.after_all(bucket.versions_folder(found))
 
     def _next_version(self, prefix: str, after: str) -> str | None:
-        """Return the id of the first version after a key; what is no version is passed over."""
+        """Return the id of the first version after a key; skips names that are not versions."""
         named = map(bucket.read_version_key, self.store.list(prefix, after=after))
         return next((version[0] for version in named if version is not None), None)
 
     def open_ids(self, beginning: str = "") -> Iterator[str]:
-        """Yield the ids that are not settled: one LIST for each 1,000. What is no id is not ours, and passed over."""
+        """Yield the ids that are not settled: one LIST for each 1,000. Skips names that are not IDs."""
         ids = map(bucket.read_open_key, self.store.list(bucket.OPEN.root + beginning))
         return (approval_id for approval_id in ids if approval_id is not None)
 

@@ -20,7 +20,7 @@ def check_whole(approval_id: str, trail: Sequence[Entry]) -> None:
         if position > 1:
             check_follows(approval_id, trail[position - 2], entry)
         elif entry.version.previous is not None:
-            raise CorruptRecord(key, "it names a version before it, and it is the first")
+            raise CorruptRecord(key, "it names a version before it, but it is the first")
         elif not _asks_only(entry.approval):
             raise CorruptRecord(key, "it changes what an earlier version had settled")
 

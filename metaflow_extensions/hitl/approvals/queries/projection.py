@@ -58,7 +58,7 @@ class Projection:
         return len(self._known)
 
     def learn(self, entry: Entry) -> None:
-        """Take in a version that is, or was, the newest of its approval. An older one than is known is no news."""
+        """Take in a version that is, or was, the newest of its approval. Skip an older one."""
         approval_id = entry.approval.id
         with self._lock:
             known = self._known.get(approval_id)

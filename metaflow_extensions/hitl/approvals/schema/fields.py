@@ -46,7 +46,7 @@ MOST_BUTTONS = 4
 
 LONGEST_NAME = 255
 LONGEST_TEXT = 3_000
-"""How many characters a text may have where its author does not say: an answer is a sentence or a page, no book."""
+"""How many characters a text may have where its author does not say: an answer is a sentence or a page, not a book."""
 
 FORMAT_BY_KIND = {kind: format_ for format_, kind in KIND_BY_FORMAT.items()}
 

@@ -10,7 +10,7 @@ _ANY = sys.maxsize
 
 @dataclass(frozen=True, kw_only=True)
 class FormLimits:
-    """The limits of a form. Each default is no limit.
+    """The limits of a form. The defaults set no limit.
 
     Attributes
     ----------

@@ -111,7 +111,7 @@ def normalise(input_schema: object, limits: FormLimits = UNLIMITED) -> dict[str,
     else:
         drafts = _drafts(source)
     if not drafts:
-        raise InputSchemaError("it has no fields; leave input_schema out if nothing is asked")
+        raise InputSchemaError("it has no fields; leave out input_schema if the step needs no input")
     if len(drafts) > limits.fields:
         raise InputSchemaError(
             f"{len(drafts)} fields are too many for one form; {limits.system} shows at most {limits.fields} below the "
@@ -156,8 +156,8 @@ def _json_schema(given: object) -> Mapping[object, object] | None:
             raise InputSchemaError(f"{given.__name__} can't be turned into a JSON Schema: {error}") from error
     found = as_mapping(given)
     if found is None:
-        near = " This is an instance of a model; give its class." if hasattr(given, "model_json_schema") else ""
-        raise InputSchemaError(f"{type(given).__name__} is not accepted.{near} Give {FORMS}.")
+        near = " This is an instance of a model; use its class." if hasattr(given, "model_json_schema") else ""
+        raise InputSchemaError(f"{type(given).__name__} is not accepted.{near} Use {FORMS}.")
     if any(isinstance(found.get(key), str) for key in ("$schema", "$ref")):
         return found
     # A field may well be called "type" or "properties": only the two together, as JSON Schema writes them, are one.
@@ -165,7 +165,7 @@ def _json_schema(given: object) -> Mapping[object, object] | None:
     if is_object and as_mapping(found.get("properties")) is not None:
         return found
     if is_object or (as_mapping(found.get("properties")) and "required" in found):
-        raise InputSchemaError(f"this looks like a JSON Schema, but is incomplete. Give {FORMS}.")
+        raise InputSchemaError(f"this looks like a JSON Schema, but is incomplete. Use {FORMS}.")
     return None
 
 
@@ -193,7 +193,7 @@ def _drafts(source: Mapping[object, object]) -> list[_Draft]:
         raise InputSchemaError('a JSON Schema must have "type": "object" and "properties"')
     for name in required:
         if name not in properties:
-            raise InputSchemaError("it is required, and not among the properties", field=str(name))
+            raise InputSchemaError("it is required but not among the properties", field=str(name))
     return [(_name(name), _draft(_name(name), prop, source), name in required) for name, prop in properties.items()]
 
 
@@ -206,7 +206,7 @@ def _draft(name: str, prop: object, source: Mapping[object, object]) -> Mapping[
 
 def _name(name: object) -> str:
     if not isinstance(name, str) or not name.strip():
-        raise InputSchemaError(f"{name!r} is not a field's name; give a text that is not empty")
+        raise InputSchemaError(f"{name!r} is not a field's name; use a non-empty string")
     if len(name) > LONGEST_NAME:
         raise InputSchemaError(f"a name has at most {LONGEST_NAME} characters, this one {len(name)}", field=name)
     if not name.isprintable() or name != name.strip() or "=" in name:
@@ -234,7 +234,7 @@ def _property(name: str, draft: Mapping[object, object], *, asked: bool) -> tupl
         needed = least > 0
         if needed and nullable:
             raise InputSchemaError(
-                f"it may be left empty, and yet needs at least {least}; drop one of the two", field=name
+                f"it may be left empty but needs at least {least}; remove one of the two", field=name
             )
         nullable = False
     else:
@@ -273,9 +273,10 @@ def _kind(name: str, draft: Mapping[object, object]) -> Kind:
     if kind is not None:
         return kind
     if json_type == "object" or "properties" in draft:
-        raise InputSchemaError("an object within an object does not fit a form; give its fields one by one", field=name)
+        raise InputSchemaError("a form can't show an object within an object; list its fields one by one", field=name)
     raise InputSchemaError(
-        f"a form needs one type for it, and can't tell which. Types are {', '.join(TYPES)}; in JSON Schema string, "
+        f"a form needs one type for it, and it is not clear which. Types are {', '.join(TYPES)}; in JSON Schema "
+        "string, "
         "integer, number, boolean, an enum, an array of an enum, or one of these or null.",
         field=name,
     )
@@ -312,7 +313,7 @@ def _choices(name: str, draft: Mapping[object, object]) -> list[object]:
         raise InputSchemaError("choices must be a list", field=name)
     for choice in choices:
         if not isinstance(choice, str) and as_number(choice) is None:
-            raise InputSchemaError(f"a choice must be a text or a number, not {choice!r}", field=name)
+            raise InputSchemaError(f"a choice must be a string or a number, not {choice!r}", field=name)
         if "type" in draft and not _is(choice, draft["type"]):
             raise InputSchemaError(f"the choice {choice!r} is not of type {draft['type']!r}", field=name)
     return choices
@@ -360,7 +361,7 @@ def _pattern(name: str, pattern: object) -> str | None:
     if pattern is None or pattern == "":
         return None
     if not isinstance(pattern, str):
-        raise InputSchemaError(f"the pattern must be a text, not {pattern!r}", field=name)
+        raise InputSchemaError(f"the pattern must be a string, not {pattern!r}", field=name)
     try:
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
@@ -381,7 +382,7 @@ def _words(name: str, what: str, given: object) -> str | None:
     if given is None:
         return None
     if not isinstance(given, str):
-        raise InputSchemaError(f"the {what} must be a text, not {given!r}", field=name)
+        raise InputSchemaError(f"the {what} must be a string, not {given!r}", field=name)
     if what == "label" and not given.strip():
         raise InputSchemaError("the label is empty; leave it out to have one made from the name", field=name)
     return given

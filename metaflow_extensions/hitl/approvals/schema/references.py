@@ -27,7 +27,7 @@ def resolve(prop: object, root: Mapping[object, object], *, field: str | None) -
     Raises
     ------
     InputSchemaError
-        A reference leads nowhere, elsewhere, or round in a circle; or the property is no object.
+        A reference points to nothing, elsewhere, or round in a circle; or the property is not an object.
     """
     seen: set[str] = set()
     nullable = False
@@ -36,7 +36,7 @@ def resolve(prop: object, root: Mapping[object, object], *, field: str | None) -
         if "$ref" in found:
             target = str(found.pop("$ref"))
             if target in seen:
-                raise InputSchemaError(f"the reference {target} leads back to itself", field=field)
+                raise InputSchemaError(f"the reference {target} points back to itself", field=field)
             seen.add(target)
             inner = {key: value for key, value in _look_up(target, root, field).items() if key != "title"}
         else:
@@ -70,7 +70,7 @@ def _refuse_clash(outer: Mapping[object, object], inner: Mapping[object, object]
     remarks = {"title", "description", "default", "examples", "$comment", "deprecated"}
     for key in outer:
         if key in inner and key not in remarks and inner[key] != outer[key]:
-            raise InputSchemaError(f"{key!r} is given twice, beside a reference and behind it", field=field)
+            raise InputSchemaError(f"{key!r} is given twice, next to a reference and in its target", field=field)
 
 
 def _without_null(found: dict[object, object], *, nullable: bool) -> dict[object, object]:
@@ -99,7 +99,7 @@ def _object(value: object, field: str | None) -> Mapping[object, object]:
 def _look_up(target: str, root: Mapping[object, object], field: str | None) -> Mapping[object, object]:
     if not target.startswith("#"):
         raise InputSchemaError(
-            f"the reference {target} leads out of the schema; put what it means into $defs", field=field
+            f"the reference {target} points outside the schema; move its target into $defs", field=field
         )
     place: object = root
     for part in target[1:].split("/")[1:]:
@@ -107,5 +107,5 @@ def _look_up(target: str, root: Mapping[object, object], field: str | None) -> M
         place = (as_mapping(place) or {}).get(key)
     found = as_mapping(place)
     if found is None:
-        raise InputSchemaError(f"the reference {target} leads nowhere", field=field)
+        raise InputSchemaError(f"the reference {target} points to nothing", field=field)
     return found

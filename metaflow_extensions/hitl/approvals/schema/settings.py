@@ -146,7 +146,7 @@ def _refuse_strays(name: str, kind: Kind, found: Mapping[object, object]) -> Non
     for setting, kinds in by_setting.items():
         if found.get(setting) is not None and kind not in kinds:
             takers = ", ".join(known.value for known in Kind if known in kinds)
-            raise InputSchemaError(f"{setting!r} has no meaning for {kind.value}; it is for {takers}", field=name)
+            raise InputSchemaError(f"{setting!r} does not apply to {kind.value}; it is for {takers}", field=name)
 
 
 def _choices(name: str, kind: Kind, found: Mapping[object, object]) -> list[object] | None:
@@ -154,7 +154,7 @@ def _choices(name: str, kind: Kind, found: Mapping[object, object]) -> list[obje
         return None
     choices = as_list(found.get("choices"))
     if choices is None:
-        raise InputSchemaError(f'{kind.value} needs "choices", a list of texts or numbers', field=name)
+        raise InputSchemaError(f'{kind.value} needs "choices", a list of strings or numbers', field=name)
     return choices
 
 

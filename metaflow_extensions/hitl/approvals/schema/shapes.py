@@ -11,7 +11,7 @@ def as_mapping(value: object) -> Mapping[object, object] | None:
 
 
 def as_list(value: object) -> list[object] | None:
-    """Return a list for a list or a tuple; a set has no order and a string is no list."""
+    """Return a list for a list or a tuple; a set has no order and a string is not a list."""
     return list(cast("list[object]", value)) if isinstance(value, (list, tuple)) else None
 
 

@@ -49,16 +49,16 @@ def _limits(field: Field, limits: FormLimits) -> Iterator[str]:
     if not all(storable(number) for number in (field.min, field.max, field.above, field.below)):
         yield "a limit is infinite, not a number, or has more than 999 digits"
     if _is_void(field):
-        yield f"nothing can be {accepted(field)}"
+        yield f"no value can be {accepted(field)}"
     least, most = field.min_length or 0, field.max_length
     if field.kind in TEXTUAL and max(least, most or 0) > limits.text:
         yield f"a length of {max(least, most or 0):,} is too much; {limits.system} takes {limits.text:,} characters"
     if field.kind is Kind.MULTICHOICE and least > len(field.choices):
         yield f"at least {least:,} of {len(field.choices)} choices can't be made"
     if most == 0:
-        yield "a greatest length of 0 leaves nothing to enter"
+        yield "a maximum length of 0 leaves nothing to enter"
     if most is not None and least > most:
-        yield f"the least length, {least:,}, is over the greatest, {most:,}"
+        yield f"the minimum length, {least:,}, is more than the maximum, {most:,}"
 
 
 def _is_void(field: Field) -> bool:
@@ -81,7 +81,7 @@ def _choices(field: Field, limits: FormLimits) -> Iterator[str]:
     seen: set[str | int | float] = set()
     for choice in field.choices:
         if not storable(choice):
-            yield "a choice is infinite, not a number, or no whole text"
+            yield "a choice is infinite, not a number, or not a complete string"
         text = choice_text(choice)
         if not text or text != text.strip() or not text.isprintable():
             yield f"the choice {choice!r} is empty, or has control characters or space around it"

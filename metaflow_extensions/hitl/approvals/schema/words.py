@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from difflib import get_close_matches
 
-from metaflow_extensions.hitl.approvals.schema.fields import LONGEST_TEXT, TEXTUAL, Field, Kind
+from metaflow_extensions.hitl.approvals.schema.fields import LONGEST_TEXT, NOUNS, TEXTUAL, Field, Kind
 
 WHOLE_PATTERN = ("^(?:", r")$(?!\n)")
 """What stands around a pattern that the whole value must match. ``$`` alone lets a line break pass in Python; the part
@@ -14,19 +14,6 @@ behind it says the same in every dialect of regular expressions."""
 
 _CHOICES_SHOWN = 10
 _PATTERN_SHOWN = 100
-
-_NOUNS = {
-    Kind.STR: "text",
-    Kind.TEXT: "text",
-    Kind.INT: "a whole number",
-    Kind.FLOAT: "a number",
-    Kind.BOOL: "yes or no",
-    Kind.DATE: "a date such as 2026-11-24",
-    Kind.DATETIME: "a date and time such as 2026-11-24T17:00Z",
-    Kind.EMAIL: "an email address",
-    Kind.URL: "an address such as https://example.com/page",
-    Kind.USER: "a user ID such as U0123ABCD",
-}
 
 
 def accepted(field: Field) -> str:
@@ -37,7 +24,7 @@ def accepted(field: Field) -> str:
         least, most = field.min_length or None, field.max_length
         count = _between(least, most) if least or most is not None else "any"
         return f"{count} of {_listed(field.choices)}, each once"
-    parts = [_NOUNS[field.kind]]
+    parts = [NOUNS[field.kind]]
     if field.kind in TEXTUAL:
         parts.append(_characters(field))
     if field.kind in {Kind.INT, Kind.FLOAT}:

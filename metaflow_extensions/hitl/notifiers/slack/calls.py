@@ -72,8 +72,9 @@ class SlackCalls:
             waited += answer
             if waited > PATIENCE or self._lane is Lane.BULK:
                 raise NotifierUnavailable(
-                    f"Slack asks to wait {answer:.0f} s before {method} again. What waits is done then, and there is "
-                    "nothing to mend. If this stays, too much is asked in one channel, or another program calls Slack "
+                    f"Slack asks to wait {answer:.0f} s before {method} again. Waiting calls are made then, and "
+                    "there is nothing to fix. If this keeps happening, too many questions are asked in one "
+                    "channel, or another program calls Slack "
                     "with the same bot token: give it a token of its own, or ask in several channels. "
                     "(Slack: ratelimited)",
                     cause=f"ratelimited {method}",
@@ -105,7 +106,7 @@ class SlackCalls:
             return pause_of(error)
         except (OSError, HTTPException, SlackClientError) as error:
             raise NotifierUnavailable(
-                f"Slack did not answer {method}: {error}. It will be tried again.", cause=f"no answer {method}"
+                f"Slack did not answer {method}: {error}. The bot will retry.", cause=f"no answer {method}"
             ) from error
 
     def _request(self, method: str, arguments: dict[str, Any]) -> Any:

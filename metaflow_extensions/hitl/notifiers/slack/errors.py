@@ -23,43 +23,46 @@ _ADVICE = {
         f"{_ELSEWHERE}."
     ),
     "is_archived": f"{{channel}} is archived. Unarchive it, {_ELSEWHERE}.",
-    "restricted_action": f"{{channel}} lets only some people post. Ask an admin to let the bot, {_ELSEWHERE}.",
-    "invalid_auth": f"Slack does not know the bot token. {_REINSTALL}",
+    "restricted_action": f"{{channel}} lets only some people post. Ask an admin to allow the bot, {_ELSEWHERE}.",
+    "invalid_auth": f"Slack rejects the bot token. {_REINSTALL}",
     "not_authed": f"There is no bot token. {_REINSTALL}",
     "token_revoked": f"The bot token was revoked. {_REINSTALL}",
     "token_expired": f"The bot token has expired. {_REINSTALL}",
     "account_inactive": f"The bot was removed from the workspace. {_REINSTALL}",
-    "not_allowed_token_type": f"That is no bot token. {_REINSTALL}",
+    "not_allowed_token_type": f"This is not a bot token. {_REINSTALL}",
     "missing_scope": (
         "The bot lacks the scope {needed} for {method}. Add it under OAuth & Permissions, or paste the output of "
         "`hitl-bot manifest` into the app's manifest; then install the app again."
     ),
     "org_login_required": "The workspace is moving to another organisation. Try again when it has.",
     "ekm_access_denied": "The workspace's admins have closed it with Enterprise Key Management. Ask them.",
-    "message_not_found": "The message in {channel} is gone, so it can't show the answer. It counts all the same.",
-    "thread_not_found": "The message in {channel} is gone, and its thread with it. The record has what belongs there.",
+    "message_not_found": "The message in {channel} is gone, so it can't show the answer. The answer counts anyway.",
+    "thread_not_found": "The message in {channel} is gone, and its thread with it. The record has what it would "
+    "have shown.",
     "cant_update_message": (
         "The message in {channel} was posted with another bot's token, so it can't show the answer. "
         "It counts all the same; use one token for the flows and the bot."
     ),
     "edit_window_closed": (
-        "The workspace forbids to edit messages of this age, so the one in {channel} can't show the answer. "
-        "It counts all the same."
+        "The workspace does not allow messages of this age to be edited, so the one in {channel} can't show the "
+        "answer. "
+        "The answer counts anyway."
     ),
-    "msg_too_long": f"Slack finds the message too long. {_DEFECT}",
-    "msg_blocks_too_long": f"Slack finds the message too long. {_DEFECT}",
+    "msg_too_long": f"Slack says that the message is too long. {_DEFECT}",
+    "msg_blocks_too_long": f"Slack says that the message is too long. {_DEFECT}",
     "invalid_blocks": f"Slack does not accept the message's blocks. {_DEFECT}",
     "invalid_blocks_format": f"Slack does not accept the message's blocks. {_DEFECT}",
     "invalid_arguments": f"Slack does not accept what {{method}} was called with. {_DEFECT}",
-    "no_text": f"Slack finds the message empty. {_DEFECT}",
+    "no_text": f"Slack says that the message is empty. {_DEFECT}",
 }
 
 
 def passing(code: str, *, method: str) -> str:
     """Say of a failure that may go away by itself what to do if it does not."""
     return (
-        f"Slack failed at {method} ({code}). It will be tried again. If this stays, see slack-status.com, and whether "
-        "a proxy between here and Slack answers in its place."
+        f"Slack failed at {method} ({code}). The bot will retry. If this keeps happening, see slack-status.com "
+        "and check "
+        "whether a proxy answers in place of Slack."
     )
 
 

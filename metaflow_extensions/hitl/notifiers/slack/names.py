@@ -32,7 +32,7 @@ class Names:
     ids : dict[str, str]
         Slack's ids of those named by handle or email address.
     nobody : tuple[str, ...]
-        Those that nobody stands behind: a group that is gone or empty, an address or an id that Slack does not know.
+        Those that match no one: a group that is gone or empty, an address or an id that Slack does not know.
     """
 
     ids: dict[str, str] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class SlackNames:
         return Names(ids=ids, nobody=tuple(nobody))
 
     def _known(self, name: str) -> Mapping[str, str] | None:
-        """Return ids by name, without this name if nobody stands behind it; None if nobody can say."""
+        """Return ids by name, without this name if it matches no one; None if nobody can say."""
         if name.startswith("@") or _GROUP_ID.fullmatch(name):
             return self._cached("groups", self._groups)
         if _USER.fullmatch(name):

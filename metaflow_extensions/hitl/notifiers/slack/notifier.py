@@ -133,7 +133,7 @@ class SlackNotifier:
         return Post(notifier=NAME, at=self.clock(), channel=where, ts=ts, url=self._permalink(where, ts))
 
     def update(self, approval: Approval, post: Post) -> None:
-        """Show the approval as it stands in the message that asked."""
+        """Show the approval as it is now in the message that asked."""
         if post.batch is not None:
             # It shows other gates, too, which only the bot knows: from here it would become a message about this one.
             raise NotifierUnavailable(f"The bot updates the message that {approval.id} shares with others.")
@@ -311,7 +311,7 @@ class SlackNotifier:
         """Tell the operator, once for each cause: the question is asked all the same."""
         if error.cause not in self._told:
             self._told.add(error.cause)
-            log.error("A shorter message stands for %s and others, with the same buttons. %s", what, error)
+            log.error("%s and others are shown as a shorter message with the same buttons. %s", what, error)
 
 
 def ended_at(approval: Approval) -> datetime:

@@ -153,4 +153,4 @@ class Pace:
 
 def _words(method: str, channel: str) -> str:
     where = f" to {channel}" if method in _BY_CHANNEL else ""
-    return f"Others are before it at the pace that Slack allows for {method}{where}. It is done when its turn comes."
+    return f"Other calls come first at the rate that Slack allows for {method}{where}. It will be sent in turn."

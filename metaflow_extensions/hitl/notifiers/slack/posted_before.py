@@ -88,7 +88,7 @@ class PostedBefore:
                 seen.ts, seen.since, seen.newest, seen.looked_at = {}, since - _SPARE, "", None
             now, doubts = self._clock(), self._doubts
             if seen.doubts != doubts or _is_old(seen.looked_at, now, as_of):
-                # By Slack's own clock, by which nothing can be posted in the past any more.
+                # By Slack's own clock, by which nothing can be posted in the past.
                 found = list(read(seen.newest or f"{seen.since.timestamp():.6f}"))
                 for message in found:
                     key = _key_of(message)

@@ -31,14 +31,14 @@ _ADVICE = {
     "channel_is_archived": f"Its channel is archived. Unarchive it, or: {_NEW}",
     "channel_not_found": f"Its channel is gone. {_NEW}",
     "invalid_payload": "This is a defect of metaflow-hitl: report it with this line.",
-    "invalid_token": f"Slack does not know it. {_NEW}",
+    "invalid_token": f"Slack does not recognize it. {_NEW}",
     "no_active_hooks": f"It was switched off. {_NEW}",
     "no_service": f"It was removed or switched off. {_NEW}",
-    "no_service_id": f"The address is not whole. {_NEW}",
+    "no_service_id": f"The address is incomplete. {_NEW}",
     "no_team": f"Its workspace is gone. {_NEW}",
-    "posting_to_general_channel_denied": f"The workspace's admins keep #general to themselves. {_NEW}",
+    "posting_to_general_channel_denied": f"Only the workspace's admins can post in #general. {_NEW}",
     "team_disabled": f"Its workspace is closed. {_NEW}",
-    "user_not_found": f"Whom it writes to is gone. {_NEW}",
+    "user_not_found": f"The person it writes to is gone. {_NEW}",
 }
 
 
@@ -67,7 +67,7 @@ class SlackWebhookNotifier:
     ) -> None:
         where = urlsplit(url)
         if not (where.hostname and (where.scheme == "https" or where.hostname in _LOOPBACK)):
-            raise NotifierRefused(f"{SETTING} is no address that begins with https://. {_NEW}")
+            raise NotifierRefused(f"{SETTING} must be an address that begins with https://. {_NEW}")
         self._url = url
         self._script = script
         self._wait = wait
@@ -106,7 +106,8 @@ class SlackWebhookNotifier:
         except (OSError, ValueError) as error:  # requests' own are of the first kind, those of an odd address of both
             # Not in the error's own words, nor as its cause: they hold the address.
             raise NotifierUnavailable(
-                f"Slack's webhook did not answer ({type(error).__name__}). It will be tried again. If this stays, see "
+                f"Slack's webhook did not answer ({type(error).__name__}). The bot will retry. If this keeps "
+                "happening, see "
                 f"whether {SETTING} is right and hooks.slack.com can be reached from here.",
                 cause="no answer",
             ) from None
@@ -124,14 +125,14 @@ def _translated(response: Response) -> NotifierUnavailable | NotifierRefused:
     if status == _TOO_MANY:
         return NotifierUnavailable(
             f"Slack asks the webhook to wait {_pause(response):.0f} s. The question is sent then, and there is nothing "
-            "to mend. If this stays, too much is asked through one webhook.",
+            "to fix. If this keeps happening, too many questions are asked through one webhook.",
             cause="ratelimited",
         )
     if said in _ADVICE:
         return NotifierRefused(f"Slack's webhook can't be used. {_ADVICE[said]} (Slack: {said})")
     if status >= _SERVER_ERROR:
         return NotifierUnavailable(
-            f"Slack's webhook failed ({status}). It will be tried again. If this stays, see slack-status.com.",
+            f"Slack's webhook failed ({status}). The bot will retry. If this keeps happening, see slack-status.com.",
             cause=str(status),
         )
     return NotifierRefused(f"Slack's webhook refused the question. {_NEW} (Slack: {status})")

@@ -73,13 +73,14 @@ def _warnings(spec: dict[str, Any], gates: int) -> Iterator[str]:
     if count > MOST_TEMPLATES:
         yield (
             f"{gates} gates make {count} templates. Argo's full resource definitions, the default since 4.0, take "
-            f"{MOST_TEMPLATES}; on such a cluster, split the flow, or install Argo's minimal definitions. {alike}"
+            f"{MOST_TEMPLATES}; on such a cluster, split the flow or install Argo's minimal definitions. {alike}"
         )
     size = stored_size(spec)
     if size > WORKFLOW_SIZE:
         yield (
-            f"Argo keeps {COPIES} copies of this specification in each workflow, {size // 1024} KiB, and takes "
-            f"{WORKFLOW_SIZE // 1024} KiB in all. Split the flow, or raise MAX_WORKFLOW_SIZE of Argo's controller (up "
+            f"Argo keeps {COPIES} copies of this specification in each workflow, {size // 1024} KiB, and "
+            f"accepts {WORKFLOW_SIZE // 1024} KiB in all. Split the flow, or raise MAX_WORKFLOW_SIZE of Argo's "
+            "controller (up "
             f"to what etcd takes), or let it offload the status of nodes. {alike}"
         )
 
@@ -90,7 +91,7 @@ def _pods(settings: Settings, datastore_type: str, datastore_root: str | None) -
     records = root.root_of(datastore_type, datastore_root)
     if scheme_of(records) is not Scheme.S3:
         raise NotCompiled(
-            f"The records would be at {records}, where neither a pod nor the bot finds them. "
+            f"The records would be at {records}, where neither a pod nor the bot can find them. "
             "Set METAFLOW_HITL_ROOT to s3://bucket/prefix."
         )
     place = {"METAFLOW_HITL_ROOT": records}

@@ -82,4 +82,4 @@ def by_hand(approval: Approval) -> str:
         command = ["argo", "resume", *place, *selector]
     else:
         command = ["argo", "node", "set", *place, *selector, "--phase", "Failed", "--message", ending.message]
-    return f"The bot does it as soon as it can; or somebody who may:\n  {shlex.join(command)}"
+    return f"The bot does it as soon as it can. Somebody with the rights can also run:\n  {shlex.join(command)}"

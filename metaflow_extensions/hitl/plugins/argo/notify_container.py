@@ -36,7 +36,8 @@ class SecretKey:
         name, slash, key = text.strip().partition("/")
         if not name or (slash and not key) or "/" in key:
             raise BadNotifySetting(
-                f"METAFLOW_HITL_SLACK_SECRET={text!r} names no Kubernetes secret. Write name, or name/key."
+                "METAFLOW_HITL_SLACK_SECRET must be the name of a Kubernetes secret, as name or name/key, not "
+                f"{text!r}."
             )
         return cls(name=name, key=key or "slack-bot-token")
 
@@ -73,7 +74,7 @@ class Small:
         for name, value in (("CPU", self.cpu), ("MEMORY", self.memory)):
             if not _QUANTITY.fullmatch(value):
                 raise BadNotifySetting(
-                    f"METAFLOW_HITL_NOTIFY_{name}={value!r} is no quantity of Kubernetes. Write it like 0.25 or 512Mi."
+                    f"METAFLOW_HITL_NOTIFY_{name} must be a Kubernetes quantity such as 0.25 or 512Mi, not {value!r}."
                 )
         memory = f"{self.memory}Mi" if _BARE_NUMBER.fullmatch(self.memory) else self.memory
         return {"cpu": self.cpu, "memory": memory}
@@ -143,7 +144,7 @@ def _container(
     mounts = original.get("volumeMounts") or []
     container["volumeMounts"] = [mount for mount in mounts if mount["name"] not in gone]
     lost = {mount["mountPath"] for mount in mounts if mount["name"] in gone}
-    # METAFLOW_TEMPDIR on a tmpfs that is not there any more.
+    # METAFLOW_TEMPDIR on a tmpfs that no longer exists.
     own = {**small.environment, **{file.variable: file.path for file in files}}
     kept = [entry for entry in original.get("env") or [] if entry["name"] not in own and entry.get("value") not in lost]
     container["env"] = kept + [{"name": name, "value": value} for name, value in own.items()]

@@ -38,7 +38,7 @@ OUTPUTS = {
     PARAMETER: File(path="/mnt/out/approval_id", variable="METAFLOW_HITL_ID_FILE"),
     SETTLED: File(path="/mnt/out/approval_settled", variable="METAFLOW_HITL_SETTLED_FILE"),
 }
-GRACE = 600  # seconds behind the deadline that the sweeper has before the suspend node ends by itself
+GRACE = 600  # seconds after the deadline that the sweeper has before the suspend node ends by itself
 NO_MORE_ATTEMPTS = 202  # metaflow.exception.METAFLOW_EXIT_DISALLOW_RETRY
 # argo-workflows, docs/retries.md: both the policy and the expression must want another attempt.
 RETRY = f"asInt(lastRetry.exitCode) != {NO_MORE_ATTEMPTS}"
@@ -71,7 +71,7 @@ class GateSpec:
 
     @property
     def longest_wait(self) -> int | None:
-        """Seconds, or None where it may wait for ever."""
+        """Seconds, or None where it may wait forever."""
         return None if self.on_timeout is OnTimeout.NOTIFY else self.timeout
 
 
@@ -206,7 +206,7 @@ def _around(step: str, original: Template, gate: GateSpec, pods: Pods, taken: se
             ],
         },
     }
-    bare = _without_nothings(_without_secrets(original))
+    bare = _without_nones(_without_secrets(original))
     yield notify_template(
         bare,
         name=notify,
@@ -249,28 +249,28 @@ def _without_secrets(template: Template) -> Template:
     return {**template, "container": {**container, "env": kept}}
 
 
-def _without_nothings(part: Any) -> Any:
+def _without_nones(part: Any) -> Any:
     """Leave out fields that are null, a quarter of what Metaflow writes: what is stored may have 1.5 MiB (etcd)."""
     if isinstance(part, dict):
-        return {key: _without_nothings(value) for key, value in part.items() if value is not None}
-    return [_without_nothings(one) for one in part] if isinstance(part, list) else part
+        return {key: _without_nones(value) for key, value in part.items() if value is not None}
+    return [_without_nones(one) for one in part] if isinstance(part, list) else part
 
 
 def _own_name(step: str, name: str, taken: set[str]) -> str:
     if name in taken:
         raise NotCompiled(
-            f"Step {step}: its gate needs the name {name} in the workflow, and the step {name.replace('-', '_')} has "
+            f"Step {step}: its gate needs the name {name} in the workflow, but the step {name.replace('-', '_')} has "
             "it. Rename that step."
         )
     if len(name) > LONGEST_NAME:
         raise NotCompiled(
-            f"Step {step}: its gate would be called {name}, which has {len(name)} characters, and Argo Workflows "
-            f"takes {LONGEST_NAME}. Give the step a shorter name."
+            f"Step {step}: its gate would be called {name}, which has {len(name)} characters, but Argo Workflows "
+            f"allows {LONGEST_NAME}. Give the step a shorter name."
         )
     if not _NAME.fullmatch(name):
         raise NotCompiled(
-            f"Step {step}: its gate would be called {name!r}, and Argo Workflows takes only ASCII letters, digits and "
-            "hyphens. Rename the step."
+            f"Step {step}: its gate would be called {name!r}, but Argo Workflows allows only ASCII letters, digits "
+            "and hyphens. Rename the step."
         )
     return name
 
@@ -279,8 +279,8 @@ def _check_wait(step: str, gate: GateSpec, most: int | None) -> None:
     if most is None:
         return
     if gate.longest_wait is None or gate.longest_wait >= most:
-        wait = "for ever" if gate.longest_wait is None else f"for {in_words(gate.longest_wait)} ({gate.longest_wait} s)"
+        wait = "forever" if gate.longest_wait is None else f"for {in_words(gate.longest_wait)} ({gate.longest_wait} s)"
         raise NotCompiled(
-            f"Step {step}: its gate may wait {wait}, and the workflow ends after {in_words(most)} ({most} s), which "
-            "counts while it waits. Shorten the timeout of @hitl, or lengthen --workflow-timeout."
+            f"Step {step}: its gate may wait {wait}, but the workflow ends after {in_words(most)} ({most} s), "
+            "including the time that it waits. Shorten the timeout of @hitl, or lengthen --workflow-timeout."
         )

@@ -132,7 +132,9 @@ def test_a_writer_that_keeps_losing_gives_up(ledger):
         post(ledger, f"rival {next(rivals)}")
         return transitions.decide(newest, approving())
 
-    with pytest.raises(TooManyWriters, match=f"changing {ID} at the same moment. Nothing was written; try again"):
+    with pytest.raises(
+        TooManyWriters, match=f"{ID} was being changed by others at the same time. Nothing was written; try again"
+    ):
         ledger.update(ID, TrailEvent.DECIDED, NOW, slow)
     assert ledger.verify(ID)[-1].number == 21
     assert ledger.read(ID).approval.state is State.PENDING

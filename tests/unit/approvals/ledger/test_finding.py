@@ -34,7 +34,7 @@ def test_a_beginning_of_several_names_them(ledger):
     with pytest.raises(AmbiguousId) as refusal:
         ledger.resolve("deploy")
     assert [each for each in ids if each in str(refusal.value)] == ids[:5]
-    assert "Give more of the id" in str(refusal.value)
+    assert "Enter more of the ID" in str(refusal.value)
 
 
 def test_a_whole_id_means_itself(ledger):

@@ -88,9 +88,9 @@ def test_rotate_keeps_the_older_key_until_it_is_retired(tmp_path):
     assert kept == older
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert run("rotate", file, "--retire", PublicKey.parse(older).id) == [newer]
-    with pytest.raises(InvalidKey, match="no key"):
+    with pytest.raises(InvalidKey, match="without a key"):
         run("rotate", file, "--retire", PublicKey.parse(newer).id)
-    with pytest.raises(InvalidKey, match="There is no key"):
+    with pytest.raises(InvalidKey, match="has no key"):
         run("rotate", file, "--retire", "0000")
 
 

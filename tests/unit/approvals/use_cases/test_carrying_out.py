@@ -70,7 +70,7 @@ def test_a_message_that_an_operator_has_to_unlock_leaves_it_open(bench):
 
 
 def test_a_message_that_is_gone_holds_up_nothing(bench):
-    """If the message can no longer be reached, the run goes on and the approval is settled."""
+    """If the message can no longer be reached, the run continues and the approval is settled."""
     bench.ask()
     bench.notifier.delete(ID)
     assert decide(bench).pending == ()

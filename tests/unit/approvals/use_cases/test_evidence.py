@@ -190,7 +190,7 @@ def test_a_rule_on_trial_only_takes_note(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("automatic", "mode", "why"),
     [
-        (Automatic.REFUSED, RuleMode.DECIDE, "the rule “p” of the operator's policy wants people to decide"),
+        (Automatic.REFUSED, RuleMode.DECIDE, "the rule “p” of the operator's policy requires people to decide"),
         (Automatic.SHADOW, RuleMode.SHADOW, ""),
     ],
 )

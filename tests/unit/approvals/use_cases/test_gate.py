@@ -61,7 +61,7 @@ def test_the_gate_lets_the_record_decide_about_a_deadline(bench, on_timeout):
     if on_timeout is OnTimeout.APPROVE:
         assert bench.cases.open_gate(pathspec()).decision.where is Where.TIMEOUT
     else:
-        with pytest.raises(Rejected, match="expired: nobody answered in 1 min"):
+        with pytest.raises(Rejected, match="expired: no one answered in 1 min"):
             bench.cases.open_gate(pathspec())
     assert bench.ledger.read(ID).approval.decision.where is Where.TIMEOUT
 
