@@ -61,7 +61,7 @@ def test_all_is_well(settings: Settings) -> None:
     *findings, keys, policy, cluster = examine(settings)
     assert [finding.check for finding in findings] == ["bot token", "scopes", "app token", "channel", "store"]
     assert (keys.check, keys.health) == ("keys", Health.UNKNOWN)
-    assert "open mode: nobody vouches" in keys.detail
+    assert "open mode: no one vouches" in keys.detail
     assert (policy.check, policy.health) == ("policy", Health.GOOD)
     assert {finding.health for finding in findings} == {Health.GOOD}
     assert {finding.fix for finding in [*findings, cluster]} == {""}
