@@ -44,6 +44,20 @@ BUTTONS = "x-buttons"
 
 MOST_BUTTONS = 4
 
+NOUNS = {
+    Kind.STR: "text",
+    Kind.TEXT: "text",
+    Kind.INT: "a whole number",
+    Kind.FLOAT: "a number",
+    Kind.BOOL: "yes or no",
+    Kind.DATE: "a date such as 2026-11-24",
+    Kind.DATETIME: "a date and time such as 2026-11-24T17:00Z",
+    Kind.EMAIL: "an email address",
+    Kind.URL: "an address such as https://example.com/page",
+    Kind.USER: "a user ID such as U0123ABCD",
+}
+"""What a kind accepts, in words; those of a choice are its choices."""
+
 LONGEST_NAME = 255
 LONGEST_TEXT = 3_000
 """How many characters a text may have where its author does not say: an answer is a sentence or a page, not a book."""
