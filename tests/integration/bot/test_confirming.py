@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -18,13 +17,9 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Answer, Approval, Origin, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.claimed_people import ClaimedPeople
 from tests.fixtures.approvals import HandClock, any_input
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
-
-with warnings.catch_warnings():
-    # The plugin loads Metaflow, whose own copy of yaml warns where another one is installed.
-    warnings.simplefilter("ignore")
-    from metaflow_extensions.hitl.plugins.root import SlackKnows
 
 POLICY = "people: {bobby: bob@example.com, rita: alice@example.com, carol2: carol@example.com}\nrules: []\n"
 NONCE = "0123456789abcdef" * 2
@@ -41,7 +36,7 @@ def settings(settings: Settings, tmp_path: Any) -> Settings:
 @pytest.fixture
 def machine(store: Store, clock: HandClock) -> UseCases:
     """A command line, which has neither Slack nor the policy."""
-    return UseCases(Ledger(store), engines={}, notifiers={}, people=SlackKnows(), check_input=any_input, clock=clock)
+    return UseCases(Ledger(store), engines={}, notifiers={}, people=ClaimedPeople(), check_input=any_input, clock=clock)
 
 
 def typed(machine: UseCases, asked: Approval, name: str, nonce: str = NONCE, **parts: Any) -> AnswerProposal:

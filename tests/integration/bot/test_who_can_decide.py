@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, product
@@ -33,15 +32,11 @@ from metaflow_extensions.hitl.approvals.record import (
     Where,
 )
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.claimed_people import ClaimedPeople
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.approvals import NOW, HandClock, any_input, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, SCHEMA
-
-with warnings.catch_warnings():
-    # The plugin loads Metaflow, whose own copy of yaml warns where another one is installed.
-    warnings.simplefilter("ignore")
-    from metaflow_extensions.hitl.plugins.root import SlackKnows
 
 # Everybody is named by the step, so that what keeps them from deciding is never that they are not; except who is not.
 APPROVERS = (
@@ -242,7 +237,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         bob, heidi = bot.people.person("U0BOB"), bot.people.person("U0HEIDI")
         bot.cases.delegations.delegate(bob, heidi, NOW.replace(year=NOW.year + 1), NOW)
         machine = UseCases(
-            Ledger(store), engines={}, notifiers={}, people=SlackKnows(), check_input=any_input, clock=clock
+            Ledger(store), engines={}, notifiers={}, people=ClaimedPeople(), check_input=any_input, clock=clock
         )
         yield World(bot=bot, people=people, file=file, machine=machine, numbers=count(1))
         assert bot.stop(5), "something of the bot did not end"
