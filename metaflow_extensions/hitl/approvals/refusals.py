@@ -127,7 +127,7 @@ class StillPending(ApprovalError):
         super().__init__(
             approval,
             f"Nobody has approved {approval.id} ({approval.pathspec}), so this step does not run. Resuming the "
-            "workflow is not an answer. Start a new run, and answer its question in Slack or with "
+            "workflow is not an answer. Start a new run, and answer its question there or with "
             "`python FLOW.py hitl approve ID`.",
         )
 

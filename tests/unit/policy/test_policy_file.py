@@ -236,7 +236,7 @@ def test_a_bad_file_leaves_the_rules_as_they_are_and_says_so(path):
     policy = PolicyFile(path)
     write(path, "rules:\n- name: a\n  quorun: 3\n")
     assert policy.rule_for(approval()).name == "two"
-    assert "the rules before it hold" in policy.problem
+    assert "the previous rules still apply" in policy.problem
     assert "policy.yaml:3: rules[0].quorun" in policy.problem
     path.unlink()
     assert policy.rule_for(approval()).name == "two"
