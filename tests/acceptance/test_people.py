@@ -131,7 +131,7 @@ def test_home_is_an_inbox(ask, bot, look, shot, clock, size):  # noqa: F811 - th
     )
     page = look("alice", "#home", **size)
     home = page.locator(".home")
-    expect(home).to_contain_text("2 wait for you")
+    expect(home).to_contain_text("2 are waiting for you")
     expect(home).to_contain_text("You decide for carol.")
     expect(home.get_by_role("heading", name="You asked")).to_be_visible()
     assert_nothing_sticks_out(page)

@@ -60,7 +60,7 @@ def test_it_is_carried_out_by_nobody_or_reported(bucket: Bucket, sandbox, decide
         return
     settled = bucket.newest(asked)[1]
     assert settled.settlement is not None
-    assert "the operator's policy wants" in settled.settlement.unaccepted
+    assert "the operator's policy " in settled.settlement.unaccepted
     people = Driver(sandbox.url)
     bob = people.as_("bob")
     bob.wait_for_message(CHANNEL, lambda one: "the policy does not accept this" in one.plain and asked.id in one.plain)

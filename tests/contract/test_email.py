@@ -134,16 +134,16 @@ def test_relay_on_this_machine_needs_no_encryption(mail_server: MailServer) -> N
     ("verb", "answer", "error", "words"),
     [
         ("AUTH", "535 no", NotifierRefused, "METAFLOW_HITL_SMTP_USER and METAFLOW_HITL_SMTP_PASSWORD"),
-        ("AUTH", "454 later", NotifierUnavailable, "tried again"),
+        ("AUTH", "454 later", NotifierUnavailable, "will retry"),
         ("MAIL", "550 not you", NotifierRefused, "mlops@example.com"),
         ("RCPT", "550 nobody", NotifierRefused, "METAFLOW_HITL_EMAIL_TO"),
-        ("RCPT", "450 busy", NotifierUnavailable, "tried again"),
+        ("RCPT", "450 busy", NotifierUnavailable, "will retry"),
         ("TAKEN", "554 spam", NotifierRefused, "554 spam"),
-        ("TAKEN", "451 later", NotifierUnavailable, "tried again"),
+        ("TAKEN", "451 later", NotifierUnavailable, "will retry"),
         ("CONNECT", "421 closed", NotifierUnavailable, "METAFLOW_HITL_SMTP_HOST"),
-        ("CONNECT", "drop", NotifierUnavailable, "tried again"),
-        ("DATA", "drop", NotifierUnavailable, "tried again"),
-        ("TAKEN", "drop", NotifierUnavailable, "tried again"),
+        ("CONNECT", "drop", NotifierUnavailable, "will retry"),
+        ("DATA", "drop", NotifierUnavailable, "will retry"),
+        ("TAKEN", "drop", NotifierUnavailable, "will retry"),
     ],
 )
 def test_mail_servers_answer_is_told(
@@ -192,7 +192,7 @@ def test_one_refused_recipient_does_not_keep_it_from_the_others(
         notifier.post(approval(pathspec(task="43")))
     assert [mail.recipients for mail in mail_server.mails] == [["bob@example.com"]] * 2
     [record] = caplog.records
-    assert "gone@example.com; correct METAFLOW_HITL_EMAIL_TO" in record.getMessage()
+    assert "gone@example.com. Correct METAFLOW_HITL_EMAIL_TO" in record.getMessage()
 
 
 def test_no_mail_server_there() -> None:

@@ -41,7 +41,7 @@ class Command:
 
 
 def _list(parser: ArgumentParser, scope: Scope) -> None:
-    parser.add_argument("--all", action="store_true", help="also what has ended, the newest first")
+    parser.add_argument("--all", action="store_true", help="include what has ended, newest first")
     parser.add_argument("--limit", type=int, default=50, metavar="N", help="with --all: how many that ended (50)")
     _groups(parser, scope)
     _json(parser)
@@ -55,18 +55,18 @@ def _one(parser: ArgumentParser, scope: Scope) -> None:  # noqa: ARG001 - the sa
 def _approve(parser: ArgumentParser, scope: Scope) -> None:
     _several(parser, scope)
     parser.add_argument(
-        "--input", metavar="JSON|@FILE", help="the whole input as a JSON object, or the file that holds it"
+        "--input", metavar="JSON|@FILE", help="the whole input as a JSON object, or @FILE to read it from a file"
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="one value of the input; may be repeated"
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="one input value; can be repeated"
     )
-    parser.add_argument("--reason", default="", help="why; needed where the operator's policy wants one")
+    parser.add_argument("--reason", default="", help="the reason; required if the operator's policy demands one")
     _json(parser)
 
 
 def _refuse(parser: ArgumentParser, scope: Scope) -> None:
     _several(parser, scope)
-    parser.add_argument("--reason", required=True, help="why; the requester reads it")
+    parser.add_argument("--reason", required=True, help="the reason; the requester will see it")
     _json(parser)
 
 
@@ -80,17 +80,18 @@ def _wait(parser: ArgumentParser, scope: Scope) -> None:
 
 def _several(parser: ArgumentParser, scope: Scope) -> None:
     parser.add_argument("ids", nargs="*", metavar="ID", help="IDs, unique beginnings of them, or FLOW/RUN/STEP/TASK")
-    parser.add_argument("--all", action="store_true", help="everything that waits")
+    parser.add_argument("--all", action="store_true", help="everything that is waiting")
     _groups(parser, scope)
     parser.add_argument(
-        "--except", action="append", default=[], dest="excepted", metavar="ID", help="leave one out; may be repeated"
+        "--except", action="append", default=[], dest="excepted", metavar="ID", help="leave one out; can be repeated"
     )
     parser.add_argument(
         "--wait",
         type=_patience,
         default=60,
         metavar="SECONDS",
-        help="how long to wait for you to confirm the answer in Slack, where it matters who answers (60); after that "
+        help="how long to wait for you to confirm the answer in Slack, if your identity has to be confirmed "
+        "(60); after that "
         "the exit code is 3, and you can still confirm it for a day",
     )
 
@@ -116,25 +117,27 @@ def _flow(parser: ArgumentParser, scope: Scope) -> None:
 
 
 def _json(parser: ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON, with all that the record tells")
+    parser.add_argument("--json", action="store_true", help="print JSON, with everything in the record")
 
 
 _HERE = "metaflow_extensions.hitl.commands"
 COMMANDS: Mapping[str, Command] = {
-    "list": Command(help="show what waits for an answer", run=f"{_HERE}.looking:list_", add=_list),
-    "show": Command(help="show one approval, and all that happened to it", run=f"{_HERE}.looking:show", add=_one),
+    "list": Command(help="list the approvals that are waiting", run=f"{_HERE}.looking:list_", add=_list),
+    "show": Command(help="show one approval and its history", run=f"{_HERE}.looking:show", add=_one),
     "approve": Command(
-        help="approve, with the input that the step asks for", run=f"{_HERE}.answering:approve", add=_approve
+        help="approve, with the input that the step needs", run=f"{_HERE}.answering:approve", add=_approve
     ),
     "reject": Command(help="reject: the run fails with the reason", run=f"{_HERE}.answering:reject", add=_refuse),
     "request-changes": Command(
-        help="say what must change, where the step offers it: the run fails with it",
+        help="request changes, if the step allows it: the run fails with them",
         run=f"{_HERE}.answering:request_changes",
         add=_refuse,
     ),
     "wait": Command(help="wait until approvals have ended", run=f"{_HERE}.waiting:wait", add=_wait),
     "verify": Command(
-        help="prove that nobody changed the record: every version, every hash", run=f"{_HERE}.looking:verify", add=_one
+        help="check every version and hash of the record, to prove that nobody changed it",
+        run=f"{_HERE}.looking:verify",
+        add=_one,
     ),
 }
 

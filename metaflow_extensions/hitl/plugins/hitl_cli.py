@@ -20,7 +20,7 @@ NAMES = {
     "show": "Show one approval and its history.",
     "approve": "Approve, with the input that the step needs.",
     "reject": "Reject: the run fails with the reason.",
-    "request-changes": "Say what must change, where the step offers it: the run fails with it.",
+    "request-changes": "Request changes, if the step allows it: the run fails with them.",
     "wait": "Wait until approvals have ended.",
     "verify": "Check every version and hash of the record, to prove that nobody changed it.",
 }

@@ -182,7 +182,7 @@ def test_an_unknown_word_gets_help(bot: Bot, bob: Person) -> None:
 @pytest.mark.parametrize("word", ["show", "approve", "reject"])
 def test_a_word_without_its_id(bot: Bot, bob: Person, word: str) -> None:
     """A word that needs an id says where ids are found."""
-    assert f"/hitl {word} needs an approval id" in said(bob, f"/hitl {word}")
+    assert f"/hitl {word} needs an approval ID" in said(bob, f"/hitl {word}")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_word_without_its_id(bot: Bot, bob: Person, word: str) -> None:
         ("../../x", "is not an approval ID"),
         ("a/b/c", "is not an approval ID"),
         ("gate\u200b", "is not an approval ID"),
-        ("nobody-aaaaaaaaaa", "No approval nobody-aaaaaaaaaa"),
+        ("nobody-aaaaaaaaaa", "There is no approval nobody-aaaaaaaaaa"),
         ("deploy", "Several approvals begin like this"),
     ],
 )

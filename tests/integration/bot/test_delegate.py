@@ -44,7 +44,7 @@ def test_delegate_and_back(ask: Ask, bot: Bot, bob: Person, alice: Person) -> No
         ("alice", "Use /hitl delegate"),
         ("nobody until 2026-12-24", "No one in Slack matches"),
         ("<@U0ALICE|alice> until tomorrow", "is not a date"),
-        ("U0ALICE until 2020-01-01", "ends in the future"),
+        ("U0ALICE until 2020-01-01", "must end in the future"),
         ("end", "Nobody decides for you"),
     ],
 )

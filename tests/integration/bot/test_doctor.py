@@ -174,7 +174,7 @@ def test_a_missing_scope_is_named_with_its_reason(tmp_path: Path) -> None:
     ("channel", "words"),
     [
         ("#nowhere", "can't see a channel #nowhere"),
-        ("C0NOWHERE", "sees no channel C0NOWHERE"),
+        ("C0NOWHERE", "can't see a channel C0NOWHERE"),
         ("#random", "is not in #random"),
         ("C0RANDOM", "is not in #random"),
         ("#old", "#old is archived"),

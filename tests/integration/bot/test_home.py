@@ -34,7 +34,7 @@ def test_it_shows_what_waits_for_whom(ask: Ask, bot: Bot, bob: Person, alice: Pe
     urgent, later = ask("1", timeout=600, approvers=("@ml-leads",)), ask("2", approvers=("U0BOB",))
     mine = bot.cases.ask(pathspec(task="3"), question(approvers=("U0CAROL",)), gate(), ALICE).approval
     shown = bob.home()
-    assert "2 wait for you" in shown.plain
+    assert "2 are waiting for you" in shown.plain
     assert shown.plain.index(urgent.id) < shown.plain.index(later.id)
     assert mine.id not in shown.plain
     of_alice = alice.home()
@@ -53,13 +53,13 @@ def test_it_shows_what_an_answer_would_count_for(
     people.as_("carol").command("/hitl delegate @bob until 2026-12-24")
     shown = bob.home().plain
     mine, asked = shown.split("You asked")
-    assert "3 wait for you" in mine
+    assert "3 are waiting for you" in mine
     assert all(one.id in mine for one in (by_address, of_carol, both))
     assert "You decide for carol." in mine
     assert own.id not in mine
     assert own.id in asked
     bob.command(f"/hitl approve {both.id}")
-    assert "2 wait for you" in bob.home().plain
+    assert "2 are waiting for you" in bob.home().plain
     waiting = alice.home().plain
     assert "bob approves. Still missing: 1 of <@U0ALICE>, <@U0BOB>." in waiting
     assert "Nothing is waiting for you" in people.as_("dave").home().plain
@@ -134,7 +134,7 @@ def test_many_changes_are_one_update(
         bot.sweeper.tick()
     clock.forward(2)
     bot.sweeper.tick()
-    home_of(bob, lambda home: "12 wait for you" in home.plain)
+    home_of(bob, lambda home: "12 are waiting for you" in home.plain)
     bot.sweeper.tick()
     assert len(control.calls("views.publish")) == 2
     assert carol.home_now() is None

@@ -190,7 +190,7 @@ def test_an_approval_with_a_reason_where_the_rule_wants_one(
     message = bob.wait_for_message(CHANNEL)
     view = bob.open(message, "Approve…")
     refused = view.fill({"Reason": "  "}).submit()
-    assert "wants one" in refused.by_label["Reason"]
+    assert "requires one" in refused.by_label["Reason"]
     assert isinstance(view.fill({"Reason": "Canary is fine."}).submit(), Closed)
     shown = bob.wait_for_message(CHANNEL, lambda one: "Approved" in plain(one))
     assert "“Canary is fine.”" in shown.plain
@@ -349,7 +349,7 @@ def test_a_batch_takes_the_reason_that_a_rule_wants(
     assert isinstance(some.submit(), Errors)
     some.close()
     view = bob.open(message, "Approve all…")
-    assert "rule “production” of the operator's policy wants one" in view.plain
+    assert "rule “production” of the operator's policy requires one" in view.plain
     assert isinstance(view.fill({"Reason": "the numbers hold"}).submit(), Closed)
 
     def reasons() -> list[str]:

@@ -95,7 +95,7 @@ def test_a_record_of_somebody_else_is_refused(delegations, store):
     delegations.delegate(BOB, CAROL, TOMORROW, NOW)
     store.mark("delegates/U0CAROL/U0ALICE")
     store.create("delegations/U0ALICE/00001.json", store.read("delegations/U0BOB/00001.json"))
-    with pytest.raises(CorruptRecord, match="somebody else"):
+    with pytest.raises(CorruptRecord, match="someone else"):
         absent(delegations, CAROL)
 
 

@@ -274,7 +274,7 @@ def test_the_bot_has_the_last_word_on_what_was_decided_before_it_looked(bench, e
     assert (left.approval.lets_run, left.approval.settlement, left.pending) == (True, None, ())
     bench.policy.rule = PolicyRule(name="people", command_line_counts=False, timeout_approves=False)
     ended = bench.cases.carry_out(bench.ledger.read(asked.id)).approval
-    assert "the operator's policy wants" in (ended.closing.reason if ended.closing else ended.settlement.unaccepted)
+    assert "the operator's policy " in (ended.closing.reason if ended.closing else ended.settlement.unaccepted)
     assert ended.state is (State.APPROVED if engine is EngineKind.LOCAL else State.NOT_ACCEPTED)
 
 

@@ -106,7 +106,7 @@ def test_verify_proves_the_record_from_the_store_alone(terminal):
     """A record that was changed afterwards is found, and ends with code 1."""
     asked = terminal.bench.ask()
     assert terminal.hitl("verify", asked.id) == 0
-    assert f"{asked.id} is whole" in terminal.out
+    assert f"{asked.id} is intact" in terminal.out
     file = terminal.bench.store._root / "approvals" / asked.id / "00001.json"
     file.write_bytes(file.read_bytes().replace(b"93.1%", b"99.9%"))
     assert terminal.hitl("verify", asked.id) == 1

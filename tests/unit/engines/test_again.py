@@ -62,7 +62,7 @@ def test_a_value_stays_of_its_kind(raw: str, text: str, entered: str, value: str
 )
 def test_another_kind_is_refused(raw: str, entered: str) -> None:
     """The step would fail on it long after the click."""
-    with pytest.raises(BadParameter, match="It takes"):
+    with pytest.raises(BadParameter, match="It must be"):
         again.manifest(workflow(p=raw), approval(), {"p": entered}, ALICE)
 
 

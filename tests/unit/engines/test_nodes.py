@@ -49,7 +49,7 @@ def test_packed_nodes_come_back(some: dict[str, Any]) -> None:
         (packed(gzip.compress(b"{}", mtime=0)[:-5]), "damaged"),
         (packed(gzip.compress(b"{", mtime=0)), "damaged"),
         (packed(gzip.compress(b"\xff", mtime=0)), "damaged"),
-        (packed(gzip.compress(b"[]", mtime=0)), "no object"),
+        (packed(gzip.compress(b"[]", mtime=0)), "not a JSON object"),
     ],
 )
 def test_other_packings_are_refused_by_name(text: str, words: str) -> None:

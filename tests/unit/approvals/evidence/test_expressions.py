@@ -88,7 +88,7 @@ def test_without_an_answer_there_is_no_yes(text: str, why: str) -> None:
         ("accuracy = 0.9", "at character 10: '=' is not part of a condition"),
         ("accuracy ** 9", "at character 11: '*' is not expected here"),
         ("a[0] > 1", "at character 2: '[' is not part of a condition"),
-        ("open('x') > 1", "there is no function open; there are abs, min, max"),
+        ("open('x') > 1", "there is no function open; use one of abs, min, max"),
         ("abs(1, 2) > 1", "abs() takes 1 values"),
         ("min(1) > 1", "min() takes 2 to 20 values"),
         ("1if accuracy > 1", "at character 1: '1' is not part of a condition"),
@@ -98,7 +98,7 @@ def test_without_an_answer_there_is_no_yes(text: str, why: str) -> None:
         ("and > 1", "at character 1: 'and' is not expected here"),
         ("(" * 30 + "1" + ")" * 30, "nested more than 20 deep"),
         ("not " * 30 + "passed", "nested more than 20 deep"),
-        ("9" * (LONGEST + 1), "may have 500 characters, but this one has 501"),
+        ("9" * (LONGEST + 1), "may have up to 500 characters, but this one has 501"),
     ],
 )
 def test_what_is_not_a_condition_is_refused_with_the_place(text: str, why: str) -> None:
