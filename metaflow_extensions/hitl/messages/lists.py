@@ -192,7 +192,8 @@ def decided_row(approval: Approval, now: datetime) -> list[Block]:
     at = approval.decision.at if approval.decision else approval.requested_at
     reason = approval.decision.reason if approval.decision else ""
     why = f": {quoted(reason, 150)}" if reason.strip() else ""
-    tail = escape(ending.tail, 300) if approval.decision is None else ending.tail
+    # A closing's reason is text from outside, also where it annuls a decision.
+    tail = escape(ending.tail, 300) if approval.closing is not None else ending.tail
     where = f"*{ending.head}*{tail}{why} · {sentences.ago(at, now)}"
     if sentences.is_unaccepted(approval):
         where += " · *not accepted by the operator's policy*"

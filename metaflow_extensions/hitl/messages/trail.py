@@ -105,8 +105,9 @@ def _decided(approval: Approval) -> str:
     if decision is None:
         return ""
     ending = sentences.verdict(approval, name)
+    tail = ending.tail if approval.closing is None else escape(ending.tail, 300)  # its reason is text from outside
     if decision.where in {Where.TIMEOUT, Where.NEWER_QUESTION}:
-        return f"{ending.head}{ending.tail}"
+        return f"{ending.head}{tail}"
     # The ending itself says how an answer came that is not from Slack.
     says_it_itself = decision.by.is_claimed or decision.where is Where.RULE
     way = "" if says_it_itself else f" ({decision.where.value})"
@@ -115,7 +116,7 @@ def _decided(approval: Approval) -> str:
     if decision.verdict is Verdict.APPROVE and decision.input:
         pairs = ", ".join(f"{key}={sentences.value_text(value)[:_INPUT]}" for key, value in decision.input.items())
         entered = f" with {literal(one_line(pairs[: 2 * _INPUT]), _INPUT)}"
-    return f"{ending.head}{ending.tail}{way}{said}{entered}"
+    return f"{ending.head}{tail}{way}{said}{entered}"
 
 
 EVENTS = {
