@@ -295,7 +295,7 @@ def test_the_record_stands_when_the_message_cant_be_updated(
     bob.click(message, "Approve", confirm="Approve")
     told = bob.wait_for_ephemeral(CHANNEL)
     assert "Approved" in told.plain
-    assert "tried again" in told.plain
+    assert "will retry" in told.plain
     assert ledger.read(approval.id).approval.state is State.APPROVED
     assert list(ledger.open_ids()) == [approval.id]
 
@@ -315,7 +315,7 @@ def test_the_decision_stands_when_the_store_fails_behind_it(
     bob.click(message, "Approve", confirm="Approve")
     told = bob.wait_for_ephemeral(CHANNEL).plain
     assert "Approved" in told
-    assert "tried again: The bucket does not answer." in told
+    assert "will retry: The bucket does not answer." in told
     assert ledger.read(approval.id).approval.state is State.APPROVED
 
 
