@@ -94,7 +94,7 @@ def test_two_people_answer_six_shards(
     assert form.evaluate("element => element.scrollWidth <= element.clientWidth")
     form.get_by_label("The others are rejected too").check()
     form.get_by_role("button", name="Approve", exact=True).click()
-    expect(form.get_by_role("alert").filter(has_text="needs a reason")).to_be_visible()
+    expect(form.get_by_role("alert").filter(has_text="Enter a reason")).to_be_visible()
     shot(page, "error")
     form.get_by_label("Reason").fill("too much drift in the east")
     form.get_by_role("button", name="Approve", exact=True).click()

@@ -171,7 +171,7 @@ def _title(batch: Batch) -> str:
     if waiting == count:
         said = f"{count} {'shard waits' if count == 1 else 'shards wait'}"
     elif waiting:
-        said = f"{waiting} of {count} shards are waiting"
+        said = f"{waiting} of {count} shards wait"
     else:
         said = f"All {count} shards are answered" if count > 1 else "1 shard is answered"
     if batch.asks_alike:

@@ -115,7 +115,7 @@ def test_untick_all_and_tick_some(bot: Bot, bob: Person, clock: HandClock, ledge
     asked = ask_shards(bot, 120)
     sweep(bot, clock)
     view = bob.open(shown(bob, bool), "Approve all except…")
-    bob.click(view, "Untick all 120")
+    bob.click(view, "Clear all 120")
     empty = another(bob, view)
     refused = empty.submit()
     assert isinstance(refused, Errors)
@@ -168,7 +168,7 @@ def test_somebody_was_faster_with_some(bot: Bot, bob: Person, carol: Person, clo
     view = bob.open(shown(bob, bool), "Approve all except…")
     carol.command(f"/hitl reject {asked[1].id} drift")
     assert isinstance(view.submit(), Closed)
-    told = bob.wait_for_message("@app", lambda one: "3 answered, 1 not" in one.plain)
+    told = bob.wait_for_message("@app", lambda one: "3 answered, 1 refused" in one.plain)
     assert "was rejected by carol" in told.plain
     assert states(ledger, asked) == [State.APPROVED, State.REJECTED, State.APPROVED, State.APPROVED]
 

@@ -127,7 +127,7 @@ def test_approve_all_except(bot: Bot, bob: Person, clock: HandClock, ledger: Led
     if rejects:
         refused = view.submit()
         assert isinstance(refused, Errors)
-        assert "needs a reason" in refused.by_label["Reason"]
+        assert "Enter a reason" in refused.by_label["Reason"]
         view.fill({"Reason": "too small"})
     assert isinstance(view.submit(), Closed)
     left = State.REJECTED if rejects else State.PENDING
@@ -157,7 +157,7 @@ def test_who_may_not_decide_one_decides_none(bot: Bot, alice: Person, clock: Han
     sweep(bot, clock)
     alice.click(shown(alice, bool), "Approve all", confirm="Approve all")
     said = alice.wait_for_ephemeral(CHANNEL)
-    assert "0 answered, 4 not" in said.plain
+    assert "0 answered, 4 refused" in said.plain
     assert states(ledger, asked) == [State.PENDING] * 4
 
 

@@ -213,7 +213,7 @@ def test_a_forged_value_is_refused(ask: Ask, bob: Person, control: Control, ledg
     approve = {"action_id": action_ids.APPROVE, "type": "button", "value": value}
     assert control.deliver("interactive", forged(control, action=approve))["error"] == ""
     told = bob.wait_for_message(CHANNEL, lambda one: one.is_ephemeral and one.ts > before.ts)
-    assert "no approval" in told.plain.lower()
+    assert "not an approval id" in told.plain.lower()
     assert ledger.read(approval.id).number == 2
 
 
@@ -232,7 +232,7 @@ def test_a_value_of_another_approval_is_refused(ask: Ask, bob: Person, control: 
 
 
 @pytest.mark.parametrize(
-    ("user", "why"), [("U0DAVE", "guests"), ("U0ERIN", "another workspace"), ("U0FRANK", "deactivated")]
+    ("user", "why"), [("U0DAVE", "guests"), ("U0ERIN", "other workspaces"), ("U0FRANK", "deactivated")]
 )
 def test_who_is_no_member_never_decides(
     ask: Ask, bob: Person, control: Control, ledger: Ledger, user: str, why: str
@@ -255,7 +255,7 @@ def test_who_is_no_approver_gets_no_form(ask: Ask, alice: Person, ledger: Ledger
     alice.click(alice.wait_for_message(CHANNEL, asks), "Approve…")
     told = alice.wait_for_ephemeral(CHANNEL)
     assert "alice can't decide" in told.plain
-    assert "@ml-leads may" in told.plain
+    assert "@ml-leads can" in told.plain
     assert alice.view() is None
     assert ledger.read(approval.id).approval.state is State.PENDING
 
@@ -371,5 +371,5 @@ def test_a_button_in_an_attachment_counts_for_nothing(ask: Ask, bob: Person, con
     payload = forged(control, action={"action_id": action_ids.APPROVE, "type": "button", "value": approval.id})
     payload["container"] = {**payload["container"], "type": "message_attachment", "attachment_id": 1}
     assert control.deliver("interactive", payload)["error"] == ""
-    assert "stands in a copy" in bob.wait_for_ephemeral(CHANNEL, lambda one: "copy of" in one.plain).plain
+    assert "is in a copy" in bob.wait_for_ephemeral(CHANNEL, lambda one: "copy of" in one.plain).plain
     assert ledger.read(approval.id).approval.state is State.PENDING

@@ -41,9 +41,9 @@ def test_a_person_has_a_name_and_an_address(directory: SlackPeople) -> None:
     [
         ("U0ALICE", None),
         ("U0DAVE", "guests"),
-        ("U0ERIN", "another workspace"),
+        ("U0ERIN", "other workspaces"),
         ("U0FRANK", "deactivated"),
-        ("U0BOT", "an app"),
+        ("U0BOT", "apps"),
     ],
 )
 def test_who_never_decides(directory: SlackPeople, user: str, why: str | None) -> None:

@@ -109,7 +109,7 @@ def test_many_expiries_at_once(bot: Bot, control: Control, clock: HandClock, led
     bot.sweeper.tick()
     assert {ledger.read(one.id).approval.state for one in asked} == {State.EXPIRED}
     pass_seconds(bot, clock, 190)
-    assert all("nobody answered" in message["plain"] for message in control.messages(CHANNEL))
+    assert all("no one answered" in message["plain"] for message in control.messages(CHANNEL))
     assert list(ledger.open_ids()) == []
     assert control.exceeded_rates() == []
 

@@ -50,7 +50,7 @@ def test_every_four_hours(ask: Ask, bot: Bot, bob: Person, clock: HandClock) -> 
     sweep(bot, clock, 1)
     (first,) = thread(bob, message, 1)
     assert sorted(first.mentions) == ["<!subteam^S0RISK>", "<@U0BOB>"]
-    assert "has waited for 4 h" in first.plain
+    assert "has been waiting for 4 h" in first.plain
     sweep(bot, clock, 4 * HOUR)
     assert len(thread(bob, message, 2)) == 2
 

@@ -157,7 +157,7 @@ def test_slack_is_away_at_the_start(settings: Settings, control: Control, people
     starting.start()
     control.wait_for_calls("apps.connections.open")
     bot.cases.ask(pathspec(), question(notifiers=("slack",), timeout=1), gate(), REQUESTER)
-    people.as_("bob").wait_for_message(CHANNEL, lambda one: "nobody answered" in one.plain)
+    people.as_("bob").wait_for_message(CHANNEL, lambda one: "no one answered" in one.plain)
     stopping.set()
     starting.join(5)
     assert not starting.is_alive()

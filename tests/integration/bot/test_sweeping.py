@@ -105,7 +105,7 @@ def test_two_bots_do_no_harm_to_each_other(
         bot.sweeper.tick()
         other.sweeper.tick()
     (message,) = [one for one in bob.messages(CHANNEL) if one.thread_ts in {"", one.ts}]
-    assert "nobody answered" in message.plain
+    assert "no one answered" in message.plain
     events = [entry.version.event for entry in bot.cases.ledger.verify(approval.id)]
     assert events == [TrailEvent.REQUESTED, TrailEvent.POSTED, TrailEvent.TIMED_OUT, TrailEvent.SETTLED]
     assert other.stop(5)
@@ -117,5 +117,5 @@ def test_the_thread_keeps_a_deadline(settings: Settings, store: Store, people: D
     running.start(Event())
     running.cases.ask(pathspec(), question(notifiers=("slack",), timeout=1), gate(), RITA)
     bob = people.as_("bob")
-    bob.wait_for_message(CHANNEL, lambda one: "nobody answered" in one.plain)
+    bob.wait_for_message(CHANNEL, lambda one: "no one answered" in one.plain)
     assert running.stop(5)
