@@ -234,7 +234,7 @@ def test_stopping_the_run_closes_the_question(flow):
     ("decorators", "words"),
     [
         ('@hitl(timeout="soon")', ["'soon' is not a valid `timeout`", '"1h30m"']),
-        ('@hitl(on_timeout="maybe")', ["on_timeout='maybe'", '"approve", "reject", "notify"']),
+        ('@hitl(on_timeout="maybe")', ["'maybe' is not a valid `on_timeout`", '"approve", "reject", "notify"']),
         ('@hitl(input_schema={"target": "strng"})', ["target", "str"]),
         ('@hitl(message="{self.accuracy")', ["deploy", "is not a valid format string"]),
         ("@hitl(timeuot=3)", ["timeuot", "timeout"]),
