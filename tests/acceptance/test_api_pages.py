@@ -138,7 +138,7 @@ def test_the_first_example_says_what_waits(world, monkeypatch, tmp_path, capsys)
     exec(compile(example, "api.md", "exec"), {})  # noqa: S102 - our own page
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"{waiting.id} {waiting.question.message}"
-    assert "There is no approval deploy-7f3k2m9qx4" in said[1]
+    assert "No approval deploy-7f3k2m9qx4" in said[1]
 
 
 def test_the_methods_of_the_page_are_those_of_the_class():

@@ -275,7 +275,7 @@ def test_commands_answer_and_refuse_in_words(flow):
         ("approve", approval.id, "--input", "[1]"): "must be a JSON object",
         ("approve", approval.id, "--input", "@nowhere.json"): "nowhere.json",
         ("approve", "../../etc"): "not an approval ID",
-        ("approve", "nothing-like-it"): "There is no approval nothing-like-it",
+        ("approve", "nothing-like-it"): "No approval nothing-like-it",
         ("reject", approval.id, "--reason", " "): "needs a reason",
     }.items():
         refused = gated.hitl(*arguments)

@@ -96,7 +96,7 @@ class TestCopiedRecord:
 
     @pytest.mark.way("copies a signed record to another task")
     def test_to_another_task(self, bucket: Bucket):
-        """The approval of one shard is no approval of another."""
+        """The approval of one shard is not an approval of another."""
         other = bucket.ask(question("Deploy to the playground?"), task="1")
         bucket.bot.cases.decide(other.id, YES, who=BOB, where=Where.BUTTON)
         asked = bucket.propose(question("Deploy to production?", approvers=LEADS))

@@ -50,7 +50,7 @@ class NoSuchApproval(RecordError):
 
     def __init__(self, approval_id: str, store_url: str) -> None:
         super().__init__(
-            f"There is no approval {approval_id} in {store_url}. `hitl list --all` shows all approvals "
+            f"No approval {approval_id} was found in {store_url}. `hitl list --all` shows all approvals "
             "there; if this one should exist, compare METAFLOW_HITL_ROOT on both sides."
         )
 

@@ -191,7 +191,7 @@ def test_a_word_without_its_id(bot: Bot, bob: Person, word: str) -> None:
         ("../../x", "is not an approval ID"),
         ("a/b/c", "is not an approval ID"),
         ("gate\u200b", "is not an approval ID"),
-        ("nobody-aaaaaaaaaa", "There is no approval nobody-aaaaaaaaaa"),
+        ("nobody-aaaaaaaaaa", "No approval nobody-aaaaaaaaaa"),
         ("deploy", "Several approvals begin like this"),
     ],
 )

@@ -80,7 +80,7 @@ def test_workflows_are_where_metaflow_deploys_them(environment: pytest.MonkeyPat
 
 @pytest.mark.parametrize("content", ["{", "[]", "\udcff"])
 def test_a_broken_configuration_is_named(tmp_path: Path, content: str) -> None:
-    """A file that is no JSON object is refused with its path, not passed over."""
+    """A file that is not a JSON object is refused with its path, not passed over."""
     (tmp_path / "config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(SettingsError, match=r"config\.json"):
         read_settings()

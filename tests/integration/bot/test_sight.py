@@ -31,7 +31,7 @@ def test_who_is_not_in_the_channel_finds_nothing(secret: Approval, people: Drive
     person = people.as_(who)
     for typed in ("show", "approve", "reject", "remind"):
         (said,) = person.command(f"/hitl {typed} {secret.id} because")
-        assert f"There is no approval {secret.id}" in said.plain, typed
+        assert f"No approval {secret.id}" in said.plain, typed
     for typed in ("list", "list mine", "history", "stats"):
         said = "\n".join(one.plain for one in person.command(f"/hitl {typed}"))
         assert SECRET not in said
@@ -107,7 +107,7 @@ def test_on_a_plan_without_groups_nobody_waits_for_one(ask: Ask, bot: Bot, bob: 
     asked = ask(approvers=("@ml-leads",))
     assert asked.posts[0].nobody == ("@ml-leads",)
     (said,) = bob.command(f"/hitl approve {asked.id}")
-    assert "There is no approval" in said.plain or "no user groups" in said.plain
+    assert "No approval" in said.plain or "no user groups" in said.plain
     message = bob.wait_for_message("#ml-approvals", lambda one: asked.id in one.plain)
     bob.click(message, "Approve", confirm="Approve")
     assert any("no user groups" in one.plain for one in bob.ephemerals("#ml-approvals"))

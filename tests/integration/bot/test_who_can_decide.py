@@ -255,7 +255,7 @@ def test_who_can_decide(world: World, policy: str, kind: str, way: str) -> None:
     """One cell: the person approves by that way under that policy, and the record and the person's answer say so."""
     expected = (TABLE if way in IN_SLACK else ON_COMMAND_LINE)[kind][list(POLICIES).index(policy)]
     if kind in CANT_ACT and way == "slash command":
-        expected = "There is no approval"  # they see nothing, so there is nothing that they could name
+        expected = "No approval"  # they see nothing, so there is nothing that they could name
     if kind in CANT_ACT and way in IN_SLACK:
         world._genuine(way)
     world.rule_by(policy)

@@ -101,7 +101,7 @@ def test_slack_may_check_the_address(bot: Bot, sign: Sign) -> None:
     ["", "soon", "1e9", "-1", "nan", "9" * 40, "0x10", "1 ", "1_000", "\u0663\u0664".encode().decode("latin-1")],
 )
 def test_a_malformed_timestamp_is_refused(bot: Bot, sandbox: Sandbox, timestamp: str) -> None:
-    """A timestamp that is no number is a 401, although its signature is right, and no error of the bot."""
+    """A timestamp that is not a number is a 401, although its signature is right, and no error of the bot."""
     body = command()
     good = signature(sandbox.signing_secret, timestamp, body.decode())
     headers = {"X-Slack-Request-Timestamp": timestamp, "X-Slack-Signature": good, "Content-Type": FORM}

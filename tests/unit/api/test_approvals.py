@@ -159,7 +159,7 @@ def test_what_can_not_be_read_is_logged_and_holds_up_nothing(world, approvals, c
 
 def test_an_unknown_id_is_an_error(approvals):
     """With the store in its words."""
-    with pytest.raises(NoSuchApproval, match="There is no approval deploy-0123456789"):
+    with pytest.raises(NoSuchApproval, match="No approval deploy-0123456789"):
         approvals.get("deploy-0123456789")
 
 

@@ -33,7 +33,7 @@ def test_approve_records_a_claim(terminal):
         (("approve", "{id}", "--input", "[1]"), ExitCode.BAD_INPUT, "must be a JSON object"),
         (("approve", "{id}", "--input", "@none.json"), ExitCode.BAD_INPUT, "can't be read"),
         (("request-changes", "{id}", "--reason", "x"), ExitCode.BAD_INPUT, "doesn't accept requests for changes"),
-        (("approve", "nothing-like-it"), ExitCode.NO_SUCH_ID, "There is no approval nothing-like-it"),
+        (("approve", "nothing-like-it"), ExitCode.NO_SUCH_ID, "No approval nothing-like-it"),
         (("approve", "no id!"), ExitCode.NO_SUCH_ID, "'no id!'"),
         (("approve",), ExitCode.USAGE, "give IDs, or one of --all"),
         (("approve", "{id}", "--all"), ExitCode.USAGE, "give IDs, or one of --all"),

@@ -48,7 +48,7 @@ def test_a_whole_id_means_itself(ledger):
 def test_an_unknown_id_says_where_it_was_looked_for(ledger):
     """Nothing begins like this: the message names the store and the way to a list."""
     ask_many(ledger, "deploy")
-    with pytest.raises(NoSuchApproval, match=r"There is no approval deploy-x in memory\. `hitl list --all`"):
+    with pytest.raises(NoSuchApproval, match=r"No approval deploy-x was found in memory\. `hitl list --all`"):
         ledger.resolve("deploy-x")
     with pytest.raises(NoSuchApproval):
         ledger.read("deploy-x")

@@ -46,7 +46,7 @@ def record(bench: Bench, count: int) -> None:
 
 
 def test_a_start_with_2500_open_takes_a_get_each_and_a_list_for_each_thousand(bench: Bench, observer: Observer) -> None:
-    """There is no approval is listed by itself: the tail says which version is the newest."""
+    """No approval is listed by itself: the tail says which version is the newest."""
     record(bench, 2_500)
     bot = Bot(bench, observer)
     bot.start()
