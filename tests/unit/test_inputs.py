@@ -160,7 +160,7 @@ def test_a_refusal_says_what_is_accepted(data: st.DataObject, given_settings: di
 
 
 def test_numbers_arrive_typed() -> None:
-    """3.0 is the int 3, 3 is the float 3.0, and an int may be larger than any float; true is no number."""
+    """3.0 is the int 3, 3 is the float 3.0, and an int may be larger than any float; true is not a number."""
     schema = schema_of(count="int", rate="float")
     found = validate(schema, {"count": 3.0, "rate": 3})
     assert [(type(value), value) for value in found.values()] == [(int, 3), (float, 3.0)]

@@ -296,7 +296,7 @@ def test_a_value_of_another_type_deep_inside_is_refused(part, name, value):
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
 def test_a_number_beyond_all_bounds_is_refused(number):
-    """Python would read 1e999 as infinity, which is no JSON and could not be written again."""
+    """Python would read 1e999 as infinity, which is not JSON and could not be written again."""
     sealed = encode(full())
     whole = sealed[: sealed.rindex(b',\n "sha256"')].replace(b'"share": 0.5', f'"share": {number}'.encode())
     digest = hashlib.sha256(whole + b"\n}").hexdigest()

@@ -169,7 +169,7 @@ def test_a_deadline_does_not_approve_where_people_must():
 
 
 def test_votes_do_not_keep_a_deadline_from_deciding():
-    """Half a quorum is no approval: the deadline decides as if nobody had voted, and the votes stay in the record."""
+    """Half a quorum does not approve: the deadline decides as if nobody had voted, and the votes stay in the record."""
     asked = transitions.vote(approval(quorum=2, timeout=60), voting())
     expired = transitions.expire(asked, after(60))
     assert (expired.state, len(expired.votes)) == (State.EXPIRED, 1)

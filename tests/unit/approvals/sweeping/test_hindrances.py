@@ -38,7 +38,7 @@ def test_a_marker_without_a_record_is_cleared_at_the_second_full_read(bench: Ben
 
 
 def test_foreign_objects_are_passed_over(bench: Bench, sweeper: Sweeper, observer: Observer) -> None:
-    """A file that a person left among the markers is no approval and no trouble."""
+    """A file that a person left among the markers is not an approval and causes no trouble."""
     bench.store.mark("open/README.md")
     bench.store.mark("changes/notes")
     asked = bench.ask(timeout=5)
