@@ -101,6 +101,7 @@ def test_one_look_for_all_gates_of_a_workflow(place: ArgoPlace, pauses: Pauses, 
 def test_only_so_many_workflows_are_remembered(place: ArgoPlace, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was seen is forgotten when others were seen since, so that a bot for many workflows does not grow."""
     monkeypatch.setattr(argo, "REMEMBERED", 1)
+    place.engine._lately = argo._Lately(place.engine._read, place.engine._clock)
     asked = place.ask()[0]
     elsewhere = replace(asked, gate=replace(asked.gate, workflow="another"))
     for one in (asked, elsewhere, asked):
@@ -238,7 +239,7 @@ def test_workflow_on_its_way_to_the_gate(place: ArgoPlace, engine: Engine) -> No
     """Who answers before the workflow has come to the gate is not told that it is gone: it is tried again."""
     asked = replace(place.ask()[0], id="deploy-notyetthere")
     assert engine.gone(asked) is None
-    with pytest.raises(EngineUnavailable, match="has not come to the gate"):
+    with pytest.raises(EngineUnavailable, match="has not reached the gate"):
         engine.carry_out(approved(asked))
     assert place.phases() == ["Running"] * 3
 
