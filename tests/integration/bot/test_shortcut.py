@@ -28,7 +28,7 @@ def test_it_says_what_still_waits(ask: Ask, bob: Person) -> None:
     ask()
     view = bob.shortcut(bob.wait_for_message(CHANNEL), WHY)
     assert view is not None
-    assert "Nobody has answered yet." in view.plain
+    assert "No one has answered yet." in view.plain
 
 
 def test_of_many_gates_it_tells_each(ask: Ask, bot: Bot, bob: Person, clock: HandClock) -> None:
