@@ -27,7 +27,7 @@ CONNECTIONS = 2  # of one bot: while one is replaced, or found dead, Slack reach
 _PING_EVERY = 2.0  # seconds; a connection that died without a word is given up after five of them
 _AGAIN_AFTER = 5.0  # seconds
 _LEFT_OPEN = 10.0  # seconds in which Slack closes a connection that it has asked to be replaced
-_LAST_CONNECT = 10.0  # seconds for a connection that is being opened when the bot stops
+_LAST_CONNECT = 2.0  # seconds for a connection that is being opened when the bot stops
 _BUFFER = 65_536  # bytes; slack_sdk takes a level of recursion for each buffer of a message
 
 log = structlog.get_logger("hitl_bot.transport")
