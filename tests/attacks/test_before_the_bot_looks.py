@@ -63,7 +63,9 @@ def test_it_is_carried_out_by_nobody_or_reported(bucket: Bucket, sandbox, decide
     assert "the operator's policy " in settled.settlement.unaccepted
     people = Driver(sandbox.url)
     bob = people.as_("bob")
-    bob.wait_for_message(CHANNEL, lambda one: "operator's policy does not accept this" in one.plain and asked.id in one.plain)
+    bob.wait_for_message(
+        CHANNEL, lambda one: "operator's policy does not accept this" in one.plain and asked.id in one.plain
+    )
     home = bob.home()
     assert "not accepted by the operator's policy" in home.plain
     bucket.bot.web.start()
