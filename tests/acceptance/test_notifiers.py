@@ -119,7 +119,7 @@ def test_an_unknown_notifier_is_refused_before_anything_runs(flow, arguments, se
     gated = flow(ASKING.format(model="v7", arguments=arguments), **settings)
     checked = gated.call("check")
     assert checked.process.returncode != 0
-    words = "There is no notifier 'pigeon'. There are slack, slack_webhook, email, apprise, terminal"
+    words = "There is no notifier 'pigeon'. Use one of slack, slack_webhook, email, apprise, terminal"
     assert words in " ".join(checked.output.split())
 
 
