@@ -28,7 +28,13 @@ RITA = Person(id="rita", name="rita", origin=Origin.CLAIM)
 POLICY = """
 people: {rita: alice@example.com}
 rules:
-  - {name: production, match: {step: release}, quorum: 2, self_approval: refused, reason: required, longest_timeout: 8h}
+  - name: production
+    match: {step: release}
+    quorum: 2
+    self_approval: refused
+    claimed_requester: allowed
+    reason: required
+    longest_timeout: 8h
 """
 TRAFFIC = normalise({"traffic": {"type": "int", "min": 1, "max": 100}})
 
@@ -202,7 +208,7 @@ def test_somebody_absent_is_stood_in_for(ask, look, shot):
     [
         ("dave", "guests of the workspace can't decide"),
         ("erin", "people from other workspaces can't decide"),
-        ("alice", "you asked for this run"),
+        ("alice", "the person who started the run may not approve it"),
         ("grace", "@ml-leads or @alice can. Ask one of them"),
     ],
 )
