@@ -32,7 +32,6 @@ rules:
     match: {step: release}
     quorum: 2
     self_approval: refused
-    claimed_requester: allowed
     reason: required
     longest_timeout: 8h
 """
@@ -45,7 +44,9 @@ def bot(settings: Settings, clock: HandClock, tmp_path: Path) -> Iterator[Bot]: 
     file = tmp_path / "policy.yaml"
     file.write_text(POLICY)
     with_policy = settings.model_copy(update={"policy": file})
-    running = bootstrap(with_policy, store=MemoryStore(), clock=clock, engines={EngineKind.ARGO: FakeEngine()})
+    cluster = FakeEngine()
+    cluster.starters = (RITA,)
+    running = bootstrap(with_policy, store=MemoryStore(), clock=clock, engines={EngineKind.ARGO: cluster})
     running.transport.open(Event())
     yield running
     assert running.stop(5), "something of the bot did not end"
