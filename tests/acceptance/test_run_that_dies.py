@@ -26,7 +26,10 @@ def end(self):
 
 @pytest.mark.parametrize(
     ("whose", "signal_", "reason"),
-    [("task", signal.SIGHUP, "the run "), ("run", signal.SIGKILL, "the run is gone")],
+    [
+        ("task", signal.SIGHUP, ("the run was stopped", "the run ended before anybody answered")),
+        ("run", signal.SIGKILL, "the run is gone"),
+    ],
 )
 def test_a_run_that_dies_leaves_no_question_open(flow, whose, signal_, reason):
     """A closed terminal, or a run that is killed alone: the task that waits closes its question."""
