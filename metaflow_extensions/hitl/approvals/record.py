@@ -225,6 +225,7 @@ class Settlement:
     at: datetime
     problem: str = ""
     unaccepted: str = ""  # why the operator's policy minds what nobody could hold back
+    not_shown: dict[str, str] = field(default_factory=dict[str, str])  # by notifier: why its message can never show it
 
 
 @dataclass(frozen=True, kw_only=True)

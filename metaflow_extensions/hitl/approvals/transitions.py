@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -265,11 +266,18 @@ def posted(approval: Approval, post: Post) -> Approval:
     return replace(approval, posts=(*approval.posts, post))
 
 
-def settle(approval: Approval, now: datetime, problem: str = "", unaccepted: str = "") -> Approval:
-    """Note that every effect of the decision, or of the closing, is carried out."""
+def settle(
+    approval: Approval,
+    now: datetime,
+    problem: str = "",
+    unaccepted: str = "",
+    not_shown: Mapping[str, str] | None = None,
+) -> Approval:
+    """Note that every effect of the decision, or of the closing, is carried out and shown, or can never be shown."""
     if approval.settlement is not None or (approval.decision is None and approval.closing is None):
         return approval
-    return replace(approval, settlement=Settlement(at=now, problem=problem, unaccepted=unaccepted))
+    settlement = Settlement(at=now, problem=problem, unaccepted=unaccepted, not_shown=dict(not_shown or {}))
+    return replace(approval, settlement=settlement)
 
 
 def belongs_to(approval: Approval, pathspec: Pathspec) -> Approval:

@@ -648,13 +648,16 @@ class UseCases:
         approval, pending = entry.approval, [*pending, *unknown]
         now = self.clock()
         shown = approval if pending else transitions.settle(approval, now, problem, doubt)
-        pending += self.show(shown, shown.posts)
+        not_shown: dict[str, str] = {}
+        pending += self.show(shown, shown.posts, not_shown)
         if pending:
             return Outcome(approval=approval, pending=tuple(pending))
 
         def settle(newest: Approval) -> Approval:
             # Not while there is a message that was posted meanwhile and does not show the decision.
-            return transitions.settle(newest, now, problem, doubt) if newest.posts == approval.posts else newest
+            if newest.posts != approval.posts:
+                return newest
+            return transitions.settle(newest, now, problem, doubt, not_shown)
 
         return self.carry_out(self.ledger.update(approval.id, TrailEvent.SETTLED, now, settle, seen=entry))
 
@@ -696,8 +699,16 @@ class UseCases:
                 return Outcome(approval=entry.approval, pending=tuple(failed))
             entry = newer
 
-    def show(self, approval: Approval, posts: tuple[Post, ...]) -> list[HitlError]:
-        """Bring messages up to date, the only way to do so, and note what they show; return what could not be done."""
+    def show(
+        self, approval: Approval, posts: tuple[Post, ...], not_shown: dict[str, str] | None = None
+    ) -> list[HitlError]:
+        """Bring messages up to date, the only way to do so, and note what they show; return what could not be done.
+
+        Parameters
+        ----------
+        not_shown : dict, optional
+            Takes, by notifier, why a message can never be brought up to date: nothing is left to be done about it.
+        """
         failed: list[HitlError] = []
         for post in posts:
             notifier = self.notifiers.get(post.notifier)
@@ -707,8 +718,10 @@ class UseCases:
                 continue
             try:
                 notifier.update(approval, post)
-            except MessageUnreachable:
-                pass  # nobody sees it, or nobody can change it: there is nothing to wait for
+            except MessageUnreachable as error:
+                # Nobody sees it, or nobody can change it: there is nothing to wait for.
+                if not_shown is not None:
+                    not_shown[post.notifier] = str(error)
             except NotifierError as error:
                 self.shown.doubt(approval, post)
                 failed.append(error)

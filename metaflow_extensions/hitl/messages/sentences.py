@@ -168,6 +168,13 @@ def trouble(approval: Approval) -> str:
     return f"The run could not be {what}: {approval.settlement.problem}"
 
 
+def not_shown(approval: Approval) -> str:
+    """Say which messages can never show how it ended, and why; empty if all do."""
+    settlement = approval.settlement
+    given_up = {} if settlement is None else settlement.not_shown
+    return " ".join(f"Not shown by {name}: {why}" for name, why in given_up.items())
+
+
 def value_text(value: Any) -> str:
     """Show an input value as a person would write it."""
     if value is None or value in ("", [], {}):

@@ -245,8 +245,9 @@ def shown(
         ]
     if decision is not None and decision.verdict is Verdict.CHANGES and approval.question.run_again:
         rows.append(("again", harmless(approval.question.run_again, _MESSAGE)))
-    if after := sentences.trouble(approval) or sentences.aftermath(approval):
-        rows.append(("then", one_line(after, _VALUE)))
+    after = sentences.trouble(approval) or sentences.aftermath(approval)
+    for label, text in (("then", after), ("not shown", sentences.not_shown(approval))):
+        rows += [(label, one_line(text, _VALUE))] if text else []
     rows += [
         ("version", f"{version.number} {one_line(short(version), _CELL)} {_at(version.at, zone)}") for version in trail
     ]

@@ -76,7 +76,7 @@ def _ended(head: str, approval: Approval, limit: int) -> str:
 
 def _settled(approval: Approval) -> str:
     after = sentences.trouble(approval) or f"Settled: {sentences.aftermath(approval)}".removesuffix(": ")
-    return escape(one_line(after), 500)
+    return escape(one_line(f"{after}. {given_up}" if (given_up := sentences.not_shown(approval)) else after), 500)
 
 
 def _requester_confirmed(approval: Approval) -> str:

@@ -12,6 +12,7 @@ from metaflow_extensions.hitl.approvals.errors import (
 )
 from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.record import State, Where
+from metaflow_extensions.hitl.messages import sentences
 from tests.fixtures.approvals import ALICE, approval
 from tests.fixtures.watched_stores import WatchedStore
 from tests.unit.approvals.use_cases.acts import APPROVE, ID, decide, events, is_open
@@ -70,10 +71,13 @@ def test_a_message_that_an_operator_has_to_unlock_leaves_it_open(bench):
 
 
 def test_a_message_that_is_gone_holds_up_nothing(bench):
-    """If the message can no longer be reached, the run continues and the approval is settled."""
+    """If the message can no longer be reached, the run continues, and the record says why nobody can see the answer."""
     bench.ask()
     bench.notifier.delete(ID)
-    assert decide(bench).pending == ()
+    outcome = decide(bench)
+    assert outcome.pending == ()
+    assert outcome.approval.settlement.not_shown == {"memory": f"The message of {ID} is gone."}
+    assert sentences.not_shown(bench.ledger.read(ID).approval) == f"Not shown by memory: The message of {ID} is gone."
     assert bench.engine.released.keys() == {ID}
     assert not is_open(bench)
 
