@@ -39,6 +39,12 @@ class Words:
         return [bare for word in (self.approval_id, *self.rest.split()) if (bare := _bare(word))]
 
     @property
+    def without_first(self) -> Words:
+        """The same without the word after the first one, which becomes part of it: ``stats rules``."""
+        first, *others = self.behind
+        return Words(verb=f"{self.verb} {first}", approval_id="".join(others[:1]), rest=" ".join(others[1:]))
+
+    @property
     def text(self) -> str:
         """All words, as they can be typed again."""
         return " ".join([self.verb, *self.behind])

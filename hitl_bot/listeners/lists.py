@@ -22,6 +22,7 @@ from metaflow_extensions.hitl.messages.pages import turned_page
 
 _LATELY = timedelta(days=30)  # in which the newest decision is looked for
 _LAST_FEW = 5
+_RULES = "rules"  # a word after `stats`
 _HISTORY, _STATISTICS = timedelta(days=7), timedelta(days=30)
 
 
@@ -36,10 +37,18 @@ def history(typed: Typed) -> Reply:
 
 
 def statistics(typed: Typed) -> Reply:
-    """``/hitl stats``: how many, and how long it took."""
+    """``/hitl stats``: how many, and how long it took; ``/hitl stats rules``: how often rules agreed with people."""
+    if typed.words.behind[:1] == [_RULES]:
+        return _rule_scores(typed)
     span, now = read_span(typed.words, _STATISTICS), typed.cases.clock()
     figures, left_out = typed.queries.statistics(now - span.length, flow=span.flow, sees=typed.sight.sees)
     return lists.figures(figures, now=now, span=span.text, left_out=left_out)
+
+
+def _rule_scores(typed: Typed) -> Reply:
+    span, now = read_span(typed.words.without_first, _STATISTICS), typed.cases.clock()
+    scores, left_out = typed.queries.rule_scores(now - span.length, flow=span.flow, sees=typed.sight.sees)
+    return lists.rules(scores, now=now, span=span.text, left_out=left_out)
 
 
 def turn_page(

@@ -34,6 +34,7 @@ from metaflow_extensions.hitl.approvals.record import (
 )
 from metaflow_extensions.hitl.approvals.refusals import NeedsConfirmation
 from metaflow_extensions.hitl.approvals.sealed import Trust, parse_keys
+from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.claimed_people import ClaimedPeople
 from metaflow_extensions.hitl.configuration import Configuration
@@ -197,6 +198,17 @@ class Approvals:
         ids = (approval_id for _, approval_id in newest)
         ended = list(self._read(ids, Chosen(flow=flow, run=run, step=step)))
         return [one for one in ended if one.state is not State.PENDING]
+
+    def statistics(self, *, since: datetime, flow: str | None = None) -> tuple[Statistics, int]:
+        """Count what was asked and decided since a moment; and how many older decisions were not read.
+
+        Days that are over cost a GET each where a bot has written their digests, others two for each decision.
+        """
+        return self._queries.statistics(since, flow=flow or self._flow, sees=lambda _: True)
+
+    def rule_scores(self, *, since: datetime, flow: str | None = None) -> tuple[list[RuleScore], int]:
+        """Compare the rules in shadow mode with what people decided since a moment; reads as ``statistics`` does."""
+        return self._queries.rule_scores(since, flow=flow or self._flow, sees=lambda _: True)
 
     def get(self, approval_id: str) -> Approval:
         """Return one approval, by its ID, a unique beginning of it, or the pathspec of its task.

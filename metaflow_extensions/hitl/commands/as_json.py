@@ -14,6 +14,7 @@ from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, Person
 from metaflow_extensions.hitl.approvals.schema import Field, accepted, fields
+from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
 
 _ENVELOPE = ("format", "requires", "version", "previous", "event", "at", "sha256")
 
@@ -80,6 +81,43 @@ def checked_version_document(checked: CheckedVersion) -> dict[str, Any]:
         "sha256": checked.sha256,
         "vouched_by": voucher.key,
         "claimed_by": _name(voucher.claimed_by),
+    }
+
+
+def statistics_document(counted: Statistics) -> dict[str, Any]:
+    """Return counts, and seconds from the question to the decision."""
+    slowest = counted.slowest_open
+    return {
+        "asked": counted.asked,
+        "approved": counted.approved,
+        "rejected": counted.rejected,
+        "expired": counted.expired,
+        "median_seconds": counted.median,
+        "p95_seconds": counted.p95,
+        "slowest_open": None if slowest is None else slowest.id,
+    }
+
+
+def rule_score_document(score: RuleScore) -> dict[str, Any]:
+    """Return how often a rule in shadow mode agreed with people, and each decision where it did not."""
+    return {
+        "flow": score.flow,
+        "step": score.step,
+        "condition": score.condition,
+        "compared": score.compared,
+        "agreed": score.agreed,
+        "wrong_approvals": score.wrong_approvals,
+        "no_answer": score.no_answer,
+        "misses": [
+            {
+                "id": miss.id,
+                "state": miss.state.value,
+                "by": None if miss.decision is None else miss.decision.by.name,
+                "at": None if miss.decision is None else _time(miss.decision.at),
+                "url": next((post.url for post in miss.posts if post.url), None),
+            }
+            for miss in score.misses
+        ],
     }
 
 

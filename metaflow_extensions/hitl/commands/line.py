@@ -78,6 +78,15 @@ def _wait(parser: ArgumentParser, scope: Scope) -> None:
     _json(parser)
 
 
+def _stats(parser: ArgumentParser, scope: Scope) -> None:
+    parser.add_argument(
+        "about", nargs="?", choices=["rules"], help="rules: how often rules in shadow mode agreed with people"
+    )
+    _flow(parser, scope)
+    parser.add_argument("--since", default="30d", metavar="SPAN", help="how far to look back, such as 90d (30d)")
+    _json(parser)
+
+
 def _several(parser: ArgumentParser, scope: Scope) -> None:
     parser.add_argument("ids", nargs="*", metavar="ID", help="IDs, unique beginnings of them, or FLOW/RUN/STEP/TASK")
     parser.add_argument("--all", action="store_true", help="everything that is waiting")
@@ -134,6 +143,11 @@ COMMANDS: Mapping[str, Command] = {
         add=_refuse,
     ),
     "wait": Command(help="wait until approvals have ended", run=f"{_HERE}.waiting:wait", add=_wait),
+    "stats": Command(
+        help="count what was decided, or compare rules in shadow mode with people",
+        run=f"{_HERE}.looking:stats",
+        add=_stats,
+    ),
     "verify": Command(
         help="check every version and hash of the record, to prove that nobody changed it",
         run=f"{_HERE}.looking:verify",

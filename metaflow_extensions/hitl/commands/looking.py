@@ -1,10 +1,12 @@
-"""``list``, ``show`` and ``verify``."""
+"""``list``, ``show``, ``stats`` and ``verify``."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from datetime import timedelta
 from typing import Any
 
+from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict
 from metaflow_extensions.hitl.commands import as_json
 from metaflow_extensions.hitl.commands.context import Context
@@ -49,6 +51,22 @@ def show(context: Context, options: Namespace) -> ExitCode:
                 zone=context.zone,
             )
         )
+    return ExitCode.DONE
+
+
+def stats(context: Context, options: Namespace) -> ExitCode:
+    """Count what was decided; of rules in shadow mode say how often they agreed with people, and where not."""
+    since = context.now - timedelta(seconds=parse_duration("--since", options.since))
+    scope = f"Since {since.astimezone(context.zone):%Y-%m-%d %H:%M %Z}"
+    if options.about == "rules":
+        scores, left_out = context.approvals.rule_scores(since=since, flow=options.flow)
+        said, document = terminal.rules(scores, scope), [as_json.rule_score_document(score) for score in scores]
+    else:
+        counted, left_out = context.approvals.statistics(since=since, flow=options.flow)
+        said, document = terminal.figures(counted, scope), [as_json.statistics_document(counted)]
+    context.write(as_json.written(document) if options.json else said)
+    if left_out:
+        context.warn(f"{left_out} older decisions are not counted: name a flow or a shorter time.")
     return ExitCode.DONE
 
 

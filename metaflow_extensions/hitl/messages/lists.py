@@ -8,7 +8,7 @@ from datetime import datetime
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.queries import urgency
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State
-from metaflow_extensions.hitl.approvals.statistics import Statistics
+from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
 from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting
 from metaflow_extensions.hitl.messages.answers import Reply, nothing_waits, reply, said
 from metaflow_extensions.hitl.messages.blocks import (
@@ -28,6 +28,7 @@ from metaflow_extensions.hitl.messages.mrkdwn import (
     date,
     escape,
     is_web_address,
+    link,
     name,
     one_line,
     quoted,
@@ -36,6 +37,7 @@ from metaflow_extensions.hitl.messages.pages import paged
 
 _MESSAGE = 150  # characters of a question in a list
 _PROBLEMS = 3
+_RULES, _MISSES = 8, 4  # in one message, which has 50 blocks
 
 
 def listing(
@@ -151,6 +153,44 @@ def figures(statistics: Statistics, *, now: datetime, span: str, left_out: int =
         blocks += watched_row(statistics.slowest_open, now)
     said_short = ", ".join(f"{label.lower()} {value}" for label, value in counts)
     return reply(escape(f"{title}: {said_short}"), blocks)
+
+
+def rules(scores: Sequence[RuleScore], *, now: datetime, span: str, left_out: int = 0) -> Reply:
+    """Show for each rule in shadow mode how often it agreed with people, and where it did not.
+
+    Parameters
+    ----------
+    scores : Sequence[RuleScore]
+        One for each rule.
+    now : datetime
+        The present; aware.
+    span, left_out
+        As for `history`.
+    """
+    if not scores:
+        return said(
+            f"No rule in shadow mode was compared with people {span}.",
+            'A rule is one that a step has with auto_approve="…" and mode="shadow", or that the policy puts in shadow.',
+        )
+    title = f"Rules in shadow mode {span}"
+    blocks: list[Block] = [section(mrkdwn(f"*{escape(title)}*"))]
+    for score in scores[:_RULES]:
+        where = f"*{escape(f'{score.flow} / {score.step}', 300)}*: {code(score.condition, 500)}"
+        blocks.append(section(mrkdwn(f"{where}\n{escape(sentences.agreement(score))}")))
+        for miss in score.misses[:_MISSES]:
+            at = miss.decision.at if miss.decision else miss.requested_at
+            seen = next((post.url for post in miss.posts if post.url and is_web_address(post.url)), None)
+            named = code(miss.id) if seen is None else f"{code(miss.id)} · {link(seen, 'the message')}"
+            told = escape(sentences.disagreement(miss), 300)
+            blocks.append(context(f"{named} · {told} · {sentences.ago(at, now)}"))
+        if len(score.misses) > _MISSES:
+            blocks.append(context(f"and {len(score.misses) - _MISSES} more: `hitl stats rules` lists all of them"))
+    if len(scores) > _RULES:
+        blocks.append(context(f"and {len(scores) - _RULES} more rules: name a flow"))
+    if left_out:
+        blocks.append(context(f"{left_out} older decisions are not counted here: name a flow or a shorter time."))
+    short = "; ".join(f"{one.flow} / {one.step}: {sentences.agreement(one)}" for one in scores[:_RULES])
+    return reply(escape(f"{title}: {short}", 1_500), blocks)
 
 
 def row(approval: Approval, now: datetime, *further: Block, absent: Person | None = None) -> list[Block]:

@@ -13,6 +13,7 @@ from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.schema.fields import Field, fields
 from metaflow_extensions.hitl.approvals.schema.words import choice_text
+from metaflow_extensions.hitl.approvals.statistics import RuleScore
 from metaflow_extensions.hitl.messages import voting
 
 _HEADS = {Verdict.APPROVE: "Approved", Verdict.REJECT: "Rejected", Verdict.CHANGES: "Changes requested"}
@@ -221,3 +222,24 @@ def reject_words(approval: Approval) -> str:
 def request_changes_words(approval: Approval) -> str:
     """Return what follows ``hitl`` on a command line that asks for changes."""
     return f"request-changes {approval.id} --reason ..."
+
+
+def agreement(score: RuleScore) -> str:
+    """Say how often a rule in shadow mode would have done what people did: "agreed with people 41 of 43 times"."""
+    times = "time" if score.compared == 1 else "times"
+    said = f"agreed with people {score.agreed} of {score.compared} {times}"
+    if not score.compared:
+        said = "no decisions to compare yet"
+    if score.wrong_approvals:
+        said += f"; would have approved {score.wrong_approvals} that people did not approve"
+    if score.no_answer:
+        said += f"; had no answer {score.no_answer} {'time' if score.no_answer == 1 else 'times'}"
+    return said
+
+
+def disagreement(miss: Approval) -> str:
+    """Say what a rule would have done where people did something else."""
+    by = miss.decision.by.name if miss.decision is not None else ""
+    if miss.decision is not None and miss.decision.verdict is Verdict.APPROVE:
+        return f"the rule would have left it to people; {by} approved it"
+    return f"the rule would have approved it; {by} did not"

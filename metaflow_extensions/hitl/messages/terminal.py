@@ -11,9 +11,11 @@ from types import MappingProxyType
 from metaflow_extensions.hitl.approvals.auditing import vouchers
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
+from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict
 from metaflow_extensions.hitl.approvals.schema import Field, accepted
+from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
 from metaflow_extensions.hitl.messages import evidence, sentences, voting
 from metaflow_extensions.hitl.messages.trail import short
 from metaflow_extensions.hitl.messages.vouching import requester, vouched, who_vouches
@@ -115,6 +117,30 @@ def asked_nobody(approval: Approval, script: str) -> str:
         f"`{sentences.approve_command(approval, script)}`." + (unseen if voting.deadline_approves(approval) else ""),
         _MESSAGE,
     )
+
+
+def figures(counted: Statistics, scope: str) -> str:
+    """Show how many were asked and decided, and how long people took."""
+    half, most = (None if one is None else in_words(one) for one in (counted.median, counted.p95))
+    took = f"; half within {half}, 95 % within {most}" if half and most else ""
+    return (
+        f"{scope}: {counted.asked} asked, {counted.approved} approved, {counted.rejected} rejected, "
+        f"{counted.expired} expired{took}."
+    )
+
+
+def rules(scores: Sequence[RuleScore], scope: str) -> str:
+    """Show for each rule in shadow mode how often it agreed with people, and every decision where it did not."""
+    if not scores:
+        return f"{scope}: no rule in shadow mode was compared with people."
+    lines: list[str] = []
+    for score in scores:
+        lines.append(one_line(f"{score.flow} / {score.step}: {score.condition}", _VALUE))
+        lines.append(f"  {sentences.agreement(score)}")
+        for miss in score.misses:
+            url = next((f" ({post.url})" for post in miss.posts if post.url), "")
+            lines.append("    " + one_line(f"{miss.id}: {sentences.disagreement(miss)}{url}", _VALUE))
+    return "\n".join(lines)
 
 
 def decided(approval: Approval) -> str:

@@ -22,6 +22,7 @@ NAMES = {
     "reject": "Reject: the run fails with the reason.",
     "request-changes": "Request changes, if the step allows it: the run fails with them.",
     "wait": "Wait until approvals have ended.",
+    "stats": "Count what was decided, or compare rules in shadow mode with people.",
     "verify": "Check every version and hash of the record, to prove that nobody changed it.",
 }
 

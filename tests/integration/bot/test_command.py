@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from structlog.testing import capture_logs
 
 from hitl_bot.bootstrap import Bot
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Closed, Person
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
+from metaflow_extensions.hitl.approvals.evidence.metric import Metric
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.question import OnTimeout, RuleMode
 from metaflow_extensions.hitl.approvals.record import State, Where
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
@@ -162,6 +166,28 @@ def test_stats_count_and_time(ask: Ask, bob: Person, clock: HandClock) -> None:
     assert "Open for the longest time: 1 d 1 h" in answer
     assert waiting.id in answer or expired.id in answer
     assert "Asked 0" in said(bob, "/hitl stats flow OtherFlow 7d").replace("*", "").replace("\n", " ")
+
+
+def test_stats_rules_says_how_often_a_rule_in_shadow_mode_agreed(ask: Ask, bot: Bot, bob: Person) -> None:
+    """Each rule with its count, and each miss with its ID and the way to its message."""
+    shadow = {"auto_approve": "accuracy > 0.9", "auto_approve_mode": RuleMode.SHADOW}
+    asked = [
+        ask(run, evidence=Evidence(metrics=(Metric(name="accuracy", value=value),)), **shadow)
+        for run, value in (("1", 0.95), ("2", 0.97))
+    ]
+    bot.sweeper.tick()  # the bot lets the rules speak
+    said(bob, f"/hitl approve {asked[0].id}")
+    said(bob, f"/hitl reject {asked[1].id} too slow")
+    (answer,) = bob.command("/hitl stats rules 7d")
+    told = answer.plain
+    assert "agreed with people 1 of 2 times; would have approved 1 that people did not approve" in told
+    assert asked[0].id not in told
+    miss = re.search(rf"`{asked[1].id}` · <(.*)\|the message> · the rule would have approved it; bob did not", told)
+    assert miss is not None
+    assert miss[1] == bot.cases.ledger.read(asked[1].id).approval.posts[0].url
+    assert "No rule in shadow mode was compared with people in 7 d, OtherFlow." in said(
+        bob, "/hitl stats rules flow OtherFlow 7d"
+    )
 
 
 @pytest.mark.parametrize("line", ["/hitl", "/hitl help", "/hitl HELP", "/hitl  help me"])

@@ -50,6 +50,8 @@ def test_what_the_page_types_is_understood(asked: None, bob: Person, line: str) 
         assert "Nobody decides for you" in answer
     elif line == "/hitl list overdue":
         assert "Nothing that matches /hitl list overdue is waiting." in answer
+    elif line.startswith("/hitl stats rules"):
+        assert "No rule in shadow mode was compared" in answer
     elif verb == "history":
         assert "was decided" in answer or "decided in" in answer
     else:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
+from metaflow_extensions.hitl.approvals.evidence.metric import Metric
+from metaflow_extensions.hitl.approvals.question import RuleMode
 from metaflow_extensions.hitl.approvals.record import Where
 from metaflow_extensions.hitl.approvals.requirements import PolicyRule
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.commands.exit_codes import ExitCode
 from metaflow_extensions.hitl.slack import FORM
-from tests.fixtures.approvals import ALICE, Bench, pathspec, rejecting
+from tests.fixtures.approvals import ALICE, Bench, approving, pathspec, rejecting
 
 SCHEMA = normalise(
     {
@@ -164,3 +167,24 @@ def test_where_the_policy_takes_no_answer_from_a_command_line_none_is_offered(te
     (why,) = [line for line in terminal.out.splitlines() if line.startswith("  not here")]
     assert "the rule “production” of the operator's policy" in why
     assert terminal.hitl("approve", asked.id) == ExitCode.NOT_ALLOWED
+
+
+def test_stats_rules_names_every_decision_where_a_rule_in_shadow_mode_disagreed(terminal):
+    """How often it agreed, and each miss with its ID and what people did; the same in the JSON."""
+    for run, (accuracy, says_yes) in enumerate(((0.95, True), (0.5, False), (0.97, False))):
+        evidence = Evidence(metrics=(Metric(name="accuracy", value=accuracy),))
+        shadow = {"auto_approve": "accuracy > 0.9", "auto_approve_mode": RuleMode.SHADOW, "evidence": evidence}
+        asked = terminal.bench.ask(pathspec(run=str(run)), **shadow)
+        said = approving() if says_yes else rejecting()
+        terminal.bench.cases.decide(asked.id, said, who=ALICE, where=Where.BUTTON)
+    assert terminal.hitl("stats", "rules", "--since", "366d") == 0
+    assert terminal.out.splitlines() == [
+        "TrainFlow / deploy: accuracy > 0.9",
+        "  agreed with people 2 of 3 times; would have approved 1 that people did not approve",
+        f"    {asked.id}: the rule would have approved it; Alice Adams did not",
+    ]
+    (score,) = terminal.json("stats", "rules", "--since", "366d")
+    assert (score["agreed"], score["compared"], [miss["id"] for miss in score["misses"]]) == (2, 3, [asked.id])
+    assert terminal.json("stats", "--since", "366d")[0]["rejected"] == 2
+    terminal.hitl("stats", "rules", "--flow", "OtherFlow")
+    assert "no rule in shadow mode was compared with people" in terminal.out

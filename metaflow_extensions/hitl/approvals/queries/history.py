@@ -72,7 +72,7 @@ class History:
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._lately: OrderedDict[str, Approval] = OrderedDict()
+        self._lately: OrderedDict[str, tuple[int, Approval]] = OrderedDict()  # with the number of the version
         self._days: OrderedDict[date, Decided] = OrderedDict()
         self._digests: set[date] = set()  # days that have one, as far as this process knows
         self._follows = False
@@ -89,7 +89,10 @@ class History:
         with self._lock:
             if _day(approval) in self._digests:
                 return
-            self._lately[approval.id] = brief(approval)
+            known, _ = self._lately.get(approval.id, (0, None))
+            if entry.number < known:
+                return  # threads may learn of two versions in either order
+            self._lately[approval.id] = (entry.number, brief(approval))
             self._lately.move_to_end(approval.id)
             if len(self._lately) > _LATELY:
                 self._lately.popitem(last=False)
@@ -129,7 +132,7 @@ class History:
             elif not self._is_in_memory(day):
                 missing.add(day)
         with self._lock:
-            parts.append(Decided(approvals=[one for one in self._lately.values() if _day(one) not in digests]))
+            parts.append(Decided(approvals=[one for _, one in self._lately.values() if _day(one) not in digests]))
         if missing:
             parts.append(self._from_records(missing, since))
         found = {
@@ -201,14 +204,14 @@ class History:
                 self._write(day, marked[day])
         with self._lock:
             self._digests = there | set(days)
-            for approval_id, one in list(self._lately.items()):
+            for approval_id, (_, one) in list(self._lately.items()):
                 if _day(one) in self._digests:
                     del self._lately[approval_id]
         return len(days)
 
     def _write(self, day: date, markers: list[tuple[datetime, str]]) -> None:
         with self._lock:
-            held = {one.id: one for one in self._lately.values() if _day(one) == day}
+            held = {one.id: one for _, one in self._lately.values() if _day(one) == day}
         approvals = {one.id: one for one in self._brief(marker for marker in markers if marker[1] not in held)} | held
         trust = self._ledger.trust
         document: dict[str, Any] = {

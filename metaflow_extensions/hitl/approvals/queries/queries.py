@@ -12,7 +12,7 @@ from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.queries.history import Decided, History
 from metaflow_extensions.hitl.approvals.queries.projection import Projection
 from metaflow_extensions.hitl.approvals.record import Approval, State
-from metaflow_extensions.hitl.approvals.statistics import Statistics, statistics
+from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics, rule_scores, statistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +86,13 @@ class Queries:
         decided = self.decided(since, flow=flow)
         waiting = filter(sees, self.open(flow=flow).approvals)
         return statistics([*filter(sees, decided.approvals)], waiting, since=since), decided.left_out
+
+    def rule_scores(
+        self, since: datetime, *, flow: str | None = None, sees: Callable[[Approval], bool]
+    ) -> tuple[list[RuleScore], int]:
+        """Compare rules in shadow mode with what people decided since a moment; and say how much is not counted."""
+        decided = self.decided(since, flow=flow)
+        return rule_scores(filter(sees, decided.approvals)), decided.left_out
 
 
 def urgency(approval: Approval) -> tuple[float, datetime]:
