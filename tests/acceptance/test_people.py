@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.engines.fake import FakeEngine
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.approvals import HandClock, pathspec, question
+from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import clock, sandbox, settings  # noqa: F401 - fixtures
 
 Visit = Callable[..., Page]
@@ -47,7 +47,7 @@ def bot(settings: Settings, clock: HandClock, tmp_path: Path) -> Iterator[Bot]: 
     cluster = FakeEngine()
     cluster.starters = (RITA,)
     running = bootstrap(with_policy, store=MemoryStore(), clock=clock, engines={EngineKind.ARGO: cluster})
-    running.transport.open(Event())
+    connect(running)
     yield running
     assert running.stop(5), "something of the bot did not end"
 

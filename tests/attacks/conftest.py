@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from threading import Event
 
 import pytest
 
@@ -29,6 +28,7 @@ from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from metaflow_extensions.hitl.stores import DirectoryStore
 from tests.attacks.promises import promised
 from tests.fixtures.approvals import REQUESTER, Directory, HandClock, any_input, gate, pathspec, question
+from tests.fixtures.slack import connect
 
 CHANNEL = "#ml-approvals"
 STRICT = """
@@ -177,7 +177,7 @@ def bucket(
         settings = settings.model_copy(update={"policy": tmp_path / "policy.yaml"})
     store, clock = DirectoryStore(tmp_path / "hitl"), HandClock()
     bot = bootstrap(settings, store=store, clock=clock, pace=Pace(count(step=60).__next__))
-    bot.transport.open(Event())
+    connect(bot)
     run = UseCases(
         Ledger(store, Trust.of([key.public_key]) if is_sealed else OPEN),
         engines={EngineKind.LOCAL: LocalEngine()},

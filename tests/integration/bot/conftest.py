@@ -15,14 +15,13 @@ from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Driver, Person
 from hitl_bot.settings import Settings
-from hitl_bot.slack.connection import Connection
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from tests.fixtures.approvals import NOW, REQUESTER, HandClock, gate, pathspec, question
-from tests.fixtures.slack import held_to_the_reference
+from tests.fixtures.slack import connect, held_to_the_reference
 
 CHANNEL = "#ml-approvals"
 SCHEMA = normalise({"deploy_target": "str", "replicas": {"type": "int", "min": 1, "max": 9}})
@@ -71,11 +70,7 @@ def bot(settings: Settings, store: Store, clock: HandClock) -> Iterator[Bot]:
     # By a clock on which calls are a minute apart: no test waits for Slack's pace unless it is about that.
     pace = Pace(count(step=60).__next__)
     running = bootstrap(settings, store=store, clock=clock, pace=pace, monotonic=count(step=60).__next__)
-    running.transport.open(Event())
-    if isinstance(running.transport, Connection):
-        # A link to connect by lives for seconds, so the second connection comes before a test moves the clock.
-        for connecting in running.transport._connecting:
-            connecting.join(10)
+    connect(running)
     yield running
     assert running.stop(5), "something of the bot did not end"
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
-from threading import Event
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -23,6 +22,7 @@ from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Stat
 from metaflow_extensions.hitl.messages import action_ids
 from tests.fixtures.approvals import REQUESTER, HandClock, question
 from tests.fixtures.engines import ArgoPlace
+from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def with_parts(settings: Settings, **parts: object) -> Settings:
 @contextmanager
 def running(settings: Settings, store: Store, clock: HandClock) -> Iterator[Bot]:
     bot = bootstrap(settings, store=store, clock=clock)
-    bot.transport.open(Event())
+    connect(bot)
     try:
         yield bot
     finally:

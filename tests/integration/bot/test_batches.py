@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Event
 
 import pytest
 
@@ -16,6 +15,7 @@ from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.messages.action_ids import APPROVE_ALL
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
+from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL, SCHEMA
 
 
@@ -181,7 +181,7 @@ def test_progress_is_one_update_a_second(
 def test_two_bots_post_one_message(bot: Bot, settings: Settings, store: Store, bob: Person, clock: HandClock) -> None:
     """Whoever claims the batch posts; the other bot's shards join its message."""
     other = bootstrap(settings, store=store, clock=clock)
-    other.transport.open(Event())
+    connect(other)
     asked = ask_shards(bot, 8)
     for one in (bot, other):
         one.sweeper.tick()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 
 import pytest
 
@@ -17,6 +16,7 @@ from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import State
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.fixtures.outlets import MailServer, Web
+from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL
 
 
@@ -41,7 +41,7 @@ def bot(
         "METAFLOW_HITL_APPRISE_URLS": f"json://127.0.0.1:{web.port}/apprise",
     }
     running = bootstrap(Settings(**{**settings.model_dump(), "more": more}), store=store, clock=clock)
-    running.transport.open(Event())
+    connect(running)
     yield running
     assert running.stop(5), "something of the bot did not end"
 

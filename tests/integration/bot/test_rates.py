@@ -30,6 +30,7 @@ from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from metaflow_extensions.hitl.notifiers.slack.pace import POSTING, Pace
 from tests.fixtures.approvals import NOW, REQUESTER, HandClock, gate, pathspec, question
+from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL
 
 
@@ -49,7 +50,7 @@ def sandbox(clock: HandClock) -> Iterator[Sandbox]:
 def bot(settings: Settings, store: Store, clock: HandClock) -> Iterator[Bot]:
     """A bot whose calls keep Slack's pace by the test's clock."""
     running = bootstrap(settings, store=store, clock=clock, pace=Pace(lambda: clock().timestamp()))
-    running.transport.open(Event())
+    connect(running)
     yield running
     assert running.stop(5), "something of the bot did not end"
 

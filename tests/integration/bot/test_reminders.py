@@ -16,6 +16,7 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import ReminderKind, State
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
+from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL, Ask
 from tests.integration.bot.test_threads import let_die, tick_until
 
@@ -83,7 +84,7 @@ def test_one_reminder_whatever_runs(
     approval = ask(remind_every=HOUR, approvers=("U0BOB",))
     message = bob.wait_for_message(CHANNEL)
     other = bootstrap(settings, store=store, clock=clock)
-    other.transport.open(Event())
+    connect(other)
     bot.sweeper.tick()
     other.sweeper.tick()
     clock.forward(HOUR)

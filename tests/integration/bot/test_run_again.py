@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 
 import pytest
 
@@ -16,6 +15,7 @@ from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate
 from metaflow_extensions.hitl.engines.fake import FakeEngine
 from tests.fixtures.approvals import REQUESTER, HandClock, pathspec, question
+from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL
 
 ON_ARGO = Gate(engine=EngineKind.ARGO, namespace="metaflow", workflow="trainflow-x7k2p")
@@ -40,7 +40,7 @@ def bot(settings: Settings, store: Store, clock: HandClock, policy: Path, engine
     running = bootstrap(
         settings.model_copy(update={"policy": policy}), store=store, clock=clock, engines={EngineKind.ARGO: engine}
     )
-    running.transport.open(Event())
+    connect(running)
     yield running
     assert running.stop(5), "something of the bot did not end"
 

@@ -28,6 +28,7 @@ from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.approvals.transitions import request
 from metaflow_extensions.hitl.stores import DirectoryStore, MemoryStore
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
+from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL, Ask
 
 SERVE = [sys.executable, "-c", "from hitl_bot.cli import main; main()", "serve"]
@@ -189,7 +190,7 @@ def test_slacks_oauth_variables_change_nothing(
     monkeypatch.setenv("SLACK_CLIENT_SECRET", "secret")
     monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-of-another-app")
     bot = bootstrap(settings, store=store, clock=clock)
-    bot.transport.open(Event())
+    connect(bot)
     assert "1 approval" not in people.as_("bob").command("/hitl list")[0].plain
     assert bot.app.oauth_flow is None
     assert os.environ["SLACK_CLIENT_ID"] == "1.2"
@@ -203,7 +204,7 @@ def test_a_proxy_is_not_asked_for_loopback(
     for name in ("HTTPS_PROXY", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     bot = bootstrap(settings, store=store, clock=clock)
-    bot.transport.open(Event())
+    connect(bot)
     assert people.as_("bob").command("/hitl list")[0].is_ephemeral
     assert bot.stop(5)
 
@@ -289,7 +290,7 @@ def test_a_stop_does_not_wait_for_ever(
 ) -> None:
     """If the store hangs, the stop gives up in time and says so; what hung is finished when it can."""
     bot = bootstrap(settings, store=store, clock=clock)
-    bot.transport.open(Event())
+    connect(bot)
     hanging, free = Event(), Event()
 
     def hang(request: str, key: str) -> None:

@@ -15,6 +15,7 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Answer, Origin, Person, State, Verdict, Where
 from tests.fixtures.approvals import HandClock, approving, gate, pathspec, question
+from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL, Ask
 
 RITA = Person(id="rita", name="rita", origin=Origin.CLAIM)
@@ -99,7 +100,7 @@ def test_two_bots_do_no_harm_to_each_other(
     control.fault("chat.postMessage", status=503)
     approval = ask(timeout=60)
     other = bootstrap(settings, store=store, clock=clock)
-    other.transport.open(Event())
+    connect(other)
     for seconds in (10, 50, 5):
         clock.forward(seconds)
         bot.sweeper.tick()

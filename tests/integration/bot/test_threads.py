@@ -16,6 +16,7 @@ from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.ports import Store
 from tests.fixtures.approvals import HandClock
+from tests.fixtures.slack import connect
 from tests.fixtures.watched_stores import Crash
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
 from tests.integration.bot.test_batches import ask_shards, shown, sweep
@@ -74,7 +75,7 @@ def test_each_line_is_written_once(
     approval = ask()
     message = bob.wait_for_message(CHANNEL)
     other = bootstrap(settings, store=store, clock=clock)
-    other.transport.open(Event())
+    connect(other)
     bob.command(f"/hitl approve {approval.id}")
     for one in (bot, other, bot, other):
         one.sweeper.tick()

@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Event
 
 import pytest
 
@@ -22,6 +21,7 @@ from metaflow_extensions.hitl.approvals.record import Answer, EngineKind, Gate, 
 from metaflow_extensions.hitl.engines.fake import FakeEngine
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from tests.fixtures.approvals import REQUESTER, HandClock, pathspec, question
+from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
 
 
@@ -60,7 +60,7 @@ def bot(settings: Settings, store: Store, clock: HandClock, file: Path, engine: 
         pace=Pace(iter(range(0, 10**6, 60)).__next__),
         engines={EngineKind.ARGO: engine, EngineKind.LOCAL: FakeEngine()},
     )
-    running.transport.open(Event())
+    connect(running)
     yield running
     assert running.stop(5), "something of the bot did not end"
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, product
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
@@ -36,6 +35,7 @@ from metaflow_extensions.hitl.claimed_people import ClaimedPeople
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.approvals import NOW, HandClock, any_input, gate, pathspec, question
+from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL, SCHEMA
 
 # Everybody is named by the step, so that what keeps them from deciding is never that they are not; except who is not.
@@ -233,7 +233,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         )
         pace = Pace(count(step=60).__next__)
         bot = bootstrap(settings, store=store, clock=clock, pace=pace, monotonic=count(step=60).__next__)
-        bot.transport.open(Event())
+        connect(bot)
         bob, heidi = bot.people.person("U0BOB"), bot.people.person("U0HEIDI")
         bot.cases.delegations.delegate(bob, heidi, NOW.replace(year=NOW.year + 1), NOW)
         machine = UseCases(
