@@ -12,13 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from heapq import nlargest
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.auditing import Audited, audit_alone
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
-from metaflow_extensions.hitl.approvals.errors import HitlError, StoreUnavailable
+from metaflow_extensions.hitl.approvals.errors import HitlError, NotTakenOverYet, StoreUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.queries import Queries
@@ -44,6 +45,7 @@ from metaflow_extensions.hitl.stores import open_store
 log = logging.getLogger("metaflow_hitl")
 
 _NONCE_BYTES = 16
+_TAKEN_OVER_IN = 10.0  # seconds in which a bot takes over what was asked just now
 _CONFIRMED_EVERY = 2.0  # seconds between two looks whether an answer is confirmed
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _RUN_LATELY = timedelta(days=7)  # how long ago an answer of a run may be that `wait_for_run` still finds
@@ -52,9 +54,9 @@ _RUN_LATELY = timedelta(days=7)  # how long ago an answer of a run may be that `
 class StillWaiting(HitlError, TimeoutError):
     """The time is over, and nobody has decided. The question stays open."""
 
-    def __init__(self, approvals: Collection[Approval], what: str) -> None:
+    def __init__(self, approvals: Collection[Approval], unasked: str = "") -> None:
         names = ", ".join(approval.id for approval in approvals)
-        super().__init__(f"Nobody has decided {names} in time." if names else f"{what} has asked nothing in time.")
+        super().__init__(f"Nobody has decided {names} in time." if names else unasked)
         self.approvals = tuple(approvals)
 
 
@@ -222,7 +224,7 @@ class Approvals:
 
     def trail(self, approval_id: str) -> list[Entry]:
         """Return every version of an approval with its SHA-256, the oldest first."""
-        return self._ledger.trail(self._ledger.resolve(approval_id))
+        return self._ledger.trail(self._resolve(approval_id))
 
     def verify(self, approval_id: str) -> list[Entry]:
         """Prove that nobody changed the record, and return its versions with their SHA-256, the oldest first.
@@ -232,7 +234,7 @@ class Approvals:
         CorruptRecord
             The first thing that is wrong.
         """
-        return self._ledger.verify(self._ledger.resolve(approval_id))
+        return self._ledger.verify(self._resolve(approval_id))
 
     def audit(self, approval_id: str) -> Audited:
         """Check one record, and say who vouches for each of its versions and what is wrong with it, if anything is.
@@ -242,7 +244,7 @@ class Approvals:
         NoSuchApproval, AmbiguousId, BadId
             There is none, or more than one.
         """
-        return audit_alone(self._ledger, self._ledger.resolve(approval_id))
+        return audit_alone(self._ledger, self._resolve(approval_id))
 
     # Answering.
 
@@ -269,7 +271,7 @@ class Approvals:
         return self._answer(approval_id, Answer(verdict=Verdict.CHANGES, reason=reason))
 
     def _answer(self, approval_id: str, answer: Answer) -> Answered:
-        approval_id = self._ledger.resolve(approval_id)
+        approval_id = self._resolve(approval_id)
         came = self._cases.answer_from_command_line(
             approval_id, answer, who=self._who, nonce=secrets.token_hex(_NONCE_BYTES)
         )
@@ -319,7 +321,7 @@ class Approvals:
         StillWaiting
             The time is over. It is a ``TimeoutError``, too.
         """
-        return self.wait_for_all([self._entry(approval_id).approval], timeout=timeout)[0]
+        return self.wait_for_all([approval_id], timeout=timeout)[0]
 
     def wait_for_run(self, run: str, *, flow: str | None = None, timeout: float | None = None) -> list[Approval]:
         """Wait until a run has asked at least one question and none of its questions waits; return them.
@@ -340,18 +342,28 @@ class Approvals:
             if still:
                 seen |= {one.id: one for one in self.wait_for_all(still, timeout=self._left(end))}
             else:
-                self._pause(end, (), f"The run {run}")
+                self._pause(end, (), f"The run {run} has asked nothing in time.")
 
-    def wait_for_all(self, approvals: Iterable[Approval], *, timeout: float | None = None) -> list[Approval]:
-        """Wait until all of some approvals have ended, and return them in their order. Raises as ``wait`` does."""
+    def wait_for_all(self, approvals: Iterable[Approval | str], *, timeout: float | None = None) -> list[Approval]:
+        """Wait until all of some approvals have ended, and return them in their order. Raises as ``wait`` does.
+
+        Parameters
+        ----------
+        approvals : Iterable of Approval or str
+            Approvals, or what ``get`` takes.
+        """
         end = self._end(timeout)
-        entries = [self._ledger.read(approval.id) for approval in approvals]
+        ids = [one if isinstance(one, str) else one.id for one in approvals]
+        try:
+            entries = [self._ledger.read(self._resolve(one, inf if end is None else end)) for one in ids]
+        except NotTakenOverYet as error:
+            raise StillWaiting((), str(error)) from error
         while True:
             entries = [self._newest(entry) for entry in entries]
             still = [entry.approval for entry in entries if entry.approval.state is State.PENDING]
             if not still:
                 return [entry.approval for entry in entries]
-            self._pause(end, still, "It")
+            self._pause(end, still)
 
     def _newest(self, entry: Entry) -> Entry:
         """Look for newer versions. An unavailable store is not an answer: the wait goes on."""
@@ -373,17 +385,28 @@ class Approvals:
     def _left(self, end: float | None) -> float | None:
         return None if end is None else max(0.0, end - self._monotonic())
 
-    def _pause(self, end: float | None, still: Collection[Approval], what: str) -> None:
+    def _pause(self, end: float | None, still: Collection[Approval], unasked: str = "") -> None:
         left = self._left(end)
         if left is not None and left <= 0:
-            raise StillWaiting(still, what)
+            raise StillWaiting(still, unasked)
         interval = self._ledger.store.poll_interval
         self._sleep(interval if left is None else min(interval, left))
 
     # Reading.
 
     def _entry(self, approval_id: str) -> Entry:
-        return self._ledger.read(self._ledger.resolve(approval_id))
+        return self._ledger.read(self._resolve(approval_id))
+
+    def _resolve(self, approval_id: str, end: float | None = None) -> str:
+        """Return the whole ID. A question that was asked just now is waited for until a bot has taken it over."""
+        end = self._monotonic() + _TAKEN_OVER_IN if end is None else end
+        while True:
+            try:
+                return self._ledger.resolve(approval_id)
+            except NotTakenOverYet:
+                if self._monotonic() >= end:
+                    raise
+            self._sleep(self._ledger.store.poll_interval)
 
     def _read(self, ids: Iterable[str], chosen: Chosen) -> Iterator[Approval]:
         found = self._queries.these(dict.fromkeys(ids))

@@ -613,6 +613,11 @@ def proposed_question_key(approval_id: str) -> str:
     return PROPOSALS.key("questions", f"{checked_id(approval_id)}.json")
 
 
+def proposed_questions(beginning: str) -> str:
+    """Return how the keys of proposed questions begin whose approval's id begins so."""
+    return PROPOSALS.key("questions", checked_id(beginning))
+
+
 def proposed_closing_key(approval_id: str) -> str:
     return PROPOSALS.key("closings", f"{checked_id(approval_id)}.json")
 

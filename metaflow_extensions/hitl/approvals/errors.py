@@ -55,6 +55,17 @@ class NoSuchApproval(RecordError):
         )
 
 
+class NotTakenOverYet(NoSuchApproval):
+    """A run proposed the question, and no bot has taken it over."""
+
+    def __init__(self, approval_id: str, store_url: str) -> None:
+        RecordError.__init__(
+            self,
+            f"A run has asked for {approval_id}, and no bot has taken it over yet, so it can be neither shown nor "
+            f"answered. Check that a bot with METAFLOW_HITL_SIGNING_KEY is running on {store_url}, then try again.",
+        )
+
+
 class AmbiguousId(RecordError):
     """Several approvals begin like this."""
 

@@ -22,7 +22,7 @@ def wait(context: Context, options: Namespace) -> ExitCode:
         if options.run:
             ended = approvals.wait_for_run(options.run, flow=options.flow, timeout=timeout)
         else:
-            ended = approvals.wait_for_all(map(approvals.get, options.ids), timeout=timeout)
+            ended = approvals.wait_for_all(options.ids, timeout=timeout)
     except StillWaiting as error:
         if options.json:
             context.write(as_json.written([as_json.document(approval) for approval in error.approvals]))

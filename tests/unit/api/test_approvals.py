@@ -11,6 +11,9 @@ import pytest
 from hitl_bot.keys.private import PrivateKey, SigningKeys
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.codec import Version, encode
+from metaflow_extensions.hitl.approvals.errors import NotTakenOverYet
+from metaflow_extensions.hitl.approvals.intake import Intake
+from metaflow_extensions.hitl.approvals.proposing import propose
 from metaflow_extensions.hitl.approvals.record import Where
 from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.stores import open_store
@@ -24,7 +27,18 @@ from metaflow_hitl import (
     StillWaiting,
     StoreUnavailable,
 )
-from tests.fixtures.approvals import BOB, NOW, REQUESTER, Bench, HandClock, after, approving, pathspec, rejecting
+from tests.fixtures.approvals import (
+    BOB,
+    NOW,
+    REQUESTER,
+    Bench,
+    HandClock,
+    after,
+    approval,
+    approving,
+    pathspec,
+    rejecting,
+)
 from tests.fixtures.watched_stores import WatchedStore
 
 
@@ -198,3 +212,40 @@ def test_what_no_bot_signed_is_no_answer(sealed):
         with pytest.raises(RecordError, match="No bot vouches"):
             approvals.wait(asked.id, timeout=60)
         assert approvals.waiting() == []
+
+
+def propose_a_question(run):
+    """As a run does where only a bot writes records."""
+    asked = approval(pathspec(), notifiers=())
+    propose(run.store, asked, [KEY.public_key.id])
+    return asked
+
+
+class Unobserved:
+    """Fails the test on a proposal that can't be taken over."""
+
+    def failed(self, _, error):
+        raise error
+
+    broke = failed
+
+
+def test_what_no_bot_has_taken_over_yet_is_waited_for(sealed):
+    """A run's line to paste may be used at once: what it names is found as soon as a bot has taken it over."""
+    run = Bench(store=sealed.store, trust=Trust.of([KEY.public_key]))
+    asked = propose_a_question(run)
+    intake = Intake(sealed.cases, Unobserved())
+    looks = Approvals(run.cases, BOB, sleep=lambda _: intake.tick(), monotonic=count().__next__)
+    assert looks.get(asked.id).id == asked.id
+
+
+def test_what_no_bot_takes_over_is_an_error_that_says_so(sealed):
+    """It is told apart from an ID that nobody knows, after ten seconds."""
+    run = Bench(store=sealed.store, trust=Trust.of([KEY.public_key]))
+    asked = propose_a_question(run)
+    looks = Approvals(run.cases, BOB, sleep=lambda _: None, monotonic=count().__next__)
+    for named in (asked.id, str(asked.pathspec)):
+        with pytest.raises(NotTakenOverYet, match="no bot has taken it over yet"):
+            looks.get(named)
+    with pytest.raises(StillWaiting):
+        looks.wait(asked.id, timeout=5)

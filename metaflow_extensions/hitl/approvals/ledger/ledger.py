@@ -23,6 +23,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     KeyMissing,
     KeyTaken,
     NoSuchApproval,
+    NotTakenOverYet,
     NotVouchedFor,
     OnlyTheBotWrites,
     OtherPathspec,
@@ -281,20 +282,25 @@ class Ledger:
             It can be none of these.
         NoSuchApproval, AmbiguousId
             It names none, or several.
+        NotTakenOverYet
+            It names one that a run has asked for, which no bot has taken over.
         """
         text = text.strip()
-        if "/" in text:
-            return Pathspec.parse(text).approval_id
-        beginning = checked_id(text)
+        beginning = Pathspec.parse(text).approval_id if "/" in text else checked_id(text)
         # A whole id means itself, even if others begin with it.
         if next(iter(self.store.list(bucket.versions_folder(beginning), limit=1)), None) is not None:
             return beginning
         found = list(islice(self._ids(beginning), _NAMED))
         if len(found) == 1:
             return found[0]
-        if not found:
-            raise NoSuchApproval(text, self.store.url)
-        raise AmbiguousId(text, found)
+        if found:
+            raise AmbiguousId(text, found)
+        if (
+            not self.trust.writes
+            and next(iter(self.store.list(bucket.proposed_questions(beginning), limit=1)), None) is not None
+        ):
+            raise NotTakenOverYet(text, self.store.url)
+        raise NoSuchApproval(text, self.store.url)
 
     def _ids(self, beginning: str) -> Iterator[str]:
         after = ""
