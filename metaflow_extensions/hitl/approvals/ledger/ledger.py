@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -394,10 +394,13 @@ class Ledger:
         markers = map(bucket.read_decided_key, self.store.list(prefix, after=after))
         return next((marker for marker in markers if marker is not None), None)
 
-    def changes(self, since: datetime) -> Iterator[Change]:
-        """Yield what was written since then by the writers' clocks, oldest first; other keys are passed over."""
+    def changes(self, since: datetime, *, known: Container[str] = ()) -> Iterator[Change]:
+        """Yield what was written since then by the writers' clocks, oldest first.
+
+        Known keys are passed over, and those that are not of the tail.
+        """
         for key in self.store.list(bucket.CHANGES.root, after=bucket.changes_from(since)):
-            change = bucket.read_change_key(key)
+            change = None if key in known else bucket.read_change_key(key)
             if change is not None:
                 yield change
 

@@ -40,10 +40,10 @@ class Tail:
         """Return the markers that were not handled, by approval: a LIST for each 1,000 of the last minutes."""
         since = min(self._newest or now, now) - LOOK_BACK
         fresh: dict[str, list[Change]] = {}
-        for change in self._ledger.changes(since):
+        for change in self._ledger.changes(since, known=self._handled):
             if change.at > now + _LOOK_AHEAD:
                 break
-            if change.key not in self._handled and self._is_time(change.key, now):
+            if self._is_time(change.key, now):
                 fresh.setdefault(change.approval_id, []).append(change)
         before = bucket.changes_from(since)
         while self._handled and (len(self._handled) > _REMEMBERED or next(iter(self._handled)) < before):
