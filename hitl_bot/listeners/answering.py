@@ -21,7 +21,7 @@ from metaflow_extensions.hitl.approvals.pathspec import checked_id
 from metaflow_extensions.hitl.approvals.record import Answer, Approval, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError, ChangesNotOffered
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
-from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.inputs import parse
 from metaflow_extensions.hitl.messages import action_ids, answers, views
 from metaflow_extensions.hitl.messages.form import form_errors, form_values
@@ -133,13 +133,24 @@ def _approves(answer_of: Callable[[Approval, str], Answer | None]) -> Callable[.
                 opening.show(views.closed_view(outcome.approval, now=cases.clock()))
             elif is_home(body):
                 homes.refresh(user_of(body))
-            elif known_before is not None or outcome.pending or place_of(body) is None:
+            elif known_before is not None or outcome.pending or place_of(body) is None or _needs_words(outcome):
                 # What just went well is said by the question's own message, unless the button stood on a list.
-                respond(**answers.done(outcome))
+                respond(**_said(entry, outcome))
             if known_before is not None:
                 refresh_if_stale(cases, outcome.approval, body)
 
     return clicked
+
+
+def _said(seen: Entry, outcome: Outcome) -> answers.Reply:
+    changed = outcome.approval.state is not State.PENDING or outcome.approval.votes != seen.approval.votes
+    return answers.done(outcome) if changed else answers.voted_before(outcome)
+
+
+def _needs_words(outcome: Outcome) -> bool:
+    """Whether the message may not say at once what a click did: one vote among several, or in somebody's place."""
+    decision = outcome.approval.decision
+    return decision is None or decision.on_behalf_of is not None
 
 
 approve = _approves(_approved)
@@ -214,7 +225,7 @@ def approve_typed(typed: Typed) -> answers.Reply | None:
         outcome = cases.decide(entry.approval.id, answer, who=typed.who, where=Where.SLASH_COMMAND, seen=entry)
         if opening.is_open:
             opening.show(views.closed_view(outcome.approval, now=cases.clock()))
-        return answers.done(outcome)
+        return _said(entry, outcome)
     return None  # the view says why it was refused
 
 
@@ -231,5 +242,6 @@ def reject_typed(typed: Typed) -> answers.Reply:
     """``/hitl reject ID REASON``: reject for the reason after the ID."""
     entry = typed.sight.find(typed.words.approval_id)
     answer = Answer(verdict=Verdict.REJECT, reason=unquoted(as_typed(typed.words.rest)))
-    outcome = typed.cases.decide(entry.approval.id, answer, who=typed.who, where=Where.SLASH_COMMAND, seen=entry)
-    return answers.done(outcome)
+    return _said(
+        entry, typed.cases.decide(entry.approval.id, answer, who=typed.who, where=Where.SLASH_COMMAND, seen=entry)
+    )

@@ -5,7 +5,7 @@ Each gate is decided by itself, so each has its own record, checks and refusal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -15,11 +15,12 @@ from slack_sdk import WebClient
 from hitl_bot.listeners.answering import APPROVED, approve_form
 from hitl_bot.listeners.clicked import NotItsMessage
 from hitl_bot.listeners.opening import Opening
-from hitl_bot.listeners.payloads import Json, place_of, user_of
+from hitl_bot.listeners.payloads import Json, is_home, place_of, user_of
 from hitl_bot.listeners.submitting import FormErrors, FormOver, submit
 from hitl_bot.slack.client import replace_view
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.batches import Batches
+from hitl_bot.surfaces.home import HomeTabs
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Answer, Approval, Person, State, Verdict, Where
@@ -27,7 +28,7 @@ from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, Approval
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import action_ids, answers, batch_views, views
-from metaflow_extensions.hitl.messages.batch import Batch
+from metaflow_extensions.hitl.messages.batch import Batch, ended_how, progress
 from metaflow_extensions.hitl.messages.choosing import OtherShards, chosen
 from metaflow_extensions.hitl.messages.form import form_errors, form_values, with_initials_of
 from metaflow_extensions.hitl.messages.sentences import form_fields, opens_form
@@ -70,10 +71,10 @@ def _opens(build: Callable[[Batch], Json]) -> Callable[..., None]:
             found = opening.wait(find_out)
             if found.waiting:
                 opening.show(build(found))
-            elif opening.is_open:
+            elif opening.is_open or is_home(body):
                 opening.show(batch_views.answered_view(found))
             else:
-                respond(**answers.said("All of them are answered."))
+                respond(**answers.said(f"All of these have already been answered: {progress(found)}."))
 
     return open_form
 
@@ -107,6 +108,7 @@ def approve_all(
     people: SlackPeople,
     workers: Executor,
     batches: Batches,
+    homes: HomeTabs,
 ) -> None:
     """Approve all that wait, or open the form where input, or a reason, is asked for."""
     ack()
@@ -123,22 +125,22 @@ def approve_all(
     with Opening(client, body, "Approve all", workers) as opening:
         found = opening.wait(find_out)
         if not found.waiting:
-            _say(opening, respond, answers.said("All of them are answered."))
+            if opening.is_open or is_home(body):
+                opening.show(batch_views.answered_view(found))
+            else:
+                respond(**answers.said(f"All of these have already been answered: {progress(found)}."))
         elif opens_form(found.waiting[0]):
             opening.show(batch_views.approve_all_view(found))
         else:
             who = people.person(user_of(body))
             came = _answer_all(cases, found.waiting, lambda _: APPROVED, who=who, where=Where.BUTTON, workers=workers)
-            if came.refused or opening.is_open:
-                _say(opening, respond, came.reply if came.refused else answers.said("All of them are approved."))
-
-
-def _say(opening: Opening, respond: Respond, reply: answers.Reply) -> None:
-    """Answer in the view that is open, or else below the message."""
-    if opening.is_open:
-        opening.show(views.notice_view("Approve all", reply["text"]))
-    else:
-        respond(**reply)
+            reply = came.reply(before=[one for one in found.members if one.state is not State.PENDING])
+            if opening.is_open or (is_home(body) and came.refused):
+                opening.show(views.notice_view("Approve all", reply["text"]))
+            elif not is_home(body):
+                respond(**reply)
+        if is_home(body):
+            homes.refresh(user_of(body))
 
 
 def choose_shards(ack: Ack, action: Json, body: Json, client: WebClient, batches: Batches) -> None:
@@ -217,7 +219,7 @@ def _answers_all(choose: Callable[[Batch, Json], Chosen]) -> Callable[..., None]
         )
         came = replace(came, count=came.count + 1, refused=(*faster, *came.refused))
         if came.refused:
-            reply = came.reply
+            reply = came.reply()
             client.chat_postMessage(channel=user_of(body), text=reply["text"], blocks=reply["blocks"])
 
     return submitted
@@ -274,14 +276,20 @@ class _Answered:
     count: int
     refused: tuple[HitlError, ...]
 
-    @property
-    def reply(self) -> answers.Reply:
-        """Say what was refused, and why."""
+    def reply(self, before: Collection[Approval] = ()) -> answers.Reply:
+        """Say how many were answered, what was refused, and why.
+
+        Parameters
+        ----------
+        before : Collection[Approval]
+            Those that were answered before: whoever clicked may have seen them waiting.
+        """
         why = [str(error) for error in self.refused[:_NAMED]]
         more = len(self.refused) - len(why)
-        return answers.said(
-            f"{self.count} answered, {len(self.refused)} refused:", *why, *([f"And {more} more."] if more > 0 else [])
-        )
+        refused = f", {len(self.refused)} refused:" if self.refused else "."
+        answered = f"{len(before)} had been answered before: {ended_how(before)}." if before else ""
+        said = [f"{self.count} answered{refused}", *why, f"And {more} more." if more > 0 else "", answered]
+        return answers.said(*filter(None, said))
 
 
 def _answer_all(

@@ -51,6 +51,7 @@ def _button(found: Complaints, at: str, element: Json) -> None:
     check_required_text(found, at, element, "text", limits.BUTTON_TEXT)
     found.optional_length(at, element, "value", limits.BUTTON_VALUE)
     found.optional_length(at, element, "url", limits.URL)
+    found.optional_length(at, element, "accessibility_label", limits.BUTTON_TEXT)
     _check_style(found, at, element)
 
 

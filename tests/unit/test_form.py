@@ -220,6 +220,23 @@ def test_labels_hints_and_optional_are_the_fields() -> None:
     assert second["optional"] is True
 
 
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ({"type": "int", "min": 1, "max": 9, "default": 3}, "A whole number from 1 to 9"),
+        ({"type": "int", "min": 1, "help": "How many pods."}, "How many pods. A whole number at least 1."),
+        ({"type": "str", "max_length": 9, "help": "Short"}, "Short. Text of 1 to 9 characters."),
+        ({"type": "multichoice", "choices": ["a", "b", "c"], "max_length": 2}, "Choose 1 to 2"),
+        ({"type": "str", "help": "Anything"}, "Anything"),
+    ],
+)
+def test_bounds_are_shown_beside_a_description_and_a_value(settings: dict[str, Any], hint: str) -> None:
+    """What a field accepts stands below it, also where there is a description, and once it holds a value."""
+    (block,) = form_blocks(fields(normalise({"it": settings})))
+    assert block["hint"]["text"] == hint
+    assert "placeholder" not in block["element"] or "from" not in block["element"]["placeholder"]["text"]
+
+
 def test_given_values_win_over_defaults() -> None:
     """What an earlier voter entered is filled in; None leaves the input empty; a missing name gets the default."""
     settings = {"type": "int", "default": 1, "optional": True}

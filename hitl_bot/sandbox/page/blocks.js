@@ -126,11 +126,11 @@ function element(one, block, world, act, form) {
 
 function button(one, block, act) {
   const kind = one.style ? ` ${one.style}` : "";
+  const label = one.accessibility_label ?? null;
   if (one.url && /^https?:/i.test(one.url)) {
     const go = () => act(one, block, null);
-    return h("a", { class: `button${kind}`, href: one.url, target: "_blank", rel: "noreferrer noopener", onclick: go }, plain(one.text.text));
+    return h("a", { class: `button${kind}`, href: one.url, target: "_blank", rel: "noreferrer noopener", "aria-label": label, onclick: go }, plain(one.text.text));
   }
-  const label = one.accessibility_label ?? null;
   const click = (event) => act(one, block, null, event.currentTarget);
   return h("button", { class: `button${kind}`, type: "button", "aria-label": label, onclick: click }, plain(one.text.text));
 }

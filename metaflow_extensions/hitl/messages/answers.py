@@ -59,14 +59,25 @@ def done(outcome: Outcome) -> Reply:
     approval = outcome.approval
     about = escape(one_line(sentences.question(approval)), 300)
     if approval.state is State.PENDING:
-        text = f"Your vote was recorded: {about}"
-        missing = voting.missing(approval, lambda written: approver(written, {}))
-        still = f"Still missing: {missing}."
-        return reply(f"{text} {still}", [section(mrkdwn(text)), section(mrkdwn(still)), *_pending(outcome)])
+        newest = approval.votes[-1] if approval.votes else None
+        absent = newest.on_behalf_of if newest is not None else None
+        whose = "Your vote" if absent is None else f"Your vote for {name(absent)}"
+        return _voted(f"{whose} was recorded: {about}", outcome)
     text = f"{sentences.verdict(approval, name).head}: {about}"
     after = sentences.trouble(approval) or sentences.aftermath(approval)
     lines = [f"{after[:1].upper()}{after[1:].rstrip('.')}."] if after else []
     return reply(text, [section(mrkdwn(text)), *[section(plain(line)) for line in lines], *_pending(outcome)])
+
+
+def voted_before(outcome: Outcome) -> Reply:
+    """Say that the same vote was there already, so that nothing changed."""
+    about = escape(one_line(sentences.question(outcome.approval)), 300)
+    return _voted(f"You have already voted like this, so nothing changed: {about}", outcome)
+
+
+def _voted(text: str, outcome: Outcome) -> Reply:
+    so_far = voting.votes_so_far(outcome.approval, name, lambda written: approver(written, {}))
+    return reply(f"{text} {so_far}", [section(mrkdwn(text)), section(mrkdwn(so_far)), *_pending(outcome)])
 
 
 def _pending(outcome: Outcome) -> list[Block]:

@@ -92,7 +92,7 @@ def render(
     for post in (post for one in batch.members for post in one.posts):
         known.update(post.ids)
         nobody = {*nobody, *post.nobody}
-    title = _title(batch)
+    title = title_of(batch)
     head: list[Block] = [header(title), context(question.origin(first))]
     if len(batch.waiting) < len(batch.members):
         head.append(section(plain(progress(batch))))
@@ -135,10 +135,15 @@ def gate_on_message(message: Mapping[str, Any]) -> str | None:
 
 def progress(batch: Batch) -> str:
     """Count how the gates stand."""
-    states = Counter(one.state for one in batch.members)
-    ended = [f"{states[state]} {state.value}" for state in State if state is not State.PENDING and states[state]]
-    waiting = [f"{states[State.PENDING]} waiting"] if states[State.PENDING] else []
-    return " · ".join([*ended, *waiting])
+    ended = ended_how([one for one in batch.members if one.state is not State.PENDING])
+    waiting = f"{len(batch.waiting)} waiting" if batch.waiting else ""
+    return " · ".join(filter(None, [ended, waiting]))
+
+
+def ended_how(ended: Collection[Approval]) -> str:
+    """Count how gates ended."""
+    states = Counter(one.state for one in ended)
+    return " · ".join(f"{states[state]} {state.value}" for state in State if states[state])
 
 
 def label(batch: Batch, approval: Approval, most: int) -> str:
@@ -166,7 +171,8 @@ def ending(approval: Approval) -> str:
     return f"*{said.head}*{said.tail}" + (f", {quoted(reason, 100)}" if reason else "")
 
 
-def _title(batch: Batch) -> str:
+def title_of(batch: Batch) -> str:
+    """Say how many wait for what, in one line of plain text."""
     waiting, count = len(batch.waiting), len(batch.members)
     if waiting == count:
         said = f"{count} {'shard waits' if count == 1 else 'shards wait'}"
@@ -253,18 +259,20 @@ def _foot(batch: Batch, now: datetime) -> list[Block]:
         return []
     if all(one.is_due(now) for one in waiting):
         return [section(mrkdwn("*The deadline has passed*, so this can no longer be answered."))]
-    first, count = waiting[0], len(waiting)
+    return [actions(answer_buttons(batch))]
+
+
+def answer_buttons(batch: Batch) -> list[Block]:
+    """Build the buttons that answer all that wait."""
+    first, count = batch.waiting[0], len(batch.waiting)
+    about = f"{_shards(count)} of {first.pathspec.step}, run {first.pathspec.run}"
     if sentences.opens_form(first):
-        approve = button(f"Approve all{ELLIPSIS}", action_ids.APPROVE_ALL, batch.id, style="primary")
+        approve = button(f"Approve all{ELLIPSIS}", action_ids.APPROVE_ALL, batch.id, about=about, style="primary")
     else:
         asked = confirm("Approve all?", f"{count} of {sentences.place(first)[:200]}", yes="Approve all")
-        approve = button("Approve all", action_ids.APPROVE_ALL, batch.id, style="primary", confirm=asked)
+        approve = button("Approve all", action_ids.APPROVE_ALL, batch.id, about=about, style="primary", confirm=asked)
     return [
-        actions(
-            [
-                approve,
-                button(f"Approve all except{ELLIPSIS}", action_ids.APPROVE_EXCEPT, batch.id),
-                button(f"Reject all{ELLIPSIS}", action_ids.REJECT_ALL, batch.id, style="danger"),
-            ]
-        )
+        approve,
+        button(f"Approve all except{ELLIPSIS}", action_ids.APPROVE_EXCEPT, batch.id, about=about),
+        button(f"Reject all{ELLIPSIS}", action_ids.REJECT_ALL, batch.id, about=about, style="danger"),
     ]

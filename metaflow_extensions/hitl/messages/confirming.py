@@ -22,7 +22,9 @@ def was_that_you(approval: Approval, proposal: AnswerProposal) -> Reply:
     if lines := _answer(proposal):
         blocks.append(section(mrkdwn("\n".join(lines))))
     value = _SEPARATOR.join((approval.id, proposal.nonce, proposal.digest))
-    blocks.append(actions([button("Yes, that was me", action_ids.CONFIRM_ANSWER, value, style="primary")]))
+    about = sentences.spoken(approval)
+    yes = button("Yes, that was me", action_ids.CONFIRM_ANSWER, value, about=about, style="primary")
+    blocks.append(actions([yes]))
     blocks.append(context("It counts as your answer once you confirm it. If it wasn't you, do nothing."))
     return reply(f"Was that you? {one_line(sentences.question(approval))}", blocks)
 
@@ -31,10 +33,11 @@ def did_you_start_it(approval: Approval) -> Reply:
     """Ask whether a run is theirs, where nobody may approve their own."""
     run = f"{approval.pathspec.flow}/{approval.pathspec.run}"
     said = f"The run {code(run)} says that {code(approval.requester.name)} started it. Did you start it?"
+    about = sentences.spoken(approval)
     blocks = [
         section(mrkdwn(said)),
         _place(approval),
-        actions([button("Yes, I started it", action_ids.CONFIRM_RUN, approval.id, style="primary")]),
+        actions([button("Yes, I started it", action_ids.CONFIRM_RUN, approval.id, about=about, style="primary")]),
         context(
             "Nobody may approve their own run here, so others can approve it only after its owner has confirmed "
             "the run. If it isn't yours, do nothing."

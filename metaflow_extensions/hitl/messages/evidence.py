@@ -127,6 +127,20 @@ def text_lines(evidence: Evidence | None) -> list[tuple[str, str]]:
     return shown
 
 
+def facts(approval: Approval) -> dict[str, str]:
+    """Return what tells a task from others of its step: parameters, metrics and the code, in words by name.
+
+    Parameters only where the question shows them too: one of them may be a secret.
+    """
+    evidence = approval.question.evidence
+    if evidence is None:
+        return {}
+    shows = bool(evidence.metrics) or approval.question.allow_changes
+    told = {name: _short(value) for name, value in evidence.parameters.items()} if shows else {}
+    told |= {metric.name: one_line(metric.shown) for metric in evidence.metrics}
+    return told if evidence.code.commit is None else told | {"code": evidence.code.commit[:_COMMIT]}
+
+
 def in_brief(evidence: Evidence | None) -> str:
     """Say the worst metrics in a few words, for a notification; plain text."""
     if evidence is None or not evidence.metrics:

@@ -17,6 +17,7 @@ from metaflow_extensions.hitl.approvals.schema import (
     Kind,
     Problem,
     accepted,
+    bounds,
     canonical,
     choice_text,
     fits,
@@ -108,9 +109,19 @@ def _block(index: int, field: Field, value: object) -> dict[str, Any]:
         "element": {"action_id": ACTION_ID, **_element(field, _shown(field, value))},
         "optional": not field.required,
     }
-    if field.help:
-        block["hint"] = _plain(field.help, FORM.help)
+    if hint := _hint(field):
+        block["hint"] = _plain(hint, FORM.help)
     return block
+
+
+def _hint(field: Field) -> str:
+    """Say what the author says and what the field accepts. A placeholder would be gone once there is a value."""
+    limits = _cut(bounds(field), FORM.placeholder)
+    described = (field.help or "").rstrip()
+    if not (described and limits):
+        return limits or field.help or ""
+    said = _cut(described, FORM.help - len(limits) - 3)
+    return f"{said}{'' if said[-1] in '.!?:…' else '.'} {limits}."
 
 
 def _shown(field: Field, value: object) -> object:
@@ -239,7 +250,7 @@ def _option(text: str) -> dict[str, Any]:
 
 def _placeholder(field: Field) -> dict[str, Any] | None:
     text = accepted(field)
-    return None if text == "text" else _plain(text[:1].upper() + text[1:])
+    return None if text == "text" or bounds(field) else _plain(text[:1].upper() + text[1:])
 
 
 def _plain(text: str, most: int = FORM.placeholder) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from metaflow_extensions.hitl.approvals.record import Approval, Person
 from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.messages.blocks import BUTTON, Block, context, divider, header, mrkdwn, plain, section
-from metaflow_extensions.hitl.messages.lists import decided_row, row, watched_row
+from metaflow_extensions.hitl.messages.lists import decided_row, differences, in_rows, row, watched_row
 from metaflow_extensions.hitl.messages.mrkdwn import code, date
 from metaflow_extensions.hitl.messages.question import more_menu
 
@@ -57,14 +57,17 @@ def home_view(inbox: Inbox, *, now: datetime) -> Block:
     count = len(inbox.waiting)
     waits = f"{count} {'is' if count == 1 else 'are'} waiting for you" if count else "Nothing is waiting for you"
     blocks.append(header(waits))
-    for approval in inbox.waiting[:WAITING]:
-        blocks += row(approval, now, more_menu(approval), absent=inbox.absent.get(approval.id))
-    blocks += _more(count - WAITING, "/hitl list mine")
+    differs = differences([*inbox.waiting, *inbox.asked])
+    rows = in_rows(inbox.waiting)
+    for one in rows[:WAITING]:
+        blocks += row(one, now, differs, inbox.absent, more_menu)
+    blocks += _more(sum(len(one.members) for one in rows[WAITING:]), "/hitl list mine")
     if inbox.asked:
         blocks += [divider(), header("You asked")]
-        for approval in inbox.asked[:ASKED]:
-            blocks += watched_row(approval, now)
-        blocks += _more(len(inbox.asked) - ASKED, "/hitl list")
+        rows = in_rows(inbox.asked)
+        for one in rows[:ASKED]:
+            blocks += watched_row(one, now, differs)
+        blocks += _more(sum(len(one.members) for one in rows[ASKED:]), "/hitl list")
     if inbox.decided:
         blocks += [divider(), header("Recently decided")]
         for approval in inbox.decided[:DECIDED]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.queries import urgency
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State
 from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
-from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting
+from metaflow_extensions.hitl.messages import action_ids, evidence, question, sentences, voting
 from metaflow_extensions.hitl.messages.answers import Reply, nothing_waits, reply, said
+from metaflow_extensions.hitl.messages.batch import Batch, answer_buttons as all_buttons, title_of
 from metaflow_extensions.hitl.messages.blocks import (
     Block,
     actions,
@@ -23,6 +24,7 @@ from metaflow_extensions.hitl.messages.blocks import (
 )
 from metaflow_extensions.hitl.messages.mrkdwn import (
     approver,
+    bold,
     code,
     cut,
     date,
@@ -38,6 +40,8 @@ from metaflow_extensions.hitl.messages.pages import paged
 _MESSAGE = 150  # characters of a question in a list
 _PROBLEMS = 3
 _RULES, _MISSES = 8, 4  # in one message, which has 50 blocks
+_TAGS, _TAG, _SHARD = 3, 40, 60  # tags of a run, characters of one, and of what a shard works on
+_DIFFERENCES, _DIFFERENCE = 3, 160  # facts in which two runs differ, and characters of all of them
 
 
 def listing(
@@ -83,13 +87,13 @@ def listing(
     if carried_out := len(approvals) - len(waiting):
         foot.append(context(f"{carried_out} more have been answered and are being carried out"))
 
+    differs = differences(waiting)
+
     def rows() -> Iterator[list[Block]]:
         for heading, group in (("Waiting for you", for_me), ("Waiting for others", for_others)):
-            for position, approval in enumerate(group):
+            for position, one in enumerate(in_rows(group)):
                 head = [section(mrkdwn(f"*{heading}*"))] if position == 0 and for_me and for_others else []
-                is_mine = approval.id in mine
-                shown = row(approval, now, absent=mine[approval.id]) if is_mine else watched_row(approval, now)
-                yield [*head, *shown]
+                yield [*head, *(row(one, now, differs, mine) if group is for_me else watched_row(one, now, differs))]
 
     return reply(title, paged([section(mrkdwn(f"*{title}*"))], rows(), foot, page=page, words=words))
 
@@ -150,7 +154,8 @@ def figures(statistics: Statistics, *, now: datetime, span: str, left_out: int =
     if statistics.slowest_open is not None:
         waited = in_words((now - statistics.slowest_open.requested_at).total_seconds())
         blocks.append(section(mrkdwn(f"*Open for the longest time: {waited}*")))
-        blocks += watched_row(statistics.slowest_open, now)
+        (slowest,) = in_rows([statistics.slowest_open])
+        blocks += watched_row(slowest, now, {})
     said_short = ", ".join(f"{label.lower()} {value}" for label, value in counts)
     return reply(escape(f"{title}: {said_short}"), blocks)
 
@@ -193,37 +198,87 @@ def rules(scores: Sequence[RuleScore], *, now: datetime, span: str, left_out: in
     return reply(escape(f"{title}: {short}", 1_500), blocks)
 
 
-def row(approval: Approval, now: datetime, *further: Block, absent: Person | None = None) -> list[Block]:
-    """Show what waits for the reader with its buttons, and further ones: three blocks.
+def in_rows(waiting: Sequence[Approval]) -> list[Batch]:
+    """Put approvals that share a message into one row, where the most urgent of them stands; all others alone."""
+    rows: dict[str, list[Approval]] = {}
+    for one in waiting:
+        rows.setdefault(next((post.batch for post in one.posts if post.batch), None) or one.id, []).append(one)
+    return [
+        Batch(id=key, pathspec=str(members[0].pathspec).rpartition("/")[0], members=members)
+        for key, members in rows.items()
+    ]
+
+
+def differences(waiting: Sequence[Approval]) -> dict[str, str]:
+    """Say of approvals of the same step in what they differ from each other, by id; plain text of one line."""
+    alike: dict[str, list[Approval]] = {}
+    for one in waiting:
+        alike.setdefault(sentences.place(one), []).append(one)
+    said: dict[str, str] = {}
+    for group in alike.values():
+        facts = {one.id: evidence.facts(one) for one in group}
+        names = dict.fromkeys(name for known in facts.values() for name in known)
+        told = [name for name in names if len({known.get(name) for known in facts.values()}) > 1][:_DIFFERENCES]
+        for one in group:
+            known = [f"{name} {facts[one.id][name]}" for name in told if name in facts[one.id]]
+            said[one.id] = cut(one_line(", ".join(known)), _DIFFERENCE)
+    return said
+
+
+def row(
+    one: Batch,
+    now: datetime,
+    differs: Mapping[str, str],
+    absent: Mapping[str, Person | None],
+    further: Callable[[Approval], Block] | None = None,
+) -> list[Block]:
+    """Show what waits for the reader with its buttons: three blocks.
 
     Parameters
     ----------
-    absent : Person, optional
-        For whom the reader decides, if not for themselves.
+    one : Batch
+        From `in_rows`: an approval by itself, or several that share a message.
+    differs : Mapping[str, str]
+        From `differences`.
+    absent : Mapping[str, Person or None]
+        For whom the reader decides, by approval id, if not for themselves.
+    further : Callable, optional
+        From an approval by itself to one more button.
     """
-    where = _where(approval, now)
-    if absent is not None:
-        where += f"\nYou decide for {name(absent)}."
-    buttons = [*_open_button(approval), *question.answer_buttons(approval), *further]
-    return [section(plain(_title(approval))), context(where), actions(buttons)]
+    first = one.members[0]
+    where = _where(one, now, differs)
+    person = absent.get(first.id)
+    if person is not None:
+        where += f"\nYou decide for {name(person)}."
+    if len(one.members) > 1:
+        return [section(plain(title_of(one))), context(where), actions([*_open_button(first), *all_buttons(one)])]
+    more = [] if further is None else [further(first)]
+    buttons = [*_open_button(first), *question.answer_buttons(first), *more]
+    return [section(plain(_title(first))), context(where), actions(buttons)]
 
 
-def watched_row(approval: Approval, now: datetime) -> list[Block]:
-    """Show what waits for others, with the way to its message: two blocks."""
-    title, where = plain(_title(approval)), context(_where(approval, now))
-    to_message = next(iter(_open_button(approval)), None)
-    return [section(title) if to_message is None else section(title, accessory=to_message), where]
+def watched_row(one: Batch, now: datetime, differs: Mapping[str, str]) -> list[Block]:
+    """Show what waits for others, with the way to its message: two blocks. The parameters are those of `row`."""
+    first = one.members[0]
+    title = plain(title_of(one) if len(one.members) > 1 else _title(first))
+    to_message = next(iter(_open_button(first)), None)
+    shown = section(title) if to_message is None else section(title, accessory=to_message)
+    return [shown, context(_where(one, now, differs))]
 
 
-def _where(approval: Approval, now: datetime) -> str:
-    """Say where a question comes from, how long it waits, and who has voted."""
-    asked = f"asked {sentences.ago(approval.requested_at, now)}"
+def _where(row: Batch, now: datetime, differs: Mapping[str, str]) -> str:
+    """Say where a question comes from and how it differs from others; how long it waits; and who has voted."""
+    approval, is_shared = row.members[0], len(row.members) > 1
+    asked = f"asked {sentences.ago(min(one.requested_at for one in row.members), now)}"
     until = f"until {date(approval.deadline)}" if approval.deadline else "no deadline"
     if approval.deadline is not None and approval.deadline <= now:
         until = f"*overdue*, was {until}"
-    where = f"{escape(sentences.place(approval))} · {asked} · {until} · {code(approval.id)}"
-    voted = voting.votes_so_far(approval, name, lambda written: approver(written, {}))
-    return f"{where}\n{voted}" if voted else where
+    shard = "" if is_shared or not approval.shard_value else bold(approval.shard_value, _SHARD)
+    tags = [escape(tag, _TAG) for tag in approval.question.tags[:_TAGS]]
+    told = [question.origin(approval), *tags, shard, "" if is_shared else escape(differs.get(approval.id, ""))]
+    waits = [asked, until] if is_shared else [asked, until, code(approval.id)]
+    voted = "" if is_shared else voting.votes_so_far(approval, name, lambda written: approver(written, {}))
+    return "\n".join(filter(None, [" · ".join(filter(None, told)), " · ".join(waits), voted]))
 
 
 def decided_row(approval: Approval, now: datetime) -> list[Block]:
@@ -239,7 +294,7 @@ def decided_row(approval: Approval, now: datetime) -> list[Block]:
         where += " · *not accepted by the operator's policy*"
     return [
         section(plain(_title(approval))),
-        context(f"{where} · {escape(sentences.place(approval))} · {code(approval.id)}"),
+        context(f"{where}\n{question.origin(approval)} · {code(approval.id)}"),
     ]
 
 
@@ -249,4 +304,4 @@ def _title(approval: Approval) -> str:
 
 def _open_button(approval: Approval) -> list[Block]:
     url = next((post.url for post in approval.posts if post.url and is_web_address(post.url)), None)
-    return [] if url is None else [link_button("Open", action_ids.OPEN, url)]
+    return [] if url is None else [link_button("Open", action_ids.OPEN, url, about=sentences.spoken(approval))]

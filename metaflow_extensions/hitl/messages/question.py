@@ -201,10 +201,11 @@ def reason_blocks(approval: Approval, share: int) -> list[Block]:
 
 def approve_button(approval: Approval) -> Block:
     """Build the button that decides after Slack's own question, or that opens the form where input is asked."""
+    about = sentences.spoken(approval)
     if sentences.opens_form(approval):
-        return button(f"Approve{ELLIPSIS}", action_ids.APPROVE, approval.id, style="primary")
+        return button(f"Approve{ELLIPSIS}", action_ids.APPROVE, approval.id, about=about, style="primary")
     asked = confirm(f"Approve {approval.pathspec.step}?", one_line(sentences.question(approval)), yes="Approve")
-    return button("Approve", action_ids.APPROVE, approval.id, style="primary", confirm=asked)
+    return button("Approve", action_ids.APPROVE, approval.id, about=about, style="primary", confirm=asked)
 
 
 def _approving_buttons(approval: Approval) -> list[Block]:
@@ -215,16 +216,18 @@ def _approving_buttons(approval: Approval) -> list[Block]:
     made: list[Block] = []
     for action_id, choice in zip(action_ids.CHOOSE, map(choice_text, field.choices), strict=False):
         asked = confirm(f"Approve with {choice}?", one_line(sentences.question(approval)), yes=choice)
-        made.append(button(choice, action_id, approval.id, confirm=asked))
+        made.append(button(choice, action_id, approval.id, about=sentences.spoken(approval), confirm=asked))
     return made
 
 
 def reject_button(approval: Approval) -> Block:
-    return button(f"Reject{ELLIPSIS}", action_ids.REJECT, approval.id, style="danger")
+    about = sentences.spoken(approval)
+    return button(f"Reject{ELLIPSIS}", action_ids.REJECT, approval.id, about=about, style="danger")
 
 
 def changes_button(approval: Approval) -> Block:
-    return button(f"Request changes{ELLIPSIS}", action_ids.REQUEST_CHANGES, approval.id)
+    about = sentences.spoken(approval)
+    return button(f"Request changes{ELLIPSIS}", action_ids.REQUEST_CHANGES, approval.id, about=about)
 
 
 def answer_buttons(approval: Approval) -> list[Block]:
@@ -251,7 +254,8 @@ def again_blocks(approval: Approval, share: int) -> list[Block]:
     said = f"To run it again with the changes:\n{code_block(approval.question.run_again, share)}"
     blocks = [section(mrkdwn(said))]
     if can_run_again(approval):
-        blocks.append(actions([button(f"Run again{ELLIPSIS}", action_ids.RUN_AGAIN, approval.id)]))
+        again = button(f"Run again{ELLIPSIS}", action_ids.RUN_AGAIN, approval.id, about=sentences.spoken(approval))
+        blocks.append(actions([again]))
     return blocks
 
 

@@ -34,6 +34,12 @@ def place(approval: Approval) -> str:
     return f"{approval.pathspec.flow} / {approval.pathspec.step}"
 
 
+def spoken(approval: Approval) -> str:
+    """Name an approval for who hears a button and does not see what stands around it."""
+    shard = f"{approval.shard_value}, " if approval.shard_value else ""
+    return f"{shard}run {approval.pathspec.run}, {question(approval)}"
+
+
 def form_fields(approval: Approval) -> tuple[Field, ...]:
     """Return what is asked when somebody approves."""
     return fields(approval.question.schema) if approval.question.schema else ()

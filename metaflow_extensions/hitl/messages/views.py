@@ -159,12 +159,27 @@ def why_view(approval: Approval, *, now: datetime, trail: Sequence[Version]) -> 
     """Show how it came to the decision: the question, the ending, and every version with who wrote it."""
     head: list[Block] = [*question.message_blocks(approval, _MESSAGE), context(question.origin(approval))]
     if approval.state is State.PENDING:
-        head.append(
-            section(plain(f"No one has answered yet. It was asked {sentences.ago(approval.requested_at, now)}."))
-        )
+        head += _undecided(approval, now)
     else:
         head += [section(mrkdwn(question.verdict_line(approval))), *question.reason_blocks(approval, REASON)]
     return _notice("Why?", [*head, *trail_blocks(trail), _foot(approval)])
+
+
+def _undecided(approval: Approval, now: datetime) -> list[Block]:
+    """Say that there is no decision yet, who has voted, and what is missing."""
+    asked = f"It was asked {sentences.ago(approval.requested_at, now)}."
+    if approval.is_due(now):
+        return [section(plain(f"There is no decision yet: the deadline has passed and is being applied. {asked}"))]
+    so_far = voting.votes_so_far(approval, mention, lambda written: approver(written, {}))
+    said = so_far or f"No one has answered yet. Missing: an answer from {question.who_decides(approval, {})}."
+    return [section(mrkdwn(f"There is no decision yet. {said}")), context(f"{asked} {_until(approval, now)}".strip())]
+
+
+def _until(approval: Approval, now: datetime) -> str:
+    if approval.deadline is None:
+        return "There is no deadline."
+    left = in_words(max(0.0, (approval.deadline - now).total_seconds()))
+    return f"Answer by {question.answer_by(approval)} · {left} left"
 
 
 def trail_blocks(trail: Sequence[Version]) -> list[Block]:
@@ -223,8 +238,7 @@ def _question(approval: Approval, now: datetime) -> list[Block]:
     """Ask again, so that nobody answers the wrong question: at most four blocks."""
     blocks = [*question.message_blocks(approval, _MESSAGE), context(question.origin(approval))]
     if approval.deadline is not None:
-        left = in_words((approval.deadline - now).total_seconds())
-        blocks.append(context(f"Answer by {question.answer_by(approval)} · {left} left"))
+        blocks.append(context(_until(approval, now)))
     return blocks
 
 

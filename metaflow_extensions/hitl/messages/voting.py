@@ -5,10 +5,11 @@ A medium hands in how it names an approver (as the author wrote it) and a person
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from metaflow_extensions.hitl.approvals.deciding import votes
+from metaflow_extensions.hitl.approvals.deciding.names import is_group
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.question import Need, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, Person, Verdict, Vote
@@ -100,7 +101,15 @@ def missing(approval: Approval, name: Callable[[str], str]) -> str:
     rule = approval.rule
     everybody = rule.deciders or (() if rule.is_open else rule.asked.names)  # whom a need that names nobody means
     needs = [need if need.of else replace(need, of=everybody) for need in votes.missing(approval)]
-    return _needs(needs, name) or "nobody"
+    # Somebody named by themselves who has voted is not missing, whatever their vote was; of a group nobody can tell.
+    voted = {written for vote in approval.votes for written in vote.counts_for if not is_group(written)}
+    voted |= {votes.represented(vote).id for vote in approval.votes}
+    return _needs([_without(need, voted) for need in needs], name) or "nobody"
+
+
+def _without(need: Need, voted: Collection[str]) -> Need:
+    left = tuple(written for written in need.of if written not in voted)
+    return replace(need, of=left) if len(left) >= need.quorum else need
 
 
 def voter(vote: Vote, who: Callable[[Person], str]) -> str:
@@ -119,10 +128,15 @@ def deciders(approval: Approval, decision: Decision, who: Callable[[Person], str
 
 
 def _needs(needs: Sequence[Need], name: Callable[[str], str]) -> str:
-    listed = [
-        f"{need.quorum} of {_names(need.of, name)}" if need.of else f"{need.quorum} more" for need in needs[:_NEEDS]
-    ]
+    listed = [_need(need, name) for need in needs[:_NEEDS]]
     return _and([*listed, f"{len(needs) - _NEEDS} further groups"] if len(needs) > _NEEDS else listed)
+
+
+def _need(need: Need, name: Callable[[str], str]) -> str:
+    if not need.of:
+        return f"{need.quorum} more"
+    everybody = len(need.of) == need.quorum and not any(map(is_group, need.of))
+    return _and([name(one) for one in need.of]) if everybody else f"{need.quorum} of {_names(need.of, name)}"
 
 
 def _names(written: Sequence[str], name: Callable[[str], str], most: int = _OF_A_NEED) -> str:

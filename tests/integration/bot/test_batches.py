@@ -100,7 +100,23 @@ def test_approve_all(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) ->
     assert "12 approved" in message.plain
     assert message.buttons == []
     assert states(ledger, asked) == [State.APPROVED] * 12
+    assert bob.ephemerals(CHANNEL)[-1].plain == "12 answered."
     assert all(ledger.read(one.id).approval.decision.by.id == "U0BOB" for one in asked)
+
+
+def test_a_stale_click_on_all_says_what_was_answered(
+    bot: Bot, bob: Person, carol: Person, clock: HandClock, ledger: Ledger
+) -> None:
+    """Whoever clicks on a message that still shows all as waiting reads how many were answered before, and how."""
+    asked = ask_shards(bot, 4)
+    sweep(bot, clock)
+    stale = shown(bob, lambda one: "4 shards wait" in one.plain)
+    carol.command(f"/hitl reject {asked[0].id} drift")
+    bob.click(stale, "Approve all", confirm="Approve all")
+    assert bob.wait_for_ephemeral(CHANNEL).plain == "3 answered. 1 had been answered before: 1 rejected."
+    bob.click(stale, "Approve all", confirm="Approve all")
+    said = bob.wait_for_ephemeral(CHANNEL, lambda one: "already" in one.plain)
+    assert said.plain == "All of these have already been answered: 3 approved · 1 rejected."
 
 
 def test_reject_all_for_one_reason(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:

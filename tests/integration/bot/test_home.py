@@ -12,10 +12,14 @@ from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Driver, Person, View
 from hitl_bot.surfaces.home import is_requester
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
+from metaflow_extensions.hitl.approvals.evidence.metric import Metric
 from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Origin, Person as Somebody, State, Verdict
 from tests.fixtures.approvals import ALICE, BOB, NOW, REQUESTER, HandClock, approval, gate, pathspec, question
 from tests.integration.bot.conftest import SCHEMA, Ask
+from tests.integration.bot.test_batches import ask_shards, states, sweep
 
 
 def home_of(person: Person, wanted: Callable[[View], bool]) -> View:
@@ -61,8 +65,46 @@ def test_it_shows_what_an_answer_would_count_for(
     bob.command(f"/hitl approve {both.id}")
     assert "2 are waiting for you" in bob.home().plain
     waiting = alice.home().plain
-    assert "bob approves. Still missing: 1 of <@U0ALICE>, <@U0BOB>." in waiting
+    assert "bob approves. Still missing: <@U0ALICE>." in waiting
     assert "Nothing is waiting for you" in people.as_("dave").home().plain
+
+
+def test_twenty_runs_are_told_apart(bot: Bot, bob: Person, clock: HandClock) -> None:
+    """Each row names run, requester and tags, and what differs; what is overdue is first; each button names its row."""
+    for number in range(20):
+        learned = Evidence(
+            parameters={"alpha": f"0.{number}", "rows": "12400"},
+            metrics=(Metric(name="accuracy", value=0.9 + number / 1000, format=".1%"),),
+        )
+        asked = question("Deploy?", evidence=learned, tags=("nightly",), timeout=9_000 - number * 60)
+        bot.cases.ask(pathspec(run=f"{100 + number}"), asked, gate(), REQUESTER)
+    late = question("Deploy?", timeout=60, on_timeout=OnTimeout.NOTIFY)
+    bot.cases.ask(pathspec(run="99"), late, gate(), REQUESTER)
+    clock.forward(61)
+    shown = bob.home()
+    assert "21 are waiting for you" in shown.plain
+    assert "and 6 more: `/hitl list mine`" in shown.plain
+    places = [shown.plain.index(f"run {run} ") for run in (99, 119, 118)]
+    assert places == sorted(places)
+    assert "*overdue*" in shown.plain[: places[1]]
+    assert "run 119 · started by rita, not confirmed · nightly · alpha 0.19, accuracy 91.9%" in shown.plain
+    assert "rows 12400" not in shown.plain
+    spoken = {one.shape.get("accessibility_label") for one in shown.elements if one.shape["type"] == "button"}
+    assert {"Approve: run 99, Deploy?", "Reject…: run 119, Deploy?"} <= spoken
+
+
+def test_shards_are_one_row(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
+    """The shards of a foreach are one row, whose button approves all of them, here and in the list."""
+    asked = ask_shards(bot, 5)
+    sweep(bot, clock)
+    (listed,) = bob.command("/hitl list")
+    assert listed.buttons == ["Open", "Approve all", "Approve all except…", "Reject all…"]
+    shown = bob.home()
+    assert "5 are waiting for you" in shown.plain
+    assert shown.plain.count("5 shards wait") == 1
+    bob.click(shown, "Approve all", confirm="Approve all")
+    home_of(bob, lambda home: "Nothing is waiting for you" in home.plain)
+    assert states(ledger, asked) == [State.APPROVED] * 5
 
 
 def test_everything_the_message_offers_is_there(ask: Ask, bob: Person, ledger: Ledger) -> None:

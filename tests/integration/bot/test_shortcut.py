@@ -24,11 +24,20 @@ def test_it_shows_the_trail(ask: Ask, bob: Person, carol: Person, clock: HandClo
 
 
 def test_it_says_what_still_waits(ask: Ask, bob: Person) -> None:
-    """On a question without an answer it says so."""
-    ask()
+    """On a question without a decision it says so, who has voted, who is missing, and until when."""
+    ask(approvers=("U0BOB", "U0CAROL"), quorum=2, timeout=3600)
     view = bob.shortcut(bob.wait_for_message(CHANNEL), WHY)
     assert view is not None
-    assert "No one has answered yet." in view.plain
+    assert (
+        "There is no decision yet. No one has answered yet. Missing: an answer from <@U0BOB>, <@U0CAROL>" in view.plain
+    )
+    view.close()
+    message = bob.wait_for_message(CHANNEL)
+    bob.click(message, "Approve", confirm="Approve")
+    voted = bob.shortcut(message, WHY)
+    assert voted is not None
+    assert "There is no decision yet. <@U0BOB> approves. Still missing: <@U0CAROL>." in voted.plain
+    assert "1 h left" in voted.plain
 
 
 def test_of_many_gates_it_tells_each(ask: Ask, bot: Bot, bob: Person, clock: HandClock) -> None:

@@ -91,13 +91,19 @@ def test_a_quorum_is_filled_vote_by_vote(ask: Ask, bob: Person, carol: Person, l
 
 
 def test_one_person_is_one_vote(ask: Ask, bob: Person, ledger: Ledger) -> None:
-    """Whoever clicks twice, or clicks and types, has voted once."""
+    """Whoever clicks twice, or clicks and types, has voted once, and is told each time how it stands."""
     approval = ask(quorum=2)
     message = bob.wait_for_message(CHANNEL)
     bob.click(message, "Approve", confirm="Approve")
-    (said,) = bob.command(f"/hitl approve {approval.id}")
-    assert "Your vote was recorded" in said.plain
-    assert "1 more" in said.plain
+    first = bob.wait_for_ephemeral(CHANNEL)
+    assert "Your vote was recorded" in first.plain
+    voted = bob.wait_for_message(CHANNEL, lambda one: "Votes" in one.plain)
+    bob.click(voted, "Approve", confirm="Approve")
+    again = bob.wait_for_ephemeral(CHANNEL, lambda one: one.ts != first.ts)
+    (typed,) = bob.command(f"/hitl approve {approval.id}")
+    for said in (again, typed):
+        assert "You have already voted like this, so nothing changed" in said.plain
+        assert "bob approves. Still missing: 1 more." in said.plain
     standing = ledger.read(approval.id).approval
     assert (standing.state, len(standing.votes)) == (State.PENDING, 1)
 

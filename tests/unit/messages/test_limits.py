@@ -173,7 +173,8 @@ def test_many_inputs_are_counted(count):
 
 def test_list_is_turned_page_by_page():
     """Of 500 open approvals each page shows as many as one message carries, and says which of how many they are."""
-    reply = lists.listing([pending()] * 500, now=NOW + timedelta(minutes=1), mine={pending().id: None})
+    many = [replace(pending(), id=f"gate-{number}") for number in range(500)]
+    reply = lists.listing(many, now=NOW + timedelta(minutes=1), mine={one.id: None for one in many})
     rows = sum(block["type"] == "actions" for block in reply["blocks"]) - 1  # the last one turns the page
     assert rows >= 8
     assert reply["text"] == "500 approvals wait (500 for you)"

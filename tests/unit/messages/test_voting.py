@@ -94,6 +94,16 @@ def test_the_message_shows_votes_and_who_is_missing():
     assert action_ids.APPROVE in said
 
 
+def test_who_has_voted_is_not_missing():
+    """Of people who are named one by one, those are missing who have not voted; of a group nobody can tell."""
+    named = voted(pending(approvers=("U0BOB", "U0CAROL", "U0DAVE"), quorum=3), BOB, counts_for=("U0BOB",))
+    assert voting.missing(named, str) == "U0CAROL and U0DAVE"
+    some = voted(pending(approvers=("U0BOB", "U0CAROL", "U0DAVE"), quorum=2), BOB, counts_for=("U0BOB",))
+    assert voting.missing(some, str) == "1 of U0CAROL, U0DAVE"
+    group = voted(pending(approvers=("@risk",), quorum=2), BOB, counts_for=("@risk",))
+    assert voting.missing(group, str) == "1 of @risk"
+
+
 def test_another_proposal_is_said_to_be_one():
     """The message shows the input that counts now, and who has to vote again."""
     said = shown(every_state()["another proposal"])

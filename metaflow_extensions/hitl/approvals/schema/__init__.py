@@ -10,7 +10,7 @@ from metaflow_extensions.hitl.approvals.schema.fields import Field, Kind, fields
 from metaflow_extensions.hitl.approvals.schema.limits import FormLimits
 from metaflow_extensions.hitl.approvals.schema.normalise import normalise
 from metaflow_extensions.hitl.approvals.schema.values import canonical, fits, read_text, storable, typed
-from metaflow_extensions.hitl.approvals.schema.words import accepted, choice_text, close_match, plain_digits
+from metaflow_extensions.hitl.approvals.schema.words import accepted, bounds, choice_text, close_match, plain_digits
 
 __all__ = [
     "Field",
@@ -20,6 +20,7 @@ __all__ = [
     "Kind",
     "Problem",
     "accepted",
+    "bounds",
     "canonical",
     "choice_text",
     "close_match",

@@ -34,6 +34,16 @@ def accepted(field: Field) -> str:
     return " ".join(part for part in parts if part)
 
 
+def bounds(field: Field) -> str:
+    """Say what limits a field has beyond its type; empty if it has none, or if its input shows them itself."""
+    words = accepted(field)
+    if field.kind is Kind.CHOICE or words == NOUNS.get(field.kind):
+        return ""
+    if field.kind is Kind.MULTICHOICE:
+        return f"Choose {words.partition(' of ')[0]}" if field.min_length or field.max_length is not None else ""
+    return words[:1].upper() + words[1:]
+
+
 def _characters(field: Field) -> str:
     """A least length of 1 means filled in, and a greatest that the author did not choose is of no interest."""
     most = None if field.max_length == LONGEST_TEXT else field.max_length
