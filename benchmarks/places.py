@@ -12,8 +12,8 @@ from pathlib import Path
 
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.codec import Version, encode
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.record import TrailEvent
 from tests.fixtures.approvals import approval, pathspec
 from tests.fixtures.s3 import S3, bucket_name, running_versitygw, with_bucket
 from tests.fixtures.tools import tool

@@ -16,8 +16,7 @@ from pathlib import Path
 import scenes
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
 
-from hitl_bot.demo.script import EARLIER, approve_earlier
-from hitl_bot.demo.stage import set_stage
+from hitl_bot.demo.stage import EARLIER, approve_earlier, set_stage
 
 REPOSITORY = Path(__file__).parents[1]
 IMAGES = Path(__file__).parent / "images"

@@ -21,9 +21,8 @@ from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.driver import Driver, Message, Person
 from hitl_bot.settings import Settings
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import Question
-from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Origin, Person as Somebody
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Origin, Pathspec, Person as Somebody
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.engines.fake import FakeEngine
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace

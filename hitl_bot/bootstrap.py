@@ -21,31 +21,24 @@ from slack_sdk import WebClient
 
 from hitl_bot.cluster import argo_engine
 from hitl_bot.listeners import table
-from hitl_bot.listeners.context import Parts, parts_adder
-from hitl_bot.policy.file import PolicyFile
-from hitl_bot.policy.reading import NO_POLICY
-from hitl_bot.settings import Mode, Settings, mode_of, needed
-from hitl_bot.slack.authorize import NOT_HERE, authorizer
-from hitl_bot.slack.client import slack_client
-from hitl_bot.slack.connection import THREADS, Connection
+from hitl_bot.listeners.table import Parts, parts_adder
+from hitl_bot.policy.file import NO_POLICY, PolicyFile
+from hitl_bot.settings import Mode, Settings, mode_of, needed, trust_of
+from hitl_bot.slack.client import NOT_HERE, authorizer, slack_client
+from hitl_bot.slack.connection import THREADS, Connection, Transport
 from hitl_bot.slack.people import SlackPeople, nobody_is_known
-from hitl_bot.slack.transport import Transport
 from hitl_bot.surfaces.batches import Batches, BatchingNotifier
 from hitl_bot.surfaces.confirming import Confirming
-from hitl_bot.surfaces.digests import Digests
 from hitl_bot.surfaces.home import HomeTabs
 from hitl_bot.surfaces.reminding import Reminding, never_quiet
 from hitl_bot.surfaces.threads import Threads
-from hitl_bot.sweeper import LogObserver, SweeperThread
-from hitl_bot.telemetry.metrics import CountingObserver, Metrics
-from hitl_bot.telemetry.problem_log import ProblemLog, reporting
-from hitl_bot.telemetry.reporting_store import ReportingStore
-from hitl_bot.trust import trust_of
-from hitl_bot.web import checks
+from hitl_bot.sweeper import Digests, LogObserver, SweeperThread
+from hitl_bot.telemetry.logs import ProblemLog, reporting
+from hitl_bot.telemetry.metrics import CountingObserver, Metrics, ReportingStore
+from hitl_bot.web import readiness
 from hitl_bot.web.readiness import Readiness
-from hitl_bot.web.request_url import RequestUrl
+from hitl_bot.web.request_url import RequestUrl, Signatures
 from hitl_bot.web.server import WebServer, application
-from hitl_bot.web.signatures import Signatures
 from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Clock, Engine, Store
@@ -288,9 +281,9 @@ def _transport(
 
 
 def _readiness(transport: Transport, store: Store, engines: Mapping[EngineKind, Engine]) -> Readiness:
-    looks = {"slack": checks.slack(transport), "store": checks.store(store)}
+    looks = {"slack": readiness.slack(transport), "store": readiness.store(store)}
     if isinstance(argo := engines.get(EngineKind.ARGO), ArgoEngine):
-        looks["cluster"] = checks.cluster(argo)
+        looks["cluster"] = readiness.cluster(argo)
     return Readiness(looks)
 
 

@@ -3,22 +3,138 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
-from threading import Event, Thread
+from concurrent.futures import Executor
+from datetime import date, timedelta
+from threading import Event, Lock, Thread
 
 import structlog
 
 from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierError, StoreError
+from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.queries import History
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.sweeping import Act, Sweeper
+
+# Work that the sweeper's thread leaves to a pool.
+
+log = structlog.get_logger("hitl_bot.sweeper")
+
+
+class BackgroundJob:
+    """Does a job on a pool, never twice at a time, and once more if it was asked for meanwhile.
+
+    A refusal or a defect ends one round and is logged; the job can be asked for again.
+
+    Parameters
+    ----------
+    pool : Executor
+        Where it is done.
+    work : Callable[[], None]
+        One round, which finds out by itself what there is to do.
+    name : str
+        Of the job, for the log.
+    """
+
+    def __init__(self, pool: Executor, work: Callable[[], None], *, name: str) -> None:
+        self._pool = pool
+        self._work = work
+        self._name = name
+        self._lock = Lock()
+        self._busy = False
+        self._again = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a round is under way."""
+        return self._busy
+
+    def ask(self) -> None:
+        """Do a round soon: now, or when the one that is under way is done."""
+        with self._lock:
+            self._again = self._busy
+            if self._busy:
+                return
+            self._busy = True
+        try:
+            self._pool.submit(self._rounds)
+        except BaseException:
+            self._busy = False  # the pool takes nothing more
+            raise
+
+    def _rounds(self) -> None:
+        while self._busy:
+            try:
+                self._work()
+            except HitlError as error:
+                log.warning("a background job waits", job=self._name, why=str(error))
+            except Exception:
+                log.exception("a background job failed", job=self._name)
+            except BaseException:
+                self._busy = False
+                raise
+            with self._lock:
+                self._busy, self._again = self._again, False
+
+
+# Writes the digest of each day that is over, so that history and statistics don't read a record for each decision.
+
+
+class Digests:
+    """Follows the sweeper, and looks once a day, and at its start, what is missing.
+
+    Parameters
+    ----------
+    history : History
+        Reads and writes them.
+    clock : Clock
+        The present.
+    workers : Executor
+        Where it is done, so that the sweeper does not wait.
+    """
+
+    def __init__(self, history: History, clock: Clock, workers: Executor) -> None:
+        self._history = history
+        self._clock = clock
+        self._workers = workers
+        self._done: date | None = None  # the first day that was not over when they were written
+        self._busy = False
+        self._lock = Lock()
+
+    def changed(self, entry: Entry) -> None:
+        """Do nothing: the ledger tells the history."""
+
+    def tick(self) -> None:
+        """Begin, if a day is over and everything that was decided lately is known."""
+        with self._lock:
+            if self._busy or not self._history.follows or self._done == self._history.first_open_day():
+                return
+            self._busy = True
+        self._workers.submit(self._write)
+
+    def _write(self) -> None:
+        day = self._history.first_open_day()
+        try:
+            written = self._history.write_digests()
+            self._done = day
+            if written:
+                log.info("digests written", days=written)
+        except HitlError as error:
+            log.warning("digests wait", why=str(error))
+        except Exception:
+            log.exception("the digests broke")
+            self._done = day  # not again today: history reads the records instead
+        finally:
+            with self._lock:
+                self._busy = False
+
+
+# The thread in which the sweeper works, and what it writes to the log.
 
 TAIL_EVERY = 1.0  # seconds between two looks at the tail while there is life
 IDLE_EVERY = 5.0  # seconds, where there has been none for a minute: a fifth of the requests
 _LIVELY_FOR = timedelta(minutes=1)
 _AFTER_TROUBLE = 5.0  # seconds
-
-log = structlog.get_logger("hitl_bot.sweeper")
 
 
 class LogObserver:

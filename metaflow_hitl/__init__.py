@@ -18,13 +18,14 @@ from metaflow_extensions.hitl.approvals.errors import (
     StoreUnavailable,
 )
 from metaflow_extensions.hitl.approvals.ledger import Entry
-from metaflow_extensions.hitl.approvals.pathspec import BadId, Pathspec
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import (
     Approval,
+    BadId,
     Closing,
     Decision,
     Origin,
+    Pathspec,
     Person,
     Post,
     State,

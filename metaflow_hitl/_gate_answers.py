@@ -20,9 +20,8 @@ from types import TracebackType
 from typing import Any
 
 from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.deciding.requesters import needs_confirming
+from metaflow_extensions.hitl.approvals.deciding.permission import needs_confirming
 from metaflow_extensions.hitl.approvals.errors import HitlError, RecordError
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Bar
 from metaflow_extensions.hitl.approvals.record import (
@@ -32,6 +31,7 @@ from metaflow_extensions.hitl.approvals.record import (
     Origin,
     Person,
     State,
+    TrailEvent,
     Verdict,
     Where,
 )

@@ -23,8 +23,7 @@ _FLOW = Path(__file__).parent / "flows" / "train_and_deploy.py"
 def demo(auto: bool, port: int, flow: Path) -> None:  # noqa: FBT001 - click hands flags over like this
     """Run the demo until it ends, or until Ctrl-C."""
     # Metaflow and the sandbox take a second to import, and `hitl-bot --help` should not.
-    from hitl_bot.demo.script import EARLIER, WentWrong, approve_earlier, play  # noqa: PLC0415
-    from hitl_bot.demo.stage import in_another_terminal, set_stage  # noqa: PLC0415
+    from hitl_bot.demo.stage import EARLIER, WentWrong, approve_earlier, in_another_terminal, play, set_stage  # noqa: PLC0415  # noqa: PLC0415
     from hitl_bot.settings import LogFormat, LogLevel  # noqa: PLC0415
     from hitl_bot.telemetry.logs import set_up_logs  # noqa: PLC0415
 

@@ -12,13 +12,8 @@ from pathlib import Path
 import click
 
 from hitl_bot.doctor.attack import attack
-from hitl_bot.doctor.cluster import check_cluster
-from hitl_bot.doctor.finding import Finding, Health
-from hitl_bot.doctor.keys import check_keys
-from hitl_bot.doctor.policy import check_policy
+from hitl_bot.doctor.checks import Finding, Health, check_cluster, check_keys, check_policy, check_slack, check_store
 from hitl_bot.doctor.prove.command import prove_slack
-from hitl_bot.doctor.slack import check_slack
-from hitl_bot.doctor.store import check_store
 from hitl_bot.settings import Settings, read_settings
 
 _SIGNS = {Health.GOOD: "✓", Health.BAD: "✗", Health.UNKNOWN: "–"}

@@ -13,18 +13,26 @@ from datetime import datetime, timezone
 from itertools import islice
 
 from hitl_bot.cluster import argo_engine
-from hitl_bot.doctor.finding import Finding, bad, good, unknown
+from hitl_bot.doctor.checks import Finding, bad, good, unknown
 from hitl_bot.settings import PREFIX, Settings, SettingsError, needed
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.bucket import PREFIXES, Prefix, Role, version_key
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError, KeyTaken, StoreError
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.question import Question
-from metaflow_extensions.hitl.approvals.record import Decision, EngineKind, Gate, Origin, Person, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import (
+    Decision,
+    EngineKind,
+    Gate,
+    Origin,
+    Pathspec,
+    Person,
+    TrailEvent,
+    Verdict,
+    Where,
+)
 from metaflow_extensions.hitl.approvals.sealed import InvalidKey, Trust, parse_keys
 from metaflow_extensions.hitl.approvals.use_cases import passed
 from metaflow_extensions.hitl.engines.kubernetes import NoCluster

@@ -1,30 +1,32 @@
-"""Answering one question: its buttons, the forms that they open, the forms as submitted, and the two typed words."""
+"""Answering one question: buttons, forms, typed words, confirmations, and running again after a request for changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, TimeoutError as NotYet
 
 from slack_bolt import Ack, Respond
 from slack_sdk import WebClient
 
-from hitl_bot.listeners.clicked import clicked_approval, refresh_if_stale
-from hitl_bot.listeners.command_text import BadWords, Words, as_typed, read_pairs, unquoted
-from hitl_bot.listeners.opening import Opening, opens
-from hitl_bot.listeners.payloads import Json, is_home, place_of, user_of
-from hitl_bot.listeners.slash_command import Typed
-from hitl_bot.listeners.submitting import FormErrors, submit
+from hitl_bot.listeners.forms import ANSWERING_TAKES, FormErrors, Opening, opens, submit
+from hitl_bot.listeners.payloads import Json, clicked_approval, is_home, place_of, refresh_if_stale, user_of
+from hitl_bot.listeners.slash_command import BadWords, Typed, Words, as_typed, read_pairs, unquoted
+from hitl_bot.slack.client import replace_view
 from hitl_bot.slack.people import SlackPeople
+from hitl_bot.surfaces.confirming import Confirming
 from hitl_bot.surfaces.home import HomeTabs
+from hitl_bot.surfaces.threads import Threads
+from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Entry
-from metaflow_extensions.hitl.approvals.pathspec import checked_id
-from metaflow_extensions.hitl.approvals.record import Answer, Approval, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, State, Verdict, Where, checked_id
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError, ChangesNotOffered
+from metaflow_extensions.hitl.approvals.running_again import BadParameter, RunningAgain
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.inputs import parse
-from metaflow_extensions.hitl.messages import action_ids, answers, views
+from metaflow_extensions.hitl.messages import action_ids, again, answers, views
 from metaflow_extensions.hitl.messages.form import form_errors, form_values
+from metaflow_extensions.hitl.messages.mrkdwn import code, name
 from metaflow_extensions.hitl.messages.sentences import asks_for_input, chosen_by_button, form_fields, opens_form
 from metaflow_extensions.hitl.messages.views import approval_of, reason_of
 
@@ -245,3 +247,71 @@ def reject_typed(typed: Typed) -> answers.Reply:
     return _said(
         entry, typed.cases.decide(entry.approval.id, answer, who=typed.who, where=Where.SLASH_COMMAND, seen=entry)
     )
+
+
+# The buttons of the direct messages that ask whether an answer, or a run, is somebody's own.
+
+
+def confirm_answer(ack: Ack, action: Json, body: Json, respond: Respond, confirming: Confirming) -> None:
+    """Take the answer for this person's own, and say so in the place of the question."""
+    ack()
+    reply = answers.done(confirming.confirm_answer(str(action.get("value")), user_of(body)))
+    reply["replace_original"] = True
+    respond(**reply)
+
+
+def confirm_run(ack: Ack, action: Json, body: Json, respond: Respond, confirming: Confirming) -> None:
+    """Note whose run it is, and say so in the place of the question."""
+    ack()
+    approval = confirming.confirm_run(checked_id(str(action.get("value"))), user_of(body))
+    place = f"{approval.pathspec.flow}/{approval.pathspec.run}"
+    reply = answers.said(f"You confirmed that the run {code(place)} is yours. Others can approve it now.")
+    reply["replace_original"] = True
+    respond(**reply)
+
+
+# Running again: the button, and the form with the parameters of the run.
+
+
+def _form(cases: UseCases, approval: Approval, people: SlackPeople, user_id: str) -> Json:
+    running = RunningAgain(cases.engines, people)
+    return again.run_again_view(approval, running.parameters(approval, people.person(user_id)))
+
+
+open_run_again = opens("Run again", _form)
+
+
+def run_again_submitted(
+    ack: Ack,
+    body: Json,
+    view: Json,
+    client: WebClient,
+    cases: UseCases,
+    people: SlackPeople,
+    workers: Executor,
+    threads: Threads,
+) -> None:
+    """Start it, and say so in the view and in the question's thread."""
+
+    def start() -> Json:
+        approval = cases.ledger.read(checked_id(views.approval_of(view))).approval
+        who = people.person(user_of(body))
+        entered = again.parameters_of(view["state"]["values"])
+        workflow = RunningAgain(cases.engines, people).run_again(approval, entered, who)
+        threads.note(approval, f"{name(who)} runs it again: workflow {code(workflow)}")
+        return views.notice_view("Run again", again.started(workflow))
+
+    starting = workers.submit(start)
+    try:
+        ack(response_action="update", view=starting.result(ANSWERING_TAKES))
+    except NotYet:
+        ack(response_action="update", view=views.notice_view("Run again", "Starting it…"))
+        try:
+            ending = starting.result()
+        except HitlError as error:
+            ending = views.refused_view(error)
+        replace_view(client, view["id"], ending)
+    except BadParameter as error:
+        ack(response_action="errors", errors={again.parameter_block(error.name): str(error)})
+    except HitlError as error:
+        ack(response_action="update", view=views.refused_view(error))

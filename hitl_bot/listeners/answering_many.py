@@ -13,10 +13,8 @@ from slack_bolt import Ack, Respond
 from slack_sdk import WebClient
 
 from hitl_bot.listeners.answering import APPROVED, approve_form
-from hitl_bot.listeners.clicked import NotItsMessage
-from hitl_bot.listeners.opening import Opening
-from hitl_bot.listeners.payloads import Json, is_home, place_of, user_of
-from hitl_bot.listeners.submitting import FormErrors, FormOver, submit
+from hitl_bot.listeners.forms import FormErrors, FormOver, Opening, submit
+from hitl_bot.listeners.payloads import Json, NotItsMessage, is_home, place_of, user_of
 from hitl_bot.slack.client import replace_view
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.batches import Batches

@@ -1,29 +1,34 @@
-"""Looking at an approval: the menu beside the buttons, the entry of a message's menu, ``/hitl show``, and links."""
+"""Looking: at one approval, at lists of many, and at the Home tab."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from concurrent.futures import Executor
+from datetime import datetime, timedelta
 
 from slack_bolt import Ack, Respond
 from slack_sdk import WebClient
 
-from hitl_bot.listeners.clicked import clicked_approval, refresh_if_stale
-from hitl_bot.listeners.opening import Opening
-from hitl_bot.listeners.payloads import Json, is_home, user_of
-from hitl_bot.listeners.slash_command import Typed
+from hitl_bot.listeners.forms import Opening
+from hitl_bot.listeners.payloads import Json, clicked_approval, is_home, refresh_if_stale, user_of
+from hitl_bot.listeners.slash_command import Filter, Only, Typed, Words, read_filter, read_span, read_words
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.batches import Batches
-from hitl_bot.surfaces.sight import Sight
+from hitl_bot.surfaces.home import HomeTabs
+from hitl_bot.surfaces.sight import Sight, asked_of
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval
 from metaflow_extensions.hitl.approvals.ledger import Entry
-from metaflow_extensions.hitl.approvals.pathspec import checked_id
 from metaflow_extensions.hitl.approvals.queries import Queries
+from metaflow_extensions.hitl.approvals.record import Approval, checked_id
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.messages import answers, views
+from metaflow_extensions.hitl.messages import answers, lists, views
 from metaflow_extensions.hitl.messages.action_ids import COPY_COMMAND, LIKE_BEFORE, overflow_choice
+from metaflow_extensions.hitl.messages.answers import Reply
 from metaflow_extensions.hitl.messages.batch import gate_on_message
 from metaflow_extensions.hitl.messages.batch_views import why_all_view
+from metaflow_extensions.hitl.messages.home import ALL_FLOWS
 from metaflow_extensions.hitl.messages.like_before import SHOWN, like_before_view
+from metaflow_extensions.hitl.messages.pages import turned_page
 from metaflow_extensions.hitl.messages.question import asked_by_message
 
 _READ_BEFORE = 4 * SHOWN  # decisions of which this person may see some
@@ -129,3 +134,115 @@ def show(typed: Typed) -> answers.Reply:
 def follow_link(ack: Ack) -> None:
     """The Open button of a list: Slack opens the link itself, and still waits for the ack."""
     ack()
+
+
+# Lists that people ask for: ``/hitl list``, ``history`` and ``stats``, and the pages of the long ones.
+
+_LATELY = timedelta(days=30)  # in which the newest decision is looked for
+_LAST_FEW = 5
+_RULES = "rules"  # a word after `stats`
+_HISTORY, _STATISTICS = timedelta(days=7), timedelta(days=30)
+
+
+def list_open(typed: Typed) -> Reply:
+    """``/hitl list``: what waits, with what this person is asked first."""
+    return _open_page(typed.cases, typed.queries, typed.people, typed.user_id, typed.words)
+
+
+def history(typed: Typed) -> Reply:
+    """``/hitl history``: what was decided, newest first."""
+    return _history_page(typed.cases, typed.queries, typed.sight, typed.words)
+
+
+def statistics(typed: Typed) -> Reply:
+    """``/hitl stats``: how many, and how long it took; ``/hitl stats rules``: how often rules agreed with people."""
+    if typed.words.behind[:1] == [_RULES]:
+        return _rule_scores(typed)
+    span, now = read_span(typed.words, _STATISTICS), typed.cases.clock()
+    figures, left_out = typed.queries.statistics(now - span.length, flow=span.flow, sees=typed.sight.sees)
+    return lists.figures(figures, now=now, span=span.text, left_out=left_out)
+
+
+def _rule_scores(typed: Typed) -> Reply:
+    span, now = read_span(typed.words.without_first, _STATISTICS), typed.cases.clock()
+    scores, left_out = typed.queries.rule_scores(now - span.length, flow=span.flow, sees=typed.sight.sees)
+    return lists.rules(scores, now=now, span=span.text, left_out=left_out)
+
+
+def turn_page(
+    ack: Ack, action: Json, body: Json, respond: Respond, cases: UseCases, queries: Queries, people: SlackPeople
+) -> None:
+    """Next and Previous below a long list: show another page of the list, as it is now, in the place of this one."""
+    ack()
+    page, typed = turned_page(str(action.get("value", "")))
+    words = read_words(typed)
+    if words.verb == "history":
+        shown = _history_page(cases, queries, Sight(cases, people, user_of(body)), words, page)
+    else:
+        shown = _open_page(cases, queries, people, user_of(body), words, page)
+    shown["replace_original"] = True
+    respond(**shown)
+
+
+def _open_page(
+    cases: UseCases, queries: Queries, people: SlackPeople, user_id: str, words: Words, page: int = 1
+) -> Reply:
+    chosen = read_filter(words)
+    found = queries.open()
+    sight = Sight(cases, people, user_id)
+    everything = sight.of(cases.governed(one) for one in found.approvals)
+    mine = asked_of(cases, people, user_id, everything)
+    now = cases.clock()
+    wanted = [one for one in everything if _is_wanted(one, chosen, now, mine)]
+    if not everything and not found.problems and chosen.only is Only.ALL:
+        newest = sight.of(queries.decided(now - _LATELY).approvals[:_LAST_FEW])
+        return answers.nothing_waits(next(iter(newest), None), now=now)
+    return lists.listing(
+        wanted,
+        now=now,
+        mine=mine,
+        problems=found.problems,
+        page=page,
+        words=words.text,
+    )
+
+
+def _is_wanted(approval: Approval, chosen: Filter, now: datetime, mine: Collection[str]) -> bool:
+    if chosen.only is Only.MINE:
+        return approval.id in mine
+    if chosen.only is Only.OVERDUE:
+        return approval.deadline is not None and approval.deadline <= now
+    if chosen.only is Only.FLOW:
+        return approval.pathspec.flow == chosen.name
+    return chosen.only is Only.ALL or approval.pathspec.step == chosen.name
+
+
+def _history_page(cases: UseCases, queries: Queries, sight: Sight, words: Words, page: int = 1) -> Reply:
+    span = read_span(words, _HISTORY)
+    now = cases.clock()
+    decided = queries.decided(now - span.length, flow=span.flow)
+    return lists.history(
+        sight.of(decided.approvals),
+        now=now,
+        span=span.text,
+        left_out=decided.left_out,
+        page=page,
+        words=words.text,
+    )
+
+
+# The Home tab: it is opened, and its menu chooses a flow.
+
+
+def home_opened(ack: Ack, event: Json, homes: HomeTabs) -> None:
+    """Show the inbox. The event also comes when the tab with the messages is opened."""
+    ack()
+    if event.get("tab") == "home":
+        homes.open(str(event["user"]))
+
+
+def choose_home_flow(ack: Ack, action: Json, body: Json, homes: HomeTabs) -> None:
+    """Show one flow, or all."""
+    ack()
+    flow = str((action.get("selected_option") or {}).get("value", ALL_FLOWS))
+    homes.choose(user_of(body), None if flow == ALL_FLOWS else flow)

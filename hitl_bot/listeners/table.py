@@ -1,22 +1,118 @@
-"""Which id that Slack sends goes to which callback: all of them."""
+"""Which id that Slack sends goes to which callback, what a callback is handed, and what happens to what goes wrong."""
 
 from __future__ import annotations
 
-from slack_bolt import App
+import json
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, fields
 
-from hitl_bot.listeners import (
-    answering,
-    answering_many,
-    confirming,
-    delegating,
-    errors,
-    home,
-    lists,
-    looking,
-    running_again,
-)
+import structlog
+from slack_bolt import Ack, App, BoltContext, BoltResponse, Respond
+from slack_bolt.error import BoltUnhandledRequestError
+from slack_sdk import WebClient
+
+from hitl_bot.listeners import answering, answering_many, looking, slash_command
+from hitl_bot.listeners.payloads import Json, fill_in_initial_values, is_in_attachment, user_of
 from hitl_bot.listeners.slash_command import dispatcher, explain, remind
-from metaflow_extensions.hitl.messages import action_ids
+from hitl_bot.slack.client import SLACK_FAILED, DirectRespond
+from hitl_bot.slack.people import SlackPeople
+from hitl_bot.surfaces.batches import Batches
+from hitl_bot.surfaces.confirming import Confirming
+from hitl_bot.surfaces.home import HomeTabs
+from hitl_bot.surfaces.reminding import Reminding
+from hitl_bot.surfaces.threads import Threads
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.queries import Queries
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.messages import action_ids, answers, views
+
+# The bot's own parts, handed to callbacks by argument name.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What callbacks may ask for besides Bolt's own arguments.
+
+    Attributes
+    ----------
+    cases : UseCases
+        What can be done with an approval. Its clock is the bot's.
+    queries : Queries
+        What waits and what was decided.
+    people : SlackPeople
+        Who a Slack user is.
+    workers : Executor
+        Where work goes that may take longer than Slack waits.
+    homes : HomeTabs
+        Everybody's Home tab.
+    batches : Batches
+        Gates that share a message.
+    reminding : Reminding
+        Asks people again.
+    threads : Threads
+        What stands below the questions.
+    confirming : Confirming
+        Asks people whether something is theirs.
+    """
+
+    cases: UseCases
+    queries: Queries
+    people: SlackPeople
+    workers: Executor
+    homes: HomeTabs
+    batches: Batches
+    reminding: Reminding
+    threads: Threads
+    confirming: Confirming
+
+
+class StandingAck(Ack):
+    """An ack that stands once it is given.
+
+    Bolt looks for the response every 10 ms, and takes it back if the listener fails before it looked
+    (slack_bolt 1.30, ``listener/thread_runner.py``: ``ack.response = response``, which is None by then). Slack would
+    show a warning triangle beside the refusal.
+    """
+
+    @property
+    def response(self) -> BoltResponse | None:
+        """What goes to Slack; None until there is anything."""
+        return self._response
+
+    @response.setter
+    def response(self, response: BoltResponse | None) -> None:
+        if response is not None or not hasattr(self, "_response"):
+            self._response = response
+
+
+class CopiedButton(HitlError):
+    """This button is in a copy of a message, so nothing was decided. Use the buttons on the message itself."""
+
+    def __init__(self) -> None:
+        super().__init__(str(self.__doc__))
+
+
+def parts_adder(parts: Parts, client: WebClient, request_came: Callable[[], None]) -> Callable[..., None]:
+    """Build the middleware that adds the parts to the context of every request. It has to be the first."""
+    named = {field.name: getattr(parts, field.name) for field in fields(parts)}
+
+    def add_parts(context: BoltContext, body: Json, next: Callable[[], None]) -> None:  # noqa: A002 - Bolt's name for it
+        request_came()
+        context.update(named)
+        context["client"] = client  # Bolt makes one for each request, which knows nothing of NO_PROXY
+        context["ack"] = StandingAck()  # type: ignore[no-untyped-call] # Bolt's
+        context["respond"] = DirectRespond(response_url=context.response_url)
+        if is_in_attachment(body):
+            raise CopiedButton
+        fill_in_initial_values(body)
+        next()
+
+    return add_parts
+
+
+# Which id that Slack sends goes to which callback: all of them.
 
 BUTTONS = {  # and menus, by action_id
     action_ids.APPROVE: answering.approve,
@@ -32,12 +128,12 @@ BUTTONS = {  # and menus, by action_id
     action_ids.UNTICK_ALL: answering_many.choose_shards,
     action_ids.DETAILS: looking.details,
     action_ids.OPEN: looking.follow_link,
-    action_ids.PREVIOUS_PAGE: lists.turn_page,
-    action_ids.NEXT_PAGE: lists.turn_page,
-    action_ids.HOME_FLOW: home.choose_flow,
-    action_ids.RUN_AGAIN: running_again.open_form,
-    action_ids.CONFIRM_ANSWER: confirming.answer,
-    action_ids.CONFIRM_RUN: confirming.run,
+    action_ids.PREVIOUS_PAGE: looking.turn_page,
+    action_ids.NEXT_PAGE: looking.turn_page,
+    action_ids.HOME_FLOW: looking.choose_home_flow,
+    action_ids.RUN_AGAIN: answering.open_run_again,
+    action_ids.CONFIRM_ANSWER: answering.confirm_answer,
+    action_ids.CONFIRM_RUN: answering.confirm_run,
 }
 FORMS = {  # views with a Submit button, by callback_id
     action_ids.APPROVE_VIEW: answering.approval_submitted,
@@ -46,18 +142,18 @@ FORMS = {  # views with a Submit button, by callback_id
     action_ids.APPROVE_ALL_VIEW: answering_many.approval_submitted,
     action_ids.APPROVE_EXCEPT_VIEW: answering_many.choice_submitted,
     action_ids.REJECT_ALL_VIEW: answering_many.rejection_submitted,
-    action_ids.RUN_AGAIN_VIEW: running_again.submitted,
+    action_ids.RUN_AGAIN_VIEW: answering.run_again_submitted,
 }
 MESSAGE_SHORTCUTS = {action_ids.WHY: looking.why}  # entries of a message's own menu, by callback_id
-EVENTS = {"app_home_opened": home.opened}
+EVENTS = {"app_home_opened": looking.home_opened}
 COMMAND = "/hitl"
 WORDS = {  # the first word after the command
     "": explain,
     "help": explain,
-    "list": lists.list_open,
-    "history": lists.history,
-    "stats": lists.statistics,
-    "delegate": delegating.delegate,
+    "list": looking.list_open,
+    "history": looking.history,
+    "stats": looking.statistics,
+    "delegate": slash_command.delegate,
 }
 WORDS_WITH_ID = {  # likewise, followed by the ID of an approval
     "show": looking.show,
@@ -68,7 +164,7 @@ WORDS_WITH_ID = {  # likewise, followed by the ID of an approval
 
 
 def register(app: App) -> None:
-    """Tie every callback to its id. What none of them handles is acknowledged in ``errors``."""
+    """Tie every callback to its id. What none of them handles is acknowledged in ``answer_error``."""
     for action_id, on_click in BUTTONS.items():
         app.action(action_id)(on_click)
     for callback_id, on_submit in FORMS.items():
@@ -78,4 +174,58 @@ def register(app: App) -> None:
     for event, on_event in EVENTS.items():
         app.event(event)(on_event)
     app.command(COMMAND)(dispatcher(WORDS, WORDS_WITH_ID))
-    app.error(errors.answer_error)
+    app.error(answer_error)
+
+
+# What happens to everything that goes wrong, and to what nobody listens to.
+
+log = structlog.get_logger("hitl_bot.listeners")
+
+
+def answer_error(
+    error: Exception,
+    body: Json,
+    context: BoltContext,
+    client: WebClient,
+    respond: Respond,
+    response: BoltResponse | None,
+) -> BoltResponse | None:
+    """Answer a refusal in its own words, and a defect with a reference that finds it in the log.
+
+    ``response`` is None once the request has been acknowledged (slack_bolt 1.30, ``listener/thread_runner.py``).
+    """
+    if isinstance(error, BoltUnhandledRequestError):
+        # Slack would send it again, or show the person a warning triangle.
+        log.info("acknowledged, not handled", kind=body.get("type") or body.get("command"), what=_what(body))
+        return BoltResponse(status=200)
+    if isinstance(error, HitlError):
+        log.info("refused", kind=type(error).__name__, why=str(error), user=user_of(body))
+        reply, shown = answers.refusal(error), error
+    else:
+        reference = secrets.token_hex(4)
+        log.error("broke", reference=reference, user=user_of(body), exc_info=error)
+        reply = answers.broken(reference)
+        shown = HitlError(reply["text"])
+    if response is not None and body.get("type") == "view_submission":
+        ending = {"response_action": "update", "view": views.refused_view(shown)}
+        return BoltResponse(status=200, body=json.dumps(ending), headers={"content-type": ["application/json"]})
+    _tell(reply, body, context, client, respond)
+    return None if response is None else BoltResponse(status=200)
+
+
+def _tell(reply: answers.Reply, body: Json, context: BoltContext, client: WebClient, respond: Respond) -> None:
+    user = user_of(body)
+    try:
+        if context.response_url:
+            respond(**reply)
+        elif user and body.get("type") != "event_callback":
+            client.chat_postMessage(channel=user, text=reply["text"], blocks=reply["blocks"])
+    except SLACK_FAILED as error:
+        log.warning("the answer did not arrive", user=user, why=repr(error))
+
+
+def _what(body: Json) -> str:
+    """Name what came, without what people wrote."""
+    actions = [str(action.get("action_id")) for action in body.get("actions", ())]
+    callback = body.get("callback_id") or (body.get("view") or {}).get("callback_id")
+    return ", ".join(actions) or str(callback or (body.get("event") or {}).get("type") or "")

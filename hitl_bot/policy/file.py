@@ -2,18 +2,144 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
+import click
 import structlog
+import yaml
+from pydantic import ValidationError
 
-from hitl_bot.policy.model import Subject
-from hitl_bot.policy.reading import BadPolicy, parse_policy, read_body, summary
+from hitl_bot.policy.model import Naming, PolicyOfFile, Reason, RuleOfFile, Subject, Word
+from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.question import Automatic, OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.record import Approval
-from metaflow_extensions.hitl.approvals.reminding import Quiet, read_quiet
-from metaflow_extensions.hitl.approvals.requirements import PolicyRule
+from metaflow_extensions.hitl.approvals.reminding import NEVER, Quiet, read_quiet
 
-log = structlog.get_logger("hitl_bot.policy")
+# Reading the policy file: strictly, with the line of whatever can't be meant.
+
+LARGEST = 1_000_000  # bytes; a ConfigMap holds as many (kubernetes.io/docs/concepts/configuration/configmap)
+
+_Place = tuple[int | str, ...]
+_MEANT = {
+    "extra_forbidden": "unknown key",
+    "missing": "this is missing",
+}
+
+
+class BadPolicy(HitlError):
+    """The policy file can't be used. The message has a line for each thing that is wrong."""
+
+
+def read_policy(path: Path) -> PolicyOfFile:
+    """Read a policy file.
+
+    Raises
+    ------
+    BadPolicy
+        It is not there, no YAML, or says what no policy says.
+    """
+    return parse_policy(read_body(path), str(path))
+
+
+def read_body(path: Path) -> bytes:
+    """Read the bytes of a policy file; raises as ``read_policy``."""
+    try:
+        with path.open("rb") as file:
+            body = file.read(LARGEST + 1)
+    except OSError as error:
+        raise BadPolicy(f"The policy {path} can't be read: {error.strerror or error}.") from error
+    if len(body) > LARGEST:
+        raise BadPolicy(f"The policy {path} has more than {LARGEST:,} bytes.")
+    return body
+
+
+def summary(policy: PolicyOfFile, body: bytes) -> str:
+    """Say which policy this is: ``3 rules, SHA-256 9f86d081884c``."""
+    count = "1 rule" if len(policy.rules) == 1 else f"{len(policy.rules)} rules"
+    return f"{count}, SHA-256 {hashlib.sha256(body).hexdigest()[:12]}"
+
+
+NO_POLICY = "none: METAFLOW_HITL_POLICY is not set, so each step's own arguments decide"
+
+
+def parse_policy(body: bytes, name: str) -> PolicyOfFile:
+    """Read the text of a policy; ``name`` is what errors call the file."""
+    try:
+        node = yaml.compose(body, yaml.SafeLoader)
+        lines = dict(_lines(node, ()))
+        _check_keys_differ(node, name)
+        document = yaml.safe_load(body)
+    except (yaml.YAMLError, UnicodeError, RecursionError) as error:
+        raise BadPolicy(f"{name}{_line_of(error)}: this is not valid YAML. {_problem(error)}") from error
+    try:
+        return PolicyOfFile.model_validate({} if document is None else document)
+    except ValidationError as error:
+        said = [f"{name}:{_line(lines, one['loc'])}: {_words(one)}" for one in error.errors(include_url=False)]
+        raise BadPolicy("\n".join(said)) from error
+
+
+def _lines(node: yaml.Node | None, place: _Place) -> Iterator[tuple[_Place, int]]:
+    """Yield the line, from 1, at which each part of the document stands; a key's own line for its value."""
+    if node is None:
+        return
+    if not place:
+        yield place, node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = (*place, str(key.value))
+            yield below, key.start_mark.line + 1
+            yield from _lines(value, below)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            below = (*place, index)
+            yield below, value.start_mark.line + 1
+            yield from _lines(value, below)
+
+
+def _check_keys_differ(node: yaml.Node | None, name: str) -> None:
+    """Refuse a repeated key: YAML would silently take the last one."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if str(key.value) in seen:
+                raise BadPolicy(f"{name}:{key.start_mark.line + 1}: {key.value}: this key is repeated here")
+            seen.add(str(key.value))
+            _check_keys_differ(value, name)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _check_keys_differ(value, name)
+
+
+def _line(lines: dict[_Place, int], place: _Place) -> int:
+    """Return the line of a place, or of the nearest place around it that the document has."""
+    while place not in lines and place:
+        place = place[:-1]
+    return lines.get(place, 1)
+
+
+def _words(error: Any) -> str:
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+    said = _MEANT.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
+    return f"{place}: {said}" if place else said
+
+
+def _line_of(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f":{mark.line + 1}" if mark is not None else ""
+
+
+def _problem(error: Exception) -> str:
+    return str(getattr(error, "problem", None) or error)
+
+
+# The policy as it is in the file now.
+
+log = structlog.get_logger("hitl_bot.policy.file")
 
 
 class PolicyFile:
@@ -110,3 +236,82 @@ def _look(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+# ``hitl-bot policy check``.
+
+
+@click.group("policy")
+def command() -> None:
+    """Look at the operator's policy."""
+
+
+@command.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--flow", required=True, help="The name of a flow.")
+@click.option("--step", required=True, help="The name of a step of it.")
+@click.option("--tag", "tags", multiple=True, help="A tag of the run; may be repeated.")
+@click.option("--namespace", default="", help="The Kubernetes namespace of the workflow.")
+def check(file: Path, flow: str, step: str, tags: tuple[str, ...], namespace: str) -> None:
+    """Say which rule of FILE applies to a step, why the others don't, and what it demands."""
+    policy = read_policy(file)
+    subject = Subject(flow=flow, step=step, tags=tags, namespace=namespace)
+    applies = policy.rule_of(subject)
+    for rule in policy.rules:
+        if rule is applies:
+            click.echo(f"{rule.name}: applies and requires")
+            for line in demanded(rule):
+                click.echo(f"  - {line}")
+            click.echo("The step's own arguments also apply where they are stricter.")
+            break
+        click.echo(f"{rule.name}: no, {rule.match.misses(subject)}")
+    if applies is None:
+        click.echo("No rule applies: the step's own arguments decide.")
+    if (hours := policy.quiet_hours_of(subject)) != NEVER:
+        click.echo(f"Nobody is reminded during {hours}, in their own time zone.")
+
+
+def demanded(rule: RuleOfFile) -> Iterator[str]:
+    """Say what a rule demands, a line a demand."""
+    said = list(_of_people(rule)) + list(_of_the_rest(rule))
+    yield from said or ["nothing more than the step does"]
+
+
+def _of_people(rule: RuleOfFile) -> Iterator[str]:
+    if rule.quorum > 1:
+        yield f"at least {rule.quorum} different people agree"
+    for approvers in rule.approvers:
+        yield f"{approvers.quorum} of {approvers.group} among them"
+    if rule.named_approvers is Naming.REQUIRED:
+        yield "the step names its approvers"
+    if rule.deciders:
+        yield f"only {', '.join(rule.deciders)} decide"
+    if rule.self_approval is Word.REFUSED:
+        yield "nobody approves their own run"
+    if rule.claimed_requester is Word.ALLOWED:
+        yield "a local run may say itself who started it"
+    if rule.delegation is Word.REFUSED:
+        yield "nobody decides for others"
+    if rule.outsiders:
+        yield f"of guests and people from other workspaces, these may decide: {', '.join(rule.outsiders)}"
+    if rule.on_veto is OnVeto.COUNT:
+        yield "as many rejections as approvals are needed to reject"
+
+
+def _of_the_rest(rule: RuleOfFile) -> Iterator[str]:
+    if rule.reason is Reason.REQUIRED:
+        yield "an approval has a reason"
+    if rule.command_line is Word.REFUSED:
+        yield "answers from command lines don't count"
+    if not rule.demands.timeout_approves:
+        yield "no deadline approves"
+    if rule.demands.automatic is Automatic.REFUSED:
+        yield "no condition over metrics approves"
+    elif rule.demands.automatic is Automatic.SHADOW:
+        yield "conditions over metrics only record what they would approve"
+    if rule.continue_on_reject is Word.REFUSED:
+        yield "a rejection ends the run"
+    if rule.longest_timeout is not None:
+        yield f"it waits {in_words(rule.longest_timeout)} at most"
+    if rule.channel is not None:
+        yield f"the bot asks in {rule.channel}"

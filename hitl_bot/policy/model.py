@@ -17,11 +17,10 @@ from pydantic import (
     model_validator,
 )
 
-from metaflow_extensions.hitl.approvals.deciding.names import problem_with
+from metaflow_extensions.hitl.approvals.deciding.permission import problem_with
 from metaflow_extensions.hitl.approvals.duration import parse_duration
-from metaflow_extensions.hitl.approvals.question import Need
+from metaflow_extensions.hitl.approvals.question import Automatic, Need, OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.reminding import NEVER, read_quiet
-from metaflow_extensions.hitl.approvals.requirements import Automatic, OnVeto, PolicyRule
 
 _MOST = 20  # people who must agree, as in the decorator
 

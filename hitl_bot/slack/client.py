@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from http.client import HTTPException
+from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
-from slack_bolt import Respond
+from slack_bolt import BoltContext, Respond
+from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web import SlackResponse
@@ -16,6 +19,98 @@ from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from metaflow_extensions.hitl import __version__
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, meaning_of, status_of
+
+# Whose request it is, without asking Slack: the bot serves one workspace with one token.
+
+NOT_HERE = (
+    "This app is installed for a whole organization, but it works only when installed in a single workspace. "
+    "Nothing was decided. Ask an admin to install it in this workspace."
+)
+
+
+def authorizer(bot_token: str) -> Callable[..., AuthorizeResult | None]:
+    """Return what Bolt asks for each request.
+
+    Bolt's own asks Slack once (``auth.test``), and the first person who clicks waits for that: where it is slow or
+    limited their click is lost, and a slash command tells them to install the app again. Whether the token is good
+    shows with the first call, and in `hitl-bot doctor`.
+    """
+
+    def authorize(
+        context: BoltContext, enterprise_id: str | None, team_id: str | None, user_id: str | None
+    ) -> AuthorizeResult | None:
+        if context.is_enterprise_install:
+            return None  # records, people and channels are those of one workspace
+        return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, user_id=user_id, bot_token=bot_token)
+
+    return authorize
+
+
+# Turns at a method of Slack's Web API, within the calls a minute that Slack allows.
+
+
+class NoTurn(Exception):
+    """The next turn comes too late for its caller."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the next turn comes in {seconds:.0f} s")
+        self.seconds = seconds
+
+
+class Turns:
+    """A token bucket. Threads share it.
+
+    Parameters
+    ----------
+    a_minute : int
+        Calls a minute, in the long run.
+    burst : int
+        Calls that need not wait after a quiet minute. Both together stay below Slack's limit.
+    patience : float
+        Seconds that one call may wait.
+    monotonic, sleep
+        The clock, and how to wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        a_minute: int,
+        burst: int,
+        patience: float = 5.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._refill = a_minute / 60
+        self._burst = float(burst)
+        self._patience = patience
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._lock = Lock()
+        self._tokens = self._burst
+        self._seen = monotonic()
+
+    def wait(self) -> None:
+        """Wait for a turn.
+
+        Raises
+        ------
+        NoTurn
+            It comes later than this may wait. No turn was taken.
+        """
+        with self._lock:
+            now = self._monotonic()
+            self._tokens = min(self._burst, self._tokens + max(0.0, now - self._seen) * self._refill)
+            self._seen = now
+            wait = max(0.0, (1 - self._tokens) / self._refill)
+            if wait > self._patience:
+                raise NoTurn(wait)
+            self._tokens -= 1  # below 0 it is promised to those who wait
+        if wait:
+            self._sleep(wait)
+
+
+# Clients of Slack's Web API that never wait for long, and that honour NO_PROXY.
 
 USER_AGENT = f"metaflow-hitl/{__version__}"
 TIMEOUT = 8  # seconds for one call: within the 10 in which a stopping bot has to be gone

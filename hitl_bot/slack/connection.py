@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from socket import SHUT_RDWR, socket
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from slack_bolt import App
@@ -21,6 +21,45 @@ from slack_sdk.socket_mode import SocketModeClient
 from hitl_bot.slack.client import SLACK_FAILED, honour_no_proxy
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, is_busy, meaning_of, pause_of
+
+# How Slack reaches the bot.
+
+
+class Transport(Protocol):
+    """One of the two ways: a Socket Mode connection that the bot opens, or a request URL that Slack calls.
+
+    To stop: ``give_up``, ``drain``, ``close``, in this order.
+    """
+
+    def open(self, stopping: Event) -> None:
+        """Take what Slack sends from now on. Return when it is so, or when it is time to stop.
+
+        Raises
+        ------
+        CantConnect
+            Slack refuses: trying again would not help.
+        """
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether Slack can reach the bot now."""
+        ...
+
+    def give_up(self) -> None:
+        """Take nothing more. What came before can still be acknowledged."""
+        ...
+
+    def drain(self) -> None:
+        """Wait until everything that was taken is acknowledged."""
+        ...
+
+    def close(self) -> None:
+        """Close what is open."""
+        ...
+
+
+# The Socket Mode connections: Slack calls the bot without an address of its own.
 
 THREADS = 32  # envelopes at once; each is held until its listener has acknowledged
 CONNECTIONS = 2  # of one bot: while one is replaced, or found dead, Slack reaches it over the other

@@ -18,8 +18,8 @@ from typing import Any
 
 import structlog
 
-from hitl_bot.background import BackgroundJob
-from hitl_bot.telemetry.problem_log import ProblemLog
+from hitl_bot.sweeper import BackgroundJob
+from hitl_bot.telemetry.logs import ProblemLog
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import (
@@ -34,11 +34,10 @@ from metaflow_extensions.hitl.approvals.errors import (
     RecordError,
 )
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
-from metaflow_extensions.hitl.approvals.pathspec import checked_id
 from metaflow_extensions.hitl.approvals.ports import Clock
-from metaflow_extensions.hitl.approvals.record import Approval, Post, State
+from metaflow_extensions.hitl.approvals.record import Approval, Post, State, checked_id
 from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
-from metaflow_extensions.hitl.approvals.sweeping.agenda import RETRY_FIRST, RETRY_LAST, RETRY_REFUSED
+from metaflow_extensions.hitl.approvals.sweeping.worker import RETRY_FIRST, RETRY_LAST, RETRY_REFUSED
 from metaflow_extensions.hitl.messages.batch import Batch, render
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
 

@@ -21,14 +21,21 @@ from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.threads import Threads
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.deciding import proposal as proposals
+from metaflow_extensions.hitl.approvals.deciding.permission import needs_confirming
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, BadProposal
-from metaflow_extensions.hitl.approvals.deciding.requesters import needs_confirming
 from metaflow_extensions.hitl.approvals.errors import HitlError, KeyMissing, NoSuchApproval, RecordError
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Entry
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.queries import Queries
-from metaflow_extensions.hitl.approvals.record import Answer, Approval, Origin, Person, State, Where
+from metaflow_extensions.hitl.approvals.record import (
+    Answer,
+    Approval,
+    Origin,
+    Pathspec,
+    Person,
+    State,
+    TrailEvent,
+    Where,
+)
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.messages import confirming as messages

@@ -12,11 +12,10 @@ from typing import Any
 import structlog
 from slack_sdk import WebClient
 
-from hitl_bot.background import BackgroundJob
 from hitl_bot.slack.client import SLACK_FAILED
 from hitl_bot.slack.people import SlackPeople
-from hitl_bot.surfaces.asked_of import asked_of
-from hitl_bot.surfaces.sight import Sight
+from hitl_bot.surfaces.sight import Sight, asked_of
+from hitl_bot.sweeper import BackgroundJob
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Entry

@@ -17,7 +17,7 @@ Every number is from Slack's reference documentation:
 from __future__ import annotations
 
 from metaflow_extensions.hitl.approvals.record import Origin
-from metaflow_extensions.hitl.approvals.schema.limits import FormLimits
+from metaflow_extensions.hitl.approvals.schema.showable import FormLimits
 
 SLACK = Origin("slack")
 """Who vouches for the id of a person in Slack."""

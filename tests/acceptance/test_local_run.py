@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from metaflow_extensions.hitl.approvals.events import TrailEvent
+from metaflow_extensions.hitl.approvals.record import TrailEvent
 
 LINEAR = """
 @step

@@ -10,8 +10,8 @@ import pytest
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.driver import Closed, Driver
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.record import TrailEvent
 from tests.fixtures.flows import Process
 
 CHANNEL = "#ml-approvals"

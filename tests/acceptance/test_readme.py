@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hitl_bot.policy.file import parse_policy
 from hitl_bot.policy.model import PolicyOfFile, RuleOfFile
-from hitl_bot.policy.reading import parse_policy
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.notifiers.registry import SETTINGS
 from tests.fixtures.flows import REPOSITORY, clean_environment

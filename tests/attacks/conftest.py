@@ -10,19 +10,18 @@ from pathlib import Path
 import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
-from hitl_bot.keys.private import PrivateKey
+from hitl_bot.keys import PrivateKey
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Ledger
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import Question
-from metaflow_extensions.hitl.approvals.record import Approval, EngineKind
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Pathspec
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.approvals.waiting_for_bot import wait_for_bot
+from metaflow_extensions.hitl.approvals.waiting import wait_for_bot
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from metaflow_extensions.hitl.stores import DirectoryStore

@@ -12,15 +12,14 @@ from datetime import timedelta
 
 import pytest
 
-from hitl_bot.keys.private import PrivateKey, SigningKeys
+from hitl_bot.keys import PrivateKey, SigningKeys
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.errors import HitlError, OtherQuestion
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.question import OnTimeout
-from metaflow_extensions.hitl.approvals.record import Answer, Approval, EngineKind, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, EngineKind, State, TrailEvent, Verdict, Where
 from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from tests.cluster.gated import Gated, gated

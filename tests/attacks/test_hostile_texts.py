@@ -10,8 +10,8 @@ import pytest
 from hitl_bot.sandbox.blocks import complaints_about_blocks
 from hitl_bot.sandbox.mentions import mentions, text_objects
 from metaflow_extensions.hitl.approvals import transitions
+from metaflow_extensions.hitl.approvals.question import PolicyRule
 from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, Verdict, Where
-from metaflow_extensions.hitl.approvals.requirements import PolicyRule
 from metaflow_extensions.hitl.messages import question
 from tests.fixtures.approvals import BOB, NOW, after, approval, approving
 from tests.sizes import soak

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from docs import bucket_page
-from hitl_bot.keys.private import PrivateKey, SigningKeys
+from hitl_bot.keys import PrivateKey, SigningKeys
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.bucket import PREFIXES, Prefix, Role
 from metaflow_extensions.hitl.approvals.errors import HitlError

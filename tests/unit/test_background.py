@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from hitl_bot.background import BackgroundJob
+from hitl_bot.sweeper import BackgroundJob
 from metaflow_extensions.hitl.approvals.errors import HitlError
 
 WITHIN = 10.0  # seconds

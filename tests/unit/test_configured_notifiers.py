@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hitl_bot.telemetry.problem_log import _CAUSES, ProblemLog
+from hitl_bot.telemetry.logs import _CAUSES, ProblemLog
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierRefused, NotifierUnavailable
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ports import Notifier
-from metaflow_extensions.hitl.approvals.record import Post
+from metaflow_extensions.hitl.approvals.record import Post, TrailEvent
 from metaflow_extensions.hitl.notifiers.configured import UnknownNotifier, check_names, configured
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.approvals import NOW, Bench, HandClock, approval, approving

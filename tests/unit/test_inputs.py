@@ -23,7 +23,7 @@ from metaflow_extensions.hitl.approvals.schema import (
     normalise,
     typed,
 )
-from metaflow_extensions.hitl.approvals.schema.formats import is_date, is_instant, is_url
+from metaflow_extensions.hitl.approvals.schema.fields import is_date, is_instant, is_url
 from metaflow_extensions.hitl.inputs import parse, validate
 from metaflow_extensions.hitl.inputs.validation import _FORMATS
 from tests.input_schemas import anything, fitting, settings, settings_dicts

@@ -140,6 +140,6 @@ def test_the_version_is_written_once() -> None:
     assert client.headers["User-Agent"].startswith(f"metaflow-hitl/{__version__} ")
     files = [REPOSITORY / "pyproject.toml", *REPOSITORY.glob("hitl_bot/**/*.py")]
     files += REPOSITORY.glob("metaflow_extensions/**/*.py")
-    # Which release knew what first is history (approvals/features.py), and stays when the version moves on.
+    # Which release knew what first is history (approvals/codec.py), and stays when the version moves on.
     written = re.compile(rf'(?i)version\w*\s*=.*"{re.escape(__version__)}"')
     assert [file.name for file in files if written.search(file.read_text(encoding="utf-8"))] == ["__init__.py"]

@@ -10,7 +10,6 @@ from typing import Any
 
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import (
     Approval,
@@ -18,6 +17,7 @@ from metaflow_extensions.hitl.approvals.record import (
     EngineKind,
     Gate,
     Origin,
+    Pathspec,
     Person,
     Verdict,
     Vote,

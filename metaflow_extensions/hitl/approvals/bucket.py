@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta, timezone
 from enum import Enum
 
 from metaflow_extensions.hitl.approvals.errors import BadKey
-from metaflow_extensions.hitl.approvals.pathspec import checked_id, is_id, is_part
+from metaflow_extensions.hitl.approvals.record import checked_id, is_id, is_part
 
 FIRST_MOMENT = datetime(2000, 1, 1, tzinfo=timezone.utc)
 LAST_MOMENT = datetime(2200, 1, 1, tzinfo=timezone.utc)

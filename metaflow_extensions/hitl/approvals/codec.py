@@ -6,29 +6,280 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from datetime import datetime, timezone
 from enum import Enum
 from functools import cache
-from typing import Any, cast, get_type_hints
+from typing import Any, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
-from metaflow_extensions.hitl.approvals import question, record, requirements
+from metaflow_extensions.hitl.approvals.bucket import FIRST_MOMENT, LAST_MOMENT
 from metaflow_extensions.hitl.approvals.errors import (
     CorruptRecord,
     HitlError,
+    NeedsNewer,
     NewerFormat,
     NotVouchedFor,
     OlderFormat,
     RecordError,
 )
-from metaflow_extensions.hitl.approvals.events import TrailEvent, read_event
-from metaflow_extensions.hitl.approvals.evidence import collected, metric
-from metaflow_extensions.hitl.approvals.features import check_required, required
-from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.question import Need, PolicyRule, Question
+from metaflow_extensions.hitl.approvals.record import Approval, Decision, TrailEvent, Vote, read_event
 from metaflow_extensions.hitl.approvals.schema.fields import fields as form_fields
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
-from metaflow_extensions.hitl.approvals.typed import Unreadable, reader
+
+# Reading plain JSON values as the types of frozen dataclasses, strictly. A reader is built once for each type.
+
+Reader: TypeAlias = Callable[[Any], Any]
+Hints: TypeAlias = Callable[[type], dict[str, Any]]
+
+LARGEST = 10**10
+"""A whole number in a record: as seconds some 300 years, so that no moment and no span overflows."""
+
+
+class Unreadable(Exception):
+    """What is wrong, and where in the document."""
+
+    def __init__(self, fault: str, where: str = "") -> None:
+        super().__init__(fault)
+        self.fault = fault
+        self.where = where
+
+    def inside(self, name: str) -> Unreadable:
+        """Say the same with the name of what it is in."""
+        dot = "." if self.where and not self.where.startswith("[") else ""
+        return Unreadable(self.fault, f"{name}{dot}{self.where}")
+
+    def __str__(self) -> str:
+        return f"{self.where or 'it'} {self.fault}"
+
+
+@cache
+def reader(kind: Any, hints: Hints) -> Reader:  # noqa: PLR0911 - one line for each kind of type
+    """Return what reads a JSON value as a type.
+
+    Parameters
+    ----------
+    kind : type
+        A dataclass, an enumeration, ``datetime``, a plain type, ``Any``, or an optional, a tuple or a mapping of such.
+    hints : Callable[[type], dict[str, Any]]
+        The types of a dataclass's fields, by name.
+
+    Returns
+    -------
+    Callable
+        Raises ``Unreadable``.
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return _as_it_is
+    if origin in (Union, types.UnionType):
+        (only,) = [argument for argument in arguments if argument is not type(None)]
+        return _optional(reader(only, hints))
+    if origin is tuple:
+        return _tuple(reader(arguments[0], hints))
+    if origin in (dict, Mapping):
+        return _mapping
+    if is_dataclass(kind):
+        return _dataclass(kind, hints)
+    if kind is datetime:
+        return _moment
+    if issubclass(kind, Enum):
+        return _enum(kind)
+    plain = {str: _text, int: _whole, float: _number, bool: _truth}.get(kind)
+    return plain or _word(kind)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _optional(read: Reader) -> Reader:
+    def optional(value: Any) -> Any:
+        return None if value is None else read(value)
+
+    return optional
+
+
+def _tuple(read: Reader) -> Reader:
+    def items(value: Any) -> tuple[Any, ...]:
+        if type(value) is not list:
+            raise Unreadable("is not a list")
+        position = 0
+        found: list[Any] = []
+        try:
+            for position, part in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - JSON  # noqa: B007 - for the error
+                found.append(read(part))
+        except Unreadable as error:
+            raise error.inside(f"[{position}]") from None
+        return tuple(found)
+
+    return items
+
+
+def _mapping(value: Any) -> Any:
+    if type(value) is not dict:
+        raise Unreadable("is not an object")
+    return value  # pyright: ignore[reportUnknownVariableType] - JSON
+
+
+def _dataclass(cls: Any, hints: Hints) -> Reader:
+    readers = [(name, reader(hint, hints)) for name, hint in hints(cls).items()]
+    needed = {one.name for one in fields(cls) if one.default is MISSING and one.default_factory is MISSING}
+
+    def dataclass(value: Any) -> Any:
+        if type(value) is not dict:
+            raise Unreadable("is not an object")
+        name = ""
+        arguments: dict[str, Any] = {}
+        try:
+            # Below the top, a later release's own names are left out: they refine what is known here.
+            for name, read in readers:
+                if name in value:
+                    arguments[name] = read(value[name])
+        except Unreadable as error:
+            raise error.inside(name) from None
+        if not needed <= arguments.keys():
+            raise Unreadable(f"is incomplete: {', '.join(sorted(needed - arguments.keys()))} is missing")
+        return cls(**arguments)
+
+    return dataclass
+
+
+def _moment(value: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise Unreadable("is not a time") from error
+    if moment.tzinfo is None:
+        raise Unreadable("has no time zone")
+    if not FIRST_MOMENT <= moment <= LAST_MOMENT:
+        raise Unreadable(f"is not between the years {FIRST_MOMENT.year} and {LAST_MOMENT.year}")
+    return moment.astimezone(timezone.utc)
+
+
+def _enum(cls: type[Enum]) -> Reader:
+    by_value = {one.value: one for one in cls}
+
+    def member(value: Any) -> Enum:
+        try:
+            return by_value[value]
+        except (KeyError, TypeError):
+            raise Unreadable(f"is {value!r}") from None
+
+    return member
+
+
+def _word(cls: Any) -> Reader:
+    """Read a text of a kind of its own, whose class refuses what it does not take."""
+
+    def word(value: Any) -> Any:
+        try:
+            return cls(_text(value))
+        except ValueError:
+            raise Unreadable(f"is {value!r}") from None
+
+    return word
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise Unreadable("is not a text")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise Unreadable("is not a whole number")
+    if not -LARGEST <= value <= LARGEST:
+        raise Unreadable("is too large a number")
+    return value
+
+
+def _number(value: Any) -> float:
+    if type(value) is int and -LARGEST <= value <= LARGEST:
+        return float(value)
+    if type(value) is not float:
+        raise Unreadable("is not a number")
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if type(value) is not bool:
+        raise Unreadable("is not true or false")
+    return value
+
+
+# What a reader must understand before it decides, releases or opens: a record names it, and the release that knows it.
+
+_FIRST = "0.1.0"  # the release that knows every field that is not in _SINCE
+_SINCE: dict[str, str] = {}  # by "question.quorum": the first release that knows a field
+# Fields that bear on no decision: how something is shown, where, and what became of it. Everything else is named.
+NOT_NAMED = frozenset(
+    {
+        *(f"question.{name}" for name in ("message", "notifiers", "channel", "run_url", "run_again", "follows")),
+        *(f"question.{name}" for name in ("batch", "shard", "tags", "remind_every")),
+        "question.links",
+        "question.what_happens",
+        *(f"policy_rule.{name}" for name in ("name", "channel")),
+        *(f"approval.{name}" for name in ("deadline", "posts", "votes", "reminders", "decision", "closing")),
+        *(f"approval.{name}" for name in ("settlement", "policy_rule", "vouched_by", "unknown")),
+    }
+)
+_CLASSES = {
+    "approval": Approval,
+    "question": Question,
+    "need": Need,
+    "policy_rule": PolicyRule,
+    "vote": Vote,
+    "decision": Decision,
+}
+
+
+def required(approval: Approval) -> dict[str, str]:
+    """Return the fields that say something about who decides what, each with the first release that knows it."""
+    parts: list[tuple[str, Any]] = [("approval", approval), ("question", approval.question)]
+    parts += [("need", need) for need in approval.question.needs]
+    parts += [("vote", vote) for vote in approval.votes]
+    parts += [(name, part) for name in ("policy_rule", "decision") if (part := getattr(approval, name)) is not None]
+    return {name: _SINCE.get(name, _FIRST) for kind, part in parts for name in _said(kind, part)}
+
+
+def check_required(key: str, requires: object) -> None:
+    """Raise NeedsNewer if a record depends on something that is not known here, CorruptRecord if it can't say what."""
+    if not isinstance(requires, dict):
+        raise CorruptRecord(key, "it does not say what it requires")
+    for name, release in requires.items():  # pyright: ignore[reportUnknownVariableType] - JSON
+        if name not in _known():
+            raise NeedsNewer(key, str(name)[:80], str(release)[:20])  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _said(kind: str, part: Any) -> Iterator[str]:
+    for field in _named(kind):
+        if getattr(part, field.name) != _default(field):
+            yield f"{kind}.{field.name}"
+
+
+@cache
+def _named(kind: str) -> tuple[Field[Any], ...]:
+    """Return the optional fields of a class that bear on a decision."""
+    with_default = (field for field in fields(_CLASSES[kind]) if _default(field) is not MISSING)
+    return tuple(field for field in with_default if f"{kind}.{field.name}" not in NOT_NAMED)
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(f"{kind}.{field.name}" for kind in _CLASSES for field in _named(kind))
+
+
+def _default(field: Field[Any]) -> Any:
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return field.default
+
+
+# The record as JSON. Reading is strict: what is not understood to the letter does not open a gate.
 
 FORMAT = 2
 _ENVELOPE = ("format", "requires", "version", "previous", "event", "at", "key", "store", "signature", "sha256")
@@ -207,19 +458,7 @@ def _plain(value: Any) -> Any:
 
 @cache
 def _hints(cls: type) -> dict[str, Any]:
-    # The record's annotations are strings, and some of the names stand under TYPE_CHECKING there.
-    return get_type_hints(
-        cls,
-        globalns={
-            **vars(metric),
-            **vars(collected),
-            **vars(question),
-            **vars(requirements),
-            **vars(record),
-            "datetime": datetime,
-            "Mapping": Mapping,
-        },
-    )
+    return get_type_hints(cls)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,13 @@ from typing import Protocol
 
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
-from metaflow_extensions.hitl.approvals.errors import HitlError, KeyMissing, NoSuchApproval, RecordError
-from metaflow_extensions.hitl.approvals.proposing import (
-    check_same_question,
-    read_closing,
-    read_proposal,
+from metaflow_extensions.hitl.approvals.errors import (
+    HitlError,
+    KeyMissing,
+    NoSuchApproval,
+    RecordError,
 )
+from metaflow_extensions.hitl.approvals.proposing import check_same_question, read_closing, read_proposal
 from metaflow_extensions.hitl.approvals.record import EngineKind
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 

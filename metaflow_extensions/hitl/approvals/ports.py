@@ -10,8 +10,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
+from metaflow_extensions.hitl.approvals.question import PolicyRule
 from metaflow_extensions.hitl.approvals.record import Approval, Person, Post
-from metaflow_extensions.hitl.approvals.requirements import PolicyRule
 
 
 class Store(Protocol):

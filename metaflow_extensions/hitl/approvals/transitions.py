@@ -10,9 +10,8 @@ from typing import Any
 from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.errors import OtherPathspec
 from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
-from metaflow_extensions.hitl.approvals.evidence.judging import find
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec
-from metaflow_extensions.hitl.approvals.question import OnTimeout, Question, RuleMode
+from metaflow_extensions.hitl.approvals.evidence.comparing import find
+from metaflow_extensions.hitl.approvals.question import Automatic, OnTimeout, PolicyRule, Question, RuleMode
 from metaflow_extensions.hitl.approvals.record import (
     CLOCK,
     Approval,
@@ -22,6 +21,7 @@ from metaflow_extensions.hitl.approvals.record import (
     GivenAnswer,
     Judgement,
     Origin,
+    Pathspec,
     Person,
     Post,
     Reminder,
@@ -40,7 +40,6 @@ from metaflow_extensions.hitl.approvals.refusals import (
     TooLate,
     closed,
 )
-from metaflow_extensions.hitl.approvals.requirements import Automatic, PolicyRule
 
 
 def request(pathspec: Pathspec, question: Question, gate: Gate, requester: Person, now: datetime) -> Approval:

@@ -12,11 +12,15 @@ from functools import partial
 from typing import Any
 
 from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.deciding.acceptance import AWAY_FROM_POLICY, unaccepted
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
-from metaflow_extensions.hitl.approvals.deciding.permission import Eligibility, check_may_decide
+from metaflow_extensions.hitl.approvals.deciding.permission import (
+    AWAY_FROM_POLICY,
+    Eligibility,
+    check_may_decide,
+    unaccepted,
+)
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, propose_answer
-from metaflow_extensions.hitl.approvals.earlier_changes import earlier_changes
+from metaflow_extensions.hitl.approvals.earlier_runs import compared, earlier_changes
 from metaflow_extensions.hitl.approvals.errors import (
     EngineUnavailable,
     HitlError,
@@ -28,10 +32,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierUnavailable,
     RecordError,
 )
-from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.evidence.baseline import compared
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.ports import CheckInput, Clock, Engine, Finder, Notifier, People, Policy
 from metaflow_extensions.hitl.approvals.proposing import (
     check_same_question,
@@ -40,7 +41,7 @@ from metaflow_extensions.hitl.approvals.proposing import (
     propose_closing,
     without_what_the_bot_adds,
 )
-from metaflow_extensions.hitl.approvals.question import Question
+from metaflow_extensions.hitl.approvals.question import PolicyRule, Question
 from metaflow_extensions.hitl.approvals.record import (
     Answer,
     Approval,
@@ -48,9 +49,11 @@ from metaflow_extensions.hitl.approvals.record import (
     EngineKind,
     Gate,
     Origin,
+    Pathspec,
     Person,
     Post,
     State,
+    TrailEvent,
     Verdict,
     Vote,
     Where,
@@ -63,7 +66,6 @@ from metaflow_extensions.hitl.approvals.refusals import (
     StillPending,
     closed,
 )
-from metaflow_extensions.hitl.approvals.requirements import PolicyRule
 from metaflow_extensions.hitl.approvals.shown import Shown
 
 _SUPERSEDED = 50  # questions of older runs that one of a newer run lets go

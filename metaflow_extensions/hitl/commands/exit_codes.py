@@ -7,8 +7,7 @@ from enum import IntEnum
 
 from metaflow_extensions.hitl.approvals.duration import BadDuration
 from metaflow_extensions.hitl.approvals.errors import AmbiguousId, HitlError, NoSuchApproval
-from metaflow_extensions.hitl.approvals.pathspec import BadId
-from metaflow_extensions.hitl.approvals.record import Approval, State
+from metaflow_extensions.hitl.approvals.record import Approval, BadId, State
 from metaflow_extensions.hitl.approvals.refusals import (
     AlreadyDecided,
     ChangesNotOffered,

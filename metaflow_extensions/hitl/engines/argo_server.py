@@ -14,9 +14,8 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
-from metaflow_extensions.hitl.approvals.pathspec import checked_id
 from metaflow_extensions.hitl.approvals.ports import Clock
-from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.record import Approval, checked_id
 from metaflow_extensions.hitl.engines import nodes
 from metaflow_extensions.hitl.engines.argo import (
     CONNECT_TIMEOUT,

@@ -18,7 +18,7 @@ from metaflow_extensions.hitl.approvals.schema import (
     read_text,
     storable,
 )
-from metaflow_extensions.hitl.approvals.schema.formats import FORMATS
+from metaflow_extensions.hitl.approvals.schema.fields import FORMATS
 
 
 def _format_checker() -> FormatChecker:

@@ -10,8 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.deciding import votes
-from metaflow_extensions.hitl.approvals.pathspec import is_id
-from metaflow_extensions.hitl.approvals.record import Approval, State
+from metaflow_extensions.hitl.approvals.record import Approval, State, is_id
 from metaflow_extensions.hitl.messages import action_ids, evidence, question, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
     Block,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from metaflow_extensions.hitl.approvals.evidence.collected import Code, Evidence
-from metaflow_extensions.hitl.approvals.evidence.comparing import Comparison, compare, other_parameters, worst
-from metaflow_extensions.hitl.approvals.evidence.judging import raised
+from metaflow_extensions.hitl.approvals.evidence.comparing import Comparison, compare, other_parameters, raised, worst
 from metaflow_extensions.hitl.approvals.question import RuleMode
 from metaflow_extensions.hitl.approvals.record import Approval, Judgement
 from metaflow_extensions.hitl.messages.blocks import Block, context, mrkdwn, section, table

@@ -25,7 +25,7 @@ from metaflow_extensions.hitl.approvals.schema import (
     read_text,
     storable,
 )
-from metaflow_extensions.hitl.approvals.schema.formats import read_datetime
+from metaflow_extensions.hitl.approvals.schema.fields import read_datetime
 from metaflow_extensions.hitl.slack import CHECKBOXES, FORM
 
 ACTION_ID = "value"

@@ -8,11 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.deciding import votes
-from metaflow_extensions.hitl.approvals.pathspec import is_id
 from metaflow_extensions.hitl.approvals.question import RuleMode
-from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict
+from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict, is_id
 from metaflow_extensions.hitl.approvals.running_again import can_run_again
-from metaflow_extensions.hitl.approvals.schema.words import choice_text
+from metaflow_extensions.hitl.approvals.schema.fields import choice_text
 from metaflow_extensions.hitl.messages import action_ids, evidence, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
     HEADER,

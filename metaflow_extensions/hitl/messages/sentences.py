@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict, Where
-from metaflow_extensions.hitl.approvals.schema.fields import Field, fields
-from metaflow_extensions.hitl.approvals.schema.words import choice_text
+from metaflow_extensions.hitl.approvals.schema.fields import Field, choice_text, fields
 from metaflow_extensions.hitl.approvals.statistics import RuleScore
 from metaflow_extensions.hitl.messages import voting
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from metaflow_extensions.hitl.approvals.codec import Version
-from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind, TrailEvent, Verdict, Where
 from metaflow_extensions.hitl.messages import evidence, sentences, voting
 from metaflow_extensions.hitl.messages.mrkdwn import escape, literal, name, one_line, quoted
 

@@ -9,11 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from metaflow_extensions.hitl.approvals.deciding import votes
-from metaflow_extensions.hitl.approvals.deciding.names import is_group
+from metaflow_extensions.hitl.approvals.deciding.permission import is_group
 from metaflow_extensions.hitl.approvals.duration import in_words
-from metaflow_extensions.hitl.approvals.question import Need, OnTimeout
+from metaflow_extensions.hitl.approvals.question import Need, OnTimeout, OnVeto, Rule
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, Person, Verdict, Vote
-from metaflow_extensions.hitl.approvals.requirements import OnVeto, Rule
 
 # So many are named that the words fit where Slack takes the least, 2,000 characters of a field, at 100 a name.
 _APPROVERS, _APPROVERS_BESIDE_A_POLICY, _NEEDS, _OF_A_NEED = 10, 5, 4, 3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from metaflow_extensions.hitl.approvals.deciding.names import is_group, problem_with
+from metaflow_extensions.hitl.approvals.deciding.permission import is_group, problem_with
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout, Question, RuleMode

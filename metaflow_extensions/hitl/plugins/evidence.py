@@ -10,8 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Code, Evidence
-from metaflow_extensions.hitl.approvals.evidence.metric import Metric, failed, measure
+from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Code, Evidence, Metric, failed, measure
 from metaflow_extensions.hitl.plugins.evidence_arguments import MetricSpec
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.evidence.collected import Better
 from metaflow_extensions.hitl.approvals.evidence.comparing import names_of
 from metaflow_extensions.hitl.approvals.evidence.expressions import BadExpression, check_names, parse_expression
-from metaflow_extensions.hitl.approvals.evidence.metric import Better
 
 MOST_METRICS = 40
 MOST_PEOPLE = 20

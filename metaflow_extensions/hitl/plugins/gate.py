@@ -21,14 +21,12 @@ from metaflow_extensions.hitl.approvals.errors import (
 )
 from metaflow_extensions.hitl.approvals.evidence.binding import check_same
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.proposing import differing
 from metaflow_extensions.hitl.approvals.question import Question
-from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, State
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Pathspec, State
 from metaflow_extensions.hitl.approvals.schema import typed
 from metaflow_extensions.hitl.approvals.use_cases import UseCases, unposted
-from metaflow_extensions.hitl.approvals.waiting import wait
-from metaflow_extensions.hitl.approvals.waiting_for_bot import wait_for_bot
+from metaflow_extensions.hitl.approvals.waiting import wait, wait_for_bot
 from metaflow_extensions.hitl.messages import terminal
 from metaflow_extensions.hitl.messages.vouching import vouchers
 from metaflow_extensions.hitl.notifiers.configured import GROUP

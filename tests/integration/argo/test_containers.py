@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hitl_bot.keys.private import PrivateKey
+from hitl_bot.keys import PrivateKey
 from tests.integration.argo.conftest import environment_of
 
 GPU = "nvidia.com/gpu"

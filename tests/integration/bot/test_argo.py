@@ -13,7 +13,7 @@ import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.doctor import examine
-from hitl_bot.doctor.finding import Finding, Health
+from hitl_bot.doctor.checks import Finding, Health
 from hitl_bot.sandbox.driver import Message, Person
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.ledger import Ledger

@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 
 from hitl_bot.bootstrap import Bot
-from hitl_bot.listeners import opening
+from hitl_bot.listeners import forms
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Closed, Driver, Message, NotConfirmed, Person
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
-from metaflow_extensions.hitl.approvals.record import State, Where
+from metaflow_extensions.hitl.approvals.record import State, TrailEvent, Where
 from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.slack import SLACK
 from tests.fixtures.approvals import BOB, HandClock, approving, rejecting
@@ -324,7 +323,7 @@ def test_a_slow_record_of_a_plain_button(
     ask: Ask, bob: Person, interventions: list[Callable[[str, str], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the record tells whether a form is needed: a slow one shows a view meanwhile, and there how it ended."""
-    monkeypatch.setattr(opening, "PATIENCE", 0.05)
+    monkeypatch.setattr(forms, "OPENING_TAKES", 0.05)
     ask()
     message = bob.wait_for_message(CHANNEL, asks)
     read = Event()

@@ -10,8 +10,7 @@ from structlog.testing import capture_logs
 from hitl_bot.bootstrap import Bot
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Closed, Person
-from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
-from metaflow_extensions.hitl.approvals.evidence.metric import Metric
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.question import OnTimeout, RuleMode

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from hitl_bot.cli import cli
 from hitl_bot.doctor import examine
-from hitl_bot.doctor.finding import Finding, Health
-from hitl_bot.keys.private import PrivateKey
+from hitl_bot.doctor.checks import Finding, Health
+from hitl_bot.keys import PrivateKey
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control

@@ -7,8 +7,7 @@ from typing import Any
 
 from hitl_bot.bootstrap import Bot
 from hitl_bot.sandbox.driver import Person as Somebody
-from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
-from metaflow_extensions.hitl.approvals.evidence.metric import Better, Metric
+from metaflow_extensions.hitl.approvals.evidence.collected import Better, Evidence, Metric
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import Approval, State
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question

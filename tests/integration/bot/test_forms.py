@@ -7,14 +7,13 @@ from threading import Event
 
 import pytest
 
-from hitl_bot.listeners import opening, submitting
+from hitl_bot.listeners import forms
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Closed, Errors, Message, Person, Updated
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
-from metaflow_extensions.hitl.approvals.record import State, Where
+from metaflow_extensions.hitl.approvals.record import State, TrailEvent, Where
 from metaflow_extensions.hitl.approvals.schema import normalise
 from tests.fixtures.approvals import HandClock, approving, rejecting
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
@@ -144,7 +143,7 @@ def test_a_slow_record_opens_a_view_that_says_so(
     ask: Ask, bob: Person, interventions: list[Callable[[str, str], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trigger lives for three seconds: if the record is not read by then, a loading view takes its place."""
-    monkeypatch.setattr(opening, "PATIENCE", 0.05)
+    monkeypatch.setattr(forms, "OPENING_TAKES", 0.05)
     ask(schema=SCHEMA)
     message = bob.wait_for_message(CHANNEL, asks)
     read = Event()
@@ -166,7 +165,7 @@ def test_a_slow_refusal_is_shown_in_the_view(
     ask: Ask, bob: Person, interventions: list[Callable[[str, str], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What goes wrong behind a loading view is said there, not left to spin."""
-    monkeypatch.setattr(opening, "PATIENCE", 0.05)
+    monkeypatch.setattr(forms, "OPENING_TAKES", 0.05)
     ask(schema=SCHEMA)
     message = bob.wait_for_message(CHANNEL, asks)
     read = Event()
@@ -209,7 +208,7 @@ def test_a_slow_decision_says_saving_and_then_how_it_ended(
     ending: str,
 ) -> None:
     """Slack waits three seconds for an ack: a slower record shows "Saving", and the outcome when there is one."""
-    monkeypatch.setattr(submitting, "PATIENCE", 0.05)
+    monkeypatch.setattr(forms, "ANSWERING_TAKES", 0.05)
     approval = ask(schema=SCHEMA)
     view = bob.open(bob.wait_for_message(CHANNEL, asks), "Approve…")
     written = Event()
@@ -242,7 +241,7 @@ def test_closing_the_view_that_saves_says_nothing_untrue(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whoever closes "Saving" before it ends has decided all the same: it is carried out, and nobody says otherwise."""
-    monkeypatch.setattr(submitting, "PATIENCE", 0.05)
+    monkeypatch.setattr(forms, "ANSWERING_TAKES", 0.05)
     approval = ask(schema=SCHEMA)
     view = bob.open(bob.wait_for_message(CHANNEL, asks), "Approve…")
     closed = Event()

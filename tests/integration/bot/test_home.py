@@ -12,8 +12,7 @@ from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Driver, Person, View
 from hitl_bot.surfaces.home import is_requester
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
-from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
-from metaflow_extensions.hitl.approvals.evidence.metric import Metric
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Origin, Person as Somebody, State, Verdict

@@ -10,9 +10,8 @@ import pytest
 
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
-from hitl_bot.slack.client import slack_client
+from hitl_bot.slack.client import NoTurn, Turns, slack_client
 from hitl_bot.slack.people import SlackPeople
-from hitl_bot.slack.turns import NoTurn, Turns
 from metaflow_extensions.hitl.approvals.bounded import BoundedCache
 from metaflow_extensions.hitl.approvals.errors import NoUserGroups, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.record import Origin, Person

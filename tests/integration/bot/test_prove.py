@@ -11,10 +11,9 @@ from click.testing import CliRunner
 
 from hitl_bot.bootstrap import utc_now
 from hitl_bot.cli import cli
-from hitl_bot.doctor.finding import Health
-from hitl_bot.doctor.prove.recording import Recording, RecordingClient, differences, shape
-from hitl_bot.doctor.prove.validation import check_blocks
-from hitl_bot.doctor.prove.walk import Walk
+from hitl_bot.doctor.checks import Health
+from hitl_bot.doctor.prove.command import check_blocks
+from hitl_bot.doctor.prove.walk import Recording, RecordingClient, Walk, differences, shape
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Person

@@ -22,7 +22,7 @@ from hitl_bot.sandbox.driver import Person
 from hitl_bot.sandbox.people import BOT_USER_ID
 from hitl_bot.settings import Settings
 from hitl_bot.slack.client import slack_client
-from hitl_bot.telemetry.problem_log import REPORT_AGAIN
+from hitl_bot.telemetry.logs import REPORT_AGAIN
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, State

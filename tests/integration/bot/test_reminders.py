@@ -11,10 +11,9 @@ import pytest
 from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.sandbox.driver import Message, Person
 from hitl_bot.settings import Settings
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.record import ReminderKind, State
+from metaflow_extensions.hitl.approvals.record import ReminderKind, State, TrailEvent
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL, Ask

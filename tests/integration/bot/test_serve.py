@@ -21,10 +21,9 @@ from hitl_bot.sandbox.driver import Driver, Person
 from hitl_bot.settings import Settings, SettingsError
 from hitl_bot.slack.connection import CONNECTIONS, CantConnect
 from metaflow_extensions.hitl.approvals.errors import StoreUnfit
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.record import State, TrailEvent
 from metaflow_extensions.hitl.approvals.transitions import request
 from metaflow_extensions.hitl.stores import DirectoryStore, MemoryStore
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question

@@ -10,10 +10,9 @@ from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Driver, Person as Somebody
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.record import Answer, Origin, Person, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Answer, Origin, Person, State, TrailEvent, Verdict, Where
 from tests.fixtures.approvals import HandClock, approving, gate, pathspec, question
 from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL, Ask

@@ -18,7 +18,7 @@ from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Closed, Driver
 from hitl_bot.settings import Settings
-from hitl_bot.surfaces.asked_of import asked_of
+from hitl_bot.surfaces.sight import asked_of
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import (

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from hitl_bot.cli import cli
 from hitl_bot.doctor.attack import attack
-from hitl_bot.doctor.finding import Health
-from hitl_bot.keys.private import PrivateKey
+from hitl_bot.doctor.checks import Health
+from hitl_bot.keys import PrivateKey
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.bucket import Role
 from metaflow_extensions.hitl.approvals.ledger import Ledger

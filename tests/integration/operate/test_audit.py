@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hitl_bot.audit.command import NOT_WHOLE
+from hitl_bot.audit import NOT_WHOLE
 from hitl_bot.cli import cli
-from hitl_bot.keys.private import PrivateKey, SigningKeys
-from metaflow_extensions.hitl.approvals.auditing.export import COLUMNS
+from hitl_bot.keys import PrivateKey, SigningKeys
+from metaflow_extensions.hitl.approvals.auditing import COLUMNS
 from metaflow_extensions.hitl.approvals.record import Answer, Verdict, Where
 from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.stores import DirectoryStore

@@ -12,10 +12,9 @@ from hitl_bot.settings import Mode, Settings
 from hitl_bot.telemetry.metrics import Metrics, Waiting
 from metaflow_extensions.hitl.approvals import bucket, transitions
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.record import Where
+from metaflow_extensions.hitl.approvals.record import TrailEvent, Where
 from tests.fixtures.approvals import (
     ALICE,
     NOW,

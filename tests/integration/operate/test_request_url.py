@@ -20,9 +20,9 @@ from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Closed, Driver, NotAcknowledged
 from hitl_bot.sandbox.request_url import signature, signed_headers
 from hitl_bot.settings import Settings
-from hitl_bot.web import guarded, request_url
+from hitl_bot.web import request_url, server
+from hitl_bot.web.request_url import WINDOW
 from hitl_bot.web.server import SLACK_PATH
-from hitl_bot.web.signatures import WINDOW
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import State, Where
 from metaflow_extensions.hitl.approvals.schema import normalise
@@ -362,7 +362,7 @@ def test_slack_may_look_at_the_certificate(bot: Bot) -> None:
 
 def test_unfinished_headers_hold_up_nobody(bot: Bot, sign: Sign, monkeypatch: pytest.MonkeyPatch) -> None:
     """More connections than the bot keeps, none of which ends its header: health, metrics and Slack are answered."""
-    monkeypatch.setattr(guarded, "CONNECTIONS", 20)
+    monkeypatch.setattr(server, "CONNECTIONS", 20)
     address = urlsplit(bot.web.url)
     with ExitStack() as stack:
         for _ in range(60):
@@ -375,7 +375,7 @@ def test_unfinished_headers_hold_up_nobody(bot: Bot, sign: Sign, monkeypatch: py
 
 def test_an_unfinished_header_has_a_deadline(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that never says what it wants is closed."""
-    monkeypatch.setattr(guarded, "HEADER_WITHIN", 0.1)
+    monkeypatch.setattr(server, "HEADER_WITHIN", 0.1)
     address = urlsplit(bot.web.url)
     with socket.create_connection((str(address.hostname), int(address.port or 0)), 5) as idle:
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost:")

@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from hitl_bot.keys.private import PrivateKey, SigningKeys
+from hitl_bot.keys import PrivateKey, SigningKeys
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.errors import NotTakenOverYet

@@ -14,7 +14,7 @@ from docs import bucket_page
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.bucket import Role
 from metaflow_extensions.hitl.approvals.errors import BadKey
-from metaflow_extensions.hitl.approvals.pathspec import BadId
+from metaflow_extensions.hitl.approvals.record import BadId
 from metaflow_extensions.hitl.stores import keys
 
 ROOT = Path(__file__).parents[3]

@@ -13,8 +13,7 @@ from hypothesis import given, strategies as st
 
 from metaflow_extensions.hitl.approvals.codec import FORMAT, NotJson, Version, decode, encode, with_checksum
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NewerFormat, OlderFormat, RecordError
-from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.record import Closing, Post, Settlement
+from metaflow_extensions.hitl.approvals.record import Closing, Post, Settlement, TrailEvent
 from metaflow_extensions.hitl.approvals.sealed import OPEN
 from tests.fixtures.any_approval import versions
 from tests.fixtures.approvals import NOW, approval, approving, pathspec

@@ -9,9 +9,8 @@ from itertools import count
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import HitlError, StoreUnavailable
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.question import OnTimeout
-from metaflow_extensions.hitl.approvals.record import Answer, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Answer, State, TrailEvent, Verdict, Where
 from tests.fixtures.approvals import ALICE, BOB, REQUESTER, Bench, gate, pathspec, question
 from tests.fixtures.watched_stores import Crash, FailingOnce, WatchedStore
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.pathspec import BadId, Pathspec, checked_id
+from metaflow_extensions.hitl.approvals.record import BadId, Pathspec, checked_id
 from metaflow_extensions.hitl.stores import keys
 from tests.fixtures.any_approval import pathspecs
 from tests.fixtures.approvals import pathspec

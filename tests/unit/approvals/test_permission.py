@@ -10,10 +10,9 @@ from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.deciding.permission import check_may_decide
 from metaflow_extensions.hitl.approvals.errors import NoUserGroups, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ports import Bar
-from metaflow_extensions.hitl.approvals.question import Need
+from metaflow_extensions.hitl.approvals.question import Need, PolicyRule
 from metaflow_extensions.hitl.approvals.record import EngineKind, Gate, Origin, Person, Post, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NeedsConfirmation, NotAllowed
-from metaflow_extensions.hitl.approvals.requirements import PolicyRule
 from metaflow_extensions.hitl.slack import SLACK
 from tests.fixtures.approvals import ALICE, BOB, CAROL as CAROL_OF_SLACK, NOW, REQUESTER, Directory, approval
 

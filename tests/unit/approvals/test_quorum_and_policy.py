@@ -8,11 +8,9 @@ from datetime import timedelta
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, NotifierUnavailable
-from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout
-from metaflow_extensions.hitl.approvals.record import Answer, EngineKind, Gate, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout, PolicyRule
+from metaflow_extensions.hitl.approvals.record import Answer, EngineKind, Gate, State, TrailEvent, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ChangesNotOffered, Closed, NotAllowed, TooLate
-from metaflow_extensions.hitl.approvals.requirements import PolicyRule
 from metaflow_extensions.hitl.approvals.sweeping import Act, plan
 from tests.fixtures.approvals import ALICE, BOB, CAROL, NOW, REQUESTER, Bench, after, approving, pathspec, question
 

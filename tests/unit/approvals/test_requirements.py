@@ -7,8 +7,7 @@ import itertools
 import pytest
 from hypothesis import given, strategies as st
 
-from metaflow_extensions.hitl.approvals.question import Need
-from metaflow_extensions.hitl.approvals.requirements import OnVeto, Panel, PolicyRule, stricter
+from metaflow_extensions.hitl.approvals.question import Need, OnVeto, Panel, PolicyRule, stricter
 from tests.fixtures.any_approval import needs, policy_rules
 from tests.fixtures.approvals import question
 

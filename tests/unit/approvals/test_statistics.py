@@ -8,8 +8,7 @@ from datetime import timedelta
 from hypothesis import given, settings, strategies as st
 
 from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
-from metaflow_extensions.hitl.approvals.evidence.metric import Metric
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.queries import History, Queries
 from metaflow_extensions.hitl.approvals.question import OnTimeout, RuleMode

@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.deciding import votes
-from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.question import OnTimeout, OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.record import Origin, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import (
     AlreadyDecided,
@@ -19,7 +19,6 @@ from metaflow_extensions.hitl.approvals.refusals import (
     ReasonMissing,
     TooLate,
 )
-from metaflow_extensions.hitl.approvals.requirements import OnVeto, PolicyRule
 from tests.fixtures.approvals import ALICE, BOB, CAROL, NOW, after, approval, rejecting, voting
 
 RITA = Person(id="rita", name="rita", origin=Origin.CLAIM)

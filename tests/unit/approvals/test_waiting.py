@@ -10,9 +10,8 @@ import pytest
 
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, NoSuchApproval, StoreUnavailable
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
-from metaflow_extensions.hitl.approvals.record import Answer, Approval, Post, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, Post, State, TrailEvent, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import Closed, Rejected
 from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
 from metaflow_extensions.hitl.approvals.waiting import wait

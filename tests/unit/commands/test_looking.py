@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
-from metaflow_extensions.hitl.approvals.evidence.metric import Metric
-from metaflow_extensions.hitl.approvals.question import RuleMode
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
+from metaflow_extensions.hitl.approvals.question import PolicyRule, RuleMode
 from metaflow_extensions.hitl.approvals.record import Where
-from metaflow_extensions.hitl.approvals.requirements import PolicyRule
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.commands.exit_codes import ExitCode
 from metaflow_extensions.hitl.slack import FORM

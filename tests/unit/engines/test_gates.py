@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 
 from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
-from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Approval, Origin, Pathspec, Person, Verdict, Where
 from metaflow_extensions.hitl.engines.gates import MESSAGE_LENGTH, NotThere, Over, Waiting, assess, ending, why_gone
 from metaflow_extensions.hitl.engines.nodes import Phase
 from tests.fixtures.any_approval import texts

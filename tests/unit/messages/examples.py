@@ -9,21 +9,20 @@ from typing import Any
 from hypothesis import strategies as st
 
 from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec
-from metaflow_extensions.hitl.approvals.question import Earlier, Need, OnReject, OnTimeout, Question
+from metaflow_extensions.hitl.approvals.question import Earlier, Need, OnReject, OnTimeout, OnVeto, PolicyRule, Question
 from metaflow_extensions.hitl.approvals.record import (
     Approval,
     Decision,
     EngineKind,
     Gate,
     Origin,
+    Pathspec,
     Person,
     Post,
     Verdict,
     Vote,
     Where,
 )
-from metaflow_extensions.hitl.approvals.requirements import OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.slack import SLACK
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.codec import Version
-from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.record import ReminderKind
+from metaflow_extensions.hitl.approvals.record import ReminderKind, TrailEvent
 from metaflow_extensions.hitl.messages.trail import EVENTS, happened, short
 from tests.fixtures.approvals import NOW, approval
 

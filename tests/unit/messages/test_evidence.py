@@ -7,8 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from hitl_bot.sandbox.blocks import complaints_about_blocks
-from metaflow_extensions.hitl.approvals.evidence.collected import Baseline, Code, Evidence
-from metaflow_extensions.hitl.approvals.evidence.metric import Better, Metric
+from metaflow_extensions.hitl.approvals.evidence.collected import Baseline, Better, Code, Evidence, Metric
 from metaflow_extensions.hitl.approvals.question import Question, Shard
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.messages import batch, email, evidence, plain, question, terminal, views, webhook

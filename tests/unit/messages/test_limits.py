@@ -17,8 +17,7 @@ from hitl_bot.sandbox.blocks import (
 )
 from hitl_bot.sandbox.mentions import mentions
 from metaflow_extensions.hitl.approvals.codec import Version
-from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.record import State, TrailEvent
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.approvals.use_cases import Outcome

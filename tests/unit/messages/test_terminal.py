@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from metaflow_extensions.hitl.approvals.codec import Version
-from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.record import Post, State, Verdict
+from metaflow_extensions.hitl.approvals.record import Post, State, TrailEvent, Verdict
 from metaflow_extensions.hitl.approvals.transitions import posted
 from metaflow_extensions.hitl.messages import terminal
 from tests.unit.messages.examples import LATER, NOW, SCHEMA, approvals, decided, expired, pending

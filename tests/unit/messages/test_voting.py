@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.question import Earlier, Need, OnTimeout
+from metaflow_extensions.hitl.approvals.question import Earlier, Need, OnTimeout, OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.record import Post, Verdict
-from metaflow_extensions.hitl.approvals.requirements import OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from metaflow_extensions.hitl.messages import action_ids, answers, sentences, terminal, views, voting
 from metaflow_extensions.hitl.messages.question import render

@@ -5,9 +5,8 @@ from __future__ import annotations
 import warnings
 from dataclasses import MISSING, fields
 
-from metaflow_extensions.hitl.approvals.question import Question
+from metaflow_extensions.hitl.approvals.question import PolicyRule, PolicyTerms, Question, Rule
 from metaflow_extensions.hitl.approvals.record import Decision, GivenAnswer, Vote
-from metaflow_extensions.hitl.approvals.requirements import PolicyRule, PolicyTerms, Rule
 
 with warnings.catch_warnings():
     # The plugin loads Metaflow, whose own copy of yaml warns where another one is installed.

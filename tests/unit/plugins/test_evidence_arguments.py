@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.evidence.metric import Better
+from metaflow_extensions.hitl.approvals.evidence.collected import Better
 from metaflow_extensions.hitl.approvals.question import RuleMode
 
 with warnings.catch_warnings():

@@ -11,12 +11,10 @@ from click.testing import CliRunner
 from hypothesis import given, strategies as st
 
 from hitl_bot.cli import cli
-from hitl_bot.policy.file import PolicyFile
+from hitl_bot.policy.file import BadPolicy, PolicyFile, parse_policy
 from hitl_bot.policy.model import Subject
-from hitl_bot.policy.reading import BadPolicy, parse_policy
-from metaflow_extensions.hitl.approvals.question import Need
+from metaflow_extensions.hitl.approvals.question import Automatic, Need, OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.reminding import NEVER_QUIET, read_quiet
-from metaflow_extensions.hitl.approvals.requirements import Automatic, OnVeto, PolicyRule
 from tests.fixtures.approvals import approval, pathspec
 
 WHOLE = """

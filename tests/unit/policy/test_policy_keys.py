@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hitl_bot.policy.command import demanded
+from hitl_bot.policy.file import demanded
 from hitl_bot.policy.model import RuleOfFile
-from metaflow_extensions.hitl.approvals.requirements import PolicyRule
+from metaflow_extensions.hitl.approvals.question import PolicyRule
 
 DOCS = (Path(__file__).parents[3] / "docs/policy.md").read_text(encoding="utf-8")
 # A value of each key that demands something. A key that is added to the file shows in the tests below until it is here.

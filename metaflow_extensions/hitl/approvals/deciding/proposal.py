@@ -16,9 +16,8 @@ from typing import Any, cast
 
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord
-from metaflow_extensions.hitl.approvals.pathspec import is_id
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.record import Approval, Decision, Verdict, Vote, Where
+from metaflow_extensions.hitl.approvals.record import Approval, Decision, Verdict, Vote, Where, is_id
 
 FORMAT = 1
 KIND = "answer"

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from metaflow_extensions.hitl.approvals.question import Need
+from metaflow_extensions.hitl.approvals.question import Need, OnVeto, Rule
 from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, Verdict, Vote
-from metaflow_extensions.hitl.approvals.requirements import OnVeto, Rule
 
 
 def cast(votes: Sequence[Vote], vote: Vote) -> tuple[Vote, ...]:

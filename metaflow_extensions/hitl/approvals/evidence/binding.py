@@ -8,8 +8,7 @@ from enum import Enum
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, digest
-from metaflow_extensions.hitl.approvals.evidence.comparing import differences
-from metaflow_extensions.hitl.approvals.evidence.judging import find
+from metaflow_extensions.hitl.approvals.evidence.comparing import differences, find
 from metaflow_extensions.hitl.approvals.question import RuleMode
 from metaflow_extensions.hitl.approvals.record import Approval, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAsApproved, Stale

@@ -5,12 +5,22 @@ imports the standard library only, because it also runs in pods; ``inputs`` hold
 ``jsonschema`` library.
 """
 
-from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError, InvalidInput, Problem
-from metaflow_extensions.hitl.approvals.schema.fields import Field, Kind, fields
-from metaflow_extensions.hitl.approvals.schema.limits import FormLimits
+from metaflow_extensions.hitl.approvals.schema.fields import (
+    Field,
+    InputSchemaError,
+    InvalidInput,
+    Kind,
+    Problem,
+    accepted,
+    bounds,
+    choice_text,
+    close_match,
+    fields,
+    plain_digits,
+)
 from metaflow_extensions.hitl.approvals.schema.normalise import normalise
+from metaflow_extensions.hitl.approvals.schema.showable import FormLimits
 from metaflow_extensions.hitl.approvals.schema.values import canonical, fits, read_text, storable, typed
-from metaflow_extensions.hitl.approvals.schema.words import accepted, bounds, choice_text, close_match, plain_digits
 
 __all__ = [
     "Field",

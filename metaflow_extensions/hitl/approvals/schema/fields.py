@@ -2,12 +2,173 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from difflib import get_close_matches
 from enum import Enum
+from typing import cast
+from urllib.parse import urlsplit
 
-from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError
-from metaflow_extensions.hitl.approvals.schema.shapes import as_list, as_mapping, as_number, as_text, as_whole
+from metaflow_extensions.hitl.approvals.errors import HitlError
+
+# Narrow a JSON value of unknown shape, once, so that the rest is typed.
+
+
+def as_mapping(value: object) -> Mapping[object, object] | None:
+    return cast("Mapping[object, object]", value) if isinstance(value, Mapping) else None
+
+
+def as_list(value: object) -> list[object] | None:
+    """Return a list for a list or a tuple; a set has no order and a string is not a list."""
+    return list(cast("list[object]", value)) if isinstance(value, (list, tuple)) else None
+
+
+def as_number(value: object) -> int | float | None:
+    """Return an int or a float; a bool is neither."""
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def as_whole(value: object) -> int | None:
+    """Return an int, also for a float without a fraction: JSON Schema holds 3.0 to be an integer."""
+    number = as_number(value)
+    if isinstance(number, float):
+        return int(number) if number.is_integer() else None
+    return number
+
+
+def as_text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+# What is wrong with a schema, and what is wrong with an answer to it.
+
+
+class InputSchemaError(HitlError, ValueError):
+    """``input_schema`` can't become a form. Raised when the flow is loaded.
+
+    Attributes
+    ----------
+    field : str or None
+        The field's name as the author wrote it; None if it is about the schema as a whole.
+    """
+
+    def __init__(self, what: str, *, field: str | None = None) -> None:
+        self.what = what
+        self.field = field
+        super().__init__(f"input_schema: {what}" if field is None else f"input_schema, field {field!r}: {what}")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one value.
+
+    Attributes
+    ----------
+    field : str
+        The name of the field, or the unknown name that was given.
+    text : str
+        What is accepted, to stand beside the field's name or under its input: "must be a whole number from 1 to 100".
+        Never holds the value that was entered.
+    """
+
+    field: str
+    text: str
+
+
+class InvalidInput(HitlError):
+    """What was entered does not fit the schema. Nothing was decided.
+
+    Attributes
+    ----------
+    problems : tuple of Problem
+        At least one; at most one a field, in the schema's order, unknown names last.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{problem.field} {problem.text}" for problem in self.problems) + ".")
+
+
+# The formats that a text can have, each as a question about one string.
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_DATETIME = re.compile(
+    r"(?P<day>\d{4}-\d{2}-\d{2})[Tt ](?P<hour>\d{2}:\d{2})(?::(?P<second>\d{2})(?:\.(?P<fraction>\d{1,6}))?)?"
+    r" ?(?P<offset>[Zz]|[+-]\d{2}:\d{2})?",
+    re.ASCII,
+)
+_EMAIL = re.compile(r"[^@\s<>,;]+@[^@\s<>,;.]+(?:\.[^@\s<>,;.]+)*")
+_USER = re.compile(r"[A-Z][A-Z0-9]{2,30}", re.ASCII)
+_EMAIL_MOST = 254  # RFC 5321, 4.5.3.1.3: a path of 256 with its angle brackets
+
+
+def read_date(text: str) -> date | None:
+    """Read ``2026-11-24``; None for anything else, ISO 8601's other spellings included."""
+    if not _DATE.fullmatch(text):
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def read_datetime(text: str) -> datetime | None:
+    """Read ``2026-11-24T17:00`` with or without seconds, up to six decimals of them, and an offset; else None.
+
+    The result is aware: without an offset the time is taken as UTC.
+    """
+    found = _DATETIME.fullmatch(text)
+    if found is None:
+        return None
+    offset = (found["offset"] or "Z").upper().replace("Z", "+00:00")
+    # Python 3.10 reads three or six decimals only.
+    fraction = f".{found['fraction']:0<6}" if found["fraction"] else ""
+    try:
+        moment = datetime.fromisoformat(f"{found['day']}T{found['hour']}:{found['second'] or '00'}{fraction}{offset}")
+        moment.astimezone(timezone.utc)
+    except (ValueError, OverflowError):  # the 30th of February; the first of January of year 1, east of Greenwich
+        return None
+    return moment
+
+
+def is_date(text: str) -> bool:
+    return read_date(text) is not None
+
+
+def is_instant(text: str) -> bool:
+    """A date and time as a record keeps it: what ``datetime.isoformat`` writes for an aware one."""
+    moment = read_datetime(text)
+    return moment is not None and moment.isoformat() == text
+
+
+def is_email(text: str) -> bool:
+    """Something, an @, and a host; a mail server alone knows more."""
+    return len(text) <= _EMAIL_MOST and _EMAIL.fullmatch(text) is not None
+
+
+def is_url(text: str) -> bool:
+    """A scheme, ``://`` and a host (or bucket); no spaces and no control characters."""
+    if "://" not in text or any(character.isspace() or not character.isprintable() for character in text):
+        return False
+    try:
+        parts = urlsplit(text)
+        return bool(parts.scheme and parts.hostname)
+    except ValueError:  # a bracket of an IPv6 address that is never closed
+        return False
+
+
+def is_user(text: str) -> bool:
+    """An id as chat systems write them: a capital letter, then capital letters and digits."""
+    return _USER.fullmatch(text) is not None
+
+
+FORMATS = {"date": is_date, "date-time": is_instant, "email": is_email, "uri": is_url, "user-id": is_user}
+"""The check behind each ``format`` of a schema in normal form."""
+
+# One field of a form, read from a schema in its normal form.
 
 
 class Kind(Enum):
@@ -187,3 +348,94 @@ def _humanised(name: str) -> str:
     """``deploy_target`` -> ``Deploy target``; a name of separators alone stays as it is."""
     words = " ".join(name.replace("_", " ").replace("-", " ").split())
     return words[:1].upper() + words[1:] if words else name
+
+
+# What a field accepts, in words for people.
+
+WHOLE_PATTERN = ("^(?:", r")$(?!\n)")
+"""What stands around a pattern that the whole value must match. ``$`` alone lets a line break pass in Python; the part
+behind it says the same in every dialect of regular expressions."""
+
+_CHOICES_SHOWN = 10
+_PATTERN_SHOWN = 100
+
+
+def accepted(field: Field) -> str:
+    """Say what a field accepts: "a whole number from 1 to 100"."""
+    if field.kind is Kind.CHOICE:
+        return f"one of {_listed(field.choices)}"
+    if field.kind is Kind.MULTICHOICE:
+        least, most = field.min_length or None, field.max_length
+        count = _between(least, most) if least or most is not None else "any"
+        return f"{count} of {_listed(field.choices)}, each once"
+    parts = [NOUNS[field.kind]]
+    if field.kind in TEXTUAL:
+        parts.append(_characters(field))
+    if field.kind in {Kind.INT, Kind.FLOAT}:
+        parts.append(_range(field))
+    if field.pattern is not None:
+        parts.append(f"that matches {_shown(field.pattern)}")
+    return " ".join(part for part in parts if part)
+
+
+def bounds(field: Field) -> str:
+    """Say what limits a field has beyond its type; empty if it has none, or if its input shows them itself."""
+    words = accepted(field)
+    if field.kind is Kind.CHOICE or words == NOUNS.get(field.kind):
+        return ""
+    if field.kind is Kind.MULTICHOICE:
+        return f"Choose {words.partition(' of ')[0]}" if field.min_length or field.max_length is not None else ""
+    return words[:1].upper() + words[1:]
+
+
+def _characters(field: Field) -> str:
+    """A least length of 1 means filled in, and a greatest that the author did not choose is of no interest."""
+    most = None if field.max_length == LONGEST_TEXT else field.max_length
+    if most is None and (field.min_length or 0) <= 1:
+        return ""
+    return f"of {_between(field.min_length, most)} characters"
+
+
+def _between(least: int | None, most: int | None) -> str:
+    if most is None:
+        return f"at least {least}"
+    if not least:
+        return f"at most {most}"
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def _range(field: Field) -> str:
+    if field.min is not None and field.max is not None and field.above is None and field.below is None:
+        return f"from {plain_digits(field.min)} to {plain_digits(field.max)}"
+    limits = {"at least": field.min, "at most": field.max, "above": field.above, "below": field.below}
+    return " and ".join(f"{word} {plain_digits(limit)}" for word, limit in limits.items() if limit is not None)
+
+
+def _shown(pattern: str) -> str:
+    before, after = WHOLE_PATTERN
+    if pattern.startswith(before) and pattern.endswith(after):
+        pattern = pattern[len(before) : -len(after)]
+    return pattern if len(pattern) <= _PATTERN_SHOWN else pattern[: _PATTERN_SHOWN - 1] + "…"
+
+
+def _listed(choices: tuple[str | int | float, ...]) -> str:
+    texts = [choice_text(choice) for choice in choices]
+    if len(texts) <= _CHOICES_SHOWN:
+        return ", ".join(texts)
+    return f"{', '.join(texts[:_CHOICES_SHOWN])}, … ({len(texts)} in all)"
+
+
+def choice_text(choice: str | float) -> str:
+    """Return what a choice looks like in a form and on a command line."""
+    return choice if isinstance(choice, str) else repr(choice)
+
+
+def plain_digits(number: float) -> str:
+    """Write a number without an exponent, so that it can be typed: ``0.0000001``, not ``1e-07``."""
+    return format(Decimal(repr(number)), "f")
+
+
+def close_match(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that was probably meant, if one is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return near[0] if near else None

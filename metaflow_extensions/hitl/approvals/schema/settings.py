@@ -6,10 +6,18 @@ import re
 from collections.abc import Mapping
 from datetime import date
 
-from metaflow_extensions.hitl.approvals.schema.errors import InputSchemaError
-from metaflow_extensions.hitl.approvals.schema.fields import BUTTONS, FORMAT_BY_KIND, TEXTUAL, Kind
-from metaflow_extensions.hitl.approvals.schema.shapes import as_list, as_mapping, as_number
-from metaflow_extensions.hitl.approvals.schema.words import WHOLE_PATTERN, close_match
+from metaflow_extensions.hitl.approvals.schema.fields import (
+    BUTTONS,
+    FORMAT_BY_KIND,
+    TEXTUAL,
+    WHOLE_PATTERN,
+    InputSchemaError,
+    Kind,
+    as_list,
+    as_mapping,
+    as_number,
+    close_match,
+)
 
 TYPES = tuple(kind.value for kind in Kind)
 SETTINGS = (

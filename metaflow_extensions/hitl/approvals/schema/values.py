@@ -8,11 +8,22 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timezone
 
-from metaflow_extensions.hitl.approvals.schema.errors import InvalidInput, Problem
-from metaflow_extensions.hitl.approvals.schema.fields import FORMAT_BY_KIND, Field, Kind, fields
-from metaflow_extensions.hitl.approvals.schema.formats import FORMATS, read_date, read_datetime
-from metaflow_extensions.hitl.approvals.schema.shapes import as_list, as_number, as_whole
-from metaflow_extensions.hitl.approvals.schema.words import accepted, choice_text
+from metaflow_extensions.hitl.approvals.schema.fields import (
+    FORMAT_BY_KIND,
+    FORMATS,
+    Field,
+    InvalidInput,
+    Kind,
+    Problem,
+    accepted,
+    as_list,
+    as_number,
+    as_whole,
+    choice_text,
+    fields,
+    read_date,
+    read_datetime,
+)
 
 _WHOLE = re.compile(r"([+-]?[0-9]{1,1000})(?:\.0*)?")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")

@@ -5,18 +5,20 @@ decided, closes what nobody waits for, and takes what is settled off the list of
 several sweepers, or one that was killed half-way, do no harm.
 """
 
-from metaflow_extensions.hitl.approvals.sweeping.planning import (
+from metaflow_extensions.hitl.approvals.sweeping.sweeper import LOOK_BACK, READ_ALL_EVERY, Sweeper
+from metaflow_extensions.hitl.approvals.sweeping.worker import (
     CARRY_OUT_AFTER,
     CLAIM_FOR,
     GATHER_FOR,
     POST_AFTER,
     Act,
+    Each,
+    Observer,
     Plan,
+    Reminders,
+    Subscriber,
     plan,
 )
-from metaflow_extensions.hitl.approvals.sweeping.ports import Each, Observer, Reminders, Subscriber
-from metaflow_extensions.hitl.approvals.sweeping.sweeper import READ_ALL_EVERY, Sweeper
-from metaflow_extensions.hitl.approvals.sweeping.tail import LOOK_BACK
 
 __all__ = [
     "CARRY_OUT_AFTER",

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
+from itertools import islice, takewhile
+from typing import Protocol, TypeVar
 
+from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.errors import (
     CorruptRecord,
     HitlError,
@@ -14,13 +21,312 @@ from metaflow_extensions.hitl.approvals.errors import (
     OtherPathspec,
     RecordError,
 )
-from metaflow_extensions.hitl.approvals.ledger import Entry
-from metaflow_extensions.hitl.approvals.ports import Clock
-from metaflow_extensions.hitl.approvals.record import Approval
-from metaflow_extensions.hitl.approvals.sweeping.agenda import RETRY_LAST, RETRY_REFUSED, Attempt
-from metaflow_extensions.hitl.approvals.sweeping.planning import CLAIM_FOR, Act, Plan, deciding_deadline, plan
-from metaflow_extensions.hitl.approvals.sweeping.ports import Observer, Reminders
-from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
+from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
+from metaflow_extensions.hitl.approvals.ports import Clock, Policy
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, State
+from metaflow_extensions.hitl.approvals.shown import Shown
+from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases, unposted
+
+# What a sweeper works with, and whom it tells.
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+class Observer(Protocol):
+    """Told what a sweeper sees and does, for logs and metrics. Called from the threads of ``each``."""
+
+    def saw(self, approval: Approval) -> None:
+        """The newest version was read: it changed, or it is open and all that is open is being read."""
+        ...
+
+    def saw_all(self) -> None:
+        """All that is open was seen since the last time."""
+        ...
+
+    def did(self, act: Act, approval: Approval) -> None:
+        """Something was done, whole."""
+        ...
+
+    def failed(self, approval_id: str, error: HitlError) -> None:
+        """Something could not be done. It is tried again, unless the record itself is what can't be used."""
+        ...
+
+    def broke(self, approval_id: str, error: Exception) -> None:
+        """A defect showed. It is tried again, and the other approvals are not held up."""
+        ...
+
+
+class Reminders(Protocol):
+    """Asks people again."""
+
+    def next_at(self, approval: Approval) -> datetime | None:
+        """Say when, or None if nobody is to be asked again."""
+        ...
+
+    def remind(self, entry: Entry) -> Outcome:
+        """Do it if it is time, once whoever else is at it."""
+        ...
+
+
+class Subscriber(Protocol):
+    """Told of every change, in the sweeper's own thread: it may note what it will do, and leave the doing to others."""
+
+    def changed(self, entry: Entry) -> None:
+        """A version was written that is the newest of its approval. The same may be told again."""
+        ...
+
+    def tick(self) -> None:
+        """The sweeper has done everything that was due."""
+        ...
+
+
+class Each(Protocol):
+    """The built-in ``map``, or a thread pool's: applies a function to everything, in order."""
+
+    def __call__(self, function: Callable[[_In], _Out], things: Iterable[_In], /) -> Iterable[_Out]: ...
+
+
+# What an open approval needs next, and when: pure rules.
+
+POST_AFTER = timedelta(seconds=10)  # whoever asks posts as well; this is for one that could not
+GATHER_FOR = timedelta(seconds=2)  # gates that share a message are left to the sweeper, which waits for the others
+CARRY_OUT_AFTER = timedelta(seconds=3)  # whoever decides carries it out as well; likewise
+CLAIM_FOR = timedelta(minutes=1)  # longer than any attempt to post takes
+
+
+class Act(str, Enum):
+    """What a sweeper can do about an approval."""
+
+    GOVERN = "govern"
+    JUDGE = "judge"
+    POST = "post"
+    EXPIRE = "expire"
+    SHOW = "show"
+    CARRY_OUT = "carry out"
+    REMIND = "remind"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What an approval needs next, and when."""
+
+    act: Act
+    at: datetime
+
+
+def plan(
+    approval: Approval,
+    *,
+    notifiers: Collection[str],
+    engines: Collection[EngineKind],
+    policy: Policy | None = None,
+    shown: Shown | None = None,
+) -> Plan | None:
+    """Say what an open approval needs next, if nobody does anything before.
+
+    Parameters
+    ----------
+    approval : Approval
+        As it stands.
+    notifiers : Collection[str]
+        Those that can post from here.
+    engines : Collection[EngineKind]
+        Those that can be told from here.
+    policy : Policy, optional
+        What the operator demands, if that is known here.
+    shown : Shown, optional
+        What messages are known to show.
+
+    Returns
+    -------
+    Plan, optional
+        None: it waits for a person without a deadline that decides, or for a sweeper that can do more.
+    """
+    if approval.settlement is not None:
+        return Plan(act=Act.FINISH, at=approval.settlement.at)
+    ended = approval.decision or approval.closing
+    if ended is not None:
+        if approval.decision is not None and approval.gate.engine not in engines:
+            return None
+        return Plan(act=Act.CARRY_OUT, at=ended.at + CARRY_OUT_AFTER)
+    plans: list[Plan] = []
+    if policy is not None and policy.rule_for(approval) != approval.policy_rule:
+        plans.append(Plan(act=Act.GOVERN, at=approval.requested_at))
+    if approval.question.auto_approve is not None and approval.judgement is None:
+        plans.append(Plan(act=Act.JUDGE, at=approval.requested_at))
+    if any(name in notifiers for name in unposted(approval)):
+        # Of what the bot signed, nobody else posts.
+        alone = POST_AFTER if approval.vouched_by is None else timedelta(0)
+        patience = GATHER_FOR if approval.question.batch else alone
+        plans.append(Plan(act=Act.POST, at=approval.requested_at + patience))
+    if shown is not None and not shown.is_up_to_date(approval, notifiers):
+        plans.append(Plan(act=Act.SHOW, at=max(one.at for one in approval.votes) + CARRY_OUT_AFTER))
+    if approval.deadline is not None and approval.is_due(approval.deadline):
+        plans.append(Plan(act=Act.EXPIRE, at=approval.deadline))
+    return min(plans, key=lambda candidate: candidate.at, default=None)
+
+
+def deciding_deadline(approval: Approval) -> datetime | None:
+    """Return when an approval that is open is decided by its deadline, if it is."""
+    if approval.state is not State.PENDING or approval.deadline is None or not approval.is_due(approval.deadline):
+        return None
+    return approval.deadline
+
+
+# Removing what only grows: the tail's old markers, and what was needed to carry out what is long settled.
+
+AT_ONCE = 500  # of the tail's markers: the work of one round is bounded
+
+
+def clean(ledger: Ledger, before: datetime) -> int:
+    """Remove the tail's markers that are older, and what belongs to records that were settled before as well.
+
+    Claims, notes of what a thread or a message shows, and batches go with the last change of their record. What is
+    still open keeps all of it. Bounded: the next round goes on where this one ends.
+
+    Returns
+    -------
+    int
+        How many markers of the tail were removed.
+    """
+    end = bucket.changes_from(before)
+    named = map(bucket.read_change_key, takewhile(lambda key: key < end, ledger.store.list(bucket.CHANGES.root)))
+    changes = list(islice((one for one in named if one is not None), AT_ONCE))
+    batches: set[str] = set()
+    for approval_id in dict.fromkeys(change.approval_id for change in changes):
+        batches |= _clean_one(ledger, approval_id, before)
+    for batch_id in sorted(batches):
+        _clean_batch(ledger, batch_id, before)
+    # The tail's markers go last: whoever dies before comes back to them.
+    for change in changes:
+        ledger.store.unmark(change.key)
+    return len(changes)
+
+
+def _clean_one(ledger: Ledger, approval_id: str, before: datetime) -> set[str]:
+    """Remove what belongs to one record, if it is long settled; return the batches it was in."""
+    try:
+        approval = ledger.read(approval_id).approval
+    except NoSuchApproval:
+        approval = None  # its records were removed
+    except RecordError:
+        return set()
+    if approval is not None and not _is_over(approval, before):
+        return set()
+    for prefix in (bucket.CLAIMS, bucket.SAID, bucket.WAITING):
+        _remove(ledger, prefix.folder(approval_id))
+    return {post.batch for post in approval.posts if post.batch} if approval is not None else set()
+
+
+def _clean_batch(ledger: Ledger, batch_id: str, before: datetime) -> None:
+    named = map(bucket.read_batch_member_key, ledger.store.list(bucket.batch_members_folder(batch_id)))
+    for found in ledger.read_many(one[1] for one in named if one is not None):
+        if isinstance(found, NoSuchApproval):
+            continue
+        if isinstance(found, RecordError) or not _is_over(found.approval, before):
+            return
+    _remove(ledger, bucket.claims_folder(batch_id))
+    _remove(ledger, bucket.batch_folder(batch_id))
+
+
+def _is_over(approval: Approval, before: datetime) -> bool:
+    return approval.settlement is not None and approval.settlement.at < before
+
+
+def _remove(ledger: Ledger, folder: str) -> None:
+    for key in list(ledger.store.list(folder)):
+        ledger.store.unmark(key)
+
+
+# The sweeper's agenda: which open approval is due when, and how long one that failed has to wait.
+
+RETRY_FIRST, RETRY_LAST = timedelta(seconds=3), timedelta(minutes=1)
+RETRY_REFUSED = timedelta(minutes=30)  # the longest pause where only an operator can help, and nobody waits for it
+_PACE = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What came of one approval's turn: nothing more to do, the next plan, or another attempt."""
+
+    approval_id: str
+    coming: datetime | None = None
+    again: bool = False
+    longest: timedelta = RETRY_LAST  # pause between two attempts
+    turn: Plan | None = None  # all that hinders is that others are before it, until then
+    deadline: datetime | None = None  # that decides, whatever else is under way
+
+
+class Agenda:
+    """Holds a time for each approval at which something is due. For one thread; some 200 bytes for each."""
+
+    def __init__(self) -> None:
+        self._timed: list[tuple[datetime, str]] = []  # a heap; what _next does not confirm is passed over
+        self._next: dict[str, datetime] = {}
+        self._pauses: dict[str, timedelta] = {}  # of approvals whose last attempt failed
+        self._turns: dict[str, Plan] = {}  # of those that a notifier was too busy for
+
+    def pauses(self, approval_id: str) -> bool:
+        """Whether it failed: it keeps its own pace then; it may even be settled, and not off the list."""
+        return approval_id in self._pauses
+
+    def learn(self, approval: Approval, coming: Plan | None) -> None:
+        """Take in what an approval needs next, as it stands now."""
+        turn = self._turns.get(approval.id)
+        if coming is None or coming.act is Act.FINISH:
+            self._turns.pop(approval.id, None)
+            self._next.pop(approval.id, None)
+        elif turn is not None and turn.act is coming.act:
+            # What is seen again has no other turn for it: who comes before it is sent to the end of the queue.
+            self._schedule(approval.id, _earliest(turn.at, deciding_deadline(approval)))
+        else:
+            self._schedule(approval.id, coming.at)
+
+    def take_due(self, now: datetime) -> list[str]:
+        """Take off the agenda what is due, and return the ids."""
+        due: list[str] = []
+        while (next_at := self.next_at()) is not None and next_at <= now:
+            due.append(heapq.heappop(self._timed)[1])
+            del self._next[due[-1]]
+        return due
+
+    def note(self, attempt: Attempt, now: datetime) -> None:
+        """Take in what came of the turn of one that was due."""
+        if attempt.turn is not None:
+            self._pauses.pop(attempt.approval_id, None)
+            self._turns[attempt.approval_id] = attempt.turn
+            self._schedule(attempt.approval_id, _earliest(attempt.turn.at, attempt.deadline))
+            return
+        self._turns.pop(attempt.approval_id, None)
+        if attempt.again:
+            pause = self._pauses.get(attempt.approval_id)
+            self._pauses[attempt.approval_id] = pause = min(pause * 2, attempt.longest) if pause else RETRY_FIRST
+            self._schedule(attempt.approval_id, _earliest(now + pause, attempt.deadline))
+            return
+        self._pauses.pop(attempt.approval_id, None)
+        if attempt.coming is not None:
+            # What is due although it was just done (a notifier that leaves nothing to update) must not spin.
+            self._schedule(attempt.approval_id, max(attempt.coming, now + _PACE))
+
+    def next_at(self) -> datetime | None:
+        """Return when the next of all is due."""
+        while self._timed and self._next.get(self._timed[0][1]) != self._timed[0][0]:
+            heapq.heappop(self._timed)
+        return self._timed[0][0] if self._timed else None
+
+    def _schedule(self, approval_id: str, at: datetime) -> None:
+        if self._next.get(approval_id) != at:
+            self._next[approval_id] = at
+            heapq.heappush(self._timed, (at, approval_id))
+
+
+def _earliest(moment: datetime, deadline: datetime | None) -> datetime:
+    return moment if deadline is None else min(moment, deadline)
+
+
+# Doing what one approval needs, whichever sweeper comes first.
 
 
 class Worker:

@@ -7,18 +7,15 @@ from functools import partial
 
 import pytest
 
-from hitl_bot.keys.private import PrivateKey, SigningKeys
+from hitl_bot.keys import PrivateKey, SigningKeys
 from metaflow_extensions.hitl.approvals import bucket, transitions
-from metaflow_extensions.hitl.approvals.auditing import audit_all, audit_alone
-from metaflow_extensions.hitl.approvals.auditing.export import COLUMNS, document, is_exported, row
+from metaflow_extensions.hitl.approvals.auditing import COLUMNS, audit_all, audit_alone, document, is_exported, row
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.errors import NoSuchApproval
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
-from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
-from metaflow_extensions.hitl.approvals.evidence.metric import Metric
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
 from metaflow_extensions.hitl.approvals.ledger import Ledger
-from metaflow_extensions.hitl.approvals.record import Origin, Person, Where
+from metaflow_extensions.hitl.approvals.record import Origin, Person, TrailEvent, Where
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 from metaflow_extensions.hitl.messages import audit as words
 from metaflow_extensions.hitl.stores.copied import CopiedStore

@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Baseline, Code, Evidence, digest
+from metaflow_extensions.hitl.approvals.evidence.collected import (
+    Artifacts,
+    Baseline,
+    Better,
+    Code,
+    Evidence,
+    Metric,
+    digest,
+    measure,
+)
 from metaflow_extensions.hitl.approvals.evidence.comparing import (
     Standing,
     compare,
@@ -22,7 +31,6 @@ from metaflow_extensions.hitl.approvals.evidence.comparing import (
     worst,
 )
 from metaflow_extensions.hitl.approvals.evidence.expressions import parse_expression
-from metaflow_extensions.hitl.approvals.evidence.metric import Better, Metric, measure
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
 

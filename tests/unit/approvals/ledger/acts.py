@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
-from metaflow_extensions.hitl.approvals.record import Post
+from metaflow_extensions.hitl.approvals.record import Post, TrailEvent
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import NOW, pathspec
 

@@ -9,8 +9,8 @@ from threading import Barrier
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import OtherPathspec
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
+from metaflow_extensions.hitl.approvals.record import TrailEvent
 from tests.fixtures.approvals import NOW, after, approval, approving, pathspec
 from tests.fixtures.watched_stores import WatchedStore
 from tests.unit.approvals.ledger.acts import ID, decide, settle

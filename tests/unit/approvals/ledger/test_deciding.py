@@ -12,10 +12,9 @@ from hypothesis import given, strategies as st
 
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import TooManyWriters
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.question import OnTimeout
-from metaflow_extensions.hitl.approvals.record import Post, State
+from metaflow_extensions.hitl.approvals.record import Post, State, TrailEvent
 from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ApprovalError, TooLate
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.any_approval import approvals

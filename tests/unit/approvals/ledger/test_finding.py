@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import AmbiguousId, CorruptRecord, NoSuchApproval, StoreUnavailable
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
-from metaflow_extensions.hitl.approvals.pathspec import BadId
+from metaflow_extensions.hitl.approvals.record import BadId, TrailEvent
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import NOW, approval, pathspec
 from tests.fixtures.watched_stores import WatchedStore, unavailable

@@ -11,8 +11,8 @@ import pytest
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, OtherPathspec, RecordError
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.record import TrailEvent
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import BOB, NOW, after, approval, approving, pathspec, rejecting
 from tests.unit.approvals.ledger.acts import ID, decide, post, settle

@@ -9,7 +9,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from metaflow_extensions.hitl.approvals.sealed import ed25519
+from metaflow_extensions.hitl.approvals import sealed
 
 ORDER = 2**252 + 27742317777372353535851937790883648493
 # RFC 8032, section 7.1: public key, message, signature.
@@ -66,15 +66,15 @@ def signed(rng: random.Random) -> tuple[bytes, bytes, bytes]:
 def test_vectors_of_the_rfc_verify(key, message, signature):
     """The test vectors of RFC 8032 are valid, and with one bit changed anywhere they are not."""
     whole = bytes.fromhex(key), bytes.fromhex(signature), bytes.fromhex(message)
-    assert ed25519.is_valid(*whole)
+    assert sealed.is_valid(*whole)
     for part in (0, 1):
         for place in range(0, 8 * len(whole[part]), 37):
             changed = list(whole)
             flipped = bytearray(whole[part])
             flipped[place // 8] ^= 1 << place % 8
             changed[part] = bytes(flipped)
-            assert not ed25519.is_valid(*changed)
-    assert not ed25519.is_valid(whole[0], whole[1], whole[2] + b"\0")
+            assert not sealed.is_valid(*changed)
+    assert not sealed.is_valid(whole[0], whole[1], whole[2] + b"\0")
 
 
 def test_agrees_with_another_implementation():
@@ -91,34 +91,34 @@ def test_agrees_with_another_implementation():
             expected = True
         except InvalidSignature:
             expected = False
-        assert ed25519.is_valid(key, signature, message) is expected
+        assert sealed.is_valid(key, signature, message) is expected
 
 
 def test_a_signature_has_one_encoding():
     """S plus the order of the group would verify as well, so it is refused."""
     key, signature, message = signed(random.Random(1))
     larger = int.from_bytes(signature[32:], "little") + ORDER
-    assert ed25519.is_valid(key, signature, message)
-    assert not ed25519.is_valid(key, signature[:32] + larger.to_bytes(32, "little"), message)
+    assert sealed.is_valid(key, signature, message)
+    assert not sealed.is_valid(key, signature[:32] + larger.to_bytes(32, "little"), message)
 
 
 @pytest.mark.parametrize("encoded", SMALL + NOT_CANONICAL)
 def test_keys_for_which_everything_verifies_are_refused(encoded):
     """A point of small order, or one in another encoding than its own, is neither a key nor an R."""
     point = bytes.fromhex(encoded)
-    assert not ed25519.is_usable_key(point)
+    assert not sealed.is_usable_key(point)
     # With such a key R = [S]B for S = 0 is a signature of every message, in a check that is less strict.
     for r in SMALL:
-        assert not ed25519.is_valid(point, bytes.fromhex(r) + bytes(32), b"anything")
+        assert not sealed.is_valid(point, bytes.fromhex(r) + bytes(32), b"anything")
 
 
 @pytest.mark.parametrize("length", [0, 31, 33, 63, 65])
 def test_other_lengths_are_refused(length):
     """A key has 32 bytes and a signature 64."""
     key, signature, message = signed(random.Random(2))
-    assert not ed25519.is_valid(bytes(length), signature, message)
-    assert not ed25519.is_valid(key, bytes(length), message)
-    assert not ed25519.is_usable_key(bytes(length))
+    assert not sealed.is_valid(bytes(length), signature, message)
+    assert not sealed.is_valid(key, bytes(length), message)
+    assert not sealed.is_usable_key(bytes(length))
 
 
 def test_one_check_is_quick():
@@ -127,6 +127,6 @@ def test_one_check_is_quick():
     took = []
     for _ in range(10):
         start = time.process_time()
-        assert ed25519.is_valid(key, signature, message)
+        assert sealed.is_valid(key, signature, message)
         took.append(time.process_time() - start)
     assert min(took) < 0.1

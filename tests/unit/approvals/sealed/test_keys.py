@@ -10,7 +10,7 @@ import yaml
 from click.testing import CliRunner
 
 from hitl_bot.cli import cli
-from hitl_bot.keys.private import PrivateKey, SigningKeys, parse_private_keys, signing_keys
+from hitl_bot.keys import PrivateKey, SigningKeys, parse_private_keys, signing_keys
 from hitl_bot.settings import SettingsError
 from metaflow_extensions.hitl.approvals.sealed import InvalidKey, PublicKey, Trust, parse_keys
 

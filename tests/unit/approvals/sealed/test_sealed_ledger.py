@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from hitl_bot.keys.private import PrivateKey, SigningKeys
+from hitl_bot.keys import PrivateKey, SigningKeys
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.codec import Version, decode, encode, with_checksum
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
@@ -21,8 +21,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     OnlyTheBotWrites,
     RecordError,
 )
-from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
-from metaflow_extensions.hitl.approvals.evidence.metric import Metric
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import Answer, Verdict, Where
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.record import Approval, TrailEvent
 from metaflow_extensions.hitl.approvals.sweeping import Act
 from tests.fixtures.approvals import ALICE, Bench, approving
 

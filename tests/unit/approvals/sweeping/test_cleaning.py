@@ -6,9 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from metaflow_extensions.hitl.approvals import bucket
-from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.record import Approval, Post
-from metaflow_extensions.hitl.approvals.sweeping.cleaning import AT_ONCE, clean
+from metaflow_extensions.hitl.approvals.record import Approval, Post, TrailEvent
+from metaflow_extensions.hitl.approvals.sweeping.worker import AT_ONCE, clean
 from tests.fixtures.approvals import NOW, Bench, pathspec
 from tests.fixtures.watched_stores import CountedStore
 from tests.unit.approvals.sweeping.observer import decide

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.codec import Version, encode
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.queries import History, Projection, Queries
+from metaflow_extensions.hitl.approvals.record import TrailEvent
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
 from tests.fixtures.approvals import NOW, Bench, approval, pathspec
 from tests.fixtures.watched_stores import CountedStore

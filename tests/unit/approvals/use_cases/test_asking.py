@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable, StoreUnavailable
-from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.approvals.record import State, TrailEvent
 from metaflow_extensions.hitl.approvals.use_cases import unposted
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
 from tests.fixtures.approvals import REQUESTER, gate, pathspec, question

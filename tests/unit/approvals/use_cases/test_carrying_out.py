@@ -10,8 +10,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierUnavailable,
     StoreUnavailable,
 )
-from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.record import State, Where
+from metaflow_extensions.hitl.approvals.record import State, TrailEvent, Where
 from metaflow_extensions.hitl.messages import sentences
 from tests.fixtures.approvals import ALICE, approval
 from tests.fixtures.watched_stores import WatchedStore

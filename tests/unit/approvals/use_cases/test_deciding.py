@@ -8,8 +8,7 @@ import pytest
 
 from metaflow_extensions.hitl.approvals.codec import NotJson
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, PeopleUnavailable
-from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.record import Answer, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Answer, State, TrailEvent, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, NotAllowed, ReasonMissing, TooLate
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
 from tests.fixtures.approvals import ALICE, BOB, Directory, approval, gate, pathspec

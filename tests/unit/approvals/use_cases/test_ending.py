@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from metaflow_extensions.hitl.approvals.events import TrailEvent
 from metaflow_extensions.hitl.approvals.question import OnTimeout
-from metaflow_extensions.hitl.approvals.record import State, Where
+from metaflow_extensions.hitl.approvals.record import State, TrailEvent, Where
 from metaflow_extensions.hitl.approvals.refusals import Closed
 from tests.fixtures.approvals import ALICE
 from tests.unit.approvals.use_cases.acts import APPROVE, ID, REJECT, decide, events, is_open

@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 
 from metaflow_extensions.hitl.approvals.evidence.binding import check_same, question_digest
-from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Code, Evidence
-from metaflow_extensions.hitl.approvals.evidence.metric import Metric
-from metaflow_extensions.hitl.approvals.question import OnReject, RuleMode, Shard
+from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Code, Evidence, Metric
+from metaflow_extensions.hitl.approvals.question import Automatic, OnReject, PolicyRule, RuleMode, Shard
 from metaflow_extensions.hitl.approvals.record import Approval, Origin, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAsApproved, Rejected, Stale
-from metaflow_extensions.hitl.approvals.requirements import Automatic, PolicyRule
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import BOB, CAROL, Bench, pathspec

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from metaflow_extensions.hitl.approvals import pathspec as pathspecs
+from metaflow_extensions.hitl.approvals import record as pathspecs
 from metaflow_extensions.hitl.approvals.errors import NoSuchApproval, OtherPathspec, StoreUnavailable
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import State, Where

@@ -1,18 +1,158 @@
-"""Whether Slack lets the bot do its work."""
+"""What a check found."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from enum import Enum
 from typing import Any
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from hitl_bot.doctor.finding import Finding, bad, good, unknown
+from hitl_bot.cluster import argo_engine
 from hitl_bot.manifest import APP_TOKEN_SCOPE, HISTORY, SCOPES
-from hitl_bot.settings import PREFIX, Mode, Settings, SettingsError, mode_of, needed
+from hitl_bot.policy.file import NO_POLICY, BadPolicy, PolicyFile
+from hitl_bot.settings import PREFIX, Mode, Settings, SettingsError, mode_of, needed, trust_of
 from hitl_bot.slack.client import SLACK_FAILED, slack_client
+from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, StoreError
+from metaflow_extensions.hitl.engines.kubernetes import NoCluster
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, meaning_of, status_of
+from metaflow_extensions.hitl.stores import open_store
+
+# What a check found.
+
+
+class Health(str, Enum):
+    """How a check ended."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNKNOWN = "unknown"  # it could not be checked, because of something bad before it or because it is not set
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the doctor's report.
+
+    Attributes
+    ----------
+    check : str
+        What was looked at, in a word or two.
+    health : Health
+        How it is.
+    detail : str
+        What was seen.
+    fix : str
+        What to do about it; empty unless it is bad.
+    """
+
+    check: str
+    health: Health
+    detail: str
+    fix: str = ""
+
+
+def good(check: str, detail: str) -> Finding:
+    """Report what is as it should be."""
+    return Finding(check=check, health=Health.GOOD, detail=detail)
+
+
+def bad(check: str, detail: str, fix: str) -> Finding:
+    """Report what must be fixed."""
+    return Finding(check=check, health=Health.BAD, detail=detail, fix=fix)
+
+
+def unknown(check: str, detail: str) -> Finding:
+    """Report what could not be looked at."""
+    return Finding(check=check, health=Health.UNKNOWN, detail=detail)
+
+
+# Who vouches for the records.
+
+
+def check_keys(settings: Settings) -> Finding:
+    """Say what the bot signs with, or that nobody vouches for what it records."""
+    try:
+        trust = trust_of(settings)
+    except SettingsError as error:
+        return bad(
+            "keys", str(error), "Create a key with `hitl-bot key new FILE`, or unset both settings for the open mode."
+        )
+    if trust.signer is None:
+        return unknown(
+            "keys",
+            "open mode: no one vouches for answers, and anyone who can write to the store can answer",
+        )
+    newest, *older = trust.signer.public_keys
+    also = f"; also holds {', '.join(key.id for key in older)}" if older else ""
+    return good("keys", f"sealed mode: signs with key {newest.id}{also}. Flows need METAFLOW_HITL_PUBLIC_KEYS={newest}")
+
+
+# Whether the operator's policy can be used, and which it is.
+
+
+def check_policy(settings: Settings) -> Finding:
+    """Read the policy as the bot does when it starts."""
+    if settings.policy is None:
+        return good("policy", NO_POLICY)
+    try:
+        return good("policy", PolicyFile(settings.policy).summary)
+    except BadPolicy as error:
+        return bad("policy", str(error), f"Correct the file, or {PREFIX}POLICY: the bot doesn't start with it.")
+
+
+# Whether records can be kept.
+
+
+def check_store(settings: Settings) -> Finding:
+    """Write a probe, and prove that the store refuses to overwrite it."""
+    try:
+        root = needed(settings, "root")
+    except SettingsError as error:
+        what, _, fix = str(error).partition(". ")
+        return bad("store", what, fix)
+    try:
+        store = open_store(root)
+        store.check()
+    except StoreError as error:
+        return bad("store", str(error), f"Fix it, or set {PREFIX}ROOT to another place, here and for the flows.")
+    return good("store", f"{store.url} creates each key only once")
+
+
+# Whether workflows on Argo can be resumed from here.
+
+
+def check_cluster(settings: Settings) -> Iterator[Finding]:
+    """Look for the cluster, for Argo in it, and for the rights to resume a workflow. Nothing is changed."""
+    try:
+        engine = argo_engine(settings, lambda: datetime.now(timezone.utc), connections=1)
+    except NoCluster as error:
+        yield unknown("cluster", f"{error} Workflows on Argo can't be resumed from here; runs without Argo still work")
+        return
+    try:
+        yield good("cluster", f"{engine.version()}: {engine}")
+    except EngineUnavailable as error:
+        fix = f"Check the kubeconfig or service account, or {PREFIX}ARGO_SERVER_URL and _TOKEN, and the network path."
+        yield bad("cluster", str(error), fix)
+        return
+    try:
+        yield good("workflows", engine.check_access())
+    except EngineUnavailable as error:
+        elsewhere = f"If the workflows are not in namespace {settings.argo_namespace}, set {PREFIX}ARGO_NAMESPACE"
+        yield bad("workflows", str(error), f"{elsewhere}; otherwise ask an operator to fix it.")
+    try:
+        version = engine.argo_version()
+    except EngineUnavailable:
+        version = None
+    if version is None:
+        yield unknown("argo", f"its version is only known through argo-server ({PREFIX}ARGO_SERVER_URL)")
+    else:
+        yield good("argo", version)
+
+
+# Whether Slack lets the bot do its work.
 
 _PAGES, _PAGE = 20, 999  # of conversations.list, which documents a limit below 1,000
 _NEW_TOKEN = "Install the app in the workspace and set {} to the bot token (xoxb-…) under OAuth & Permissions."  # noqa: S105 - no token

@@ -1,4 +1,10 @@
-"""Reading and writing approvals as versions in a store."""
+"""The ledger: every version of every approval, as immutable, hash-chained objects in a store.
+
+Its keys are on the map, ``approvals/bucket.py``.
+
+Whoever creates the next version first has won; the loser reads again. There is no lock and nothing is
+overwritten, so this works on any store with an atomic create.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +14,13 @@ import types
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, cast
 
 from metaflow_extensions.hitl.approvals import bucket
-from metaflow_extensions.hitl.approvals.bucket import Change, DecidedMarker
+from metaflow_extensions.hitl.approvals.bucket import Change, DecidedMarker, version_key
 from metaflow_extensions.hitl.approvals.codec import Version, decode, encode, with_checksum, without_checksum
 from metaflow_extensions.hitl.approvals.errors import (
     AmbiguousId,
@@ -31,14 +37,111 @@ from metaflow_extensions.hitl.approvals.errors import (
     StoreUnavailable,
     TooManyWriters,
 )
-from metaflow_extensions.hitl.approvals.events import TrailEvent
-from metaflow_extensions.hitl.approvals.ledger.entries import Entry
-from metaflow_extensions.hitl.approvals.ledger.trail import check_follows, check_whole
-from metaflow_extensions.hitl.approvals.pathspec import Pathspec, checked_id
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.record import Approval, State
+from metaflow_extensions.hitl.approvals.record import Approval, Pathspec, State, TrailEvent, checked_id
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 from metaflow_extensions.hitl.approvals.transitions import belongs_to
+
+# What is read from a ledger.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """The newest version of an approval, as read or written here."""
+
+    version: Version
+    digest: str  # SHA-256 of its bytes, in hex
+    size: int = 0  # bytes
+    # Whether it was held to the version before it: by one more read, by its signature, or since it was written here.
+    is_linked: bool = field(default=False, compare=False)
+
+    @property
+    def approval(self) -> Approval:
+        return self.version.approval
+
+    @property
+    def number(self) -> int:
+        return self.version.number
+
+
+# Whether a trail is whole: no gap, every hash right, the question and the decision never changed. Pure functions.
+
+
+def check_whole(approval_id: str, trail: Sequence[Entry]) -> None:
+    """Raise CorruptRecord about the first thing that is wrong with all versions of an approval, oldest first."""
+    for position, entry in enumerate(trail, start=1):
+        key = version_key(approval_id, entry.number)
+        if entry.number != position:
+            raise CorruptRecord(key, f"version {position} is missing before it")
+        if position > 1:
+            check_follows(approval_id, trail[position - 2], entry)
+        elif entry.version.previous is not None:
+            raise CorruptRecord(key, "it names a version before it, but it is the first")
+        elif not _asks_only(entry.approval):
+            raise CorruptRecord(key, "it changes what an earlier version had settled")
+
+
+def check_follows(approval_id: str, before: Entry, entry: Entry) -> None:
+    """Raise CorruptRecord if a version can't be the next after another one."""
+    key = version_key(approval_id, entry.number)
+    if entry.version.previous != before.digest:
+        raise CorruptRecord(key, f"the hash in it is not that of version {before.number}")
+    if not _follows(before.approval, entry.approval):
+        raise CorruptRecord(key, "it changes what an earlier version had settled")
+
+
+def _asks_only(first: Approval) -> bool:
+    return first == replace(
+        first,
+        posts=(),
+        votes=(),
+        reminders=(),
+        judgement=None,
+        confirmed_requester=None,
+        decision=None,
+        closing=None,
+        settlement=None,
+    )
+
+
+def _follows(before: Approval, after: Approval) -> bool:
+    return (
+        _unchanging(after) == _unchanging(before)
+        and after.posts[: len(before.posts)] == before.posts
+        # The deadline moves with the operator's rule alone.
+        and (before.deadline == after.deadline or before.policy_rule != after.policy_rule)
+        # Votes and rule come before the decision, and stay as they were when it fell.
+        and (before.decision is None or _grounds(before) == _grounds(after))
+        and before.judgement in (None, after.judgement)
+        and before.confirmed_requester in (None, after.confirmed_requester)
+        and before.decision in (None, after.decision)
+        and before.closing in (None, after.closing)
+        and before.settlement in (None, after.settlement)
+    )
+
+
+def _unchanging(approval: Approval) -> Approval:
+    return replace(
+        approval,
+        posts=(),
+        votes=(),
+        reminders=(),
+        judgement=None,
+        policy_rule=None,
+        deadline=None,
+        confirmed_requester=None,
+        decision=None,
+        closing=None,
+        settlement=None,
+        unknown={},
+    )
+
+
+def _grounds(approval: Approval) -> tuple[object, ...]:
+    return approval.votes, approval.reminders, approval.policy_rule, approval.deadline, approval.confirmed_requester
+
+
+# Reading and writing approvals as versions in a store.
 
 _ATTEMPTS = 20  # of a writer that keeps losing the race for the next version
 _READERS = 16  # reads at once; S3 answers each in some 20 ms, and boto3 keeps 10 connections or more

@@ -1,4 +1,4 @@
-"""``hitl-bot audit verify`` and ``hitl-bot audit export``."""
+"""``hitl-bot audit``: hold the records to their rules, and write them down for auditors."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from typing import Any
 import click
 
 from hitl_bot.settings import Settings, SettingsError, needed, read_settings
-from metaflow_extensions.hitl.approvals.auditing import audit_all
-from metaflow_extensions.hitl.approvals.auditing.export import COLUMNS, document, is_exported, row
+from metaflow_extensions.hitl.approvals.auditing import COLUMNS, audit_all, document, is_exported, row
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.sealed import InvalidKey, PublicKey, Trust, parse_keys
 from metaflow_extensions.hitl.messages import audit as words
 from metaflow_extensions.hitl.stores import open_store
 from metaflow_extensions.hitl.stores.copied import CopiedStore
+
+# ``hitl-bot audit verify`` and ``hitl-bot audit export``.
 
 NOT_WHOLE = 3
 """The exit status if a record is not whole. 1: it could not be checked; 2: the command needs other arguments."""
@@ -124,7 +125,7 @@ def _given(public_keys: str) -> str:
 def _own_keys(settings: Settings) -> tuple[PublicKey, ...]:
     if settings.signing_key is None:
         return ()
-    from hitl_bot.keys.private import signing_keys  # noqa: PLC0415 - cryptography takes 30 ms to import
+    from hitl_bot.keys import signing_keys  # noqa: PLC0415 - cryptography takes 30 ms to import
 
     return signing_keys(settings.signing_key.get_secret_value()).public_keys
 

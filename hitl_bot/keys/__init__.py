@@ -1,1 +1,0 @@
-"""The bot's private keys, and ``hitl-bot key``."""
