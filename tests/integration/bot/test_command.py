@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from traceback import extract_stack
 
 import pytest
 from structlog.testing import capture_logs
@@ -34,6 +36,24 @@ def test_list_shows_what_waits(ask: Ask, bob: Person, alice: Person) -> None:
     assert first.id in mine
     assert second.id in mine
     assert "2 approvals wait (1 for you)" in said(alice, "/hitl list")
+
+
+def test_a_list_reads_no_record(
+    ask: Ask, bot: Bot, bob: Person, interventions: list[Callable[[str, str], None]]
+) -> None:
+    """What is open is in the bot's memory after its first full read: who lists it asks the store nothing."""
+    for number in range(5):
+        last = ask(f"shard-{number}").id
+    bot.sweeper.tick()
+    requests: list[str] = []
+
+    def note(request: str, key: str) -> None:
+        if any("/listeners/" in frame.filename for frame in extract_stack()):
+            requests.append(f"{request} {key}")
+
+    interventions.append(note)
+    assert last in said(bob, "/hitl list")
+    assert requests == []
 
 
 def test_list_when_nothing_waits(bot: Bot, bob: Person) -> None:

@@ -145,18 +145,3 @@ def test_open_approvals_are_found_with_one_list_a_thousand(ledger: Ledger, s3_ve
     seen = requests_until(s3_versitygw, "PutObject hitl/open/last", before)
     listed = [request for request in seen if not request.startswith("PutObject")]
     assert [request.split()[0] for request in listed] == ["ListObjectsV2", "ListObjectsV2"]
-
-
-def test_a_list_reads_no_record(ask: Ask, bot: Bot, bob: Person, s3_versitygw: S3, ledger: Ledger):
-    """What is open is in the bot's memory: `/hitl list` reads no record, however many wait."""
-    for number in range(5):
-        bob_sees = ask(task=f"shard-{number}").id
-        bot.cases.ledger.read(bob_sees)
-    bot.sweeper.tick()  # the first full read after a start fills the memory
-    ledger.store.mark("open/first")
-    before = len(requests_until(s3_versitygw, "PutObject hitl/open/first", 0))
-    shown = bob.command("/hitl list")
-    ledger.store.mark("open/last")
-    seen = requests_until(s3_versitygw, "PutObject hitl/open/last", before)
-    assert bob_sees in str(shown)
-    assert [request for request in seen if request.startswith("GetObject hitl/approvals/")] == []
