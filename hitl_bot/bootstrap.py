@@ -20,6 +20,7 @@ from slack_bolt import App
 from slack_sdk import WebClient
 
 from hitl_bot.cluster import argo_engine
+from hitl_bot.events import destinations_of
 from hitl_bot.listeners import table
 from hitl_bot.listeners.table import Parts, parts_adder
 from hitl_bot.policy.file import NO_POLICY, PolicyFile
@@ -30,6 +31,7 @@ from hitl_bot.slack.people import SlackPeople, nobody_is_known
 from hitl_bot.surfaces.batches import Batches, BatchingNotifier
 from hitl_bot.surfaces.confirming import Confirming
 from hitl_bot.surfaces.home import HomeTabs
+from hitl_bot.surfaces.outbox import Outbox
 from hitl_bot.surfaces.reminding import Reminding, never_quiet
 from hitl_bot.surfaces.threads import Threads
 from hitl_bot.sweeper import Digests, LogObserver, SweeperThread
@@ -211,13 +213,21 @@ def bootstrap(
     )
     app = _bolt_app(parts, client, pools.listeners, awake.set)
     observer = CountingObserver(LogObserver(), metrics)
+    outbox = Outbox(
+        ledger,
+        destinations_of(settings, store.url),
+        clock=clock,
+        workers=pools.workers,
+        metrics=metrics,
+        holder=name,
+    )
     sweeper = Sweeper(
         swept,
         observer,
         name=name,
         each=pools.sweepers.map,
         reminders=reminding,
-        subscribers=(threads, batches, confirming, homes, Digests(history, clock, pools.workers)),
+        subscribers=(threads, batches, confirming, homes, outbox, Digests(history, clock, pools.workers)),
         projection=projection,
         history=history,
         intake=Intake(swept, observer),

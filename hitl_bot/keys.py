@@ -6,6 +6,7 @@ import base64
 import binascii
 import os
 import re
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -162,6 +163,12 @@ def new(file: Path, secret: str | None) -> None:
         raise InvalidKey(f"{file} can't be written: {error.strerror}.") from error
     _say_next(file, secret)
     click.echo(str(key.public_key))
+
+
+@command.command("webhook")
+def webhook() -> None:
+    """Print a new secret that events are signed with: what METAFLOW_HITL_EVENTS_SECRET takes."""
+    click.echo(f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}")
 
 
 @command.command("list")

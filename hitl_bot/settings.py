@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         The private keys that the bot signs its records with, or the path of the file they are in: the sealed mode.
     public_keys : str, optional
         Further public keys whose signatures count, such as those of another bot on the same records.
+    events_url, events_secret, events_types : optional
+        Where events are sent, the secrets that they are signed with (``whsec_…``, with blanks between several), and
+        which of them, by their types. Default: all of them, once there is an address.
+    argo_events_url, argo_events_token : optional
+        The webhook of Argo Events that starts flows with ``@trigger``, and its bearer token.
     log_format : LogFormat
         For a person or for a machine.
     log_level : LogLevel
@@ -113,6 +118,11 @@ class Settings(BaseSettings):
     policy: Path | None = Field(default=None, validation_alias=f"{PREFIX}POLICY")
     signing_key: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}SIGNING_KEY")
     public_keys: str | None = Field(default=None, validation_alias=f"{PREFIX}PUBLIC_KEYS")
+    events_url: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}EVENTS_URL")
+    events_secret: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}EVENTS_SECRET")
+    events_types: str | None = Field(default=None, validation_alias=f"{PREFIX}EVENTS_TYPES")
+    argo_events_url: str | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_EVENTS_URL")
+    argo_events_token: SecretStr | None = Field(default=None, validation_alias=f"{PREFIX}ARGO_EVENTS_TOKEN")
     more: Mapping[str, SecretStr] = Field(default_factory=dict, repr=False)
     log_format: LogFormat = Field(default=LogFormat.CONSOLE, validation_alias=f"{PREFIX}LOG_FORMAT")
     log_level: LogLevel = Field(default=LogLevel.INFO, validation_alias=f"{PREFIX}LOG_LEVEL")

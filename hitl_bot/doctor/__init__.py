@@ -12,7 +12,16 @@ from pathlib import Path
 import click
 
 from hitl_bot.doctor.attack import attack
-from hitl_bot.doctor.checks import Finding, Health, check_cluster, check_keys, check_policy, check_slack, check_store
+from hitl_bot.doctor.checks import (
+    Finding,
+    Health,
+    check_cluster,
+    check_events,
+    check_keys,
+    check_policy,
+    check_slack,
+    check_store,
+)
 from hitl_bot.doctor.prove.command import prove_slack
 from hitl_bot.settings import Settings, read_settings
 
@@ -68,6 +77,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield check_store(settings)
     yield check_keys(settings)
     yield check_policy(settings)
+    yield from check_events(settings)
     yield from check_cluster(settings)
 
 

@@ -12,6 +12,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from hitl_bot.cluster import argo_engine
+from hitl_bot.events import Destination, NotDelivered, destinations_of
 from hitl_bot.manifest import APP_TOKEN_SCOPE, HISTORY, SCOPES
 from hitl_bot.policy.file import NO_POLICY, BadPolicy, PolicyFile
 from hitl_bot.settings import PREFIX, Mode, Settings, SettingsError, mode_of, needed, trust_of
@@ -122,6 +123,28 @@ def check_store(settings: Settings) -> Finding:
 
 
 # Whether workflows on Argo can be resumed from here.
+
+
+def check_events(settings: Settings) -> Iterator[Finding]:
+    """Send a ``hitl.ping`` to each place; nothing is said if events go nowhere."""
+    try:
+        destinations = destinations_of(settings, settings.root or "doctor")
+    except SettingsError as error:
+        yield bad("events", str(error), "Correct the setting; docs/events.md has an example.")
+        return
+    yield from map(_ping, destinations)
+
+
+def _ping(destination: Destination) -> Finding:
+    try:
+        destination.ping(datetime.now(timezone.utc))
+    except NotDelivered as error:
+        return bad(
+            "events",
+            f"A hitl.ping was not taken: {error}",
+            "Correct the address and the secret, or let the receiver answer a hitl.ping with a status from 200 to 299.",
+        )
+    return good("events", f"{destination.where} took a hitl.ping, and gets: {', '.join(destination.types)}")
 
 
 def check_cluster(settings: Settings) -> Iterator[Finding]:

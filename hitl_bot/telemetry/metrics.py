@@ -88,6 +88,24 @@ class Metrics:
             ("reason",),
             registry=self.registry,
         )
+        self._events = Counter(
+            "hitl_events_delivered", "Events that this bot delivered.", ("to", "type"), registry=self.registry
+        )
+        self._event_failures = Counter(
+            "hitl_event_failures",
+            "Attempts of this bot to deliver an event that failed, and are made again.",
+            ("to", "kind"),
+            registry=self.registry,
+        )
+        self._events_given_up = Counter(
+            "hitl_events_given_up",
+            "Events that this bot gave up after seven days, or whose record is gone.",
+            ("to",),
+            registry=self.registry,
+        )
+        self._events_waiting = Gauge(
+            "hitl_events_waiting", "Events that wait to be delivered, as this bot knows.", registry=self.registry
+        )
         self._gauges()
         ProcessCollector(registry=self.registry)
 
@@ -159,6 +177,22 @@ class Metrics:
     def refused(self, reason: str) -> None:
         """Count a request to the request URL that was not taken."""
         self._refused.labels(reason).inc()
+
+    def event_delivered(self, to: str, kind: str) -> None:
+        """Count an event that was delivered."""
+        self._events.labels(to, kind).inc()
+
+    def event_failed(self, to: str, kind: str) -> None:
+        """Count an attempt to deliver an event: the status of the answer, or what was raised."""
+        self._event_failures.labels(to, kind).inc()
+
+    def event_given_up(self, to: str) -> None:
+        """Count an event that nobody will get."""
+        self._events_given_up.labels(to).inc()
+
+    def events_wait(self, number: int) -> None:
+        """Note how many events wait to be delivered."""
+        self._events_waiting.set(number)
 
     # What is asked of it.
 

@@ -233,13 +233,14 @@ WAITING = Prefix(
     ends="when the record is settled, by the bot",
 )
 OUTBOX = Prefix(
-    pattern="outbox/<time>-<id>-<number>",
-    holds="events that wait to be delivered to other systems",
+    pattern="outbox/waiting/<time>-<id>-<number>-<where>, outbox/sent/<id>/<number>-<where>, outbox/seen/<time>",
+    holds="events that wait to be delivered to other systems, those that were, and up to when all have been found",
     written_by=_BOT,
     removed_by=_BOT,
     read_by=_BOT,
     if_false="an event is delivered twice, or not at all",
-    ends="when it is delivered, or after 7 days, by the bot",
+    ends="what waits, when it is delivered or after 7 days; what was sent, 7 days after the last change of the record; "
+    "by the bot",
 )
 PROBE = Prefix(
     pattern="probe/<token>",
@@ -659,6 +660,67 @@ def read_proposed_answer_key(key: str) -> tuple[str, str] | None:
         return None
     nonce = parts[2].removesuffix(".json")
     return (parts[1], nonce) if is_id(parts[1]) and _NONCE.fullmatch(nonce) else None
+
+
+# Events for other systems.
+
+_WAITING_EVENT = re.compile(r"([0-9]{8}T[0-9]{12}Z)-([a-z0-9-]+)-([0-9]{5})-([a-z]+)")
+_SENT_EVENT = re.compile(r"([0-9]{5})-([a-z]+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingEvent:
+    """A version of a record that has to reach another system."""
+
+    at: datetime
+    approval_id: str
+    number: int
+    where: str  # small letters
+
+
+def waiting_event_key(event: WaitingEvent) -> str:
+    name = f"{_stamp(event.at)}-{checked_id(event.approval_id)}-{_number(event.number)}-{event.where}"
+    return OUTBOX.key("waiting", name)
+
+
+def read_waiting_event_key(key: str) -> WaitingEvent | None:
+    """Return what waits to be delivered."""
+    parts = OUTBOX.parts(key)
+    match = _WAITING_EVENT.fullmatch(parts[1]) if parts is not None and len(parts) == 2 else None  # noqa: PLR2004 - waiting, name
+    if parts is None or parts[0] != "waiting" or match is None or not is_id(match[2]):
+        return None
+    at, number = _unstamp(match[1]), _read_number(match[3])
+    if at is None or number is None:
+        return None
+    return WaitingEvent(at=at, approval_id=match[2], number=number, where=match[4])
+
+
+def sent_event_key(event: WaitingEvent) -> str:
+    return OUTBOX.key("sent", checked_id(event.approval_id), f"{_number(event.number)}-{event.where}")
+
+
+def sent_events_folder(approval_id: str) -> str:
+    return OUTBOX.folder("sent", checked_id(approval_id))
+
+
+def read_sent_event_key(key: str) -> tuple[int, str] | None:
+    """Return the number of a version, and where it was delivered."""
+    parts = OUTBOX.parts(key)
+    if parts is None or len(parts) != 3 or parts[0] != "sent" or not is_id(parts[1]):  # noqa: PLR2004 - sent, id, name
+        return None
+    match = _SENT_EVENT.fullmatch(parts[2])
+    number = _read_number(match[1]) if match else None
+    return None if match is None or number is None else (number, match[2])
+
+
+def events_seen_key(at: datetime) -> str:
+    return OUTBOX.key("seen", _stamp(at))
+
+
+def read_events_seen_key(key: str) -> datetime | None:
+    """Return up to when every event has a marker."""
+    parts = OUTBOX.parts(key)
+    return _unstamp(parts[1]) if parts is not None and len(parts) == 2 and parts[0] == "seen" else None  # noqa: PLR2004 - seen, time
 
 
 # Proofs.

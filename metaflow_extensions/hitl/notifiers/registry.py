@@ -111,7 +111,14 @@ BUILT_IN = tuple(kind.name for kind in KINDS)
 SETTINGS = {setting.name: setting for kind in KINDS for setting in kind.settings}
 """All settings of the built-in notifiers, by name."""
 
-_OTHER_SECRETS = frozenset({"METAFLOW_HITL_SLACK_SIGNING_SECRET", "METAFLOW_HITL_SIGNING_KEY"})  # of the bot
+_OTHER_SECRETS = frozenset(  # of the bot
+    {
+        "METAFLOW_HITL_SLACK_SIGNING_SECRET",
+        "METAFLOW_HITL_SIGNING_KEY",
+        "METAFLOW_HITL_EVENTS_URL",
+        "METAFLOW_HITL_EVENTS_SECRET",
+    }
+)
 
 
 def is_secret(name: str) -> bool:

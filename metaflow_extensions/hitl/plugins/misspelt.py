@@ -10,6 +10,11 @@ _PREFIX = "METAFLOW_HITL_"
 OF_THE_BOT = frozenset(
     f"{_PREFIX}{name}"
     for name in (
+        "ARGO_EVENTS_TOKEN",
+        "ARGO_EVENTS_URL",
+        "EVENTS_SECRET",
+        "EVENTS_TYPES",
+        "EVENTS_URL",
         "HOST",
         "LOG_FORMAT",
         "LOG_LEVEL",

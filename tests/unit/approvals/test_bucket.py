@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[3]
 ID = "gate-7f3k2m9qx4"
 AT = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=timezone.utc)
 BATCH = "gate-abcdefghij-2"
+EVENT = bucket.WaitingEvent(at=AT, approval_id=ID, number=7, where="webhook")
 
 SAMPLES = {
     bucket.APPROVALS: (bucket.version_key(ID, 7), f"approvals/{ID}/00007.json"),
@@ -38,6 +39,10 @@ SAMPLES = {
     bucket.DELEGATES: (bucket.delegate_key("U01", "U02"), "delegates/U01/U02"),
     bucket.DIGESTS: (bucket.digest_key(date(2026, 1, 2)), "digests/20260102.json"),
     bucket.PROPOSALS: (bucket.proposed_answer_key(ID, "0a" * 16), f"proposals/answers/{ID}/{'0a' * 16}.json"),
+    bucket.OUTBOX: (
+        bucket.waiting_event_key(EVENT),
+        f"outbox/waiting/20260102T030405678900Z-{ID}-00007-webhook",
+    ),
     bucket.PROBE: (bucket.probe_key("abc"), "probe/abc"),
 }
 
@@ -71,6 +76,9 @@ def test_a_key_is_read_as_it_was_written():
     assert bucket.read_delegate_key(bucket.delegate_key("U01", "U02")) == "U02"
     assert bucket.read_proposed_question_key(bucket.proposed_question_key(ID)) == ID
     assert bucket.read_proposed_answer_key(bucket.proposed_answer_key(ID, "0a" * 16)) == (ID, "0a" * 16)
+    assert bucket.read_waiting_event_key(bucket.waiting_event_key(EVENT)) == EVENT
+    assert bucket.read_sent_event_key(bucket.sent_event_key(EVENT)) == (7, "webhook")
+    assert bucket.read_events_seen_key(bucket.events_seen_key(AT)) == AT
 
 
 READERS = [
@@ -86,6 +94,9 @@ READERS = [
     bucket.read_delegate_key,
     bucket.read_proposed_question_key,
     bucket.read_proposed_answer_key,
+    bucket.read_waiting_event_key,
+    bucket.read_sent_event_key,
+    bucket.read_events_seen_key,
 ]
 
 
@@ -119,6 +130,10 @@ READERS = [
         f"proposals/questions/{ID}",
         f"proposals/answers/{ID}/{'0A' * 16}.json",
         f"proposals/answers/{ID}/{'٠' * 32}.json",
+        f"outbox/waiting/20260102T030405678900Z-{ID}-7-webhook",
+        f"outbox/waiting/20260102T030405678900Z-{ID}-00007-",
+        f"outbox/sent/{ID}/7-webhook",
+        "outbox/seen/99990101T000000000000Z",
     ],
 )
 def test_a_name_of_another_form_is_not_read(key):

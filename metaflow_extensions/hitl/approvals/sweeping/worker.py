@@ -217,6 +217,7 @@ def _clean_one(ledger: Ledger, approval_id: str, before: datetime) -> set[str]:
         return set()
     for prefix in (bucket.CLAIMS, bucket.SAID, bucket.WAITING):
         _remove(ledger, prefix.folder(approval_id))
+    _remove(ledger, bucket.sent_events_folder(approval_id))
     return {post.batch for post in approval.posts if post.batch} if approval is not None else set()
 
 
