@@ -1,6 +1,6 @@
 """Take the documents' pictures from the real thing: ``python docs/pictures.py [NAME ...]``.
 
-Two runs wait in the local Slack, one after the other; bob answers the second in Chromium, and moments of that become
+Runs wait in the local Slack, one after the other; bob answers the last in Chromium, and moments of that become
 ``docs/images/*.png``. The other pictures are the scenes of ``scenes.py``. With names only these are taken:
 ``run`` or those of the scenes.
 """  # noqa: INP001 - a script beside the documents, no package
@@ -14,16 +14,21 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import scenes
+from PIL import Image
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
 
-from hitl_bot.demo.stage import EARLIER, approve_earlier, set_stage
+from hitl_bot.demo.stage import CHANNEL, Stage, set_stage
+from hitl_bot.sandbox.driver import Driver
 
 REPOSITORY = Path(__file__).parents[1]
 IMAGES = Path(__file__).parent / "images"
 SIDEBAR, TOP = 244, 48  # pixels of the page that no picture needs
 MESSAGE_WIDTH = 800
 WIDTH, HEIGHT = SIDEBAR + MESSAGE_WIDTH, 900
+THREAD = 350
 PHONE = 390
+# What comes before: version, learning rate, and whether carol approves it.
+EARLIER = (("3", "0.03", True), ("4", "0.02", True), ("5", "0.05", False), ("6", "0.01", True))
 # By the picture's name: who looks at the channel, and what happened before.
 MESSAGES = {
     "voting": ("carol", scenes.voting),
@@ -58,23 +63,77 @@ def take_run(browser: Browser) -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         # Outside of the repository, whose commit and local changes would be in the picture.
         copy = Path(shutil.copy(flow, folder))
-        first = stack.enter_context(set_stage(copy, Path(folder), 0, print, arguments=EARLIER))
-        approve_earlier(first)
-        second = first.next_run()
-        take_question(browser, f"{second.url}/?as=bob")
-        answer(open_page(browser, f"{second.url}/?as=bob"))
-        second.run.wait(60)  # its folder goes next
+        arguments = [("--version", version, "--learning_rate", rate) for version, rate, _ in EARLIER]
+        stage = stack.enter_context(set_stage(copy, Path(folder), 0, print, arguments=arguments[0]))
+        for number, (version, _, approved) in enumerate(EARLIER):
+            stage = stage if number == 0 else stage.next_run(*arguments[number])
+            answer_earlier(stage, version, approved=approved)
+        last = stage.next_run()
+        take_question(browser, f"{last.url}/?as=bob")
+        answer(open_page(browser, f"{last.url}/?as=bob"))
+        last.run.wait(60)  # its folder goes next
+
+
+def answer_earlier(stage: Stage, version: str, *, approved: bool) -> None:
+    carol = Driver(stage.url).as_("carol")
+    question = carol.wait_for_message(CHANNEL, lambda one: f"Deploy fraud v{version}" in one.plain, timeout=120)
+    if approved:
+        carol.open(question, "Approve…").fill({"Deploy target": "production", "Traffic": "100"}).submit()
+    else:
+        carol.open(question, "Reject…").fill({"Reason": "below the limit"}).submit()
+    stage.run.wait(120)
 
 
 def take_question(browser: Browser, url: str) -> None:
-    """Take the question as it is on a laptop and on a phone, in light and in dark colours."""
-    for colours in ("light", "dark"):
-        for name, width, sidebar in (("question", WIDTH, SIDEBAR), ("question-phone", PHONE, 0)):
-            page = open_page(browser, url, width=width, dark=colours == "dark")
-            message = page.get_by_role("article").filter(has_text="Deploy fraud v7?")
-            expect(message.get_by_role("button", name="Approve…")).to_be_visible(timeout=60_000)
-            take(page, name if colours == "light" else f"{name}-dark", alone_area(message, sidebar, width - sidebar))
-            page.close()
+    """Take the question with its picture: beside it on a laptop, below it on a phone; in light and in dark colours."""
+    for ending in ("", "-dark"):
+        page = open_page(browser, url, width=WIDTH + THREAD, dark=bool(ending))
+        message, drawn = with_thread(page)
+        # What came before the question, and the question once more at the top of its thread, are beside the point.
+        message.evaluate("one => one.parentElement.replaceChildren(one)")
+        page.locator("#thread article").first.evaluate("one => one.remove()")
+        page.mouse.move(0, 0)
+        box, beside = box_of(message), box_of(drawn)
+        bottom = max(box["y"] + box["height"], beside["y"] + beside["height"]) + 12
+        area: FloatRect = {"x": SIDEBAR, "y": TOP, "width": MESSAGE_WIDTH + THREAD, "height": bottom - TOP}
+        take(page, f"question{ending}", area)
+        drawn.get_by_role("img", name="accuracy").screenshot(path=IMAGES / f"course{ending}.png")
+        page.close()
+        page = open_page(browser, url, width=PHONE, height=1_200, dark=bool(ending))
+        message = the_question(page)
+        take(page, f"question-phone{ending}", alone_area(message, 0, PHONE))
+        _, drawn = with_thread(page)
+        drawn.scroll_into_view_if_needed()
+        take(page, f"course-phone{ending}", alone_area(drawn, 0, PHONE, below=0))
+        page.close()
+        put_below(f"question-phone{ending}", f"course-phone{ending}")
+
+
+def the_question(page: Page) -> Locator:
+    message = page.get_by_role("article").filter(has_text="Deploy fraud v7?").first
+    expect(message.get_by_role("button", name="Approve…")).to_be_visible(timeout=60_000)
+    return message
+
+
+def with_thread(page: Page) -> tuple[Locator, Locator]:
+    """Open the question's thread, and wait for its picture."""
+    message = the_question(page)
+    message.locator("button.replies").click(timeout=60_000)
+    drawn = page.locator("#thread article").filter(has=page.get_by_role("img", name="accuracy"))
+    expect(drawn).to_be_visible()
+    page.wait_for_function("[...document.querySelectorAll('#thread img')].every((one) => one.complete)")
+    page.evaluate("document.activeElement.blur()")
+    return message, drawn
+
+
+def put_below(name: str, other: str) -> None:
+    """Put one picture below another, into the file of the first."""
+    upper, lower = Image.open(IMAGES / f"{name}.png"), Image.open(IMAGES / f"{other}.png")
+    both = Image.new("RGB", (upper.width, upper.height + lower.height))
+    both.paste(upper, (0, 0))
+    both.paste(lower, (0, upper.height))
+    both.save(IMAGES / f"{name}.png")
+    (IMAGES / f"{other}.png").unlink()
 
 
 def take_message(browser: Browser, name: str) -> None:
@@ -98,9 +157,9 @@ def take_home(browser: Browser) -> None:
         take(page, "home", message_area(last))
 
 
-def open_page(browser: Browser, url: str, *, width: int = WIDTH, dark: bool = False) -> Page:
+def open_page(browser: Browser, url: str, *, width: int = WIDTH, height: int = HEIGHT, dark: bool = False) -> Page:
     page = browser.new_page(
-        viewport={"width": width, "height": HEIGHT},
+        viewport={"width": width, "height": height},
         color_scheme="dark" if dark else "light",
         device_scale_factor=2,
         locale="en-GB",
@@ -139,10 +198,10 @@ def message_area(message: Locator) -> FloatRect:
     return {"x": SIDEBAR, "y": TOP, "width": MESSAGE_WIDTH, "height": box["y"] + box["height"] + 12 - TOP}
 
 
-def alone_area(message: Locator, x: int, width: int) -> FloatRect:
+def alone_area(message: Locator, x: int, width: int, below: int = 8) -> FloatRect:
     """The message without what is above it."""
     box = box_of(message)
-    return {"x": x, "y": box["y"], "width": width, "height": box["height"] + 8}
+    return {"x": x, "y": box["y"], "width": width, "height": box["height"] + below}
 
 
 def form_area(form: Locator) -> FloatRect:

@@ -32,6 +32,7 @@ from hitl_bot.surfaces.batches import Batches, BatchingNotifier
 from hitl_bot.surfaces.confirming import Confirming
 from hitl_bot.surfaces.home import HomeTabs
 from hitl_bot.surfaces.outbox import Outbox
+from hitl_bot.surfaces.pictures import Pictures
 from hitl_bot.surfaces.reminding import Reminding, never_quiet
 from hitl_bot.surfaces.threads import Threads
 from hitl_bot.sweeper import Digests, LogObserver, SweeperThread
@@ -199,6 +200,7 @@ def bootstrap(
     homes = HomeTabs(cases, queries, people, client, pools.workers)
     reminding = Reminding(cases, people, never_quiet if policy is None else policy.quiet_for)
     threads = Threads(cases, bulk, reminding, workers=pools.workers, problems=problems, holder=name)
+    pictures = Pictures(cases, bulk, workers=pools.workers, problems=problems, holder=name)
     confirming = Confirming(cases, queries, people, client, threads, workers=pools.workers, holder=name)
     parts = Parts(
         cases=cases,
@@ -227,7 +229,7 @@ def bootstrap(
         name=name,
         each=pools.sweepers.map,
         reminders=reminding,
-        subscribers=(threads, batches, confirming, homes, outbox, Digests(history, clock, pools.workers)),
+        subscribers=(threads, batches, confirming, homes, outbox, pictures, Digests(history, clock, pools.workers)),
         projection=projection,
         history=history,
         intake=Intake(swept, observer),

@@ -68,6 +68,11 @@ SCOPES = (
     ),
     Scope(name="im:write", methods=("conversations.open",), why="questions and answers as direct messages"),
     Scope(
+        name="files:write",
+        methods=("files.getUploadURLExternal", "files.completeUploadExternal"),
+        why="pictures below a question with metrics; it can be left out",
+    ),
+    Scope(
         name="im:history",
         methods=("conversations.history", "conversations.replies"),
         why="as channels:history, in direct messages",
@@ -79,8 +84,18 @@ WITHOUT_SCOPE = ("auth.test", "blocks.validate", "chat.getPermalink", "views.ope
 APP_TOKEN_SCOPE = "connections:write"  # noqa: S105 - a scope, no token
 
 
+FILES = frozenset({"files:write"})
+"""The scope that pictures need: without it a question has its table alone."""
+
 HISTORY = frozenset({"channels:history", "groups:history", "im:history"})
 """Scopes that the bot can do without: they only keep it from asking twice where a connection broke."""
+
+
+class Files(Enum):
+    """Whether the app may upload pictures."""
+
+    UPLOADED = "uploaded"
+    NOT_UPLOADED = "not uploaded"
 
 
 class History(Enum):
@@ -90,7 +105,9 @@ class History(Enum):
     NOT_READ = "not read"
 
 
-def app_manifest(request_url: str | None = None, history: History = History.READ) -> dict[str, Any]:
+def app_manifest(
+    request_url: str | None = None, history: History = History.READ, files: Files = Files.UPLOADED
+) -> dict[str, Any]:
     """Build the manifest.
 
     Parameters
@@ -101,8 +118,13 @@ def app_manifest(request_url: str | None = None, history: History = History.READ
     history : History
         Without it the bot can't look for a message before it posts: where Slack's answer is lost, a question may be
         asked twice, and a line in a thread told twice.
+    files : Files
+        Without them a question has no pictures.
     """
-    scopes = [scope.name for scope in SCOPES if history is History.READ or scope.name not in HISTORY]
+    left_out = (HISTORY if history is History.NOT_READ else frozenset()) | (
+        FILES if files is Files.NOT_UPLOADED else frozenset()
+    )
+    scopes = [scope.name for scope in SCOPES if scope.name not in left_out]
     command: dict[str, Any] = {
         "command": COMMAND,
         "description": "Approvals that wait for an answer",
@@ -166,9 +188,17 @@ def as_yaml(manifest: dict[str, Any]) -> str:
     default=History.READ,
     help="Leave out the scopes *:history. Where Slack's answer is lost, a question may then be asked twice.",
 )
-def command(*, as_json: bool, request_url: str | None, history: History) -> None:
+@click.option(
+    "--without-files",
+    "files",
+    flag_value=Files.NOT_UPLOADED,
+    type=Files,
+    default=Files.UPLOADED,
+    help="Leave out the scope files:write. Questions then have no pictures.",
+)
+def command(*, as_json: bool, request_url: str | None, history: History, files: Files) -> None:
     """Print the manifest to paste at api.slack.com/apps, under "Create New App", "From a manifest"."""
     if request_url is not None and not request_url.startswith("https://"):
         raise click.BadParameter("Slack calls https:// addresses only.", param_hint="--request-url")
-    manifest = app_manifest(request_url, history)
+    manifest = app_manifest(request_url, history, files)
     click.echo(json.dumps(manifest, indent=2, ensure_ascii=False) if as_json else as_yaml(manifest), nl=as_json)

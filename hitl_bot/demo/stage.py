@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from hitl_bot.bootstrap import bootstrap
 from hitl_bot.keys import PrivateKey
 from hitl_bot.sandbox import Sandbox
-from hitl_bot.sandbox.driver import Closed, Driver, Errors
+from hitl_bot.sandbox.driver import Closed, Driver, Errors, Message
 from hitl_bot.sandbox.surfaces import NotThere
 from hitl_bot.settings import Settings
 
@@ -250,6 +250,8 @@ def play(stage: Stage, say: Callable[[str], None]) -> None:
     say(f"The channel shows: {question.text}")
     _expect("+1.2 points, better" in question.plain, f"no change since the first run is shown: {question.plain}")
     say("Its table shows what changed since the first run.")
+    bob.control.wait_until(lambda: _has_picture(question), _PATIENCE, "the picture in the thread")
+    say("Its thread has a picture of that.")
     answers = bob.command("/hitl list", CHANNEL)
     _expect(any("Deploy" in answer.plain for answer in answers), "/hitl list does not show the question")
     say("/hitl list shows it.")
@@ -265,6 +267,10 @@ def play(stage: Stage, say: Callable[[str], None]) -> None:
     _expect(code == 0, f"the run ended with exit code {code}")
     _expect(any("Deploying to staging with 25%" in line for line in stage.run.lines), "the step did not see the input")
     say("The step ran with what bob entered.")
+
+
+def _has_picture(question: Message) -> bool:
+    return any(block["type"] == "image" for reply in question.thread for block in reply.blocks)
 
 
 def _expect(fact: bool, otherwise: str) -> None:  # noqa: FBT001 - an assertion that python -O keeps

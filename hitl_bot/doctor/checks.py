@@ -13,7 +13,7 @@ from slack_sdk.errors import SlackApiError
 
 from hitl_bot.cluster import argo_engine
 from hitl_bot.events import Destination, NotDelivered, destinations_of
-from hitl_bot.manifest import APP_TOKEN_SCOPE, HISTORY, SCOPES
+from hitl_bot.manifest import APP_TOKEN_SCOPE, FILES, HISTORY, SCOPES
 from hitl_bot.policy.file import NO_POLICY, BadPolicy, PolicyFile
 from hitl_bot.settings import PREFIX, Mode, Settings, SettingsError, mode_of, needed, trust_of
 from hitl_bot.slack.client import SLACK_FAILED, slack_client
@@ -211,8 +211,11 @@ def _check_scopes(granted: frozenset[str] | None) -> Finding:
     if granted is None:
         return unknown("scopes", "needs the bot token")
     missing = [scope for scope in SCOPES if scope.name not in granted]
-    if missing and all(scope.name in HISTORY for scope in missing):
-        return good("scopes", "all that are needed; without *:history a question may be asked twice")
+    if missing and all(scope.name in HISTORY | FILES for scope in missing):
+        without = {name for scope in missing for name in ({"*:history"} if scope.name in HISTORY else FILES)}
+        costs = {"*:history": "a question may be asked twice", "files:write": "questions have no pictures"}
+        said = "; ".join(f"without {name} {costs[name]}" for name in sorted(without))
+        return good("scopes", f"all that are needed; {said}")
     if missing:
         named = "; ".join(f"{scope.name} ({scope.why})" for scope in missing)
         return bad("scopes", f"missing: {named}", _PASTE)

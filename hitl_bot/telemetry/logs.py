@@ -132,17 +132,19 @@ class ProblemLog:
         self._reported: BoundedMap[tuple[str, str], datetime] = BoundedMap(_CAUSES)
         self._lock = Lock()
 
-    def report(self, notifier: str, example: str, error: NotifierError) -> None:
+    def report(
+        self, notifier: str, example: str, error: NotifierError, *, what: str = "questions can't be shown"
+    ) -> None:
         """Log a problem that was not logged within the last hour. Having to wait for a turn is not a problem."""
         if isinstance(error, NotifierBusy):
             return
-        key, now = (notifier, error.cause), self._clock()
+        key, now = (notifier, f"{what} {error.cause}"), self._clock()
         with self._lock:
             reported = self._reported.get(key)
             if reported is not None and now - reported < REPORT_AGAIN:
                 return
             self._reported[key] = now
-        log.error("questions can't be shown", notifier=notifier, why=str(error), for_example=example)
+        log.error(what, notifier=notifier, why=str(error), for_example=example)
 
 
 class ReportingNotifier:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+
+from metaflow_extensions.hitl.approvals.evidence.collected import Code
+from tests.acceptance.test_readme import blocks
+from tests.fixtures.flows import REPOSITORY, Process
+
 MEASURED = """
 accuracy = Parameter("accuracy", default=0.95)
 
@@ -20,8 +27,10 @@ def start(self):
     },
     auto_approve="accuracy >= 0.95 and abs(delta.accuracy) < 0.02",
 )
+@card(type="blank")
 @step
 def deploy(self):
+    current.card.append(Markdown("# The author's own"))
     print("RUNS", current.hitl.verdict, current.hitl.decided_by)
     self.next(self.end)
 
@@ -31,18 +40,34 @@ def end(self):
 """
 
 
+def committed(folder):
+    """Put the flow under git, and return the commit."""
+    (folder / ".gitignore").write_text("*\n!flow.py\n")
+    who = ["-c", "user.name=alice", "-c", "user.email=alice@example.com"]
+    for command in (["init", "-q"], ["add", "flow.py"], [*who, "commit", "-q", "-m", "The flow"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    said = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True)
+    return said.stdout.strip()
+
+
 def test_the_second_run_shows_what_changed_and_a_rule_may_approve_the_third(flow):
     """Asked the first time; compared the second; approved by rule the third, on record like any other decision."""
-    measured = flow(MEASURED)
+    measured = flow(MEASURED, above="from metaflow.cards import Markdown\n")
+    commit = committed(measured.folder)
     first = measured.start("run")
     (asked,) = measured.wait_for_approvals()
+    assert asked.question.evidence.code == Code(commit=commit, changed=False)
     assert first.wait_for_line("No run of this step has been approved before")
     measured.hitl("approve", asked.id)
     assert first.wait() == 0, first.output
 
+    with measured.file.open("a") as file:
+        file.write("# a local change\n")
     second = measured.start("run", "--accuracy", "0.9")
     (asked,) = measured.wait_for_approvals()
     assert second.wait_for_line("90.0% (last approved 95.0%; −5.0 points, worse)")
+    assert asked.question.evidence.code == Code(commit=commit, changed=True)
+    assert second.wait_for_line(f"code {commit[:7]}, with local changes")
     assert second.wait_for_line("accuracy 0.95 → 0.9")
     shown = measured.hitl("show", asked.id).output
     assert "loss       is NaN" in shown
@@ -58,3 +83,47 @@ def test_the_second_run_shows_what_changed_and_a_rule_may_approve_the_third(flow
         "RUNS approved the rule accuracy >= 0.95 and abs(delta.accuracy) < 0.02"
     )
     assert measured.data("deploy")["hitl_decision"]["decided_by"].startswith("the rule accuracy >= 0.95")
+    _lineage(measured)
+
+
+LINEAGE = """
+import json
+from metaflow import Flow, namespace
+from metaflow.cards import get_cards
+namespace(None)
+runs = {run.id: run for run in Flow("NAME")}
+found = {tag: [run.id for run in Flow("NAME").runs(tag)] for tag in ("hitl:approved", "hitl:rejected")}
+tags = sorted(tag for run in runs.values() for tag in run.user_tags if tag.startswith("hitl:approved-by:"))
+cards = {run: sorted(one.type for one in get_cards(runs[run]["deploy"].task)) for run in runs}
+pages = {run: get_cards(runs[run]["deploy"].task, type="hitl")[0].get() for run in runs}
+facts = {run: {k: v for k, v in runs[run]["deploy"].task.metadata_dict.items() if k.startswith("hitl")} for run in runs}
+print("DATA " + json.dumps({"found": found, "tags": tags, "cards": cards, "pages": pages, "facts": facts}))
+"""
+
+
+def _lineage(measured):
+    """Hold what Metaflow's own client finds to what was decided: oldest run first approved, rejected, by rule."""
+    (example,) = blocks(REPOSITORY / "docs" / "audit.md", "python")
+    code = (example + LINEAGE).replace("TrainAndDeploy", measured.name).replace("NAME", measured.name)
+    process = Process([measured.python, "-c", code], measured.folder, measured.environment)
+    process.wait()
+    # The page's example, on these runs: a rule approved the newest.
+    assert process.lines[0].endswith("nobody")
+    assert " the rule accuracy >= 0.95 " in process.lines[0]
+    said = json.loads(process.wait_for_line("DATA ").removeprefix("DATA "))
+    first, second, third = sorted(said["cards"], key=int)
+    assert said["found"] == {"hitl:approved": [third, first], "hitl:rejected": [second]}
+    assert said["tags"] == ["hitl:approved-by:alice", "hitl:approved-by:rule"]
+    # Beside the author's own card, also where the step did not run.
+    assert said["cards"] == {first: ["blank", "hitl"], second: ["hitl"], third: ["blank", "hitl"]}
+    page = said["pages"][second]
+    for shown in ("<h1>Deploy?</h1>", "Rejected by alice", "<blockquote>worse</blockquote>", "−5.0 points, worse"):
+        assert shown in page
+    assert "command line; no one vouches for who" in page
+    assert said["facts"][second] | {"hitl-approval": "", "hitl-decided-at": ""} == {
+        "hitl-approval": "",
+        "hitl-state": "rejected",
+        "hitl-decided-by": "alice",
+        "hitl-decided-at": "",
+        "hitl-vouched-by": "nobody",
+    }

@@ -142,7 +142,7 @@ def audit(ledger: Ledger, approval_id: str, is_there: Callable[[str], bool]) -> 
             CheckedVersion(version=entry.version, sha256=entry.digest, voucher=voucher)
             for entry, voucher in zip(entries, vouchers([entry.version for entry in entries]), strict=True)
         ),
-        faults=(*first_bad, *faults, *(_missing(entries[-1].approval, is_there) if whole and entries else ())),
+        faults=(*first_bad, *faults, *(_missing(ledger, entries[-1].approval, is_there) if whole and entries else ())),
     )
 
 
@@ -204,12 +204,21 @@ def _fault(key: str, error: RecordError) -> Fault:
     return Fault(key=key, problem=str(error))
 
 
-def _missing(approval: Approval, is_there: Callable[[str], bool]) -> Iterable[Fault]:
+def _missing(ledger: Ledger, approval: Approval, is_there: Callable[[str], bool]) -> Iterable[Fault]:
     return [
         Fault(key=key, problem="this marker is missing, so lists and history leave the record out")
         for key in _expected_markers(approval)
-        if not is_there(key)
+        if not is_there(key) and not _is_long_past(ledger, key)
     ]
+
+
+def _is_long_past(ledger: Ledger, key: str) -> bool:
+    """Whether this marker may have been removed: of a step's approvals only the newest are kept."""
+    folder = bucket.approved_folder_of(key)
+    if folder is None:
+        return False
+    newest = list(ledger.store.list(folder, limit=bucket.KEPT_APPROVED))
+    return len(newest) == bucket.KEPT_APPROVED and newest[-1] < key
 
 
 def vouchers(versions: Sequence[Version]) -> list[Voucher]:

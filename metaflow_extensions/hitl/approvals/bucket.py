@@ -27,6 +27,10 @@ KEEP_MARKERS_FOR = timedelta(days=7)
 """How long the change markers of what is settled are kept, and what was only needed to carry it out."""
 
 
+KEPT_APPROVED = 20
+"""How many of a step's approvals, or of one of its shards, are kept to be compared with."""
+
+
 class Role(str, Enum):
     """Who reads or writes a part of the bucket."""
 
@@ -145,11 +149,31 @@ ASKED = Prefix(
 )
 APPROVED = Prefix(
     pattern="approved/<flow>/<step>/<shard>/<newest first>-<id>",
-    holds="a marker for each approval with evidence, which the next question of the step is compared with",
+    holds="a marker for each of the last 20 approvals with evidence: what the next question is compared with",
     written_by=_ALL,
+    removed_by=_BOT,
     read_by=_ALL,
     if_false="one request; without it, a question is compared with an older approval",
-    ends="never; it may go with the record",
+    ends="when there are 20 newer ones and the record was settled 7 days ago, by the bot",
+)
+PLOTS = Prefix(
+    pattern="plots/<id>/<hash>.png",
+    holds="pictures of the run itself that its question names by their SHA-256",
+    written_by=(Role.RUN,),
+    written_by_if_sealed=(Role.RUN,),
+    removed_by=_BOT,
+    read_by=(Role.BOT, Role.RUN),
+    if_false="a picture is missing: one whose bytes are not what the question names is not shown",
+    ends="7 days after the last change of the record, by the bot",
+)
+PICTURES = Prefix(
+    pattern="pictures/<id>/course.png, pictures/<id>/shown",
+    holds="the picture of how the metrics developed, and a marker: the question's thread has its pictures",
+    written_by=_BOT,
+    removed_by=_BOT,
+    read_by=(Role.BOT, Role.RUN),
+    if_false="a picture is missing from a thread or a card, is there twice, or shows something wrong beside the table",
+    ends="7 days after the last change of the record, by the bot",
 )
 CLAIMS = Prefix(
     pattern="claims/<id>/<what>-<span of time>",
@@ -259,6 +283,8 @@ PREFIXES = (
     DECIDED,
     ASKED,
     APPROVED,
+    PLOTS,
+    PICTURES,
     CLAIMS,
     SAID,
     THREADS,
@@ -436,6 +462,12 @@ def approved_folder(flow: str, step: str, shard: str | None) -> str:
     return APPROVED.folder(flow, step, _shard(shard))
 
 
+def approved_folder_of(key: str) -> str | None:
+    """Return the folder that a marker of an approval is in; None for any other key."""
+    parts = APPROVED.parts(key)
+    return APPROVED.folder(*parts[:-1]) if parts is not None and len(parts) == _PLACE else None
+
+
 def newest_first_key(folder: str, approval_id: str, at: datetime) -> str:
     """Return a key in one of these folders, whose listings begin with the newest."""
     return f"{folder}{_newest_first(at)}-{checked_id(approval_id)}"
@@ -450,6 +482,26 @@ def read_newest_first_key(key: str) -> str | None:
 
 def _shard(shard: str | None) -> str:
     return "-" if shard is None else hashlib.sha256(shard.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+# Pictures.
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+def plot_key(approval_id: str, sha256: str) -> str:
+    """Return the key of a picture by the SHA-256 of its bytes, in hex."""
+    if not _HASH.fullmatch(sha256):
+        raise BadKey(f"{sha256[:80]!a} can't be part of a key: a SHA-256 has 64 hexadecimal digits.")
+    return PLOTS.key(checked_id(approval_id), f"{sha256}.png")
+
+
+def course_key(approval_id: str) -> str:
+    return PICTURES.key(checked_id(approval_id), "course.png")
+
+
+def pictures_shown_key(approval_id: str) -> str:
+    return PICTURES.key(checked_id(approval_id), "shown")
 
 
 # Claims.

@@ -28,7 +28,8 @@ def blocks(approval: Approval) -> list[Block]:
     shown = [table([head(evidence), *rows(evidence)[:ROWS]])] if evidence.metrics else []
     further = len(evidence.metrics) - ROWS
     more = f"and {further} more {'metric' if further == 1 else 'metrics'} under Details" if further > 0 else ""
-    told = filter(None, [more, _compared_with(evidence), *differing(evidence), _links(approval)])
+    missing = [escape(words, 200) for words in not_shown(evidence)]
+    told = filter(None, [more, _compared_with(evidence), *differing(evidence), *missing, _links(approval)])
     text = " · ".join(told)
     return [*shown, context(text)] if text else shown
 
@@ -123,6 +124,8 @@ def text_lines(evidence: Evidence | None) -> list[tuple[str, str]]:
     if evidence.metrics:
         shown.append(("Compared with", _FIRST if evidence.baseline is None else f"run {evidence.baseline.run}"))
     shown += [("Differs", words) for words in _differing(evidence)]
+    shown += [("Picture", plot.name) for plot in evidence.plots if not plot.problem]
+    shown += [("No picture", words) for words in not_shown(evidence)]
     return shown
 
 
@@ -138,6 +141,11 @@ def facts(approval: Approval) -> dict[str, str]:
     told = {name: _short(value) for name, value in evidence.parameters.items()} if shows else {}
     told |= {metric.name: one_line(metric.shown) for metric in evidence.metrics}
     return told if evidence.code.commit is None else told | {"code": evidence.code.commit[:_COMMIT]}
+
+
+def not_shown(evidence: Evidence) -> list[str]:
+    """Say which pictures of the run's own there are not, and why; plain text."""
+    return [f"{plot.name} can't be shown: it {plot.problem}" for plot in evidence.plots if plot.problem]
 
 
 def in_brief(evidence: Evidence | None) -> str:

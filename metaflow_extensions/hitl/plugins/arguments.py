@@ -15,9 +15,11 @@ from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.approvals.schema.fields import fields
 from metaflow_extensions.hitl.plugins.evidence_arguments import (
     MetricSpec,
+    PlotSpec,
     read_condition,
     read_links,
     read_metrics,
+    read_plots,
     read_quorum_if,
 )
 from metaflow_extensions.hitl.plugins.forms import check_form, depends_on_run
@@ -49,6 +51,8 @@ class StepArguments:
         Seconds.
     metrics : tuple of MetricSpec
         What the decision is based on, before its values are known.
+    plots : tuple of PlotSpec
+        Pictures of the run's own, before they are drawn.
     form : object, optional
         The ``input_schema`` as it was written, where it depends on artifacts; then the question has no schema yet.
     """
@@ -56,6 +60,7 @@ class StepArguments:
     question: Question
     poll_interval: float | None
     metrics: tuple[MetricSpec, ...]
+    plots: tuple[PlotSpec, ...]
     form: object = None
 
 
@@ -64,7 +69,7 @@ def read_arguments(arguments: Mapping[str, Any]) -> StepArguments:
     parts: dict[str, Any] = {}
     for name, read in ARGUMENTS.items():
         parts |= read(name, arguments[name], parts)
-    own = {name: parts.pop(name) for name in ("poll_interval", "metrics", "form")}
+    own = {name: parts.pop(name) for name in ("poll_interval", "metrics", "plots", "form")}
     question = Question(**parts)
     _check_together(question)
     return StepArguments(question=question, **own)
@@ -250,6 +255,7 @@ ARGUMENTS: Mapping[str, Reader] = {
     "escalate_to": _as("escalate_to", _people),
     "batch": _as("batch", _yes_or_no_or_open),
     "metrics": _as("metrics", lambda _name, value: read_metrics(value)),
+    "plots": _as("plots", lambda _name, value: read_plots(value)),
     "links": _as("links", lambda _name, value: read_links(value)),
     "auto_approve": lambda name, value, parts: {name: read_condition(name, value, parts["metrics"])},
     "mode": _as("auto_approve_mode", _choice(RuleMode)),

@@ -6,6 +6,7 @@ from metaflow._vendor import click
 from metaflow.exception import MetaflowException
 
 _WITH_GATES = "argo-workflows"
+_NO_DEPLOYER = "card"  # `card create` draws a card of a task that has run
 
 
 class NotDeployed(MetaflowException):
@@ -21,7 +22,7 @@ def refuse_without_gates(step: str) -> None:
     """
     context = click.get_current_context(silent=True)
     command: list[str] = list(getattr(context.find_root(), "saved_args", ())) if context is not None else []
-    if command[1:2] == ["create"] and command[0] != _WITH_GATES:
+    if command[1:2] == ["create"] and command[0] not in {_WITH_GATES, _NO_DEPLOYER}:
         raise NotDeployed(
             f"Step {step} is gated with @hitl, and `{command[0]}` does not deploy gates: nobody would be asked, "
             f"and the step would never start. Deploy the flow with `{_WITH_GATES} create`, or remove @hitl from it."

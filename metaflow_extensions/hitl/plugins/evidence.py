@@ -45,8 +45,8 @@ def collect(task: GatedTask, specs: tuple[MetricSpec, ...], incoming: Any, envir
 
 def _metric(spec: MetricSpec, incoming: Any) -> Metric:
     try:
-        found = _look_up(spec.source, incoming) if isinstance(spec.source, str) else spec.source(incoming)
-    except _NothingThere as error:
+        found = look_up(spec.source, incoming) if isinstance(spec.source, str) else spec.source(incoming)
+    except NothingThere as error:
         value, problem = None, str(error)
     except Exception as error:  # noqa: BLE001 - the author's code, and an artifact's own, may raise anything
         value, problem = None, failed(error)
@@ -64,21 +64,22 @@ def _metric(spec: MetricSpec, incoming: Any) -> Metric:
     )
 
 
-class _NothingThere(Exception):
+class NothingThere(Exception):
     """What is missing."""
 
 
-def _look_up(path: str, incoming: Any) -> Any:
+def look_up(path: str, incoming: Any) -> Any:
+    """Return an artifact, or what is at a path into dicts; raise NothingThere."""
     name, *inner = path.split(".")
     try:
         value = getattr(incoming, name)
     except AttributeError:
-        raise _NothingThere(f"no artifact {name} comes in") from None
+        raise NothingThere(f"no artifact {name} comes in") from None
     for position, part in enumerate(inner):
         if not isinstance(value, dict):
-            raise _NothingThere(f"{'.'.join([name, *inner[:position]])} is not a dict")
+            raise NothingThere(f"{'.'.join([name, *inner[:position]])} is not a dict")
         if part not in value:
-            raise _NothingThere(f"{'.'.join([name, *inner[:position]])} has no {part}")
+            raise NothingThere(f"{'.'.join([name, *inner[:position]])} has no {part}")
         value = value[part]
     return value
 

@@ -14,6 +14,7 @@ from metaflow_extensions.hitl.approvals.evidence.expressions import BadExpressio
 
 MOST_METRICS = 40
 MOST_PEOPLE = 20
+MOST_PLOTS = 4
 _MOST_LINKS = 10
 _MOST_CONDITIONS = 10
 _NAME = 60  # characters
@@ -47,6 +48,49 @@ class MetricSpec:
     warn_below: float | None = None
     warn_above: float | None = None
     warn_change: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlotSpec:
+    """A picture as the author of a step asks for it.
+
+    Attributes
+    ----------
+    name : str
+        What people read.
+    source : str or Callable
+        An artifact, with dots into the dicts within, or a function of ``self`` (of ``inputs`` in a join).
+    """
+
+    name: str
+    source: str | Callable[[Any], Any]
+
+
+def read_plots(value: Any) -> tuple[PlotSpec, ...]:
+    """Read names of artifacts, or a dict from names to artifacts or functions."""
+    if value is None:
+        return ()
+    pairs = list(value.items()) if isinstance(value, Mapping) else [(one, one) for one in _list_of_plots(value)]
+    if not 0 < len(pairs) <= MOST_PLOTS:
+        raise BadEvidence(f"`plots` must name 1 to {MOST_PLOTS} pictures, not {len(pairs)}.")
+    return tuple(_plot(name, source) for name, source in pairs)
+
+
+def _list_of_plots(value: Any) -> list[Any]:
+    if not isinstance(value, (list, tuple)) or len({str(one) for one in value}) < len(value):
+        raise BadEvidence(
+            '`plots` must be a list of artifacts such as ["confusion_matrix"], or a dict from names to artifacts or '
+            f"functions, not {value!r}."
+        )
+    return list(value)
+
+
+def _plot(name: Any, source: Any) -> PlotSpec:
+    if not isinstance(name, str) or not name.strip() or len(name) > _NAME or not name.isprintable():
+        raise BadEvidence(f"A picture must have a name of 1 to {_NAME} characters, not {name!r}.")
+    if not callable(source) and not (isinstance(source, str) and all(part for part in source.split("."))):
+        raise BadEvidence(f'The picture {name!r} must be an artifact such as "confusion_matrix" or a function.')
+    return PlotSpec(name=name.strip(), source=source)
 
 
 def read_metrics(value: Any) -> tuple[MetricSpec, ...]:

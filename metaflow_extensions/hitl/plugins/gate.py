@@ -21,6 +21,7 @@ from metaflow_extensions.hitl.approvals.errors import (
 )
 from metaflow_extensions.hitl.approvals.evidence.binding import check_same
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
+from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.proposing import differing
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Pathspec, State
@@ -78,7 +79,7 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
             _check_asks(task, arguments, approval)
         return check_same(approval, find(task), cases.clock())
     found = find(task, arguments.metrics)
-    asked = question(task, arguments, found)
+    asked = with_plots(task, arguments, question(task, arguments, found), store)
     outcome = cases.ask(task.pathspec, asked, Gate(engine=EngineKind.LOCAL), root.local_person())
     for problem in outcome.pending:
         say(f"The question is recorded but could not be posted: {problem}")
@@ -232,6 +233,15 @@ def question(task: GatedTask, arguments: StepArguments, found: Evidence, *, star
         links=fill_in_links(asked.links, {name: getattr(pathspec, name) for name in ("flow", "run", "step", "task")}),
         run_again=run_again(task.flow, task.parameters, root.script(), start) if asked.allow_changes else None,
     )
+
+
+def with_plots(task: GatedTask, arguments: StepArguments, asked: Question, store: Store) -> Question:
+    """Draw the run's own pictures, last of all: what is wrong with the question is said before."""
+    if not arguments.plots or asked.evidence is None:
+        return asked
+    from metaflow_extensions.hitl.plugins.plots import draw  # noqa: PLC0415 - only where there are plots
+
+    return replace(asked, evidence=replace(asked.evidence, plots=draw(task, arguments.plots, _incoming(task), store)))
 
 
 def _names(task: GatedTask) -> dict[str, Any]:

@@ -92,6 +92,9 @@ class HitlDecorator(StepDecorator):
         0.9, "warn_change": -0.02}}``. Settings: ``value`` (an artifact or a function), ``format``, ``better``
         (``higher``, ``lower``), ``warn_below``, ``warn_above``, ``warn_change``. The message shows each beside its
         value in the last approved run. In a join a metric is a function of ``inputs``. Default: none.
+    plots : list or dict, optional
+        Pictures below the question, up to 4: artifacts that are a matplotlib figure or a PNG
+        (``["confusion_matrix"]``), or a dict from names to artifacts or functions of ``self``. Default: none.
     links : dict, optional
         Where to look, by what is there: ``{"Model card": "https://models.example.com/{flow}/{run}"}``; ``{flow}``,
         ``{run}``, ``{step}`` and ``{task}`` are filled in. Default: none.
@@ -132,6 +135,7 @@ class HitlDecorator(StepDecorator):
         "escalate_to": None,
         "batch": None,
         "metrics": None,
+        "plots": None,
         "links": None,
         "auto_approve": None,
         "mode": "decide",
@@ -201,12 +205,15 @@ class HitlDecorator(StepDecorator):
             self._tell_pod_where_the_records_are()
 
     def _check_metrics(self, step_name: str, graph: Any) -> None:
-        named = [metric.name for metric in self.arguments.metrics if isinstance(metric.source, str)]
-        if named and graph[step_name].type == "join":
-            raise BadHitl(
-                f"Step {step_name} is a join, where {named[0]!r} may come from any of its inputs. Use a function: "
-                f'metrics={{"{named[0]}": lambda inputs: min(one.{named[0]} for one in inputs)}}.'
-            )
+        if graph[step_name].type != "join":
+            return
+        for argument, example in (("metrics", "min(one.{0} for one in inputs)"), ("plots", "inputs[0].{0}")):
+            named = [one.name for one in getattr(self.arguments, argument) if isinstance(one.source, str)]
+            if named:
+                raise BadHitl(
+                    f"Step {step_name} is a join, where {named[0]!r} may come from any of its inputs. Use a function: "
+                    f'{argument}={{"{named[0]}": lambda inputs: {example.format(named[0])}}}.'
+                )
 
     def _is_remote(self) -> bool:
         return any(deco.name in REMOTE for deco in self._decorators)
@@ -313,6 +320,7 @@ class HitlDecorator(StepDecorator):
             tags=tuple(sorted(metadata.sticky_tags)),
             parameters=self._parameters,
         )
+        self._task, self._metadata, self._attempt = task, metadata, retry_count
         try:
             approval = gate.pass_gate(task, self.arguments, os.environ)
         except HitlError as error:
@@ -329,7 +337,13 @@ class HitlDecorator(StepDecorator):
                 flow, graph[step_name], _went_wrong(step_name, error), None, retry_count, max_user_code_retries
             )
         gate.hand_over(flow, approval)
+        self._leave_lineage(approval)
         self.opened = True
+
+    def _leave_lineage(self, approval: Approval) -> None:
+        from metaflow_extensions.hitl.plugins.lineage import leave  # noqa: PLC0415 - not on import of metaflow
+
+        leave(self._task, approval, self._metadata, self._attempt)
 
     def task_exception(
         self, exception: Any, step_name: str, flow: Any, graph: Any, retry_count: int, max_user_code_retries: int
@@ -351,6 +365,7 @@ class HitlDecorator(StepDecorator):
 
         if approval is not None and approval.decision is not None:
             gate.hand_over(flow, approval)
+            self._leave_lineage(approval)
         handled = any(
             type(deco).task_exception is not StepDecorator.task_exception
             for deco in node.decorators

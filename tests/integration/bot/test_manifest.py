@@ -13,7 +13,7 @@ from slack_sdk.errors import SlackApiError
 
 import hitl_bot
 from hitl_bot.cli import cli
-from hitl_bot.manifest import HISTORY, SCOPES, WITHOUT_SCOPE, app_manifest, as_yaml
+from hitl_bot.manifest import FILES, HISTORY, SCOPES, WITHOUT_SCOPE, Files, app_manifest, as_yaml
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.manifest import AppManifest
 from hitl_bot.slack.client import slack_client
@@ -95,5 +95,12 @@ def test_every_test_of_the_bot_runs_with_these_scopes(sandbox: Sandbox) -> None:
     assert manifest.scopes == {scope.name for scope in SCOPES}
     client = slack_client(sandbox.bot_token, sandbox.api_url)
     assert set(client.auth_test().headers["x-oauth-scopes"].split(",")) == manifest.scopes
-    with pytest.raises(SlackApiError, match="missing_scope"):
-        client.files_getUploadURLExternal(filename="x", length=1)
+
+
+def test_without_files_nothing_can_be_uploaded() -> None:
+    """The manifest leaves the one scope out, the local Slack enforces that, and nothing else is lost."""
+    manifest = app_manifest(files=Files.NOT_UPLOADED)
+    left = {scope.name for scope in SCOPES} - FILES
+    assert set(manifest["oauth_config"]["scopes"]["bot"]) == left
+    with Sandbox(manifest=manifest) as sandbox, pytest.raises(SlackApiError, match="missing_scope"):
+        slack_client(sandbox.bot_token, sandbox.api_url).files_getUploadURLExternal(filename="x", length=1)

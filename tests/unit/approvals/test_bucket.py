@@ -226,6 +226,6 @@ def test_whoever_removes_something_may_read_it():
 
 
 def test_only_the_bot_writes_what_counts_in_sealed_mode():
-    """Runs and command lines propose, and say that they still wait; nothing else is theirs to write."""
+    """Runs and command lines propose, say that they still wait, and leave pictures that questions name by hash."""
     theirs = {prefix.root for prefix in bucket.PREFIXES if set(prefix.written_by_if_sealed) - {Role.BOT}}
-    assert theirs == {bucket.PROPOSALS.root, bucket.WAITING.root}
+    assert theirs == {bucket.PROPOSALS.root, bucket.WAITING.root, bucket.PLOTS.root}

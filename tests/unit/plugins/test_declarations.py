@@ -17,7 +17,7 @@ with warnings.catch_warnings():
 # What the run knows about itself, and no argument says.
 OF_THE_RUN = {"run_url", "shard", "tags", "run_again", "follows", "evidence"}
 # What no question says: the step itself needs it.
-OF_THE_STEP = {"form", "poll_interval", "metrics"}
+OF_THE_STEP = {"form", "poll_interval", "metrics", "plots"}
 GROUPS = [{"group": "@ml-leads", "quorum": 1}]
 
 

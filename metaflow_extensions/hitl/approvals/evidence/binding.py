@@ -72,7 +72,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(timezone.utc).isoformat()
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        said = (field for field in fields(value) if not field.metadata.get("later") or getattr(value, field.name))
+        return {field.name: _plain(getattr(value, field.name)) for field in said}
     if isinstance(value, dict):
         return {str(name): _plain(part) for name, part in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - JSON
     if isinstance(value, (list, tuple)):

@@ -163,6 +163,9 @@ def _cut(text: str, most: int) -> str:
 
 # The codec reads the annotations.
 
+LATER = {"later": True}
+"""Of a field that came after the first records: where it says nothing, no hash of a question holds it."""
+
 LISTED = 100  # artifacts that are recorded by name; the digest covers all of them
 
 
@@ -192,6 +195,15 @@ class Artifacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Plot:
+    """A picture of the run's own, as its author wants it shown."""
+
+    name: str
+    sha256: str = ""  # of the PNG, in hex, by which it is found; empty: there is none
+    problem: str = ""  # why there is none
+
+
+@dataclass(frozen=True, kw_only=True)
 class Baseline:
     """The approval before this one, as the question found it."""
 
@@ -215,6 +227,7 @@ class Evidence:
     code: Code = field(default_factory=Code)
     artifacts: Artifacts | None = None
     baseline: Baseline | None = None  # None: this step was never approved before
+    plots: tuple[Plot, ...] = field(default=(), metadata=LATER)
 
 
 def digest(value: Any) -> str:

@@ -215,10 +215,19 @@ def _clean_one(ledger: Ledger, approval_id: str, before: datetime) -> set[str]:
         return set()
     if approval is not None and not _is_over(approval, before):
         return set()
-    for prefix in (bucket.CLAIMS, bucket.SAID, bucket.WAITING):
+    for prefix in (bucket.CLAIMS, bucket.SAID, bucket.WAITING, bucket.PLOTS, bucket.PICTURES):
         _remove(ledger, prefix.folder(approval_id))
     _remove(ledger, bucket.sent_events_folder(approval_id))
+    if approval is not None and approval.question.evidence is not None:
+        _forget_older(ledger, approval)
     return {post.batch for post in approval.posts if post.batch} if approval is not None else set()
+
+
+def _forget_older(ledger: Ledger, approval: Approval) -> None:
+    """Remove the markers of approvals that no question is compared with any longer: there are newer ones."""
+    folder = bucket.approved_folder(approval.pathspec.flow, approval.pathspec.step, approval.shard_value)
+    for key in list(ledger.store.list(folder, limit=bucket.KEPT_APPROVED + AT_ONCE))[bucket.KEPT_APPROVED :]:
+        ledger.store.unmark(key)
 
 
 def _clean_batch(ledger: Ledger, batch_id: str, before: datetime) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from http.client import HTTPException
+from logging import getLogger
 from typing import Any
 
 from slack_sdk import WebClient
@@ -20,7 +22,11 @@ from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, is_
 from metaflow_extensions.hitl.notifiers.slack.errors import advice, passing
 from metaflow_extensions.hitl.notifiers.slack.pace import PATIENCE, Lane, Pace
 
+_UPLOAD = 30  # seconds
 _PAGES = 20  # of 200 messages or 1,000 channels, before a look gives up
+
+
+log = getLogger(__name__)
 
 
 class TooLong(NotifierRefused):
@@ -91,6 +97,21 @@ class SlackCalls:
             cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
             if not cursor:
                 return
+
+    def upload(self, url: str, content: bytes) -> None:
+        """Send the bytes of a file to where files.getUploadURLExternal says; raises NotifierUnavailable."""
+        # slack_sdk's own way, which knows the proxy and the certificates (slack_sdk 3.48, web/client.py).
+        sending = {"logger": log, "timeout": _UPLOAD, "proxy": self.client.proxy, "ssl": self.client.ssl}
+        try:
+            status = self.client._upload_file(url=url, data=content, **sending).status  # type: ignore[arg-type] # noqa: SLF001
+        except (OSError, HTTPException, SlackClientError) as error:
+            raise NotifierUnavailable(
+                f"Slack did not take a picture: {error}. The bot will retry.", cause="upload"
+            ) from error
+        if status != HTTPStatus.OK:
+            raise NotifierUnavailable(
+                f"Slack did not take a picture (HTTP {status}). The bot will retry.", cause="upload"
+            )
 
     def merge(self, name: str, channel: str) -> None:
         """Keep one pace for a channel under its name and its id."""

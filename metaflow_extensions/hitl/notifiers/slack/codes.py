@@ -175,6 +175,11 @@ _POSTING = {
     "too_many_contact_cards": Meaning.DEFECT,
 }
 
+_UPLOADING = {
+    "file_type_not_allowed": Meaning.OPERATOR,
+    "file_uploads_except_images_disabled": Meaning.OPERATOR,
+}
+
 _BY_METHOD: dict[str, dict[str, Meaning]] = {
     "apps.connections.open": {},
     "auth.test": {},
@@ -219,6 +224,26 @@ _BY_METHOD: dict[str, dict[str, Meaning]] = {
         "users_list_not_supplied": Meaning.DEFECT,
     },
     "conversations.replies": {**_READING, "thread_not_found": Meaning.FINAL},
+    "files.completeUploadExternal": {
+        **_CHANNEL,
+        **_UPLOADING,
+        "channels_limit_exceeded": Meaning.DEFECT,
+        "file_not_found": Meaning.PASSING,  # it is uploaded once more
+        "file_update_failed": Meaning.PASSING,
+        "invalid_blocks": Meaning.DEFECT,
+        "invalid_channel": Meaning.OPERATOR,
+        "posting_to_channel_denied": Meaning.OPERATOR,
+    },
+    "files.getUploadURLExternal": {
+        **_UPLOADING,
+        "alt_txt_too_large": Meaning.DEFECT,
+        "file_upload_size_restricted": Meaning.OPERATOR,
+        "file_uploads_disabled": Meaning.OPERATOR,
+        "snippet_too_large": Meaning.DEFECT,
+        "storage_limit_reached": Meaning.OPERATOR,
+        "unknown_snippet_type": Meaning.DEFECT,
+        "unknown_subtype": Meaning.DEFECT,
+    },
     "usergroups.list": {
         "invalid_cursor": Meaning.PASSING,
         "invalid_team": Meaning.OPERATOR,

@@ -12,6 +12,10 @@ _REINSTALL = (
 _DEFECT = (
     "This is a defect of metaflow-hitl: report it with this line. The question can be answered on the command line."
 )
+_NO_UPLOADS = (
+    "The workspace does not take the pictures that go with a question, so questions are asked without them. Ask an "
+    "admin to allow the bot's uploads, or leave out the scope: `hitl-bot manifest --without-files`."
+)
 
 _ADVICE = {
     "channel_not_found": (
@@ -53,6 +57,11 @@ _ADVICE = {
     "invalid_blocks": f"Slack does not accept the message's blocks. {_DEFECT}",
     "invalid_blocks_format": f"Slack does not accept the message's blocks. {_DEFECT}",
     "invalid_arguments": f"Slack does not accept what {{method}} was called with. {_DEFECT}",
+    "file_uploads_disabled": _NO_UPLOADS,
+    "file_uploads_except_images_disabled": _NO_UPLOADS,
+    "file_upload_size_restricted": _NO_UPLOADS,
+    "file_type_not_allowed": _NO_UPLOADS,
+    "storage_limit_reached": _NO_UPLOADS,
     "no_text": f"Slack says that the message is empty. {_DEFECT}",
 }
 

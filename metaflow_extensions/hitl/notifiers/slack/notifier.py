@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from logging import getLogger
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 from slack_sdk import WebClient
 
 from metaflow_extensions.hitl.approvals.errors import NotifierError, NotifierRefused, NotifierUnavailable
+from metaflow_extensions.hitl.approvals.evidence.pictures import Picture
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.messages import action_ids
@@ -64,8 +66,8 @@ class SlackNotifier:
     Scopes: ``chat:write``; to find a message again ``channels:history`` and ``groups:history``, for a channel that is
     named instead of given by its id ``channels:read`` and ``groups:read``, for direct messages ``im:write`` and
     ``im:history``. Without these six it still posts, and could post twice where a connection broke or a process died
-    in the middle. Those that make mentions of approvers: see ``names``. Source: docs.slack.dev/reference/methods,
-    "Required scopes" of each method called here.
+    in the middle. Pictures need ``files:write``. Those that make mentions of approvers: see ``names``. Source:
+    docs.slack.dev/reference/methods, "Required scopes" of each method called here.
     """
 
     updates = True
@@ -221,6 +223,42 @@ class SlackNotifier:
         ]
         payloads = [one.get("event_payload") or {} for one in found]
         return {str(name) for payload in payloads for name in payload.get("said") or ()}
+
+    def upload(self, pictures: Sequence[Picture]) -> list[dict[str, str]]:
+        """Upload pictures, and return what ``attach`` shows; nobody sees them before.
+
+        Raises
+        ------
+        NotifierUnavailable, NotifierRefused
+            As for ``update``. A refusal is about every upload of this app, wherever it is to be shown.
+        """
+        uploaded = []
+        for one in pictures:
+            announced = {"filename": one.name, "length": len(one.png), "alt_txt": one.alt}
+            where = self._calls.call("files.getUploadURLExternal", "", announced)
+            self._calls.upload(str(where["upload_url"]), one.png)
+            uploaded.append({"id": str(where["file_id"]), "title": one.title})
+        return uploaded
+
+    def attach(self, post: Post, uploaded: Sequence[dict[str, str]]) -> None:
+        """Show pictures below a message, in its thread.
+
+        Raises
+        ------
+        NotifierUnavailable, NotifierRefused
+            As for ``update``. Where Slack's answer was lost they may be shown, so that is not raised: nothing is shown
+            twice.
+        """
+        method, where = "files.completeUploadExternal", str(post.channel)
+        # A form, in which Slack reads a list as JSON.
+        files = {"files": json.dumps(uploaded), "channel_id": post.channel, "thread_ts": post.ts}
+        self._calls.take_turn(method, where)
+        try:
+            self._calls.call_in_turn(method, where, files)
+        except NotifierUnavailable as error:
+            if error.cause.startswith("ratelimited"):
+                raise
+            log.info("%s may be without its pictures: %s", post.url or post.ts, error)
 
     # Writing a question, and finding it again.
 

@@ -48,6 +48,13 @@ class Tensor:
         return self._item
 
 
+class DataFrame(Tensor):
+    """As pandas has it: with a shape, and a truth that nobody may ask for."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("The truth value of a DataFrame is ambiguous.")
+
+
 class Hostile:
     """Raises whatever is asked of it."""
 
@@ -86,6 +93,7 @@ def test_numbers_and_short_texts_are_recorded(value: object, recorded: object) -
         (10**400, "is too large a number"),
         (None, "is None"),
         (Tensor((3, 224, 224)), "is a Tensor of 3 × 224 × 224, not a number"),
+        (DataFrame((1_000, 12)), "is a DataFrame of 1000 × 12, not a number"),
         (dict.fromkeys(range(300_000)), "is a dict of 300,000, not a number"),
         ([1, 2], "is a list of 2, not a number"),
         (1j, "is a complex, not a number"),

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
-from metaflow_extensions.hitl.approvals.evidence.binding import check_same, question_digest
-from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Code, Evidence, Metric
+from hitl_bot.keys import PrivateKey, SigningKeys
+from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals.evidence.binding import _plain, check_same, question_digest
+from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Code, Evidence, Metric, Plot
 from metaflow_extensions.hitl.approvals.question import Automatic, OnReject, PolicyRule, RuleMode, Shard
 from metaflow_extensions.hitl.approvals.record import Approval, Origin, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAsApproved, Rejected, Stale
+from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import BOB, CAROL, Bench, pathspec
@@ -50,6 +53,22 @@ def test_a_question_is_compared_with_the_last_approval_of_its_step(bench: Bench)
     assert third is not None
     assert third.baseline is not None
     assert (third.baseline.run, third.baseline.metrics) == ("1", {"accuracy": 0.9})
+
+
+def test_a_last_approval_that_can_not_be_read_is_passed_over(bench: Bench) -> None:
+    """A damaged record, or one that is gone, costs the comparison with it: the one before takes its place."""
+    for run in ("1", "2", "3"):
+        answer(bench, ask(bench, run, float(run)))
+    store = bench.store
+    for run, body in (("2", b"damaged"), ("3", None)):
+        for key in list(store.list(bucket.versions_folder(pathspec(run=run).approval_id))):
+            store.unmark(key)
+            if body is not None:
+                store.create(key, body)
+    asked = ask(bench, "4").question.evidence
+    assert asked is not None
+    assert asked.baseline is not None
+    assert (asked.baseline.run, asked.baseline.metrics) == ("1", {"accuracy": 1.0})
 
 
 def test_a_shard_is_compared_with_the_shard_that_worked_on_the_same(bench: Bench) -> None:
@@ -94,6 +113,7 @@ def test_a_marker_that_leads_to_nothing_is_passed_over(bench: Bench) -> None:
 
 # Bound to the evidence.
 
+SEALED = Trust.of((), SigningKeys([PrivateKey(bytes(range(32)))]))
 APPROVED = Evidence(
     parameters={"rate": "0.01"}, code=Code(package="a" * 40), artifacts=Artifacts.of({"model": "m1", "data": "d1"})
 )
@@ -108,6 +128,9 @@ def test_the_gate_opens_for_what_was_approved(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
+    "trust", [OPEN, Trust.of((), SigningKeys([PrivateKey(bytes(range(32)))]))], ids=["open", "sealed"]
+)
+@pytest.mark.parametrize(
     ("found", "named"),
     [
         (replace(APPROVED, artifacts=Artifacts.of({"model": "m2", "data": "d1"})), "artifact model"),
@@ -117,11 +140,20 @@ def test_the_gate_opens_for_what_was_approved(bench: Bench) -> None:
         (Evidence(), "all artifacts"),
     ],
 )
-def test_the_gate_refuses_what_was_not_approved_and_names_it(bench: Bench, found: Evidence, named: str) -> None:
-    """Swapped between the question and the gate: the step does not run."""
+def test_the_gate_refuses_what_was_not_approved_and_names_it(found: Evidence, named: str, trust: Trust) -> None:
+    """Swapped between the question and the gate: the step does not run, whoever signed the answer."""
+    bench = Bench(trust=trust)
     approved = answer(bench, ask(bench, "1", evidence=APPROVED))
     with pytest.raises(NotAsApproved, match=named):
         check_same(approved, found, bench.clock())
+
+
+def test_pictures_are_part_of_the_question(bench: Bench) -> None:
+    """One more is another question. Without any, the hash does not speak of them: it is that of a release before."""
+    asked = ask(bench, "1", evidence=APPROVED)
+    other = replace(APPROVED, plots=(Plot(name="ROC", sha256="0" * 64),))
+    assert question_digest(replace(asked, question=replace(asked.question, evidence=other))) != question_digest(asked)
+    assert "plots" not in _plain(asked.question)["evidence"]
 
 
 def test_the_gate_refuses_an_answer_to_another_question(bench: Bench) -> None:

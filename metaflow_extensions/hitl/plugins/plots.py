@@ -1,0 +1,141 @@
+"""Pictures of the run's own: a matplotlib figure, or an artifact that is a PNG, rendered where the run is."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from threading import Thread
+from time import monotonic
+from typing import Any
+
+from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals.errors import KeyTaken, StoreError
+from metaflow_extensions.hitl.approvals.evidence.collected import Plot, failed
+from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.plugins.evidence import NothingThere, look_up
+from metaflow_extensions.hitl.plugins.evidence_arguments import PlotSpec
+from metaflow_extensions.hitl.plugins.gate import GatedTask
+
+LARGEST = 2 * 2**20  # bytes of a PNG
+_LARGEST_ARTIFACT = 50 * 2**20  # bytes, pickled, beyond which a figure is not even loaded
+_PATIENCE = 10.0  # seconds for all pictures of a task; the question comes first
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEAD = 24  # bytes of a PNG up to its height
+_WIDEST = 8_000  # pixels
+_DPI, _PIXELS = 150, 1_600  # of a figure, and its longer side
+
+
+def draw(
+    task: GatedTask, specs: tuple[PlotSpec, ...], incoming: Any, store: Store, *, patience: float = _PATIENCE
+) -> tuple[Plot, ...]:
+    """Render pictures and put them into the bucket. Nothing that they can do makes this fail, or take long.
+
+    Parameters
+    ----------
+    task : GatedTask
+        Not started.
+    specs : tuple of PlotSpec
+        What its author wants to be shown.
+    incoming : Any
+        What the task will find as ``self``, or as ``inputs`` in a join.
+    store : Store
+        Where the pictures are kept, by the SHA-256 that the question names.
+    patience : float
+        Seconds for all of them.
+    """
+    end = monotonic() + patience
+    return tuple(_plot(task, spec, incoming, store, end) for spec in specs)
+
+
+def _plot(task: GatedTask, spec: PlotSpec, incoming: Any, store: Store, end: float) -> Plot:
+    try:
+        _check_size(task, spec)
+        png = _in_time(lambda: _rendered(spec, incoming), end)
+        digest = sha256(png).hexdigest()
+        with suppress(KeyTaken):  # the same picture: an attempt before this one has written it
+            store.create(bucket.plot_key(task.pathspec.approval_id, digest), png)
+    except (_NotShown, NothingThere) as error:
+        return Plot(name=spec.name, problem=str(error))
+    except StoreError as error:
+        return Plot(name=spec.name, problem=failed(error))
+    except Exception as error:  # noqa: BLE001 - the author's code, and an artifact's own, may raise anything
+        return Plot(name=spec.name, problem=failed(error))
+    return Plot(name=spec.name, sha256=digest)
+
+
+class _NotShown(Exception):
+    """Why a picture is not shown."""
+
+
+def _check_size(task: GatedTask, spec: PlotSpec) -> None:
+    """Refuse an artifact before it is loaded: its size is known to the datastore."""
+    name = spec.source.split(".")[0] if isinstance(spec.source, str) else ""
+    for datastore in task.inputs if name else ():
+        # What the datastore knows of its artifacts (metaflow 2.19, datastore/task_datastore.py).
+        size = (getattr(datastore, "_info", {}).get(name) or {}).get("size", 0)
+        if size > _LARGEST_ARTIFACT:
+            raise _NotShown(f"has {_size(size)}; a picture may come from an artifact of {_size(_LARGEST_ARTIFACT)}")
+
+
+@dataclass
+class _Result:
+    png: bytes | None = None
+    errors: list[Exception] = field(default_factory=list[Exception])
+
+
+def _in_time(work: Callable[[], bytes], end: float) -> bytes:
+    """Return what some work brings, or give it up; a thread can't be stopped, so it goes on unheard."""
+    result = _Result()
+
+    def do() -> None:
+        try:
+            result.png = work()
+        except Exception as error:  # noqa: BLE001 - handed on
+            result.errors.append(error)
+
+    thread = Thread(target=do, name="plot", daemon=True)
+    thread.start()
+    thread.join(max(0.0, end - monotonic()))
+    if result.errors:
+        raise result.errors[0]
+    if result.png is None:
+        raise _NotShown("took too long to draw")
+    return result.png
+
+
+def _rendered(spec: PlotSpec, incoming: Any) -> bytes:
+    found = look_up(spec.source, incoming) if isinstance(spec.source, str) else spec.source(incoming)
+    if isinstance(found, (bytes, bytearray)):
+        return _checked(bytes(found))
+    figure = found if callable(getattr(found, "savefig", None)) else getattr(found, "figure", None)  # of axes
+    if not callable(getattr(figure, "savefig", None)):
+        raise _NotShown(f"is a {type(found).__name__}, neither a matplotlib figure nor a PNG")
+    return _checked(_saved(figure))
+
+
+def _saved(figure: Any) -> bytes:
+    width, height = figure.get_size_inches()
+    dpi = min(_DPI, _PIXELS / max(width, height, 1e-6))
+    written = io.BytesIO()
+    # Opaque, so that dark letters stay legible where Slack is dark.
+    figure.savefig(written, format="png", dpi=dpi, facecolor="white")
+    return written.getvalue()
+
+
+def _checked(png: bytes) -> bytes:
+    if len(png) > LARGEST:
+        raise _NotShown(f"has {_size(len(png))}; a picture may have {_size(LARGEST)}")
+    if len(png) < _HEAD or not png.startswith(_SIGNATURE):
+        raise _NotShown("is not a PNG")
+    width, height = struct.unpack(">II", png[16:_HEAD])
+    if not (0 < width <= _WIDEST and 0 < height <= _WIDEST):
+        raise _NotShown(f"is {width} × {height} pixels; a picture may have {_WIDEST} a side")
+    return png
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.0f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"
