@@ -25,7 +25,7 @@ from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Origin, Pathspec, Person as Somebody
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.engines.fake import FakeEngine
-from metaflow_extensions.hitl.notifiers.slack.pace import Pace
+from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from metaflow_extensions.hitl.stores import MemoryStore
 
 CHANNEL = "#ml-approvals"

@@ -18,9 +18,9 @@ from metaflow_extensions.hitl.approvals.auditing import COLUMNS, audit_all, docu
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.sealed import InvalidKey, PublicKey, Trust, parse_keys
-from metaflow_extensions.hitl.messages import audit as words
+from metaflow_extensions.hitl.messages import terminal as words
 from metaflow_extensions.hitl.stores import open_store
-from metaflow_extensions.hitl.stores.copied import CopiedStore
+from metaflow_extensions.hitl.stores.directory import CopiedStore
 
 # ``hitl-bot audit verify`` and ``hitl-bot audit export``.
 

@@ -54,9 +54,9 @@ from metaflow_extensions.hitl.engines.argo import ArgoEngine
 from metaflow_extensions.hitl.engines.kubernetes import NoCluster
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.inputs import validate
-from metaflow_extensions.hitl.notifiers.configured import configured
+from metaflow_extensions.hitl.notifiers.registry import configured
+from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
-from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from metaflow_extensions.hitl.stores import open_store
 
 _KEYS = {Mode.SOCKET: "slack_app_token", Mode.HTTP: "slack_signing_secret"}

@@ -25,7 +25,7 @@ from metaflow_extensions.hitl.approvals.deciding.permission import AWAY_FROM_POL
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval, State, TrailEvent, Verdict
-from metaflow_extensions.hitl.commands import as_json
+from metaflow_extensions.hitl.commands.looking import approval_document
 
 PREFIX = "hitl."
 
@@ -100,7 +100,7 @@ def _type_of(entry: Entry) -> str | None:
 
 def cloud_event(event: OutgoingEvent, source: str) -> dict[str, Any]:
     """Return an event as a CloudEvent in JSON; ``source`` and ``id`` name it."""
-    data = as_json.document(event.approval)
+    data = approval_document(event.approval)
     del data["record"]  # whoever needs all of it reads the store
     unaccepted = event.approval.settlement.unaccepted if event.approval.settlement else ""
     return {

@@ -24,9 +24,9 @@ from metaflow_extensions.hitl.approvals.running_again import BadParameter, Runni
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.inputs import parse
-from metaflow_extensions.hitl.messages import action_ids, again, answers, views
+from metaflow_extensions.hitl.messages import action_ids, answers, views
+from metaflow_extensions.hitl.messages.blocks import code, name
 from metaflow_extensions.hitl.messages.form import form_errors, form_values
-from metaflow_extensions.hitl.messages.mrkdwn import code, name
 from metaflow_extensions.hitl.messages.sentences import asks_for_input, chosen_by_button, form_fields, opens_form
 from metaflow_extensions.hitl.messages.views import approval_of, reason_of
 
@@ -275,7 +275,7 @@ def confirm_run(ack: Ack, action: Json, body: Json, respond: Respond, confirming
 
 def _form(cases: UseCases, approval: Approval, people: SlackPeople, user_id: str) -> Json:
     running = RunningAgain(cases.engines, people)
-    return again.run_again_view(approval, running.parameters(approval, people.person(user_id)))
+    return views.run_again_view(approval, running.parameters(approval, people.person(user_id)))
 
 
 open_run_again = opens("Run again", _form)
@@ -296,10 +296,10 @@ def run_again_submitted(
     def start() -> Json:
         approval = cases.ledger.read(checked_id(views.approval_of(view))).approval
         who = people.person(user_of(body))
-        entered = again.parameters_of(view["state"]["values"])
+        entered = views.parameters_of(view["state"]["values"])
         workflow = RunningAgain(cases.engines, people).run_again(approval, entered, who)
         threads.note(approval, f"{name(who)} runs it again: workflow {code(workflow)}")
-        return views.notice_view("Run again", again.started(workflow))
+        return views.notice_view("Run again", views.started(workflow))
 
     starting = workers.submit(start)
     try:
@@ -312,6 +312,6 @@ def run_again_submitted(
             ending = views.refused_view(error)
         replace_view(client, view["id"], ending)
     except BadParameter as error:
-        ack(response_action="errors", errors={again.parameter_block(error.name): str(error)})
+        ack(response_action="errors", errors={views.parameter_block(error.name): str(error)})
     except HitlError as error:
         ack(response_action="update", view=views.refused_view(error))

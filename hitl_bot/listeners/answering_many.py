@@ -27,7 +27,7 @@ from metaflow_extensions.hitl.approvals.schema import InvalidInput
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import action_ids, answers, batch_views, views
 from metaflow_extensions.hitl.messages.batch import Batch, ended_how, progress
-from metaflow_extensions.hitl.messages.choosing import OtherShards, chosen
+from metaflow_extensions.hitl.messages.batch_views import OtherShards, chosen
 from metaflow_extensions.hitl.messages.form import form_errors, form_values, with_initials_of
 from metaflow_extensions.hitl.messages.sentences import form_fields, opens_form
 from metaflow_extensions.hitl.messages.views import reason_of

@@ -26,10 +26,9 @@ from metaflow_extensions.hitl.messages.action_ids import COPY_COMMAND, LIKE_BEFO
 from metaflow_extensions.hitl.messages.answers import Reply
 from metaflow_extensions.hitl.messages.batch import gate_on_message
 from metaflow_extensions.hitl.messages.batch_views import why_all_view
-from metaflow_extensions.hitl.messages.home import ALL_FLOWS
-from metaflow_extensions.hitl.messages.like_before import SHOWN, like_before_view
-from metaflow_extensions.hitl.messages.pages import turned_page
+from metaflow_extensions.hitl.messages.lists import ALL_FLOWS, turned_page
 from metaflow_extensions.hitl.messages.question import asked_by_message
+from metaflow_extensions.hitl.messages.views import SHOWN, like_before_view
 
 _READ_BEFORE = 4 * SHOWN  # decisions of which this person may see some
 

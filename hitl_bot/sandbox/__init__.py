@@ -6,7 +6,7 @@ What it does not implement answers ``unknown_method``.
 
 from __future__ import annotations
 
-from hitl_bot.sandbox.clock import Clock
+from hitl_bot.sandbox.changes import Clock
 from hitl_bot.sandbox.server import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Sandbox
 
 __all__ = ["APP_TOKEN", "BOT_TOKEN", "SIGNING_SECRET", "Clock", "Sandbox"]

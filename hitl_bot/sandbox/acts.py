@@ -5,23 +5,198 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hitl_bot.sandbox import payloads
+from hitl_bot.sandbox import limits
 from hitl_bot.sandbox.answers import UnknownOption, client_errors, state_of, with_entries
 from hitl_bot.sandbox.blocks import elements_of
-from hitl_bot.sandbox.envelopes import Envelope, EnvelopeKind
-from hitl_bot.sandbox.escaping import escaped, typed
-from hitl_bot.sandbox.mentions import mentions
-from hitl_bot.sandbox.people import BOT_USER_ID, Channel, ChannelKind, Person, PersonKind
-from hitl_bot.sandbox.responses import answer
-from hitl_bot.sandbox.web_api.method import SlackError
+from hitl_bot.sandbox.delivery import Envelope, EnvelopeKind
+from hitl_bot.sandbox.mentions import escaped, mentions, typed
+from hitl_bot.sandbox.people import APP_ID, BOT_USER_ID, TEAM_DOMAIN, TEAM_ID, Channel, ChannelKind, Person, PersonKind
+from hitl_bot.sandbox.web_api.chat import content
+from hitl_bot.sandbox.web_api.method import Arguments, SlackError
 from hitl_bot.sandbox.web_api.views import checked_view, rewrite_view, show_view
 from hitl_bot.sandbox.workspace import Message, ResponseUrl
 
 if TYPE_CHECKING:
     from hitl_bot.sandbox.delivery import Delivery, Receipt
-    from hitl_bot.sandbox.workspace import View, Workspace
+    from hitl_bot.sandbox.workspace import Message, ResponseUrl, View, Workspace
+
+# The payloads that a person's acts become.
 
 Json = dict[str, Any]
+VERIFICATION_TOKEN = "sandbox-verification"  # noqa: S105 - Slack's long deprecated field, which nobody should read
+
+
+def common(person: Person) -> Json:
+    """Return what every interaction carries."""
+    return {
+        "team": {"id": TEAM_ID, "domain": TEAM_DOMAIN},
+        "user": {"id": person.id, "username": person.name, "name": person.name, "team_id": person.team_id},
+        "api_app_id": APP_ID,
+        "token": VERIFICATION_TOKEN,
+        "enterprise": None,
+        "is_enterprise_install": False,
+    }
+
+
+def grid(enterprise: str) -> Json:
+    """Return what an interaction carries besides where the workspace belongs to an Enterprise Grid organisation."""
+    named = {"enterprise_id": enterprise, "enterprise_name": "Organisation"}
+    return {
+        "enterprise": {"id": enterprise, "name": "Organisation"},
+        "team": {"id": TEAM_ID, "domain": TEAM_DOMAIN, **named},
+    }
+
+
+def message_action(person: Person, channel: Channel, message: Message, action: Json) -> Json:
+    """Return block_actions of an element in a message; of an ephemeral one Slack sends no message along."""
+    ephemeral = bool(message.visible_to)
+    container = {
+        "type": "message",
+        "message_ts": message.ts,
+        "channel_id": channel.id,
+        "is_ephemeral": ephemeral,
+        **({"thread_ts": message.thread_ts} if message.thread_ts else {}),
+    }
+    return {
+        **common(person),
+        "type": "block_actions",
+        "container": container,
+        "channel": {"id": channel.id, "name": channel.name or "directmessage"},
+        **({} if ephemeral else {"message": message.shape()}),
+        "state": {"values": {}},
+        "actions": [action],
+    }
+
+
+def view_action(person: Person, view: View, action: Json) -> Json:
+    """Return block_actions of an element in a modal or the Home tab."""
+    return {
+        **common(person),
+        "type": "block_actions",
+        "container": {"type": "view", "view_id": view.id},
+        "view": view.shape(),
+        "actions": [action],
+    }
+
+
+def submission(person: Person, view: View, response_urls: list[Json]) -> Json:
+    return {**common(person), "type": "view_submission", "view": view.shape(), "response_urls": response_urls}
+
+
+def closed(person: Person, view: View, *, cleared: bool) -> Json:
+    return {**common(person), "type": "view_closed", "view": view.shape(), "is_cleared": cleared}
+
+
+def message_shortcut(person: Person, channel: Channel, message: Message, callback_id: str, action_ts: str) -> Json:
+    return {
+        **common(person),
+        "type": "message_action",
+        "callback_id": callback_id,
+        "action_ts": action_ts,
+        "channel": {"id": channel.id, "name": channel.name or "directmessage"},
+        "message_ts": message.ts,
+        "message": message.shape(),
+    }
+
+
+def command_payload(person: Person, channel: Channel, name: str, text: str) -> Json:
+    """Return a slash command; all its values are text, as it also travels as a form."""
+    return {
+        "token": VERIFICATION_TOKEN,
+        "team_id": TEAM_ID,
+        "team_domain": TEAM_DOMAIN,
+        "channel_id": channel.id,
+        "channel_name": channel.name or "directmessage",
+        "user_id": person.id,
+        "user_name": person.name,
+        "command": name,
+        "text": text,
+        "api_app_id": APP_ID,
+        "is_enterprise_install": "false",
+    }
+
+
+def event_payload(event: Json, event_id: str, now: float) -> Json:
+    return {
+        "type": "event_callback",
+        "token": VERIFICATION_TOKEN,
+        "team_id": TEAM_ID,
+        "api_app_id": APP_ID,
+        "event": event,
+        "event_id": event_id,
+        "event_time": int(now),
+        "is_ext_shared_channel": False,
+        "authorizations": [
+            {
+                "enterprise_id": None,
+                "team_id": TEAM_ID,
+                "user_id": "U0BOT",
+                "is_bot": True,
+                "is_enterprise_install": False,
+            }
+        ],
+    }
+
+
+# What the app says to one act alone: through its response_url, or with the ack of a slash command.
+
+
+def use_response_url(workspace: Workspace, ticket: str, body: Json) -> None:
+    """Carry out what the app posted to a response_url.
+
+    Raises
+    ------
+    SlackError
+        ``invalid_url``: there is no such address. ``expired_url``: after 30 minutes. ``used_url``: after five uses.
+        And whatever a message can be refused for.
+    """
+    address = workspace.response_urls.get(ticket)
+    if address is None:
+        raise SlackError("invalid_url")
+    if workspace.clock.now() > address.expires:
+        raise SlackError("expired_url")
+    if address.uses >= limits.RESPONSE_URL_USES:
+        raise SlackError("used_url")
+    original = workspace.message(address.channel, address.message_ts) if address.message_ts else None
+    if _is_true(body.get("delete_original")) and original is not None:
+        workspace.delete(original, act=address.act)
+    elif _is_true(body.get("replace_original")) and original is not None:
+        _rewrite(workspace, original, body, address.act)
+    else:
+        answer(workspace, address, body)
+    address.uses += 1
+
+
+def answer(workspace: Workspace, address: ResponseUrl, body: Json) -> Message:
+    """Post an answer to an act: to the person alone, or into the channel."""
+    text, blocks = content(workspace, Arguments(body))
+    in_channel = body.get("response_type") == "in_channel"
+    message = Message(
+        channel=address.channel,
+        ts=workspace.next_ts(),
+        author=BOT_USER_ID,
+        text=text,
+        blocks=blocks,
+        thread_ts=str(body.get("thread_ts") or ""),
+        visible_to="" if in_channel else address.user,
+        mentions=mentions(text, blocks),
+        act=address.act,
+    )
+    workspace.post(message)
+    return message
+
+
+def _rewrite(workspace: Workspace, message: Message, body: Json, act: str) -> None:
+    message.text, message.blocks = content(workspace, Arguments(body))
+    message.mentions = list(dict.fromkeys([*message.mentions, *mentions(message.text, message.blocks)]))
+    workspace.changed(message, act=act)
+
+
+def _is_true(value: Any) -> bool:
+    return value is True or str(value).lower() == "true"
+
+
+# What a person does, and what becomes of it: the payload goes to the app, its ack comes back to the person.
 
 
 class ImpossibleAct(Exception):
@@ -88,7 +263,7 @@ class Acts:
             return await self._click_in_view(person, where, block_id, action_id, entry)
         channel, message = self.visible_message(person, str(where.get("channel")), str(where.get("ts")))
         action = self._action(message.blocks, block_id, action_id, entry)
-        payload = payloads.message_action(person, channel, message, action)
+        payload = message_action(person, channel, message, action)
         envelope = self._interaction(person, payload)
         ticket = self._workspace.new_response_url(person.id, channel.id, envelope.id, message.ts)
         payload["response_url"] = f"{self._workspace.url}/actions/{ticket}"
@@ -102,7 +277,7 @@ class Acts:
         action = self._action(view.definition["blocks"], block_id, action_id, entry)
         if action["type"] not in {"button", "overflow"}:
             view.values = self._entered(view, {block_id: {action_id: entry}})
-        envelope = self._interaction(person, payloads.view_action(person, view, action))
+        envelope = self._interaction(person, view_action(person, view, action))
         return envelope.id, await self._delivery.deliver(envelope)
 
     async def submit(self, who: str, view_id: str, entries: Json) -> Submitted:
@@ -114,7 +289,7 @@ class Acts:
         view.values = self._entered(view, entries)
         if errors := client_errors(view.definition["blocks"], view.values):
             return Submitted("", None, errors)
-        payload = payloads.submission(person, view, [])
+        payload = submission(person, view, [])
         envelope = self._interaction(person, payload)
         envelope.accepts_response_payload = True
         payload["response_urls"] = self._chosen_channels(person, view, envelope.id)
@@ -162,7 +337,7 @@ class Acts:
         self._workspace.close_views(person.id, closing)
         for one in views:
             if one.definition.get("notify_on_close"):
-                payload = payloads.closed(person, one, cleared=clear)
+                payload = closed(person, one, cleared=clear)
                 await self._delivery.deliver(Envelope(kind=EnvelopeKind.INTERACTIVE, payload=payload))
 
     async def command(self, who: str, channel_name: str, line: str) -> tuple[str, Receipt]:
@@ -173,7 +348,7 @@ class Acts:
             raise ImpossibleAct(f"{name} is not a valid command")
         escape = any(one.should_escape for one in self._workspace.app.commands if one.command == name)
         said = typed(text.strip(), self._workspace.marked_names, names=escape)
-        payload = payloads.command(person, channel, name, said)
+        payload = command_payload(person, channel, name, said)
         if self._workspace.enterprise:
             payload |= {"enterprise_id": self._workspace.enterprise, "enterprise_name": "Organisation"}
         envelope = Envelope(kind=EnvelopeKind.COMMAND, payload=payload, accepts_response_payload=True)
@@ -193,7 +368,7 @@ class Acts:
             raise ImpossibleAct(f"the app has no message shortcut {callback_id!r}")
         if message.visible_to:
             raise ImpossibleAct("an ephemeral message has no menu")
-        payload = payloads.message_shortcut(person, channel, message, callback_id, self._workspace.next_ts())
+        payload = message_shortcut(person, channel, message, callback_id, self._workspace.next_ts())
         envelope = self._interaction(person, payload)
         ticket = self._workspace.new_response_url(person.id, channel.id, envelope.id)
         payload["response_url"] = f"{self._workspace.url}/app/{ticket}"
@@ -213,7 +388,7 @@ class Acts:
         }
         if person.id in self._workspace.homes:
             event["view"] = self._workspace.homes[person.id].shape()
-        payload = payloads.event(event, self._workspace.next_id("Ev"), self._workspace.clock.now())
+        payload = event_payload(event, self._workspace.next_id("Ev"), self._workspace.clock.now())
         envelope = Envelope(kind=EnvelopeKind.EVENT, payload=payload)
         return envelope.id, await self._delivery.deliver(envelope)
 
@@ -252,7 +427,7 @@ class Acts:
     def _interaction(self, person: Person, payload: Json) -> Envelope:
         payload.update(escaped(payload))
         if self._workspace.enterprise:
-            payload |= payloads.grid(self._workspace.enterprise)
+            payload |= grid(self._workspace.enterprise)
         envelope = Envelope(kind=EnvelopeKind.INTERACTIVE, payload=payload)
         payload["trigger_id"] = self._workspace.new_trigger(person.id, envelope.id)
         return envelope

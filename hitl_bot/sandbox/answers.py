@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from hitl_bot.sandbox.blocks import elements_of
-from hitl_bot.sandbox.complaints import Json
+from hitl_bot.sandbox.elements import Json
 
 _FIELDS = {
     "plain_text_input": ("value", "initial_value"),

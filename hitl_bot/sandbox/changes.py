@@ -3,13 +3,101 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import Enum
 from itertools import islice
 from typing import Any
 
+# The sandbox's own time, which a test may move.
+
+
+class Clock:
+    """Seconds since 1970, as the source tells them plus what the clock was moved by.
+
+    Everything in the sandbox that waits, waits here: so a test moves the clock over Slack's three seconds, or over the
+    thirty minutes of a response_url, and does not wait for them.
+
+    Parameters
+    ----------
+    source : callable
+        Tells the seconds since 1970. One that stands still makes a clock that moves by `advance` alone.
+    """
+
+    def __init__(self, source: Callable[[], float] = time.time) -> None:
+        self._source = source
+        self._offset = 0.0
+        self._moved = asyncio.Event()
+
+    def now(self) -> float:
+        return self._source() + self._offset
+
+    def advance(self, seconds: float) -> None:
+        """Move forward (or, with a negative number, back) and wake whoever waits for an instant now past."""
+        self._offset += seconds
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    def set(self, instant: float) -> None:
+        """Let it be that instant, in seconds since 1970."""
+        self.advance(instant - self.now())
+
+    async def sleep_until(self, instant: float) -> None:
+        while (left := instant - self.now()) > 0:
+            moved = self._moved
+            try:
+                await asyncio.wait_for(moved.wait(), timeout=left)
+            except asyncio.TimeoutError:
+                # The timer and the clock round differently: without this the last microsecond would be a busy loop.
+                await asyncio.sleep(0.001)
+
+
+# The log of Web API calls.
+
 KEPT = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call as it came and as it was answered; the token is left out.
+
+    Attributes
+    ----------
+    at : float
+        Seconds since 1970, by the sandbox's clock.
+    outcome : str
+        ``ok``, or Slack's error code, or ``http 503``, ``refused``, ``lost`` for the switches.
+    """
+
+    seq: int
+    at: float
+    method: str
+    args: dict[str, Any]
+    outcome: str
+
+    def shape(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class CallLog:
+    """The latest calls, at most `KEPT` of them."""
+
+    def __init__(self) -> None:
+        self._calls: deque[Call] = deque(maxlen=KEPT)
+        self._seq = 0
+
+    def add(self, at: float, method: str, args: dict[str, Any], outcome: str) -> None:
+        self._seq += 1
+        kept = {name: value for name, value in args.items() if name != "token"}
+        self._calls.append(Call(seq=self._seq, at=at, method=method, args=kept, outcome=outcome))
+
+    def select(self, method: str = "", after: int = 0) -> list[Call]:
+        return [call for call in self._calls if call.seq > after and method in ("", call.method)]
+
+
+# What happened in the workspace, in order, for whoever waits for it: the driver, the page, a test.
 
 
 class Kind(str, Enum):

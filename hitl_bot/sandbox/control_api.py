@@ -16,11 +16,9 @@ from aiohttp import web
 from hitl_bot.sandbox import screen
 from hitl_bot.sandbox.acts import Acts, ImpossibleAct
 from hitl_bot.sandbox.changes import Kind
-from hitl_bot.sandbox.envelopes import Envelope, EnvelopeKind
-from hitl_bot.sandbox.faults import Delivery as Trouble, Fault, Outcome
+from hitl_bot.sandbox.delivery import Envelope, EnvelopeKind, Manner
+from hitl_bot.sandbox.faults import Delivery as Trouble, Enforcement, Fault, Outcome
 from hitl_bot.sandbox.people import Channel, ChannelKind, Group, Person, PersonKind
-from hitl_bot.sandbox.rates import Enforcement
-from hitl_bot.sandbox.socket_mode import Manner
 from hitl_bot.sandbox.web_api.method import SlackError
 from hitl_bot.sandbox.workspace import Plan
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from hitl_bot.sandbox.clock import Clock
+from hitl_bot.sandbox.acts import use_response_url
+from hitl_bot.sandbox.changes import Clock
 from hitl_bot.sandbox.control_api import ControlApi
 from hitl_bot.sandbox.delivery import Delivery
 from hitl_bot.sandbox.manifest import DEFAULT_MANIFEST, AppManifest
 from hitl_bot.sandbox.people import Population, default_population
-from hitl_bot.sandbox.responses import use_response_url
 from hitl_bot.sandbox.web_api.endpoint import Endpoint, Tokens
 from hitl_bot.sandbox.web_api.files import is_picture
 from hitl_bot.sandbox.web_api.method import SlackError

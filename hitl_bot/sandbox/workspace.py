@@ -12,10 +12,8 @@ from enum import Enum
 from typing import Any
 
 from hitl_bot.sandbox import limits
-from hitl_bot.sandbox.calls import CallLog
-from hitl_bot.sandbox.changes import Feed, Kind
-from hitl_bot.sandbox.clock import Clock
-from hitl_bot.sandbox.faults import Weather
+from hitl_bot.sandbox.changes import CallLog, Clock, Feed, Kind
+from hitl_bot.sandbox.faults import RateLimits, Weather
 from hitl_bot.sandbox.manifest import AppManifest
 from hitl_bot.sandbox.people import (
     APP_ID,
@@ -28,7 +26,6 @@ from hitl_bot.sandbox.people import (
     Person,
     Population,
 )
-from hitl_bot.sandbox.rates import RateLimits
 
 Json = dict[str, Any]
 

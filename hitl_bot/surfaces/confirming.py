@@ -38,9 +38,9 @@ from metaflow_extensions.hitl.approvals.record import (
 )
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
-from metaflow_extensions.hitl.messages import confirming as messages
+from metaflow_extensions.hitl.messages import answers
 from metaflow_extensions.hitl.messages.answers import Reply
-from metaflow_extensions.hitl.messages.mrkdwn import code, escape
+from metaflow_extensions.hitl.messages.blocks import code, escape
 
 LOOK_EVERY = timedelta(seconds=2)
 KEEP_FOR = timedelta(days=1)  # a proposal that nobody confirms
@@ -199,7 +199,7 @@ class Confirming:
         if not self._may_ask(approval.id, person, now):
             return False
         if self._cases.ledger.claim(approval.id, f"confirm-{proposal.nonce}", self._holder, now=now, during=KEEP_FOR):
-            self._send(person, messages.was_that_you(approval, proposal))
+            self._send(person, answers.was_that_you(approval, proposal))
         return True
 
     def confirm_answer(self, value: str, user_id: str) -> Outcome:
@@ -212,7 +212,7 @@ class Confirming:
         HitlError
             As for any answer.
         """
-        approval_id, nonce, digest = messages.confirmed_answer(value)
+        approval_id, nonce, digest = answers.confirmed_answer(value)
         store, key = self._cases.ledger.store, proposals.answer_key(approval_id, nonce)
         try:
             proposal = None if key is None else proposals.read_answer(store, key)
@@ -246,7 +246,7 @@ class Confirming:
             return
         if self._may_ask(run, person, now, most=1):
             try:
-                self._send(person, messages.did_you_start_it(approval))
+                self._send(person, answers.did_you_start_it(approval))
             except SLACK_FAILED:
                 with self._lock:  # with one of the next looks
                     self._lately.pop((run, person.id), None)

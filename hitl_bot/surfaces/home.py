@@ -22,7 +22,7 @@ from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.queries import Queries, urgency
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.messages import home
+from metaflow_extensions.hitl.messages import lists
 from metaflow_extensions.hitl.slack import SLACK
 
 _WATCHERS = 200  # people whose tab is kept up to date; those who opened it last
@@ -144,10 +144,10 @@ class HomeTabs:
             snapshot = self._snapshot(now)
         except HitlError as error:
             for user_id in user_ids:
-                self._send(user_id, home.broken_home(error), now)
+                self._send(user_id, lists.broken_home(error), now)
             return
         for user_id in user_ids:
-            self._send(user_id, home.home_view(self._inbox(user_id, snapshot), now=now), now)
+            self._send(user_id, lists.home_view(self._inbox(user_id, snapshot), now=now), now)
 
     def _send(self, user_id: str, view: dict[str, Any], now: datetime) -> None:
         with self._lock:
@@ -173,7 +173,7 @@ class HomeTabs:
             return is_requester(approval, person)
         return known.lower() in {person.id.lower(), (person.email or "").lower()}
 
-    def _inbox(self, user_id: str, snapshot: _Snapshot) -> home.Inbox:
+    def _inbox(self, user_id: str, snapshot: _Snapshot) -> lists.Inbox:
         with self._lock:
             watcher = self._watchers.get(user_id)
         flow = watcher.flow if watcher else None
@@ -185,7 +185,7 @@ class HomeTabs:
             person: Person | None = self._people.person(user_id)
         except PeopleUnavailable:
             person = None
-        return home.Inbox(
+        return lists.Inbox(
             waiting=[one for one in waiting if one.id in mine],
             asked=[one for one in waiting if person is not None and self._asked(one, person)],
             decided=[one for one in all_decided if flow in (None, one.pathspec.flow)],

@@ -18,7 +18,7 @@ from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, Person, ReminderKind, State
 from metaflow_extensions.hitl.approvals.reminding import NEVER_QUIET, Quiet, next_reminder
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
-from metaflow_extensions.hitl.messages.reminders import reminder_line
+from metaflow_extensions.hitl.messages.threads import reminder_line
 
 if TYPE_CHECKING:
     from hitl_bot.slack.people import SlackPeople

@@ -37,9 +37,9 @@ from metaflow_extensions.hitl.approvals.refusals import NeedsConfirmation
 from metaflow_extensions.hitl.approvals.sealed import Trust, parse_keys
 from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
-from metaflow_extensions.hitl.claimed_people import ClaimedPeople
 from metaflow_extensions.hitl.configuration import Configuration
 from metaflow_extensions.hitl.engines.local import LocalEngine
+from metaflow_extensions.hitl.slack import ClaimedPeople
 from metaflow_extensions.hitl.stores import open_store
 
 log = logging.getLogger("metaflow_hitl")

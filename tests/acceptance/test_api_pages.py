@@ -15,8 +15,8 @@ import yaml
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.record import State, Where
 from metaflow_extensions.hitl.approvals.schema import fields, normalise
-from metaflow_extensions.hitl.commands import as_json
-from metaflow_extensions.hitl.commands.exit_codes import ExitCode
+from metaflow_extensions.hitl.commands import looking
+from metaflow_extensions.hitl.commands.context import ExitCode
 from metaflow_extensions.hitl.inputs import validate
 from metaflow_extensions.hitl.slack import FORM
 from metaflow_extensions.hitl.stores import open_store
@@ -70,9 +70,9 @@ def test_the_exit_codes_of_the_page_are_those_of_the_commands():
 
 def test_every_name_of_the_json_is_on_the_page():
     """Of an approval, its decision and a field."""
-    decided = as_json.document(approval(schema=SCHEMA))
-    decision = as_json.document(transitions.decide(approval(), approving()))["decision"]
-    (field,) = map(as_json.field_document, fields(SCHEMA))
+    decided = looking.approval_document(approval(schema=SCHEMA))
+    decision = looking.approval_document(transitions.decide(approval(), approving()))["decision"]
+    (field,) = map(looking.field_document, fields(SCHEMA))
     text = page("scripts.md").split("## JSON")[1].split("\n## ")[0]
     assert [name for name in [*decided, *decision, *field] if f"`{name}`" not in text] == []
     assert [state.value for state in State if f"`{state.value}`" not in text] == []

@@ -23,7 +23,7 @@ from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.approvals.waiting import wait_for_bot
 from metaflow_extensions.hitl.engines.local import LocalEngine
-from metaflow_extensions.hitl.notifiers.slack.pace import Pace
+from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from metaflow_extensions.hitl.stores import DirectoryStore
 from tests.attacks.promises import promised
 from tests.fixtures.approvals import REQUESTER, Directory, HandClock, any_input, gate, pathspec, question

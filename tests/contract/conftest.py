@@ -8,8 +8,8 @@ from slack_sdk import WebClient
 from hitl_bot.sandbox.control import Control
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
-from metaflow_extensions.hitl.notifiers.slack.pace import Pace
 from tests.fixtures.approvals import NOW, HandClock, after, approving
 
 CHANNEL = "#ml-approvals"

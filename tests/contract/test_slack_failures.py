@@ -15,7 +15,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierRefused,
     NotifierUnavailable,
 )
-from metaflow_extensions.hitl.notifiers.slack.errors import advice
+from metaflow_extensions.hitl.notifiers.slack.codes import advice
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from tests.contract.conftest import CHANNEL, CHANNEL_ID, decided
 from tests.fixtures.approvals import HandClock, approval

@@ -14,7 +14,7 @@ from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.ports import Notifier
 from metaflow_extensions.hitl.approvals.record import Post, TrailEvent
-from metaflow_extensions.hitl.notifiers.configured import UnknownNotifier, check_names, configured
+from metaflow_extensions.hitl.notifiers.registry import UnknownNotifier, check_names, configured
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.approvals import NOW, Bench, HandClock, approval, approving
 from tests.fixtures.outlets import Web

@@ -10,10 +10,10 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, strategies as st
 
-from hitl_bot.sandbox.rates import Count
+from hitl_bot.sandbox.faults import Count
 from hitl_bot.sandbox.web_api import METHODS
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy
-from metaflow_extensions.hitl.notifiers.slack.pace import PATIENCE, RATES, Lane, Pace
+from metaflow_extensions.hitl.notifiers.slack.calls import PATIENCE, RATES, Lane, Pace
 
 POST, UPDATE = "chat.postMessage", "chat.update"
 

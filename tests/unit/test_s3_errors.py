@@ -7,8 +7,7 @@ from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable, StoreUnfit
-from metaflow_extensions.hitl.stores.s3 import s3_client
-from metaflow_extensions.hitl.stores.s3_errors import may_have_written, translate
+from metaflow_extensions.hitl.stores.s3 import may_have_written, s3_client, translate
 
 URL = "s3://bucket/hitl"
 

@@ -6,9 +6,9 @@ import pytest
 
 from hitl_bot.manifest import SCOPES, WITHOUT_SCOPE
 from hitl_bot.sandbox.web_api import METHODS
-from hitl_bot.sandbox.web_api.reference import METHODS as DOCUMENTED, is_documented, unknown_arguments
+from hitl_bot.sandbox.web_api.method import METHODS as DOCUMENTED, is_documented, unknown_arguments
 from metaflow_extensions.hitl.notifiers.slack import codes
-from metaflow_extensions.hitl.notifiers.slack.pace import RATES
+from metaflow_extensions.hitl.notifiers.slack.calls import RATES
 
 MINUTE = {"TWO": 20, "THREE": 50, "FOUR": 100}
 

@@ -24,9 +24,9 @@ from metaflow_extensions.hitl.approvals.record import (
     Where,
 )
 from metaflow_extensions.hitl.approvals.schema import normalise
-from metaflow_extensions.hitl.messages import again, answers, batch_views, home, lists, question, views
+from metaflow_extensions.hitl.messages import answers, batch_views, lists, question, views
 from metaflow_extensions.hitl.messages.batch import Batch, render as render_batch
-from metaflow_extensions.hitl.messages.like_before import like_before_view
+from metaflow_extensions.hitl.messages.views import like_before_view
 from metaflow_extensions.hitl.slack import SLACK
 
 SHARDS = 120  # more than one page of "Approve all except…"
@@ -139,7 +139,7 @@ def _views(approval: Approval, now: datetime) -> dict[str, dict[str, Any]]:
         "loading": views.loading_view("Approve"),
         "saving": views.saving_view(approval.id),
         "refused": views.refused_view(HitlError("It can't be done. Do something else.")),
-        "run again": again.run_again_view(approval, {"alpha": "0.5", "note": ""}),
+        "run again": views.run_again_view(approval, {"alpha": "0.5", "note": ""}),
     }
 
 
@@ -166,11 +166,11 @@ def _of_batch(now: datetime) -> Iterator[Exhibit]:
 def _of_home(states: dict[str, Approval], now: datetime) -> Iterator[Exhibit]:
     waiting = [states["open"], states["open with a form"]]
     decided = [states["approved"], states["rejected"]]
-    full = home.Inbox(waiting=waiting, asked=waiting, decided=decided, flows=["TrainAndDeploy", "Other"])
-    empty = home.Inbox(waiting=[], asked=[], decided=[], flows=[])
-    yield Exhibit(name="Home", kind=Kind.VIEW, body=home.home_view(full, now=now))
-    yield Exhibit(name="Home, empty", kind=Kind.VIEW, body=home.home_view(empty, now=now))
-    yield Exhibit(name="Home, broken", kind=Kind.VIEW, body=home.broken_home(HitlError("The store does not answer.")))
+    full = lists.Inbox(waiting=waiting, asked=waiting, decided=decided, flows=["TrainAndDeploy", "Other"])
+    empty = lists.Inbox(waiting=[], asked=[], decided=[], flows=[])
+    yield Exhibit(name="Home", kind=Kind.VIEW, body=lists.home_view(full, now=now))
+    yield Exhibit(name="Home, empty", kind=Kind.VIEW, body=lists.home_view(empty, now=now))
+    yield Exhibit(name="Home, broken", kind=Kind.VIEW, body=lists.broken_home(HitlError("The store does not answer.")))
 
 
 def _message(name: str, text: str, blocks: list[dict[str, Any]]) -> Exhibit:

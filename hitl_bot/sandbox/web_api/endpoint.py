@@ -12,8 +12,15 @@ from aiohttp import web
 from hitl_bot.sandbox.changes import Kind
 from hitl_bot.sandbox.faults import Fault, Outcome
 from hitl_bot.sandbox.web_api import METHODS
-from hitl_bot.sandbox.web_api.method import Arguments, Method, SlackError, Token, missing_scope
-from hitl_bot.sandbox.web_api.reference import is_documented, unknown_arguments
+from hitl_bot.sandbox.web_api.method import (
+    Arguments,
+    Method,
+    SlackError,
+    Token,
+    is_documented,
+    missing_scope,
+    unknown_arguments,
+)
 
 if TYPE_CHECKING:
     from hitl_bot.sandbox.workspace import Workspace

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.people import BOT_USER_ID, TEAM_ID
-from hitl_bot.sandbox.rates import Tier
+from hitl_bot.sandbox.web_api.chat import writable_channel
 from hitl_bot.sandbox.web_api.method import Arguments, Json, Method, SlackError
-from hitl_bot.sandbox.web_api.posting import writable_channel
 from hitl_bot.sandbox.workspace import Message, UploadedFile
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.people import Group, Person, PersonKind
-from hitl_bot.sandbox.rates import Tier
 from hitl_bot.sandbox.web_api.method import Arguments, Json, Method, SlackError, page_of
 from hitl_bot.sandbox.workspace import Plan
 

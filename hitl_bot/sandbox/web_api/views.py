@@ -8,8 +8,8 @@ from hitl_bot.sandbox import limits
 from hitl_bot.sandbox.answers import initial_values, kept_values
 from hitl_bot.sandbox.blocks import complaints_about_view, is_view_too_large, name_everything
 from hitl_bot.sandbox.changes import Kind
+from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.people import PersonKind
-from hitl_bot.sandbox.rates import Tier
 from hitl_bot.sandbox.web_api.method import Arguments, Json, Method, SlackError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Person
 from metaflow_extensions.hitl.approvals.running_again import AlreadyRunAgain, CantRunAgain
-from metaflow_extensions.hitl.engines import again, gates, nodes, starters
+from metaflow_extensions.hitl.engines import gates, nodes
 from metaflow_extensions.hitl.engines.nodes import Ending, Workflow
 
 ATTEMPTS = 6
@@ -140,7 +140,7 @@ class ArgoEngine(ABC):
 
     def parameters(self, approval: Approval) -> dict[str, str]:
         """Read them from the workflow. One request."""
-        return again.parameters(self._patiently(partial(self._found, approval)))
+        return nodes.parameters(self._patiently(partial(self._found, approval)))
 
     def run_again(self, approval: Approval, parameters: Mapping[str, str], by: Person) -> str:
         """Create a workflow from the same template. Two requests, unless something comes between."""
@@ -169,7 +169,7 @@ class ArgoEngine(ABC):
         return gates.missing(name, namespace) if workflow is None else gates.why_gone(workflow, approval)
 
     def _started_by(self, approval: Approval) -> tuple[Person, ...]:
-        return starters.started_by(self._own_workflow(approval, "who started this run", self._read))
+        return nodes.started_by(self._own_workflow(approval, "who started this run", self._read))
 
     def _namespace_of(self, approval: Approval) -> str:
         workflow = self._own_workflow(approval, "in which namespace this run is", self._lately.read)
@@ -200,11 +200,11 @@ class ArgoEngine(ABC):
         return workflow
 
     def _run_again(self, approval: Approval, parameters: Mapping[str, str], by: Person) -> str:
-        wanted = again.manifest(self._found(approval), approval, parameters, by)
+        wanted = nodes.manifest(self._found(approval), approval, parameters, by)
         namespace, name = wanted["metadata"]["namespace"], str(wanted["metadata"]["name"])
         if not self._create(wanted):
             standing = self._read(namespace, name)
-            if standing is None or not again.is_the_same(standing, wanted):
+            if standing is None or not nodes.is_the_same(standing, wanted):
                 raise AlreadyRunAgain(name)
         return name
 

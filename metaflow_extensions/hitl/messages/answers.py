@@ -7,14 +7,58 @@ from datetime import datetime
 from typing import TypedDict
 
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegation
+from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy
-from metaflow_extensions.hitl.approvals.record import Approval, Person, State
+from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict
+from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
-from metaflow_extensions.hitl.messages import question, sentences, voting
-from metaflow_extensions.hitl.messages.blocks import Block, context, mrkdwn, plain, section
-from metaflow_extensions.hitl.messages.mrkdwn import approver, code, code_block, escape, name, one_line
-from metaflow_extensions.hitl.messages.refusals import refusal_block
+from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting
+from metaflow_extensions.hitl.messages.blocks import (
+    Block,
+    actions,
+    approver,
+    bold,
+    button,
+    code,
+    code_block,
+    context,
+    escape,
+    literal,
+    mrkdwn,
+    name,
+    one_line,
+    plain,
+    quoted,
+    section,
+)
+
+# Why something did not happen, with those who may as people and groups instead of their ids.
+
+_LONGEST = 2_900  # characters, below the 3,000 of a section
+
+
+def refusal_block(error: Exception) -> Block:
+    """Show an error's own words; letter by letter, unless it names people by their ids."""
+    ids = _ids(error)
+    if not ids:
+        return section(plain(str(error), _LONGEST))
+    said = escape(str(error), _LONGEST - sum(len(shown) for shown in ids.values()))
+    for written, shown in ids.items():
+        said = said.replace(written, shown)
+    return section(mrkdwn(said))
+
+
+def _ids(error: Exception) -> dict[str, str]:
+    """Return how those are shown whom the rule behind a refusal names by id."""
+    if not isinstance(error, NotAllowed):
+        return {}
+    rule = error.approval.rule
+    named = {name: approver(name, {}) for name in (*rule.names, *rule.deciders)}
+    return {name: shown for name, shown in named.items() if name in shown and shown.startswith("<")}
+
+
+# Answers that one person alone sees: to /hitl, to a button, to a form.
 
 _WORDS = (
     ("/hitl list", "what waits for an answer; also: list mine, list flow NAME, list step NAME, list overdue"),
@@ -154,3 +198,65 @@ def said(*sentences_: str) -> Reply:
 def reply(text: str, blocks: list[Block]) -> Reply:
     """Build an answer for the asker alone, below what the person clicked or typed."""
     return Reply(text=text, blocks=blocks, response_type="ephemeral", replace_original=False)
+
+
+# The direct messages that ask somebody whether an answer, or a run, is theirs.
+
+_QUESTION, _INPUT, _SHOWN = 1_000, 300, 20
+_SEPARATOR = ":"
+_HEADS = {Verdict.APPROVE: "approved", Verdict.REJECT: "rejected", Verdict.CHANGES: "requested changes"}
+
+
+def was_that_you(approval: Approval, proposal: AnswerProposal) -> Reply:
+    """Ask whether an answer from a command line is theirs. The button is about exactly this answer."""
+    said = f"On a command line, {code(proposal.claimed)} has {_HEADS[proposal.verdict]} this. Was that you?"
+    blocks = [section(mrkdwn(bold(one_line(sentences.question(approval)), _QUESTION))), _place(approval)]
+    blocks.append(section(mrkdwn(said)))
+    if lines := _answer(proposal):
+        blocks.append(section(mrkdwn("\n".join(lines))))
+    value = _SEPARATOR.join((approval.id, proposal.nonce, proposal.digest))
+    about = sentences.spoken(approval)
+    yes = button("Yes, that was me", action_ids.CONFIRM_ANSWER, value, about=about, style="primary")
+    blocks.append(actions([yes]))
+    blocks.append(context("It counts as your answer once you confirm it. If it wasn't you, do nothing."))
+    return reply(f"Was that you? {one_line(sentences.question(approval))}", blocks)
+
+
+def did_you_start_it(approval: Approval) -> Reply:
+    """Ask whether a run is theirs, where nobody may approve their own."""
+    run = f"{approval.pathspec.flow}/{approval.pathspec.run}"
+    said = f"The run {code(run)} says that {code(approval.requester.name)} started it. Did you start it?"
+    about = sentences.spoken(approval)
+    blocks = [
+        section(mrkdwn(said)),
+        _place(approval),
+        actions([button("Yes, I started it", action_ids.CONFIRM_RUN, approval.id, about=about, style="primary")]),
+        context(
+            "Nobody may approve their own run here, so others can approve it only after its owner has confirmed "
+            "the run. If it isn't yours, do nothing."
+        ),
+    ]
+    return reply(f"Did you start the run {run}?", blocks)
+
+
+def confirmed_answer(value: str) -> tuple[str, str, str]:
+    """Split the value of the button into approval id, nonce and digest; each may be empty."""
+    approval_id, _, rest = value.partition(_SEPARATOR)
+    nonce, _, digest = rest.partition(_SEPARATOR)
+    return approval_id, nonce, digest
+
+
+def _place(approval: Approval) -> Block:
+    place = f"{escape(sentences.place(approval), 200)} · run {escape(approval.pathspec.run, 100)}"
+    return context(f"{place} · {code(approval.id)}")
+
+
+def _answer(proposal: AnswerProposal) -> list[str]:
+    pairs = list(proposal.input.items())
+    lines = [
+        f"{literal(one_line(key), 100)}: {literal(one_line(sentences.value_text(value)), _INPUT)}"
+        for key, value in pairs[:_SHOWN]
+    ]
+    if len(pairs) > _SHOWN:
+        lines.append(f"and {len(pairs) - _SHOWN} more")
+    return lines + ([f"Reason: {quoted(proposal.reason)}"] if proposal.reason else [])

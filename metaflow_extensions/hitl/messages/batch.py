@@ -13,30 +13,28 @@ from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.record import Approval, State, is_id
 from metaflow_extensions.hitl.messages import action_ids, evidence, question, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
+    ELLIPSIS,
     Block,
     actions,
+    approver,
+    bold,
     button,
+    code,
     confirm,
     context,
+    cut,
+    escape,
     field_sections,
     fits,
     header,
-    mrkdwn,
-    plain,
-    section,
-)
-from metaflow_extensions.hitl.messages.mrkdwn import (
-    ELLIPSIS,
-    approver,
-    bold,
-    code,
-    cut,
-    escape,
     literal,
     mention,
+    mrkdwn,
     name,
     one_line,
+    plain,
     quoted,
+    section,
 )
 from metaflow_extensions.hitl.messages.question import Rendered
 

@@ -8,10 +8,202 @@ object. That all blocks of a message together may hold some 13,200 characters of
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from metaflow_extensions.hitl.messages.mrkdwn import cut, length
+from metaflow_extensions.hitl.approvals.record import Person
+from metaflow_extensions.hitl.slack import SLACK
+
+# Text that flows computed and people typed, made safe for Slack.
+
+ELLIPSIS = "…"
+LINE = 300  # what a line of a message shows of a text that may be long
+BACKTICK = "ˋ"  # MODIFIER LETTER GRAVE ACCENT: looks like a backtick and ends no code
+
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"  # control characters but tab and line feed
+    r"|[\u202a-\u202e\u2066-\u2069]"  # would turn the text around them, and so make one sentence look like another
+    r"|[\ud800-\udfff]"  # half a character: can't be sent
+)
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_EMOJI = re.compile(r":(?=[\d_]*(?:[^\W\d_]|[+-])[\w+'-]*:)")  # begins one's name; not the minutes of a time of day
+_JOINER = "\u2060"  # WORD JOINER: unseen, takes no room, and ends the name of an emoji
+_COLON = "\ua789"  # MODIFIER LETTER COLON: looks like a colon, and takes no more room than one
+_MARKUP = re.compile(r"[*_~](?!\w)|(?<!\w)[*_~]|`")
+_USER = re.compile(r"[UW][A-Z0-9]{2,30}")
+_GROUP = re.compile(r"S[A-Z0-9]{2,30}")
+_LINK = re.compile(r"https?://[^\s|<>\"`]+", re.IGNORECASE)
+_LONGEST_LINK = 2_000
+_LONGEST_CLUSTER = 32  # characters that one visible character may consist of before a cut may fall into it
+
+
+def legible(text: str) -> str:
+    """Replace what a reader can't see or Slack can't carry: control characters, overrides of direction, half pairs."""
+    return _UNSEEN.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _line(text: str, limit: int) -> str:
+    """Put text into one line without looking at more of it than can be shown."""
+    most = 4 * limit
+    return one_line(legible(text)) if len(text) <= most else one_line(legible(text[:most])) + ELLIPSIS
+
+
+def length(text: str) -> int:
+    """Count UTF-16 units."""
+    return len(text) + sum(char > "\uffff" for char in text)
+
+
+def cut(text: str, limit: int) -> str:
+    """Make text legible and shorten it to a number of UTF-16 units, with "…" where something is missing."""
+    return _cut(text, limit, {})
+
+
+def escape(text: str, limit: int | None = None) -> str:
+    """Escape text for mrkdwn, outside of code: what looks like the name of an emoji stays letters.
+
+    Parameters
+    ----------
+    text : str
+        Anything.
+    limit : int, optional
+        How long the escaped text may become. It is cut before it is escaped, so no entity is ever cut.
+    """
+    escaped = _entities(text, limit)
+    spelled = _EMOJI.sub(f":{_JOINER}", escaped)
+    return spelled if limit is None or length(spelled) <= limit else _EMOJI.sub(_COLON, escaped)
+
+
+def _entities(text: str, limit: int | None = None) -> str:
+    text = legible(text) if limit is None else _cut(text, limit, _ENTITIES)
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _cut(text: str, limit: int, entities: Mapping[str, str]) -> str:
+    """Cut such that the text fits once its entities are written out."""
+    whole = len(text) <= limit
+    text = legible(text[: limit + 1])  # at least a unit each, so more of a 3 MB value is not even looked at
+    room, end = limit - len(ELLIPSIS), 0
+    used = 0
+    for position, char in enumerate(text):
+        used += len(entities.get(char, "")) or length(char)
+        if used <= room:
+            end = position + 1
+        if used > limit:
+            whole = False
+            break
+    if whole:
+        return text
+    return text[: _cluster_start(text, end)].rstrip() + ELLIPSIS if limit > 0 else ""
+
+
+def _cluster_start(text: str, end: int) -> int:
+    """Move a cut out of a character that consists of several: an accent, a skin tone, a family of emoji."""
+    start = end
+    while 0 < start < len(text) and end - start < _LONGEST_CLUSTER and _joins(text[start - 1], text[start]):
+        start -= 1
+    return start if end - start < _LONGEST_CLUSTER else end
+
+
+def _joins(before: str, after: str) -> bool:
+    return (
+        "\u200d" in (before, after)
+        or unicodedata.combining(after) != 0
+        or "\ufe00" <= after <= "\ufe0f"
+        or "\U0001f3fb" <= after <= "\U0001f3ff"
+    )
+
+
+def code(text: str, limit: int = LINE) -> str:
+    """Show text letter by letter, in one line. Backticks and line breaks in it can't end the formatting."""
+    return f"`{_entities(_line(text, limit).replace('`', BACKTICK), limit - 2) or ' '}`"
+
+
+def code_block(text: str, limit: int) -> str:
+    """Show text letter by letter, with its lines."""
+    return f"```\n{_entities(text[: limit + 1].replace('`', BACKTICK), limit - 8)}\n```"
+
+
+def quoted(text: str, limit: int = LINE) -> str:
+    """Show what a person said, in one line and in quotation marks."""
+    return f"“{escape(_line(text, limit), limit - 2)}”"
+
+
+def literal(text: str, limit: int) -> str:
+    """Show a value such that none of its characters is taken for formatting: as it is, or as code where need be."""
+    if not _MARKUP.search(text[: limit + 1]):
+        return escape(text, limit)
+    return code_block(text, limit) if "\n" in text.strip() else code(text, limit)
+
+
+def bold(text: str, limit: int) -> str:
+    text = _line(text, limit)
+    return code(text, limit) if _MARKUP.search(text) or not text else f"*{escape(text, limit - 2)}*"
+
+
+def mention(person: Person) -> str:
+    """Name a person: as a mention if Slack vouches for the id, in words otherwise.
+
+    The client shows a mention in each reader's own way; in a changed or an ephemeral message it notifies nobody.
+    """
+    if person.origin == SLACK and _USER.fullmatch(person.id):
+        return f"<@{person.id}>"
+    return name(person)
+
+
+def name(person: Person) -> str:
+    return escape(one_line(person.name) or person.id, 80)
+
+
+def approver(written: str, ids: Mapping[str, str]) -> str:
+    """Name an approver as the author wrote it: an id becomes a mention, anything else is shown in words.
+
+    Parameters
+    ----------
+    written : str
+        ``U…`` or ``W…`` of a user, ``S…`` of a user group, a handle, an email address.
+    ids : Mapping[str, str]
+        The ids of handles and email addresses, as far as somebody has looked them up.
+    """
+    found = ids.get(written, written)
+    if _USER.fullmatch(found):
+        return f"<@{found}>"
+    if _GROUP.fullmatch(found):
+        return f"<!subteam^{found}>"
+    return literal(one_line(written), 100)
+
+
+def link(url: str | None, text: str) -> str:
+    """Link text to a web address; without one, or with anything that is none, the text alone."""
+    if url is None or not is_web_address(url):
+        return escape(text, LINE)
+    return f"<{_entities(url)}|{escape(text, LINE)}>"
+
+
+def is_web_address(url: str | None) -> bool:
+    """Whether this is an address that can stand in a message: http or https, nothing that would end the link."""
+    return url is not None and _LINK.fullmatch(url) is not None and len(_entities(url)) <= _LONGEST_LINK
+
+
+def date(moment: datetime) -> str:
+    """Show an instant in the reader's own time zone; in UTC where a client can't.
+
+    Source: docs.slack.dev/messaging/formatting-message-text, "Date formatting".
+    """
+    return f"<!date^{int(moment.timestamp())}^{{date_short_pretty}} {{time}}|{utc(moment)}>"
+
+
+def utc(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+# Pieces of Block Kit that can't exceed Slack's limits.
 
 Block = dict[str, Any]
 """A block, an element or a composition object: JSON as Slack takes it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from metaflow_extensions.hitl.approvals.duration import in_words
@@ -13,29 +14,94 @@ from metaflow_extensions.hitl.messages import action_ids, evidence, question, se
 from metaflow_extensions.hitl.messages.answers import Reply, nothing_waits, reply, said
 from metaflow_extensions.hitl.messages.batch import Batch, answer_buttons as all_buttons, title_of
 from metaflow_extensions.hitl.messages.blocks import (
+    BUTTON,
     Block,
     actions,
-    context,
-    field_sections,
-    link_button,
-    mrkdwn,
-    plain,
-    section,
-)
-from metaflow_extensions.hitl.messages.mrkdwn import (
     approver,
     bold,
+    button,
     code,
+    context,
     cut,
     date,
+    divider,
     escape,
+    field_sections,
+    fits,
+    header,
     is_web_address,
     link,
+    link_button,
+    mrkdwn,
     name,
     one_line,
+    plain,
     quoted,
+    section,
 )
-from metaflow_extensions.hitl.messages.pages import paged
+from metaflow_extensions.hitl.messages.question import more_menu
+
+# Long lists, a page at a time: as many rows as one message carries, with buttons that turn the page.
+
+_LONGEST_WORDS = 1_000  # a button's value takes 2,000 characters
+
+
+def paged(
+    head: Sequence[Block], rows: Iterable[Sequence[Block]], foot: Sequence[Block], *, page: int, words: str
+) -> list[Block]:
+    """Return the blocks of one page.
+
+    Parameters
+    ----------
+    head, foot : Sequence[Block]
+        What stands on every page.
+    rows : Iterable[Sequence[Block]]
+        The blocks of each row. A row is never parted.
+    page : int
+        From 1. One that is not there is the last one that is.
+    words : str
+        What was typed behind ``/hitl``; the buttons bring it back, see `turned_page`.
+    """
+    pages: list[list[Block]] = [[]]
+    ends: list[int] = [0]
+    count = 0
+    around = [*head, _position(1, 1, 1), _turning(1_000, 10_000, words), *foot]  # whatever page it will be
+    for row in rows:
+        if pages[-1] and not fits([*around, *pages[-1], *row]):
+            pages.append([])
+            ends.append(count)
+        pages[-1] += row
+        count += 1
+        ends[-1] = count
+    if len(pages) == 1:
+        return [*head, *pages[0], *foot]
+    shown = min(max(page, 1), len(pages))
+    first = ends[shown - 2] + 1 if shown > 1 else 1
+    where = _position(first, ends[shown - 1], count)
+    return [*head, *pages[shown - 1], where, _turning(shown, len(pages), words), *foot]
+
+
+def _position(first: int, last: int, count: int) -> Block:
+    return context(f"{first} to {last} of {count}")
+
+
+def _turning(page: int, pages: int, words: str) -> Block:
+    previous = [_button("Previous", action_ids.PREVIOUS_PAGE, page - 1, words)] if page > 1 else []
+    following = [_button("Next", action_ids.NEXT_PAGE, page + 1, words)] if page < pages else []
+    return actions([*previous, *following])
+
+
+def _button(label: str, action_id: str, page: int, words: str) -> Block:
+    return button(label, action_id, f"{page}:{words[:_LONGEST_WORDS]}")
+
+
+def turned_page(value: str) -> tuple[int, str]:
+    """Read the value of a button that turns the page: which page, and the words behind ``/hitl``."""
+    number, _, words = value.partition(":")
+    return (int(number) if number.isdecimal() else 1), words
+
+
+# What waits, what was decided, and how long it took: the lists that one person alone sees.
 
 _MESSAGE = 150  # characters of a question in a list
 _PROBLEMS = 3
@@ -305,3 +371,98 @@ def _title(approval: Approval) -> str:
 def _open_button(approval: Approval) -> list[Block]:
     url = next((post.url for post in approval.posts if post.url and is_web_address(post.url)), None)
     return [] if url is None else [link_button("Open", action_ids.OPEN, url, about=sentences.spoken(approval))]
+
+
+# The app's Home tab: one person's inbox.
+
+WAITING, ASKED, DECIDED = 15, 5, 8  # rows of each part: 80 blocks at most
+_FLOWS = 99  # in the menu, beside "All flows"
+_LONGEST_FLOW = 150
+ALL_FLOWS = "*"  # no flow has this name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inbox:
+    """What one person's Home tab shows.
+
+    Attributes
+    ----------
+    waiting : Sequence[Approval]
+        What waits for this person, the most urgent first.
+    asked : Sequence[Approval]
+        What this person asked and is still open, likewise.
+    decided : Sequence[Approval]
+        What was decided lately, the newest first.
+    flows : Sequence[str]
+        The flows to choose from.
+    flow : str, optional
+        The one that was chosen: everything here is of it.
+    absent : Mapping[str, Person]
+        For whom this person would decide, by approval id, where it is not for themselves.
+    """
+
+    waiting: Sequence[Approval]
+    asked: Sequence[Approval]
+    decided: Sequence[Approval]
+    flows: Sequence[str]
+    flow: str | None = None
+    absent: Mapping[str, Person] = field(default_factory=dict)
+
+
+def home_view(inbox: Inbox, *, now: datetime) -> Block:
+    """Build the Home tab: what waits with its buttons, what was asked, what was decided."""
+    blocks: list[Block] = [_filter(inbox)] if inbox.flows else []
+    count = len(inbox.waiting)
+    waits = f"{count} {'is' if count == 1 else 'are'} waiting for you" if count else "Nothing is waiting for you"
+    blocks.append(header(waits))
+    differs = differences([*inbox.waiting, *inbox.asked])
+    rows = in_rows(inbox.waiting)
+    for one in rows[:WAITING]:
+        blocks += row(one, now, differs, inbox.absent, more_menu)
+    blocks += _more(sum(len(one.members) for one in rows[WAITING:]), "/hitl list mine")
+    if inbox.asked:
+        blocks += [divider(), header("You asked")]
+        rows = in_rows(inbox.asked)
+        for one in rows[:ASKED]:
+            blocks += watched_row(one, now, differs)
+        blocks += _more(sum(len(one.members) for one in rows[ASKED:]), "/hitl list")
+    if inbox.decided:
+        blocks += [divider(), header("Recently decided")]
+        for approval in inbox.decided[:DECIDED]:
+            blocks += decided_row(approval, now)
+        blocks += _more(len(inbox.decided) - DECIDED, "/hitl history")
+    blocks.append(context(f"As of {date(now)}. Updates automatically."))
+    return _home(blocks)
+
+
+def broken_home(error: Exception) -> Block:
+    """Say why there is nothing to see now."""
+    return _home(
+        [section(plain(f"This can't be shown right now: {error}")), context("Open this tab again in a minute.")]
+    )
+
+
+def _home(blocks: list[Block]) -> Block:
+    return {"type": "home", "callback_id": action_ids.HOME_VIEW, "blocks": blocks}
+
+
+def _filter(inbox: Inbox) -> Block:
+    everything = _option("All flows", ALL_FLOWS)
+    options = [_option(flow, flow) for flow in inbox.flows if len(flow) <= _LONGEST_FLOW][:_FLOWS]
+    chosen = next((one for one in options if one["value"] == inbox.flow), everything)
+    menu = {
+        "type": "static_select",
+        "action_id": action_ids.HOME_FLOW,
+        "placeholder": plain("Flow"),
+        "options": [everything, *options],
+        "initial_option": chosen,
+    }
+    return section(mrkdwn("*Approvals*"), accessory=menu)
+
+
+def _option(label: str, value: str) -> Block:
+    return {"text": plain(label, BUTTON), "value": value}
+
+
+def _more(count: int, words: str) -> list[Block]:
+    return [context(f"and {count} more: {code(words)}")] if count > 0 else []

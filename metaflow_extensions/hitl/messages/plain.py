@@ -1,13 +1,33 @@
-"""The question without any formatting, for media that only carry text: email, and whatever Apprise reaches."""
+"""The question where Slack shows no buttons: as plain text, as a letter, and in an incoming webhook's message."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.record import Approval
-from metaflow_extensions.hitl.messages import evidence, sentences, voting
-from metaflow_extensions.hitl.messages.mrkdwn import BACKTICK, cut, is_web_address, legible, one_line, utc
+from metaflow_extensions.hitl.messages import evidence, question, sentences, voting
+from metaflow_extensions.hitl.messages.blocks import (
+    BACKTICK,
+    Block,
+    code,
+    code_block,
+    context,
+    cut,
+    field_sections,
+    fitted,
+    is_web_address,
+    legible,
+    link,
+    mrkdwn,
+    one_line,
+    plain,
+    section,
+    utc,
+)
 
 TITLE = 150
 _MESSAGE = 3_000  # of a message that may be megabytes
@@ -111,3 +131,102 @@ def _answer_by(approval: Approval) -> str:
     if approval.deadline is None:
         return "no deadline"
     return f"{utc(approval.deadline)}, {sentences.at_deadline(approval)}"
+
+
+# The question as a letter: a subject, text, and the same as HTML.
+
+_BODY = "font: 15px/1.5 sans-serif; color: #1d1c1d"
+_ASKED = "font-size: 18px; font-weight: bold; white-space: pre-wrap"
+_LABEL = "color: #616061; padding-right: 12px; vertical-align: top; text-align: left; font-weight: normal"
+_COMMAND = "background: #f4f4f4; padding: 2px 4px"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """What an email says. The subject is one line of at most 150 characters."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def render_letter(approval: Approval, *, script: str = "flow.py") -> Letter:
+    """Write the letter that asks.
+
+    Parameters
+    ----------
+    approval : Approval
+        Pending.
+    script : str
+        The flow's file, as it is written after ``python``.
+
+    Returns
+    -------
+    Letter
+        Its links lead to where one can look. None of them decides: mail scanners fetch every link they see.
+    """
+    asked = render(approval, script=script)
+    return Letter(subject=asked.title, text=f"{asked.text}\n", html=_page(asked))
+
+
+def _page(asked: Plain) -> str:
+    commands = "".join(
+        f'<p>{escape(row.label)}, where the flow is:<br><code style="{_COMMAND}">{escape(row.text)}</code></p>'
+        for row in asked.commands
+    )
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(asked.title)}</title></head>'
+        f'<body style="{_BODY}"><p style="{_ASKED}">{escape(asked.message)}</p>'
+        f"<table>{_rows(asked.rows)}</table>{commands}</body></html>\n"
+    )
+
+
+def _rows(rows: Iterable[Row]) -> str:
+    return "".join(f'<tr><th style="{_LABEL}">{escape(row.label)}</th><td>{_cell(row)}</td></tr>' for row in rows)
+
+
+def _cell(row: Row) -> str:
+    return f'<a href="{escape(row.url)}">{escape(row.text)}</a>' if row.url else escape(row.text)
+
+
+# The question as a message of an incoming webhook: like the bot's, with commands in the place of buttons.
+
+
+def render_webhook(approval: Approval, *, script: str = "flow.py") -> dict[str, Any]:
+    """Return what an incoming webhook takes.
+
+    Parameters
+    ----------
+    approval : Approval
+        Pending.
+    script : str
+        The flow's file, as it is written after ``python``.
+
+    Returns
+    -------
+    dict
+        JSON with ``text`` and ``blocks``. Source: docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+    """
+    return {
+        "text": question.notification(approval),
+        "blocks": fitted(lambda share: _blocks(approval, script, share)),
+        "unfurl_links": False,
+        "unfurl_media": False,
+    }
+
+
+def _blocks(approval: Approval, script: str, share: int) -> list[Block]:
+    blocks = [*question.message_blocks(approval, share), context(question.origin(approval))]
+    blocks += evidence.blocks(approval)
+    if sentences.asks_for_input(approval):
+        blocks.append(section(plain(sentences.asked_when_approving(approval), min(share, 600))))
+    decides = f"*Who decides*\n{question.who_decides(approval, {})}"
+    blocks += field_sections([decides, f"*Answer by*\n{question.answer_by(approval)}"])
+    commands = f"{sentences.approve_command(approval, script)}\n{sentences.reject_command(approval, script)}"
+    blocks.append(
+        section(mrkdwn(f"To answer from a terminal, in the flow's directory:\n{code_block(commands, 1_500)}"))
+    )
+    with_buttons = next((post.url for post in approval.posts if post.url), None)
+    if with_buttons is not None:
+        blocks.append(context(link(with_buttons, "The same question, with buttons")))
+    return [*blocks, context(code(approval.id))]

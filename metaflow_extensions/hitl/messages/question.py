@@ -14,38 +14,36 @@ from metaflow_extensions.hitl.approvals.running_again import can_run_again
 from metaflow_extensions.hitl.approvals.schema.fields import choice_text
 from metaflow_extensions.hitl.messages import action_ids, evidence, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
+    ELLIPSIS,
     HEADER,
     Block,
     actions,
-    button,
-    confirm,
-    context,
-    field_sections,
-    fitted,
-    header,
-    mrkdwn,
-    overflow,
-    plain,
-    section,
-)
-from metaflow_extensions.hitl.messages.mrkdwn import (
-    ELLIPSIS,
     approver,
     bold,
+    button,
     code,
     code_block,
+    confirm,
+    context,
     cut,
     date,
     escape,
+    field_sections,
+    fitted,
+    header,
     length,
     link,
     literal,
     mention,
+    mrkdwn,
     name,
     one_line,
+    overflow,
+    plain,
     quoted,
+    section,
 )
-from metaflow_extensions.hitl.messages.vouching import requester, vouched
+from metaflow_extensions.hitl.messages.voting import requester, vouched
 
 _TEXT = 300  # of the message, in a notification; a phone shows less
 _SHOWN_INPUTS = 20

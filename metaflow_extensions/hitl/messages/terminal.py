@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone, tzinfo
+from itertools import groupby
 from types import MappingProxyType
 
-from metaflow_extensions.hitl.approvals.auditing import vouchers
+from metaflow_extensions.hitl.approvals.auditing import Audited, vouchers
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
 from metaflow_extensions.hitl.approvals.duration import in_words
@@ -18,7 +19,7 @@ from metaflow_extensions.hitl.approvals.schema import Field, accepted
 from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
 from metaflow_extensions.hitl.messages import evidence, sentences, voting
 from metaflow_extensions.hitl.messages.trail import short
-from metaflow_extensions.hitl.messages.vouching import requester, vouched, who_vouches
+from metaflow_extensions.hitl.messages.voting import requester, vouched, who_vouches
 
 _MESSAGE = 2_000  # of a message that may be megabytes
 _VALUE = 500
@@ -366,3 +367,35 @@ def _width(text: str) -> int:
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
+
+
+# What an audit found, in words for a terminal.
+
+_NAME = 80
+_PROBLEM = 400
+
+
+def audited(found: Audited) -> str:
+    """Say what was found out about one record: one line, and one for each thing that is wrong."""
+    place = found.approval.pathspec if found.approval is not None else None
+    head = one_line(" ".join(filter(None, [found.approval_id, str(place or "")])), _NAME * 4)
+    lines = ["  ".join(filter(None, ["whole" if found.is_whole else "BAD  ", head, "; ".join(_by_version(found))]))]
+    lines += [f"         {one_line(f'{fault.key}: {fault.problem}', _PROBLEM)}" for fault in found.faults]
+    return "\n".join(lines)
+
+
+def _by_version(found: Audited) -> Iterator[str]:
+    """Name who vouches, with the versions that they vouch for one after the other."""
+    for said, group in groupby(found.versions, key=lambda version: one_line(who_vouches(version.voucher), 2 * _NAME)):
+        numbers = [version.version.number for version in group]
+        first, last = numbers[0], numbers[-1]
+        yield f"{first}: {said}" if first == last else f"{first} to {last}: {said}"
+
+
+def summary(records: int, faults: int, *, sealed: bool) -> str:
+    """Say how an audit ended."""
+    count = "1 record was checked" if records == 1 else f"{records:,} records were checked"
+    said = {0: "nothing is wrong", 1: "1 thing is wrong"}.get(faults, f"{faults:,} things are wrong")
+    if sealed:
+        return f"{count}: {said}."
+    return f"{count}: {said}. No signature was checked, so nobody vouches for this; give --public-keys."

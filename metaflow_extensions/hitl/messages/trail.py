@@ -8,7 +8,7 @@ from typing import NamedTuple
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind, TrailEvent, Verdict, Where
 from metaflow_extensions.hitl.messages import evidence, sentences, voting
-from metaflow_extensions.hitl.messages.mrkdwn import escape, literal, name, one_line, quoted
+from metaflow_extensions.hitl.messages.blocks import escape, literal, name, one_line, quoted
 
 _INPUT = 400  # characters of what was entered
 

@@ -1,7 +1,4 @@
-"""The views (modals) that an approval opens. Each fits in what Slack takes: 100 blocks, 250 kB, titles of 24 letters.
-
-Source: docs.slack.dev/reference/views/modal-views.
-"""
+"""The views (modals) that an approval opens, and the one that runs a workflow again. Each fits in what Slack takes."""
 
 from __future__ import annotations
 
@@ -16,12 +13,71 @@ from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.question import OnReject
 from metaflow_extensions.hitl.approvals.record import Approval, State
-from metaflow_extensions.hitl.messages import action_ids, evidence, question, sentences, voting
-from metaflow_extensions.hitl.messages.blocks import Block, context, field_sections, modal, mrkdwn, plain, section
+from metaflow_extensions.hitl.messages import action_ids, evidence, lists, question, sentences, voting
+from metaflow_extensions.hitl.messages.answers import refusal_block
+from metaflow_extensions.hitl.messages.blocks import (
+    Block,
+    approver,
+    code,
+    code_block,
+    context,
+    date,
+    divider,
+    escape,
+    field_sections,
+    link,
+    mention,
+    modal,
+    mrkdwn,
+    name,
+    one_line,
+    plain,
+    quoted,
+    section,
+)
 from metaflow_extensions.hitl.messages.form import form_blocks
-from metaflow_extensions.hitl.messages.mrkdwn import approver, code, code_block, date, escape, link, mention, name
-from metaflow_extensions.hitl.messages.refusals import refusal_block
 from metaflow_extensions.hitl.messages.trail import happened
+
+# The last decisions of a step in one view: what the values were, the verdict, who, and why.
+
+SHOWN = 5
+_VALUES = 600
+_METRICS = 10
+
+
+def like_before_view(approval: Approval, earlier: Sequence[Approval], *, now: datetime) -> Block:
+    """Show the values of a question, and below them the last decisions of its step.
+
+    Parameters
+    ----------
+    approval : Approval
+        The question that is looked at.
+    earlier : Sequence[Approval]
+        Decided ones, the newest first; five are shown.
+    now : datetime
+        The present; aware.
+    """
+    blocks: list[Block] = [section(mrkdwn(f"*This question*\n{_values(approval)}")), divider()]
+    if not earlier:
+        blocks.append(section(mrkdwn("Nothing was decided in this step before, as far as you can see.")))
+    for one in earlier[:SHOWN]:
+        blocks += [*lists.decided_row(one, now), context(_values(one))]
+    return modal("Like before", blocks, callback_id=action_ids.NOTICE_VIEW, close="Close")
+
+
+def _values(approval: Approval) -> str:
+    """Say what a decision was based on, and what was entered; mrkdwn."""
+    found = approval.question.evidence
+    metrics = evidence.lines_of(found)[:_METRICS] if found is not None else []
+    said = [f"{name} {value}" for name, value, _ in metrics] or ["no metrics were recorded"]
+    if approval.decision is not None:
+        said += [f"{name} = {sentences.value_text(value)}" for name, value in approval.decision.input.items()]
+    return escape(one_line(" · ".join(said)[: 4 * _VALUES]), _VALUES)
+
+
+# The views (modals) that an approval opens. Each fits in what Slack takes: 100 blocks, 250 kB, titles of 24 letters.
+#
+# Source: docs.slack.dev/reference/views/modal-views.
 
 REASON = 1_000  # characters; the requester reads it in an error message, not in a report
 _BLOCKS = 100
@@ -286,3 +342,84 @@ def metadata_of(approval_id: str) -> str:
 
 def _notice(title: str, blocks: Sequence[Block]) -> Block:
     return modal(title, blocks, callback_id=action_ids.NOTICE_VIEW, close="Close")
+
+
+# The view that runs a workflow again with other parameters.
+#
+# Source of the limits: docs.slack.dev/reference/views (100 blocks), docs.slack.dev/reference/block-kit (a label takes
+# 2,000 characters, a ``block_id`` 255, an input 3,000).
+
+_LONGEST = 3_000  # characters of an input
+_LONGEST_NAME = 200
+_PARAMETERS = 90  # beside the other blocks
+
+
+def run_again_view(approval: Approval, parameters: Mapping[str, str]) -> Block:
+    """Build the form: what should change, and the parameters as they were.
+
+    A value that is too long for an input is not offered, and stays as it was.
+    """
+    by = approval.decision.by.name if approval.decision else ""
+    reason = approval.decision.reason if approval.decision else ""
+    offered = {name: value for name, value in parameters.items() if _fits(name, value)}
+    shown = dict(list(offered.items())[:_PARAMETERS])
+    said = f"*{escape(by, 80)}* asked for changes:\n{quoted(reason, 1_000)}"
+    blocks = [section(mrkdwn(said)), *[_input(name, value) for name, value in shown.items()]]
+    if not parameters:
+        blocks.append(section(plain("This flow has no parameters. It runs again as it is deployed now.")))
+    if len(shown) < len(parameters):
+        kept = ", ".join(name for name in parameters if name not in shown)
+        blocks.append(context(f"Kept as they were: {escape(one_line(kept), 500)}"))
+    return modal(
+        "Run again",
+        blocks,
+        callback_id=action_ids.RUN_AGAIN_VIEW,
+        close="Cancel",
+        submit=plain("Run again"),
+        private_metadata=metadata_of(approval.id),
+    )
+
+
+def parameters_of(values: Mapping[str, Any]) -> dict[str, str]:
+    """Read the parameters out of ``view["state"]["values"]``; one that was emptied is an empty text."""
+    beginning = action_ids.PARAMETER_BLOCK
+    return {
+        block_id.removeprefix(beginning): str(inputs[action_ids.PARAMETER_VALUE].get("value") or "")
+        for block_id, inputs in values.items()
+        if block_id.startswith(beginning)
+    }
+
+
+def parameter_block(name: str) -> str:
+    """Return the ``block_id`` of a parameter's input."""
+    return f"{action_ids.PARAMETER_BLOCK}{name}"
+
+
+def started(workflow: str) -> str:
+    """Say that it runs; the question comes when it gets to its gate."""
+    return (
+        f"Workflow {workflow} has started. Its question is posted here when the run reaches the gate, and "
+        "links to this one."
+    )
+
+
+def _fits(name: str, value: str) -> bool:
+    return len(name) <= _LONGEST_NAME and len(value) <= _LONGEST
+
+
+def _input(name: str, value: str) -> Block:
+    element: Block = {
+        "type": "plain_text_input",
+        "action_id": action_ids.PARAMETER_VALUE,
+        "multiline": "\n" in value,
+        "max_length": _LONGEST,
+    }
+    if value:
+        element["initial_value"] = value
+    return {
+        "type": "input",
+        "block_id": parameter_block(name),
+        "label": plain(name),
+        "optional": not value,  # whoever wants to empty one has the command
+        "element": element,
+    }

@@ -18,7 +18,7 @@ from logging import getLogger
 from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Post
-from metaflow_extensions.hitl.messages import email as letters
+from metaflow_extensions.hitl.messages.plain import render_letter
 from metaflow_extensions.hitl.notifiers.sent import Sent
 
 NAME = "email"
@@ -133,7 +133,7 @@ class EmailNotifier:
         """Do nothing: what is in somebody's mailbox stays as it is."""
 
     def _message(self, approval: Approval) -> EmailMessage:
-        letter = letters.render(approval, script=self._script)
+        letter = render_letter(approval, script=self._script)
         message = EmailMessage(policy=SMTP)  # refuses a line break in a header
         message["Subject"] = " ".join(letter.subject.split())
         message["From"] = self._mailbox.sender

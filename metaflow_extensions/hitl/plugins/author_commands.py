@@ -34,10 +34,10 @@ def preview(obj: Any, step: str, run: str | None) -> None:
 
     from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415
     from metaflow_extensions.hitl.messages import terminal  # noqa: PLC0415
-    from metaflow_extensions.hitl.plugins import previewing, root  # noqa: PLC0415
+    from metaflow_extensions.hitl.plugins import checking, root  # noqa: PLC0415
 
     try:
-        approval = previewing.preview(obj, step, run)
+        approval = checking.preview(obj, step, run)
     except HitlError as error:
         raise MetaflowException(terminal.words(error)) from error
     click.echo(f"Preview of {step} with run {approval.pathspec.run}. Nothing is recorded, and nobody is asked.\n")

@@ -29,16 +29,14 @@ from metaflow_extensions.hitl.approvals.schema import typed
 from metaflow_extensions.hitl.approvals.use_cases import UseCases, unposted
 from metaflow_extensions.hitl.approvals.waiting import wait, wait_for_bot
 from metaflow_extensions.hitl.messages import terminal
-from metaflow_extensions.hitl.messages.vouching import vouchers
-from metaflow_extensions.hitl.notifiers.configured import GROUP
-from metaflow_extensions.hitl.notifiers.registry import needed_for
+from metaflow_extensions.hitl.messages.voting import vouchers
+from metaflow_extensions.hitl.notifiers.registry import GROUP, needed_for
 from metaflow_extensions.hitl.plugins import root
 from metaflow_extensions.hitl.plugins.arguments import StepArguments, check_defaults
 from metaflow_extensions.hitl.plugins.evidence import collect
 from metaflow_extensions.hitl.plugins.evidence_arguments import MetricSpec, fill_in_links
 from metaflow_extensions.hitl.plugins.forms import settle_form
-from metaflow_extensions.hitl.plugins.message import shard_of, write_message
-from metaflow_extensions.hitl.plugins.run_again import run_again
+from metaflow_extensions.hitl.plugins.message import run_again, shard_of, write_message
 from metaflow_extensions.hitl.plugins.settings import POD_NAMESPACE, in_container, read_settings
 from metaflow_extensions.hitl.plugins.task_log import complain, say
 

@@ -15,7 +15,7 @@ from metaflow.exception import MetaflowException
 
 from metaflow_extensions.hitl.plugins.launch import REMOTE
 from metaflow_extensions.hitl.plugins.specification import encode, parse
-from metaflow_extensions.hitl.plugins.step_guard import GateClosed, guard_steps, refuse
+from metaflow_extensions.hitl.plugins.step_guard import GateClosed, guard_steps, refuse, refuse_without_gates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -166,7 +166,7 @@ class HitlDecorator(StepDecorator):
 
     def init(self) -> None:
         from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415 - not on import of metaflow
-        from metaflow_extensions.hitl.notifiers.configured import check_names  # noqa: PLC0415
+        from metaflow_extensions.hitl.notifiers.registry import check_names  # noqa: PLC0415
         from metaflow_extensions.hitl.plugins.arguments import read_arguments  # noqa: PLC0415
         from metaflow_extensions.hitl.plugins.settings import in_container, read_settings  # noqa: PLC0415
 
@@ -183,9 +183,7 @@ class HitlDecorator(StepDecorator):
     def step_init(
         self, flow: Any, graph: Any, step_name: str, decorators: Any, environment: Any, flow_datastore: Any, logger: Any
     ) -> None:
-        from metaflow_extensions.hitl.plugins.commands import refuse_without_gates  # noqa: PLC0415
-        from metaflow_extensions.hitl.plugins.message import check_template  # noqa: PLC0415
-        from metaflow_extensions.hitl.plugins.run_again import parameter_options  # noqa: PLC0415
+        from metaflow_extensions.hitl.plugins.message import check_template, parameter_options  # noqa: PLC0415
 
         refuse_without_gates(step_name)
         self._parameters = parameter_options(flow)
@@ -254,7 +252,7 @@ class HitlDecorator(StepDecorator):
         self._say_what_is_misspelt()
 
     def _say_what_is_misspelt(self) -> None:
-        from metaflow_extensions.hitl.plugins.misspelt import say_once  # noqa: PLC0415 - not on import of metaflow
+        from metaflow_extensions.hitl.plugins.settings import say_once  # noqa: PLC0415 - not on import of metaflow
         from metaflow_extensions.hitl.plugins.task_log import complain  # noqa: PLC0415
 
         say_once(complain)

@@ -16,7 +16,7 @@ from metaflow.exception import MetaflowException
 
 from metaflow_extensions.hitl.plugins.arguments import StepArguments
 from metaflow_extensions.hitl.plugins.gate import GatedTask
-from metaflow_extensions.hitl.plugins.run_again import parameter_options
+from metaflow_extensions.hitl.plugins.message import parameter_options
 
 
 class NotGated(MetaflowException):

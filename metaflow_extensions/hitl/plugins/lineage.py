@@ -15,7 +15,7 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, Verdict, Where
 from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.messages import card
-from metaflow_extensions.hitl.messages.vouching import vouchers
+from metaflow_extensions.hitl.messages.voting import vouchers
 from metaflow_extensions.hitl.plugins import root
 from metaflow_extensions.hitl.plugins.gate import GatedTask
 from metaflow_extensions.hitl.plugins.settings import read_settings

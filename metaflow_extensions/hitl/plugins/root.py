@@ -15,10 +15,10 @@ from metaflow_extensions.hitl.approvals.ports import Notifier, Store
 from metaflow_extensions.hitl.approvals.record import EngineKind, Origin, Person
 from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.claimed_people import ClaimedPeople
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.plugins.argo.engine import OwnRights
 from metaflow_extensions.hitl.plugins.settings import Settings, all_settings, read_settings
+from metaflow_extensions.hitl.slack import ClaimedPeople
 from metaflow_extensions.hitl.stores import open_store
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def build_notifiers(write: Callable[[str], None]) -> dict[str, Notifier]:
         notifiers["slack"] = SlackNotifier(
             slack_client(settings), default_channel=settings.slack_channel, clock=utc_now
         )
-    from metaflow_extensions.hitl.notifiers.configured import configured  # noqa: PLC0415 - not on import
+    from metaflow_extensions.hitl.notifiers.registry import configured  # noqa: PLC0415 - not on import
 
     return {**notifiers, **configured(all_settings(), clock=utc_now, script=script())}
 

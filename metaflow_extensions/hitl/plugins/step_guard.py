@@ -1,9 +1,4 @@
-"""A gated step's code runs only in a process that opened its gate, whichever Metaflow command started it.
-
-Metaflow has commands that skip a decorator's hooks (``spin``, with ``--skip-decorators`` all of them), and an exception
-in somebody else's hook can end a task before the gate is reached. So the last check is made where the step's function
-is called, by Metaflow's own ``MetaflowTask._exec_step_function`` (the same in Metaflow 2.19.0 and 2.19.39).
-"""
+"""Where a gated step's code may run: in a process that opened its gate, and in deployments that have gates."""
 
 from __future__ import annotations
 
@@ -11,6 +6,7 @@ import sys
 from functools import wraps
 from typing import Any, NoReturn
 
+from metaflow._vendor import click
 from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY, MetaflowException, MetaflowExceptionWrapper
 
 _MARK = "_opens_gates_first"
@@ -55,3 +51,29 @@ def _not_opened(step: str) -> str:
         f"Step {step} is gated with @hitl, and this command does not ask at gates (`spin` skips them), "
         "so the step does not run. Use `run` or `resume`."
     )
+
+
+# Which of Metaflow's deployments have gates.
+
+_WITH_GATES = "argo-workflows"
+_NO_DEPLOYER = "card"  # `card create` draws a card of a task that has run
+
+
+class NotDeployed(MetaflowException):
+    """The flow can't be deployed with its gates."""
+
+    headline = "The gates can't be deployed"
+
+
+def refuse_without_gates(step: str) -> None:
+    """Raise NotDeployed if this process deploys the flow to where nobody would be asked.
+
+    Every deployer of Metaflow's, and of its extensions, has a command ``create``: ``airflow create``, say.
+    """
+    context = click.get_current_context(silent=True)
+    command: list[str] = list(getattr(context.find_root(), "saved_args", ())) if context is not None else []
+    if command[1:2] == ["create"] and command[0] not in {_WITH_GATES, _NO_DEPLOYER}:
+        raise NotDeployed(
+            f"Step {step} is gated with @hitl, and `{command[0]}` does not deploy gates: nobody would be asked, "
+            f"and the step would never start. Deploy the flow with `{_WITH_GATES} create`, or remove @hitl from it."
+        )

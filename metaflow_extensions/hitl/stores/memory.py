@@ -9,7 +9,7 @@ from threading import Lock
 
 from metaflow_extensions.hitl.approvals.errors import KeyMissing, KeyTaken
 from metaflow_extensions.hitl.stores import keys
-from metaflow_extensions.hitl.stores.probe import prove
+from metaflow_extensions.hitl.stores.keys import prove
 
 _PAGE = 1000
 

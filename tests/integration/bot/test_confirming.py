@@ -17,7 +17,7 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Answer, Approval, Origin, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.claimed_people import ClaimedPeople
+from metaflow_extensions.hitl.slack import ClaimedPeople
 from tests.fixtures.approvals import HandClock, any_input
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
 

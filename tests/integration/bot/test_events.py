@@ -23,7 +23,7 @@ from hitl_bot.surfaces.outbox import Outbox
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import ReminderKind, Where
-from metaflow_extensions.hitl.notifiers.slack.pace import Pace
+from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from tests.fixtures.approvals import ALICE, REQUESTER, Bench, HandClock, approving, gate, pathspec, question, rejecting
 from tests.fixtures.outlets import Web
 

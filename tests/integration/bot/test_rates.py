@@ -16,7 +16,7 @@ import structlog
 from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
-from hitl_bot.sandbox.clock import Clock
+from hitl_bot.sandbox.changes import Clock
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Person
 from hitl_bot.sandbox.people import BOT_USER_ID
@@ -27,8 +27,8 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
+from metaflow_extensions.hitl.notifiers.slack.calls import POSTING, Pace
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
-from metaflow_extensions.hitl.notifiers.slack.pace import POSTING, Pace
 from tests.fixtures.approvals import NOW, REQUESTER, HandClock, gate, pathspec, question
 from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL

@@ -19,7 +19,7 @@ from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.question import Need
 from metaflow_extensions.hitl.approvals.record import Answer, EngineKind, Gate, State, Verdict, Where
 from metaflow_extensions.hitl.engines.fake import FakeEngine
-from metaflow_extensions.hitl.notifiers.slack.pace import Pace
+from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from tests.fixtures.approvals import REQUESTER, HandClock, pathspec, question
 from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask

@@ -31,8 +31,8 @@ from metaflow_extensions.hitl.approvals.record import (
     Where,
 )
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.claimed_people import ClaimedPeople
-from metaflow_extensions.hitl.notifiers.slack.pace import Pace
+from metaflow_extensions.hitl.notifiers.slack.calls import Pace
+from metaflow_extensions.hitl.slack import ClaimedPeople
 from metaflow_extensions.hitl.stores import MemoryStore
 from tests.fixtures.approvals import NOW, HandClock, any_input, gate, pathspec, question
 from tests.fixtures.slack import connect

@@ -18,7 +18,7 @@ from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
-from hitl_bot.sandbox.request_url import signed_headers
+from hitl_bot.sandbox.delivery import signed_headers
 from hitl_bot.settings import Mode, Settings
 from hitl_bot.web.server import SLACK_PATH
 from metaflow_extensions.hitl.approvals.ports import Store

@@ -19,8 +19,8 @@ import pytest
 
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.delivery import signed_headers
 from hitl_bot.sandbox.driver import Driver
-from hitl_bot.sandbox.request_url import signed_headers
 from hitl_bot.web.server import SLACK_PATH
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import State

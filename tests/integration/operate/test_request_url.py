@@ -17,8 +17,8 @@ import pytest
 from hitl_bot.bootstrap import Bot
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.delivery import signature, signed_headers
 from hitl_bot.sandbox.driver import Closed, Driver, NotAcknowledged
-from hitl_bot.sandbox.request_url import signature, signed_headers
 from hitl_bot.settings import Settings
 from hitl_bot.web import request_url, server
 from hitl_bot.web.request_url import WINDOW

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from hitl_bot.sandbox.request_url import signed_headers
+from hitl_bot.sandbox.delivery import signed_headers
 from hitl_bot.web.request_url import WINDOW, Refusal, Signatures
 from tests.fixtures.approvals import HandClock
 

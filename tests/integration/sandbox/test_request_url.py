@@ -17,8 +17,8 @@ from slack_bolt.adapter.wsgi import SlackRequestHandler
 
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.delivery import signed_headers
 from hitl_bot.sandbox.driver import Driver, NotAcknowledged
-from hitl_bot.sandbox.request_url import signed_headers
 
 Json = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metaflow_extensions.hitl.approvals.record import State, Where
-from metaflow_extensions.hitl.commands.exit_codes import ExitCode
+from metaflow_extensions.hitl.commands.context import ExitCode
 from tests.fixtures.approvals import ALICE, pathspec, rejecting
 from tests.unit.commands.test_looking import SCHEMA
 

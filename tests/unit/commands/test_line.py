@@ -6,7 +6,7 @@ import subprocess
 import sys
 import warnings
 
-from metaflow_extensions.hitl.commands.exit_codes import ExitCode, worst
+from metaflow_extensions.hitl.commands.context import ExitCode, worst
 from metaflow_extensions.hitl.commands.line import COMMANDS
 
 HEAVY = ("metaflow", "boto3", "botocore", "jsonschema", "requests", "slack_sdk", "click", "asyncio", "email")

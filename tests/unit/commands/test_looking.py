@@ -6,7 +6,7 @@ from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metr
 from metaflow_extensions.hitl.approvals.question import PolicyRule, RuleMode
 from metaflow_extensions.hitl.approvals.record import Where
 from metaflow_extensions.hitl.approvals.schema import normalise
-from metaflow_extensions.hitl.commands.exit_codes import ExitCode
+from metaflow_extensions.hitl.commands.context import ExitCode
 from metaflow_extensions.hitl.slack import FORM
 from tests.fixtures.approvals import ALICE, Bench, approving, pathspec, rejecting
 

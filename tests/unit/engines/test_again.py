@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from metaflow_extensions.hitl.approvals.running_again import BadParameter, CantRunAgain
-from metaflow_extensions.hitl.engines import again
+from metaflow_extensions.hitl.engines import nodes
 from tests.fixtures.approvals import ALICE, approval
 
 JSON = st.recursive(
@@ -53,8 +53,8 @@ def values(found: dict[str, Any]) -> dict[str, str]:
 def test_a_value_stays_of_its_kind(raw: str, text: str, entered: str, value: str) -> None:
     """Text is shown without its quotes and gets them back; what was no value takes any."""
     before = workflow(p=raw)
-    assert again.parameters(before) == {"p": text}
-    assert values(again.manifest(before, approval(), {"p": entered}, ALICE)) == {"p": value}
+    assert nodes.parameters(before) == {"p": text}
+    assert values(nodes.manifest(before, approval(), {"p": entered}, ALICE)) == {"p": value}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_value_stays_of_its_kind(raw: str, text: str, entered: str, value: str
 def test_another_kind_is_refused(raw: str, entered: str) -> None:
     """The step would fail on it long after the click."""
     with pytest.raises(BadParameter, match="It must be"):
-        again.manifest(workflow(p=raw), approval(), {"p": entered}, ALICE)
+        nodes.manifest(workflow(p=raw), approval(), {"p": entered}, ALICE)
 
 
 @given(JSON)
@@ -72,21 +72,21 @@ def test_what_nobody_changes_stays_to_the_letter(value: Any) -> None:
     import json  # noqa: PLC0415 - the fact is about it
 
     before = workflow(p=json.dumps(value))
-    sent_back = again.manifest(before, approval(), again.parameters(before), ALICE)
+    sent_back = nodes.manifest(before, approval(), nodes.parameters(before), ALICE)
     assert values(sent_back) == {"p": json.dumps(value)}
 
 
 def test_the_runs_own_parameters_stand_above_the_templates() -> None:
     """What it was triggered with counts; what the template knows besides is offered too."""
-    assert again.parameters(workflow({"a": "2"}, a="1", b="3")) == {"a": "2", "b": "3"}
+    assert nodes.parameters(workflow({"a": "2"}, a="1", b="3")) == {"a": "2", "b": "3"}
 
 
 def test_what_has_no_value_is_left_to_the_template() -> None:
     """A parameter without a value is not sent, unless somebody enters one; what was never a parameter is not taken."""
     before = workflow({"a": None})
-    assert again.parameters(before) == {"a": ""}
-    assert values(again.manifest(before, approval(), {"a": "", "other": "1"}, ALICE)) == {}
-    assert values(again.manifest(before, approval(), {"a": "5"}, ALICE)) == {"a": "5"}
+    assert nodes.parameters(before) == {"a": ""}
+    assert values(nodes.manifest(before, approval(), {"a": "", "other": "1"}, ALICE)) == {}
+    assert values(nodes.manifest(before, approval(), {"a": "5"}, ALICE)) == {"a": "5"}
 
 
 def test_a_workflow_of_no_template_is_refused() -> None:
@@ -94,11 +94,11 @@ def test_a_workflow_of_no_template_is_refused() -> None:
     before = workflow()
     del before["spec"]["workflowTemplateRef"]
     with pytest.raises(CantRunAgain, match="not started from a WorkflowTemplate"):
-        again.parameters(before)
+        nodes.parameters(before)
 
 
 def test_a_name_fits() -> None:
     """However long the template's is, the workflow's has 63 characters at most, and is a name."""
-    found = again.manifest(workflow(template="team." + "x" * 46 + "-y"), approval(), {}, ALICE)["metadata"]["name"]
+    found = nodes.manifest(workflow(template="team." + "x" * 46 + "-y"), approval(), {}, ALICE)["metadata"]["name"]
     assert len(found) <= 63
     assert found == f"team.{'x' * 46}-{approval().id[-10:]}"

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from metaflow_extensions.hitl.messages.choosing import TooManyShards, _packed, _unpacked, metadata
+from metaflow_extensions.hitl.messages.batch_views import TooManyShards, _packed, _unpacked, metadata
 
 KNOWN = [f"gate-{number:010d}" for number in range(12_000)]
 

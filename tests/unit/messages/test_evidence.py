@@ -10,7 +10,7 @@ from hitl_bot.sandbox.blocks import complaints_about_blocks
 from metaflow_extensions.hitl.approvals.evidence.collected import Baseline, Better, Code, Evidence, Metric
 from metaflow_extensions.hitl.approvals.question import Question, Shard
 from metaflow_extensions.hitl.approvals.record import Approval
-from metaflow_extensions.hitl.messages import batch, email, evidence, plain, question, terminal, views, webhook
+from metaflow_extensions.hitl.messages import batch, evidence, plain, question, terminal, views
 from tests.fixtures.approvals import approval as make_approval, pathspec
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
@@ -103,9 +103,9 @@ def test_media_without_tables_say_the_same_in_lines() -> None:
     assert question.notification(approval).endswith("· loss is NaN, latency_ms 41 (+3, worse · above the limit 40)")
     assert f"latency_ms: {worse}" in plain.render(approval).text
     assert "Card: https://cards.example.com/1732" in plain.render(approval).text
-    assert worse in email.render(approval).html
+    assert worse in plain.render_letter(approval).html
     assert f"latency_ms {worse}" in terminal.question(approval)
-    assert table_of(webhook.render(approval)["blocks"])[2][0] == "latency_ms"
+    assert table_of(plain.render_webhook(approval)["blocks"])[2][0] == "latency_ms"
 
 
 def test_show_says_what_the_answer_is_bound_to_or_that_nothing_was_recorded() -> None:

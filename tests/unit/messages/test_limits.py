@@ -23,8 +23,8 @@ from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
 from metaflow_extensions.hitl.messages import answers, batch_views, lists, question, views
 from metaflow_extensions.hitl.messages.batch import Batch, render
-from metaflow_extensions.hitl.messages.choosing import chosen
-from metaflow_extensions.hitl.messages.like_before import like_before_view
+from metaflow_extensions.hitl.messages.batch_views import chosen
+from metaflow_extensions.hitl.messages.views import like_before_view
 from tests.unit.messages.examples import BOB, LATER, NOW, TEXTS, approvals, decided, pending
 from tests.unit.messages.limits import check_message, check_view
 

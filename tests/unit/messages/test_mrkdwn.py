@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from metaflow_extensions.hitl.approvals.record import Origin, Person
-from metaflow_extensions.hitl.messages.mrkdwn import (
+from metaflow_extensions.hitl.messages.blocks import (
     approver,
     bold,
     code,

@@ -11,7 +11,7 @@ from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Origin, Person, Verdict, Where
 from metaflow_extensions.hitl.messages import action_ids, question
 from metaflow_extensions.hitl.messages.question import render
-from metaflow_extensions.hitl.messages.vouching import vouched
+from metaflow_extensions.hitl.messages.voting import vouched
 from tests.unit.messages.examples import BOB, LATER, NOW, SCHEMA, decided, every_state, expired, pending, settled
 from tests.unit.messages.limits import visible
 

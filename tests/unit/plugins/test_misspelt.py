@@ -17,7 +17,7 @@ def module():
     """The plugin loads Metaflow, whose own copy of yaml warns where another one is installed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return importlib.import_module("metaflow_extensions.hitl.plugins.misspelt")
+        return importlib.import_module("metaflow_extensions.hitl.plugins.settings")
 
 
 def test_a_misspelt_name_is_named_with_what_was_meant(module):

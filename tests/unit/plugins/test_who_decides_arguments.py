@@ -15,7 +15,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from metaflow_extensions.hitl.plugins.arguments import BadArgument, read_arguments
     from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator
-    from metaflow_extensions.hitl.plugins.run_again import parameter_options, run_again
+    from metaflow_extensions.hitl.plugins.message import parameter_options, run_again
 
 
 def read(**arguments):

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Post
-from metaflow_extensions.hitl.messages import webhook
+from metaflow_extensions.hitl.messages import plain
 from metaflow_extensions.hitl.notifiers.sent import Sent
-from metaflow_extensions.hitl.notifiers.slack.pace import PATIENCE
+from metaflow_extensions.hitl.notifiers.slack.calls import PATIENCE
 
 if TYPE_CHECKING:
     from requests import Response
@@ -86,7 +86,7 @@ class SlackWebhookNotifier:
         sent = self._sent.find(approval)
         if sent is not None:
             return sent
-        message = webhook.render(approval, script=self._script)
+        message = plain.render_webhook(approval, script=self._script)
         response = self._answer(message)
         if response.status_code == _TOO_MANY and (pause := _pause(response)) <= PATIENCE:
             self._wait(pause)

@@ -9,11 +9,19 @@ from typing import Any
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.plugins import root
-from metaflow_extensions.hitl.plugins.argo.limits import COPIES, MOST_TEMPLATES, WORKFLOW_SIZE, stored_size
 from metaflow_extensions.hitl.plugins.argo.notify_container import SecretKey, Small
-from metaflow_extensions.hitl.plugins.argo.wrapper import GateSpec, NotCompiled, Pods, wrap
-from metaflow_extensions.hitl.plugins.commands import NotDeployed
+from metaflow_extensions.hitl.plugins.argo.wrapper import (
+    COPIES,
+    MOST_TEMPLATES,
+    WORKFLOW_SIZE,
+    GateSpec,
+    NotCompiled,
+    Pods,
+    stored_size,
+    wrap,
+)
 from metaflow_extensions.hitl.plugins.settings import Settings, read_settings
+from metaflow_extensions.hitl.plugins.step_guard import NotDeployed
 from metaflow_extensions.hitl.stores import Scheme, scheme_of
 
 _COMPILER = "metaflow.plugins.argo.argo_workflows"

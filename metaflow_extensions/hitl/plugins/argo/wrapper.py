@@ -15,7 +15,9 @@ here reads a clock, a setting or a file: dictionaries in, a dictionary out.
 
 from __future__ import annotations
 
+import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,11 +27,131 @@ from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.engines.nodes import PARAMETER
 from metaflow_extensions.hitl.notifiers.registry import is_secret
-from metaflow_extensions.hitl.plugins.argo.limits import fits
 from metaflow_extensions.hitl.plugins.argo.notify_container import File, Small, notify_template
-from metaflow_extensions.hitl.plugins.argo.sharing import Part, share
+
+# What Argo keeps of a workflow, and how much it takes.
+
+MOST_TEMPLATES = 200  # argo-workflows 4.1.2, workflow_types.go, MaxItems of WorkflowSpec.templates in the full CRDs
+WORKFLOW_SIZE = 2**20  # argo-workflows 3.7.3, workflow/packer/packer.go, unless MAX_WORKFLOW_SIZE says otherwise
+COPIES = 2  # storedWorkflowTemplateSpec and storedTemplates in a Workflow's status
+_PER_TEMPLATE = 440  # bytes of names and empty fields that the second adds; 434 to 438 measured on 3.7.3
+
+
+def stored_size(spec: dict[str, Any]) -> int:
+    """Return the bytes that Argo keeps of a specification in each workflow, before any node has begun."""
+    text = json.dumps(spec, separators=(",", ":"))
+    return COPIES * len(text) + _PER_TEMPLATE * len(spec["templates"])
+
+
+def fits(spec: dict[str, Any]) -> bool:
+    """Whether Argo takes it as it is installed."""
+    return len(spec["templates"]) <= MOST_TEMPLATES and stored_size(spec) <= WORKFLOW_SIZE
+
+
+# One template for what many gates have alike.
 
 Template = dict[str, Any]
+
+STEP_PARAMETER = "hitl-step"
+_REFERENCE = f"{{{{inputs.parameters.{STEP_PARAMETER}}}}}"
+_BRACES = re.compile(r"\{\{.*?\}\}")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a template is to a gate: its step, and how a template's name begins that several gates share."""
+
+    step: str
+    kind: str
+
+
+def share(templates: list[Template], parts: Mapping[str, Part]) -> list[Template]:
+    """Let gates share templates.
+
+    Parameters
+    ----------
+    templates : list of dict
+        Of a workflow; they are not changed.
+    parts : Mapping[str, Part]
+        The templates that may be shared, by name.
+
+    Returns
+    -------
+    list of dict
+        With one template in the place of those that are equal once the step is a parameter. Their tasks run what they
+        ran before: Argo fills in the step's name wherever it stood.
+    """
+    alike: dict[str, list[Template]] = defaultdict(list)
+    for template in templates:
+        if part := parts.get(template["name"]):
+            alike[json.dumps([part.kind, _general(template, part.step)], sort_keys=True)].append(template)
+    taken = {template["name"] for template in templates}
+    new_names: dict[str, str] = {}
+    made: dict[str, Template] = {}  # by the name of the first that it stands for
+    for same in alike.values():
+        if len(same) > 1:
+            first = same[0]["name"]
+            name = _free(parts[first].kind, taken)
+            taken.add(name)
+            new_names |= {one["name"]: name for one in same}
+            made[first] = {**_general(same[0], parts[first].step), "name": name}
+    kept = [made.get(one["name"], one) for one in templates if one["name"] in made or one["name"] not in new_names]
+    calls = {
+        old: (new, [{"name": STEP_PARAMETER, "value": parts[old].step}] if _takes_step(new, made) else [])
+        for old, new in new_names.items()
+    }
+    return [_calling(template, calls) for template in kept]
+
+
+def _takes_step(name: str, made: Mapping[str, Template]) -> bool:
+    return any(one["name"] == name and {"name": STEP_PARAMETER} in one["inputs"]["parameters"] for one in made.values())
+
+
+def _general(template: Template, step: str) -> Template:
+    """Return a template without its name, and with the parameter wherever a text holds the name of its step."""
+    word = re.compile(rf"(?<!\w){re.escape(step)}(?!\w)")
+
+    def put_in(text: str) -> str:
+        if any(word.search(braces) for braces in _BRACES.findall(text)):
+            return text  # there it would be a word of Argo's own
+        return word.sub(_REFERENCE, text)
+
+    general = {**template, "name": ""}
+    if metadata := template.get("metadata"):
+        annotations = {key: put_in(value) for key, value in metadata.get("annotations", {}).items()}
+        general["metadata"] = {**metadata, "annotations": annotations}
+    if container := template.get("container"):
+        environment = [
+            {**entry, "value": put_in(entry["value"])} if "value" in entry else entry for entry in container["env"]
+        ]
+        command = [put_in(part) for part in container["command"]]
+        named = {key: value for key, value in container.items() if key != "name"}  # Argo calls every one "main"
+        general["container"] = {**named, "command": command, "env": environment}
+        general["inputs"] = {"parameters": [*template["inputs"]["parameters"], {"name": STEP_PARAMETER}]}
+    return general
+
+
+def _free(kind: str, taken: set[str]) -> str:
+    """Return a name that begins so, and that nobody has."""
+    return next(free for number in range(1, len(taken) + 2) if (free := f"{kind}--{number}") not in taken)
+
+
+def _calling(template: Template, calls: Mapping[str, tuple[str, list[dict[str, str]]]]) -> Template:
+    tasks = template.get("dag", {}).get("tasks", [])
+    if not any(task.get("template") in calls for task in tasks):
+        return template
+    called = []
+    for task in tasks:
+        if task.get("template") in calls:
+            name, more = calls[task["template"]]
+            arguments = {"parameters": [*task["arguments"]["parameters"], *more]}
+            called.append({**task, "template": name, "arguments": arguments})
+        else:
+            called.append(task)
+    return {**template, "dag": {**template["dag"], "tasks": called}}
+
+
+# A gate in a WorkflowTemplate: three templates around the one that Metaflow made of the step.
 
 STEP_ANNOTATION = "metaflow/step_name"
 SETTLED = "settled"  # whether the gate had been carried out before, so that nobody will end a suspend node

@@ -17,8 +17,8 @@ from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metr
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import Origin, Person, TrailEvent, Where
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
-from metaflow_extensions.hitl.messages import audit as words
-from metaflow_extensions.hitl.stores.copied import CopiedStore
+from metaflow_extensions.hitl.messages import terminal as words
+from metaflow_extensions.hitl.stores.directory import CopiedStore
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import BOB, NOW, after, approval, approving, pathspec, rejecting
 

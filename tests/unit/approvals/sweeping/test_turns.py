@@ -10,7 +10,7 @@ from metaflow_extensions.hitl.approvals.errors import NotifierBusy
 from metaflow_extensions.hitl.approvals.record import Approval, Post, State
 from metaflow_extensions.hitl.approvals.sweeping import CARRY_OUT_AFTER, POST_AFTER, READ_ALL_EVERY, Sweeper
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
-from metaflow_extensions.hitl.notifiers.slack.pace import Lane, Pace
+from metaflow_extensions.hitl.notifiers.slack.calls import Lane, Pace
 from tests.fixtures.approvals import Bench, HandClock, pathspec
 from tests.unit.approvals.sweeping.observer import Observer, decide
 
