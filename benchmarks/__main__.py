@@ -1,7 +1,7 @@
-"""``python -m benchmarks [NAME...]``: measure, print a table and write JSON.
+"""``python -m benchmarks [NAME...]``: measure, print each row as soon as it is known, and write JSON.
 
-A subject is a module of this folder with a function ``measure() -> list[Row]``. Nothing here is a test: figures depend
-on the machine, and on what else it does.
+A subject is a module of this folder with a function ``measure()`` that returns or yields rows. Nothing here is a
+test: figures depend on the machine, and on what else it does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.rows import Row, table
+from benchmarks.rows import Row, heads, line
 from hitl_bot.settings import LogFormat, LogLevel
 from hitl_bot.telemetry.logs import set_up_logs
 
@@ -24,7 +24,9 @@ SUBJECTS = sorted(path.stem for path in HERE.glob("*.py") if "\ndef measure(" in
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, print a table, write JSON.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure, print rows as they come, write JSON."
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUBJECTS)}; all of them by default")
     names = parser.parse_args().names or SUBJECTS
     unknown = [name for name in names if name not in SUBJECTS]
@@ -32,11 +34,14 @@ def main() -> None:
         parser.error(f"there is no {', '.join(unknown)}; choose of {', '.join(SUBJECTS)}")
     set_up_logs(LogFormat.CONSOLE, LogLevel.WARNING)
     rows: list[Row] = []
+    print(heads(), flush=True)
     for name in names:
         print(f"Measuring {name} …", file=sys.stderr, flush=True)
-        rows += import_module(f"benchmarks.{name}").measure()
-    print(table(rows))
-    print(f"\nWritten to {_write(rows)}")
+        for row in import_module(f"benchmarks.{name}").measure():
+            rows.append(row)
+            print(line(row), flush=True)
+    missed = [row.name for row in rows if row.met is False]
+    print(f"\nGoals missed: {', '.join(missed) or 'none'}. Written to {_write(rows)}")
 
 
 def _write(rows: list[Row]) -> Path:

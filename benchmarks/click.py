@@ -8,8 +8,10 @@ from __future__ import annotations
 import random
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 from urllib.parse import unquote
 
 from benchmarks.places import record, s3_place
@@ -19,6 +21,7 @@ from hitl_bot.sandbox.driver import Closed, Driver, View
 from tests.fixtures.s3 import S3
 
 ROUNDS = 5
+POLLS = (1, 5, 30)  # seconds
 OTHERS = (10, 2_000)  # records in the bucket besides
 _PATIENCE = 120.0
 _FLOW = Path(__file__).parents[1] / "hitl_bot" / "demo" / "flows" / "train_and_deploy.py"
@@ -33,18 +36,43 @@ class Answered:
     asked: int
 
 
-def measure() -> list[Row]:
+def measure() -> Iterator[Row]:
     """Answer a run on the directory store and on S3; count what S3 is asked on the way."""
-    rows = [Row.of("click to first line, directory", [_answer(None).took for _ in range(ROUNDS)], "ms")]
+    for seconds in POLLS:
+        yield Row.of(f"answer to its notice by a poll every {seconds} s", _polled(seconds), "ms")
+    yield Row.of("click to first line, directory", [_answer(None).took for _ in range(ROUNDS)], "ms")
     for others in OTHERS:
         with s3_place() as place:
             record(place.store(), others)
             answers = [_answer(place) for _ in range(ROUNDS)]
-        rows += [
-            Row.of(f"click to first line, S3, {others:,} other records", [one.took for one in answers], "ms"),
-            Row.of(f"S3 requests on the way, {others:,} other records", [one.asked for one in answers], "requests"),
-        ]
-    return rows
+        yield Row.of(f"click to first line, S3, {others:,} other records", [one.took for one in answers], "ms")
+        asked = [one.asked for one in answers]
+        yield Row.of(f"S3 requests on the way, {others:,} other records", asked, "requests")
+
+
+def _polled(seconds: int) -> list[float]:
+    """Let twenty threads, each at its own moment, look for a file every so often: a poll by hand, and nothing else."""
+    begin, noticed = Event(), []
+    with tempfile.TemporaryDirectory(prefix="hitl-bench-") as folder:
+        answer = Path(folder) / "answer"
+
+        def poll(phase: float) -> None:
+            begin.wait()
+            time.sleep(phase)
+            while not answer.exists():
+                time.sleep(seconds)
+            noticed.append(time.perf_counter())
+
+        threads = [Thread(target=poll, args=(seconds * number / 20,)) for number in range(20)]
+        for thread in threads:
+            thread.start()
+        begin.set()
+        time.sleep(seconds)
+        answered = time.perf_counter()
+        answer.touch()
+        for thread in threads:
+            thread.join()
+    return [(at - answered) * 1000 for at in noticed]
 
 
 def _answer(place: S3 | None) -> Answered:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from functools import partial
 from threading import Event, Thread
 from typing import Any
@@ -19,6 +18,7 @@ import structlog
 from slack_bolt import App
 from slack_sdk import WebClient
 
+from hitl_bot.clock import CheckedClock, SlackTime, listening
 from hitl_bot.cluster import argo_engine
 from hitl_bot.events import destinations_of
 from hitl_bot.listeners import table
@@ -26,7 +26,7 @@ from hitl_bot.listeners.table import Parts, parts_adder
 from hitl_bot.policy.file import NO_POLICY, PolicyFile
 from hitl_bot.settings import Mode, Settings, mode_of, needed, trust_of
 from hitl_bot.slack.client import NOT_HERE, authorizer, slack_client
-from hitl_bot.slack.connection import THREADS, Connection, Transport
+from hitl_bot.slack.connection import THREADS, AcksFirst, Connection, Transport
 from hitl_bot.slack.people import SlackPeople, nobody_is_known
 from hitl_bot.surfaces.batches import Batches, BatchingNotifier
 from hitl_bot.surfaces.confirming import Confirming
@@ -36,7 +36,7 @@ from hitl_bot.surfaces.pictures import Pictures
 from hitl_bot.surfaces.reminding import Reminding, never_quiet
 from hitl_bot.surfaces.threads import Threads
 from hitl_bot.sweeper import Digests, LogObserver, SweeperThread
-from hitl_bot.telemetry.logs import ProblemLog, reporting
+from hitl_bot.telemetry.logs import Outage, ProblemLog, reporting
 from hitl_bot.telemetry.metrics import CountingObserver, Metrics, ReportingStore
 from hitl_bot.web import readiness
 from hitl_bot.web.readiness import Readiness
@@ -163,14 +163,15 @@ def bootstrap(
     # What is missing is said before anything is built.
     bot_token = needed(settings, "slack_bot_token")
     key = needed(settings, _KEYS[mode_of(settings)])
-    clock = clock or utc_now
+    clock = clock or CheckedClock()
     projection = Projection()
     metrics = Metrics(clock, projection.set_aside)
-    problems = ProblemLog(clock)
+    outage = Outage(projection.counts, monotonic)
+    problems = ProblemLog(clock, outage)
     pools = _Pools()
     name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
-    client = client or slack_client(bot_token, settings.slack_api_url, failed=metrics.slack_failed)
-    store = ReportingStore(store or _store(needed(settings, "root")), metrics.store_failed)
+    client = client or slack_client(bot_token, settings.slack_api_url, _SlackObserver(clock, metrics, outage))
+    store = ReportingStore(store or _store(needed(settings, "root"), clock), metrics.store_failed)
     trust = trust_of(settings)
     history = History(Ledger(store, trust), clock)
     ledger = Ledger(store, trust, observers=(projection.learn, history.learn))
@@ -213,7 +214,8 @@ def bootstrap(
         threads=threads,
         confirming=confirming,
     )
-    app = _bolt_app(parts, client, pools.listeners, awake.set)
+    acks = AcksFirst()
+    app = _bolt_app(parts, client, pools.listeners, awake.set, acks)
     observer = CountingObserver(LogObserver(), metrics)
     outbox = Outbox(
         ledger,
@@ -234,7 +236,7 @@ def bootstrap(
         history=history,
         intake=Intake(swept, observer),
     )
-    transport = _transport(settings, key, app, client, clock=clock, metrics=metrics)
+    transport = _transport(settings, key, app, client, acks, clock=clock, metrics=metrics)
     # With a bad policy file the rules before it hold, so the bot stays ready, and says so beside that.
     notices = {} if policy is None else {"policy": lambda: policy.problem}
     readiness = _readiness(transport, ledger.store, engines)
@@ -263,18 +265,45 @@ class _Pools:
     """The threads of a bot, by what they do; none starts before it has something to do."""
 
     def __init__(self) -> None:
-        self.listeners = ThreadPoolExecutor(THREADS, thread_name_prefix="listener")
+        # Twice as many as requests at once: those that have acknowledged wait for the others, which need threads, too.
+        self.listeners = ThreadPoolExecutor(2 * THREADS, thread_name_prefix="listener")
         self.workers = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
         self.sweepers = ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="sweep")
 
 
-def _bolt_app(parts: Parts, client: WebClient, listeners: ThreadPoolExecutor, request_came: Callable[[], None]) -> App:
+class _SlackObserver(SlackTime):
+    """Tells everybody who wants to know of calls to Slack."""
+
+    def __init__(self, clock: Clock, metrics: Metrics, outage: Outage) -> None:
+        super().__init__(clock)
+        self._metrics = metrics
+        self._outage = outage
+
+    def answered(self, headers: Mapping[str, Any]) -> None:
+        super().answered(headers)
+        self._outage.answered()
+
+    def failed(self, method: str, kind: str, *, answered: bool) -> None:
+        self._metrics.slack_failed(method, kind)
+        if answered:
+            self._outage.answered()
+        else:
+            self._outage.no_answer(method, kind)
+
+
+def _bolt_app(
+    parts: Parts,
+    client: WebClient,
+    listeners: ThreadPoolExecutor,
+    request_came: Callable[[], None],
+    acks: AcksFirst,
+) -> App:
     with _environment_without(_NOT_FOR_BOLT):
         app = App(
             name="hitl-bot",
             authorize=authorizer(str(client.token)),  # type: ignore[arg-type] # Bolt refuses a request of which it gets None
             user_facing_authorize_error_message=NOT_HERE,
-            before_authorize=parts_adder(parts, client, request_came),
+            before_authorize=parts_adder(parts, client, request_came, acks),
             request_verification_enabled=False,  # RequestUrl does it before a request gets here
             raise_error_for_unhandled_request=True,  # so that the error listener can acknowledge it
             listener_executor=listeners,
@@ -284,12 +313,12 @@ def _bolt_app(parts: Parts, client: WebClient, listeners: ThreadPoolExecutor, re
 
 
 def _transport(
-    settings: Settings, key: str, app: App, client: WebClient, *, clock: Clock, metrics: Metrics
+    settings: Settings, key: str, app: App, client: WebClient, acks: AcksFirst, *, clock: Clock, metrics: Metrics
 ) -> Transport:
     if mode_of(settings) is Mode.HTTP:
         signatures = Signatures(key, clock)
-        return RequestUrl(app, signatures, refused=metrics.refused, threads=THREADS)
-    return Connection(app, client, key, settings.slack_api_url)
+        return RequestUrl(app, signatures, refused=metrics.refused, threads=THREADS, acks=acks)
+    return Connection(app, client, key, settings.slack_api_url, acks)
 
 
 def _readiness(transport: Transport, store: Store, engines: Mapping[EngineKind, Engine]) -> Readiness:
@@ -299,15 +328,16 @@ def _readiness(transport: Transport, store: Store, engines: Mapping[EngineKind, 
     return Readiness(looks)
 
 
-def _store(root: str) -> Store:
+def _store(root: str, clock: Clock) -> Store:
     """Open the store with a connection for every thread that may use it, and short of patience."""
-    return open_store(root, s3_client=_s3_client)
+    return open_store(root, s3_client=lambda: _s3_client(clock))
 
 
-def _s3_client() -> Any:
+def _s3_client(clock: Clock) -> Any:
     from metaflow_extensions.hitl.stores.s3 import s3_client  # noqa: PLC0415 - boto3 takes a second, and a directory none
 
-    return s3_client(connections=2 * THREADS + _SWEEPERS, attempts=3, connect_timeout=2, read_timeout=5)
+    client = s3_client(connections=2 * THREADS + _SWEEPERS, attempts=3, connect_timeout=2, read_timeout=5)
+    return listening(client, clock) if isinstance(clock, CheckedClock) else client
 
 
 def _engines(settings: Settings, clock: Clock) -> dict[EngineKind, Engine]:
@@ -320,11 +350,6 @@ def _engines(settings: Settings, clock: Clock) -> dict[EngineKind, Engine]:
     else:
         log.info("workflows on Argo are resumed from here", by=str(argo))
     return engines
-
-
-def utc_now() -> datetime:
-    """Return the present."""
-    return datetime.now(timezone.utc)
 
 
 @contextmanager

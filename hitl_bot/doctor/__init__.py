@@ -15,6 +15,7 @@ from hitl_bot.doctor.attack import attack
 from hitl_bot.doctor.checks import (
     Finding,
     Health,
+    check_clock,
     check_cluster,
     check_events,
     check_keys,
@@ -75,6 +76,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything, one after the other; a bad finding stops none of the others."""
     yield from check_slack(settings)
     yield check_store(settings)
+    yield check_clock(settings)
     yield check_keys(settings)
     yield check_policy(settings)
     yield from check_events(settings)

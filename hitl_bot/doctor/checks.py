@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
@@ -11,13 +12,16 @@ from typing import Any
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
+from hitl_bot.clock import WRONG_FROM, CheckedClock, SlackTime, listening, utc_now
 from hitl_bot.cluster import argo_engine
 from hitl_bot.events import Destination, NotDelivered, destinations_of
 from hitl_bot.manifest import APP_TOKEN_SCOPE, FILES, HISTORY, SCOPES
 from hitl_bot.policy.file import NO_POLICY, BadPolicy, PolicyFile
 from hitl_bot.settings import PREFIX, Mode, Settings, SettingsError, mode_of, needed, trust_of
 from hitl_bot.slack.client import SLACK_FAILED, slack_client
+from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, StoreError
+from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.engines.kubernetes import NoCluster
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, meaning_of, status_of
 from metaflow_extensions.hitl.stores import open_store
@@ -122,6 +126,35 @@ def check_store(settings: Settings) -> Finding:
     return good("store", f"{store.url} creates each key only once")
 
 
+_LOOKS = 2  # at each of those that are asked for the time, which the clock needs to believe them
+
+
+def check_clock(settings: Settings, *, system: Clock = utc_now) -> Finding:
+    """Compare the machine's clock with the times at which Slack and the store answer."""
+    clock = CheckedClock(system)
+    with suppress(SettingsError, *SLACK_FAILED):
+        client = slack_client(needed(settings, "slack_bot_token"), settings.slack_api_url, SlackTime(clock))
+        for _ in range(_LOOKS):
+            client.auth_test()
+    with suppress(SettingsError, StoreError):
+        store = open_store(needed(settings, "root"), s3_client=lambda: _listening_client(clock))
+        for _ in range(_LOOKS):
+            list(store.list(bucket.OPEN.root, limit=1))
+    if not clock.sources:
+        return unknown("clock", "neither Slack nor the store said what time it is")
+    who = " and ".join(clock.sources)
+    if not clock.ahead:
+        return good("clock", f"within {WRONG_FROM:.0f} s of {who}")
+    off = f"{abs(clock.ahead):.0f} s {'behind' if clock.ahead > 0 else 'ahead of'} {who}"
+    return bad("clock", f"this machine's clock is {off}", "Set it, by NTP for example. The bot uses theirs meanwhile.")
+
+
+def _listening_client(clock: CheckedClock) -> Any:
+    from metaflow_extensions.hitl.stores.s3 import s3_client  # noqa: PLC0415 - boto3 takes a second to import
+
+    return listening(s3_client(), clock)
+
+
 # Whether workflows on Argo can be resumed from here.
 
 
@@ -172,7 +205,8 @@ def check_cluster(settings: Settings) -> Iterator[Finding]:
     if version is None:
         yield unknown("argo", f"its version is only known through argo-server ({PREFIX}ARGO_SERVER_URL)")
     else:
-        yield good("argo", version)
+        slow = "; a step starts 10 s after the answer, or after the controller's DEFAULT_REQUEUE_TIME"
+        yield good("argo", f"{version}{slow if version.startswith('v4') else ''}")
 
 
 # Whether Slack lets the bot do its work.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import structlog
 from slack_bolt import Ack
 from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
 
 from hitl_bot.listeners.payloads import Json, clicked_approval, is_home, refresh_if_stale, user_of
 from hitl_bot.slack.client import SLACK_FAILED, replace_view
@@ -21,6 +22,7 @@ from metaflow_extensions.hitl.approvals.refusals import ApprovalError, NotAllowe
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import views
 from metaflow_extensions.hitl.messages.action_ids import NOTICE_VIEW
+from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -33,6 +35,10 @@ _Found = TypeVar("_Found")
 
 Build: TypeAlias = "Callable[[UseCases, Approval, SlackPeople, str], Json]"
 """From the use cases, the approval, the people and the id of who clicked to a view."""
+
+
+class TriggerExpired(HitlError):
+    """Slack had stopped waiting for this view before it could open. Click again."""
 
 
 class Opening:
@@ -81,7 +87,13 @@ class Opening:
     def show(self, view: Json) -> None:
         """Open the view, or replace the one that is open."""
         if self._view_id is None:
-            self._view_id = str(self._client.views_open(trigger_id=self._trigger_id, view=view)["view"]["id"])
+            try:
+                opened = self._client.views_open(trigger_id=self._trigger_id, view=view)
+            except SlackApiError as error:
+                if meaning_of(error) is not Meaning.OUTDATED:
+                    raise
+                raise TriggerExpired(str(TriggerExpired.__doc__)) from error
+            self._view_id = str(opened["view"]["id"])
         else:
             replace_view(self._client, self._view_id, view)
 
@@ -93,7 +105,7 @@ class Opening:
             return False
         try:
             self.show(views.refused_view(error))
-        except SLACK_FAILED:
+        except (TriggerExpired, *SLACK_FAILED):
             if self.is_open:
                 raise
             return False  # the trigger has expired meanwhile

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, fields
+from typing import Any
 
 import structlog
 from slack_bolt import Ack, App, BoltContext, BoltResponse, Respond
@@ -17,6 +18,7 @@ from hitl_bot.listeners import answering, answering_many, looking, slash_command
 from hitl_bot.listeners.payloads import Json, fill_in_initial_values, is_in_attachment, user_of
 from hitl_bot.listeners.slash_command import dispatcher, explain, remind
 from hitl_bot.slack.client import SLACK_FAILED, DirectRespond
+from hitl_bot.slack.connection import AcksFirst
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.batches import Batches
 from hitl_bot.surfaces.confirming import Confirming
@@ -76,6 +78,16 @@ class StandingAck(Ack):
     show a warning triangle beside the refusal.
     """
 
+    def __init__(self, acks: AcksFirst) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Bolt's
+        self._acks = acks
+
+    def __call__(self, *args: Any, **parts: Any) -> BoltResponse:
+        """Acknowledge; what follows in the listener comes after the acknowledgements of everybody."""
+        response = super().__call__(*args, **parts)
+        self._acks.wait_for_others()
+        return response
+
     @property
     def response(self) -> BoltResponse | None:
         """What goes to Slack; None until there is anything."""
@@ -94,7 +106,9 @@ class CopiedButton(HitlError):
         super().__init__(str(self.__doc__))
 
 
-def parts_adder(parts: Parts, client: WebClient, request_came: Callable[[], None]) -> Callable[..., None]:
+def parts_adder(
+    parts: Parts, client: WebClient, request_came: Callable[[], None], acks: AcksFirst
+) -> Callable[..., None]:
     """Build the middleware that adds the parts to the context of every request. It has to be the first."""
     named = {field.name: getattr(parts, field.name) for field in fields(parts)}
 
@@ -102,7 +116,7 @@ def parts_adder(parts: Parts, client: WebClient, request_came: Callable[[], None
         request_came()
         context.update(named)
         context["client"] = client  # Bolt makes one for each request, which knows nothing of NO_PROXY
-        context["ack"] = StandingAck()  # type: ignore[no-untyped-call] # Bolt's
+        context["ack"] = StandingAck(acks)
         context["respond"] = DirectRespond(response_url=context.response_url)
         if is_in_attachment(body):
             raise CopiedButton

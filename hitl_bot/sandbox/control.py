@@ -55,7 +55,7 @@ class Control:
         Parameters
         ----------
         method : str
-            Its name, or a pattern such as ``chat.*``.
+            Its name, or a pattern such as ``chat.*``. For ``response_url`` the connection breaks, whatever the fault.
         error : str
             Answer this error code.
         status : int

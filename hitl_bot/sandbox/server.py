@@ -79,6 +79,7 @@ class Sandbox:
         self._stopping: asyncio.Event | None = None
         self._failure: BaseException | None = None
         self._workspace: Workspace | None = None
+        self._delivery: Delivery | None = None
         self._thread = threading.Thread(target=self._run, name="slack-sandbox", daemon=True)
 
     @property
@@ -123,7 +124,7 @@ class Sandbox:
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         self._workspace = workspace = Workspace(self._population, self._app, self._clock or Clock())
-        delivery = Delivery(workspace, self.signing_secret)
+        self._delivery = delivery = Delivery(workspace, self.signing_secret)
         tokens = Tokens(self.bot_token, self.app_token)
         runner = web.AppRunner(build(workspace, delivery, tokens), access_log=None, shutdown_timeout=0.2)
         await runner.setup()
@@ -170,6 +171,10 @@ class Doors:
             body = json.loads(await request.text())
         except ValueError:
             return web.Response(status=400, text="invalid_payload")
+        fault = self._workspace.weather.take("response_url", body)
+        if fault is not None and request.transport is not None:
+            request.transport.abort()
+            return web.Response()
         try:
             use_response_url(self._workspace, request.match_info["ticket"], body)
         except SlackError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from threading import Lock
 from typing import Any, Protocol
@@ -122,18 +122,28 @@ class _HasProxy(Protocol):
     proxy: str | None
 
 
-def slack_client(token: str, api_url: str, *, failed: Callable[[str, str], None] | None = None) -> WebClient:
+class CallObserver:
+    """Told of every call to Slack. This one notes nothing."""
+
+    def answered(self, headers: Mapping[str, Any]) -> None:
+        """Slack did what was asked; these headers came with its answer."""
+
+    def failed(self, method: str, kind: str, *, answered: bool) -> None:
+        """A call failed: Slack's error code, or what was raised. Without an answer Slack may be out of reach."""
+
+
+def slack_client(token: str, api_url: str, observer: CallObserver | None = None) -> WebClient:
     """Build a client without retries of its own: a message that is posted again after a lost answer is there twice.
 
     Parameters
     ----------
     token, api_url : str
         Of the bot, and of Slack's Web API.
-    failed : Callable[[str, str], None], optional
-        Told the method and the kind of each call that failed: Slack's error code, or what was raised.
+    observer : CallObserver, optional
+        Told of each call.
     """
-    client = _ToldClient(
-        failed or _tell_nobody,
+    client = _ObservedClient(
+        observer or CallObserver(),
         token=token,
         base_url=api_url,
         timeout=TIMEOUT,
@@ -144,24 +154,22 @@ def slack_client(token: str, api_url: str, *, failed: Callable[[str, str], None]
     return client
 
 
-class _ToldClient(WebClient):
-    """A client whose failures are told. What it raises, it still raises."""
+class _ObservedClient(WebClient):
+    """A client whose calls are observed. What it raises, it still raises."""
 
-    def __init__(self, failed: Callable[[str, str], None], **arguments: Any) -> None:
+    def __init__(self, observer: CallObserver, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._failed = failed
+        self._observer = observer
 
     def api_call(self, api_method: str, **arguments: Any) -> SlackResponse:
         """Call a method; every other method of the client ends here."""
         try:
-            return super().api_call(api_method, **arguments)
+            response = super().api_call(api_method, **arguments)
         except SLACK_FAILED as error:
-            self._failed(api_method, _kind(error))
+            self._observer.failed(api_method, _kind(error), answered=bool(code_of(error)))
             raise
-
-
-def _tell_nobody(method: str, kind: str) -> None:
-    """The caller is told by the exception."""
+        self._observer.answered(response.headers or {})
+        return response
 
 
 def _kind(error: Exception) -> str:
@@ -198,4 +206,8 @@ class DirectRespond(Respond):
             raise ValueError("There is no response_url to answer to.")
         client = WebhookClient(self.response_url, timeout=TIMEOUT, retry_handlers=[])
         honour_no_proxy(client, self.response_url)
-        return client.send_dict({"text": text, **message})
+        try:
+            return client.send_dict({"text": text, **message})
+        except SLACK_FAILED:
+            # Only the person who acted sees it: twice is better than not at all.
+            return client.send_dict({"text": text, **message})

@@ -21,6 +21,7 @@ from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailab
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.queries import Queries, urgency
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State
+from metaflow_extensions.hitl.approvals.sweeping.worker import RETRY_FIRST, RETRY_LAST
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import lists
 from metaflow_extensions.hitl.slack import SLACK
@@ -74,6 +75,7 @@ class HomeTabs:
         self._client = client
         self._watchers: BoundedMap[str, _Watcher] = BoundedMap(_WATCHERS, dropped=self._forget)
         self._stale: dict[str, datetime] = {}  # since when, by user
+        self._pauses: dict[str, timedelta] = {}  # until the next attempt, of those that failed
         self._published: deque[datetime] = deque(maxlen=_PUBLISHED_A_MINUTE)
         self._lock = Lock()
         self._publishing = BackgroundJob(workers, self._publish_stale, name="home")
@@ -107,7 +109,7 @@ class HomeTabs:
             for user_id, watcher in list(self._watchers.items()):
                 if now - watcher.opened_at > _WATCHED_FOR:
                     del self._watchers[user_id]
-                    self._stale.pop(user_id, None)
+                    self._forget(user_id)
                 else:
                     self._stale.setdefault(user_id, now)
 
@@ -135,6 +137,7 @@ class HomeTabs:
 
     def _forget(self, user_id: str) -> None:
         self._stale.pop(user_id, None)
+        self._pauses.pop(user_id, None)
 
     # What they show.
 
@@ -145,6 +148,7 @@ class HomeTabs:
         except HitlError as error:
             for user_id in user_ids:
                 self._send(user_id, lists.broken_home(error), now)
+                self._try_again(user_id, now)
             return
         for user_id in user_ids:
             self._send(user_id, lists.home_view(self._inbox(user_id, snapshot), now=now), now)
@@ -155,7 +159,21 @@ class HomeTabs:
         try:
             self._client.views_publish(user_id=user_id, view=view)
         except SLACK_FAILED as error:
-            log.warning("a Home tab was not published", user=user_id, why=repr(error))
+            if self._try_again(user_id, now):
+                log.warning("a Home tab was not published", user=user_id, why=repr(error))
+        else:
+            with self._lock:
+                self._pauses.pop(user_id, None)
+
+    def _try_again(self, user_id: str, now: datetime) -> bool:
+        """Publish a tab later that does not show what the records say; return whether it is the first time."""
+        with self._lock:
+            if user_id not in self._watchers:
+                return True
+            before = self._pauses.get(user_id)
+            self._pauses[user_id] = pause = min(before * 2, RETRY_LAST) if before else RETRY_FIRST
+            self._stale[user_id] = now + pause - _SETTLE
+            return before is None
 
     def _snapshot(self, now: datetime) -> _Snapshot:
         found = self._queries.open()

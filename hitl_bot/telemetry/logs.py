@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import structlog
@@ -16,7 +16,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from hitl_bot.settings import LogFormat, LogLevel
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
-from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierError
+from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierError, NotifierUnavailable
 from metaflow_extensions.hitl.approvals.ports import Clock, Finder, Notifier
 from metaflow_extensions.hitl.approvals.record import Approval, Post
 
@@ -29,10 +29,14 @@ _TOKEN = re.compile(r"\b(xox[a-z]|xapp)-[\w-]+")
 _TICKET = re.compile(r"(wss?://[^\s?]+)\?\S+")  # the address of a Socket Mode connection holds its ticket
 
 
-class Repeated(logging.Filter):
-    """Lets each kind of line from Slack's libraries through once in ten minutes.
+slack_is_away = Event()
+"""Set while no call reaches Slack. The log has been told so, once."""
 
-    While Slack is away they write several a second; the bot itself says once that it can't connect, and when it can.
+
+class Repeated(logging.Filter):
+    """Lets each kind of line from Slack's libraries through once in ten minutes, and none while Slack is away.
+
+    They write several a second then; the bot itself says once that Slack is away, and once that it is back.
 
     Parameters
     ----------
@@ -50,6 +54,8 @@ class Repeated(logging.Filter):
         """Say whether a line is written."""
         if not record.name.startswith(_LIBRARIES):
             return True
+        if slack_is_away.is_set():
+            return False
         kind, now = (record.name, _VARIES.sub("", record.getMessage())[:80]), self._monotonic()
         with self._lock:
             written = self._written.get(kind)
@@ -118,6 +124,62 @@ _CAUSES = 1_000
 log = structlog.get_logger("hitl_bot.notifiers")
 
 
+AWAY_AFTER = 4.0  # seconds without any answer; a bot that is connecting tries every five
+
+
+class Outage:
+    """Tells the log once that Slack is away, and once that it is back. Threads may share it.
+
+    Parameters
+    ----------
+    waiting : Callable[[], Mapping[str, int]]
+        Counts what waits for Slack, in words for the log.
+    monotonic : Callable[[], float]
+        Seconds of a clock that never goes back.
+    """
+
+    def __init__(
+        self, waiting: Callable[[], Mapping[str, int]], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._waiting = waiting
+        self._monotonic = monotonic
+        self._since: float | None = None  # the first call of those that all remained without an answer
+        self._told = False
+        self._lock = Lock()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the log was told that Slack is away, and Slack is not back."""
+        return self._told
+
+    def no_answer(self, method: str, kind: str) -> None:
+        """Note that a call did not reach Slack."""
+        with self._lock:
+            now = self._monotonic()
+            self._since = now if self._since is None else self._since
+            if self._told or now - self._since < AWAY_AFTER:
+                return
+            self._told = True
+            slack_is_away.set()
+        log.warning(
+            "slack is away",
+            method=method,
+            kind=kind,
+            fix="see slack-status.com, and check the network path",
+            **self._waiting(),
+        )
+
+    def answered(self) -> None:
+        """Note that Slack answered, whatever it said."""
+        with self._lock:
+            since, told = self._since, self._told
+            self._since, self._told = None, False
+            if not told:
+                return
+            slack_is_away.clear()
+        log.info("slack is back", seconds=round(self._monotonic() - (since or 0.0)), **self._waiting())
+
+
 class ProblemLog:
     """Writes each problem of a notifier to the log as an error, with what to do; the same again after an hour.
 
@@ -125,9 +187,12 @@ class ProblemLog:
     ----------
     clock : Clock
         The present.
+    outage : Outage, optional
+        While it is on, what merely got no answer has been said.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, outage: Outage | None = None) -> None:
+        self._outage = outage
         self._clock = clock
         self._reported: BoundedMap[tuple[str, str], datetime] = BoundedMap(_CAUSES)
         self._lock = Lock()
@@ -137,6 +202,8 @@ class ProblemLog:
     ) -> None:
         """Log a problem that was not logged within the last hour. Having to wait for a turn is not a problem."""
         if isinstance(error, NotifierBusy):
+            return
+        if self._outage is not None and self._outage.is_on and isinstance(error, NotifierUnavailable):
             return
         key, now = (notifier, f"{what} {error.cause}"), self._clock()
         with self._lock:

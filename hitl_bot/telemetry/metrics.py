@@ -123,6 +123,10 @@ class Metrics:
         gauge(
             "hitl_sweeper_lag_seconds", "Since this bot's sweeper last had nothing more to do; about 1 is healthy."
         ).set_function(lambda: self._seconds_since(self._caught_up_at))
+        gauge(
+            "hitl_clock_error_seconds",
+            "How far this machine's clock is ahead of Slack's and the store's; 0 below ten seconds.",
+        ).set_function(lambda: -getattr(self._clock, "ahead", 0.0))
 
     # What is told to it.
 

@@ -16,11 +16,12 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import structlog
-from slack_bolt import App
+from slack_bolt import App, BoltRequest, BoltResponse
 from slack_bolt.adapter.starlette.handler import to_bolt_request, to_starlette_response
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from hitl_bot.slack.connection import AcksFirst
 from metaflow_extensions.hitl.approvals.ports import Clock
 
 # Whether a request is Slack's own, new, and here for the first time.
@@ -209,10 +210,21 @@ class RequestUrl:
         Told why, each time that a request is not taken.
     threads : int
         Requests in Bolt's hands at once; each is held until its listener has acknowledged.
+    acks : AcksFirst, optional
+        Shared with the listeners. Default: one of its own.
     """
 
-    def __init__(self, app: App, signatures: Signatures, *, refused: Callable[[str], None], threads: int) -> None:
+    def __init__(
+        self,
+        app: App,
+        signatures: Signatures,
+        *,
+        refused: Callable[[str], None],
+        threads: int,
+        acks: AcksFirst | None = None,
+    ) -> None:
         self._app = app
+        self._acks = acks or AcksFirst()
         self._signatures = signatures
         self._refused = refused
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
@@ -278,10 +290,14 @@ class RequestUrl:
         if not is_slacks(body, request.headers.get("content-type", "")):
             return self._refuse("not what Slack sends", 400)
         try:
-            taken = self._threads.submit(self._app.dispatch, to_bolt_request(request, body))
+            taken = self._threads.submit(self._bolt, to_bolt_request(request, body))
         except RuntimeError:  # shut down while the body was on its way
             return self._refuse("not open", 503)
         return to_starlette_response(await asyncio.wrap_future(taken))
+
+    def _bolt(self, request: BoltRequest) -> BoltResponse:
+        with self._acks.pending():
+            return self._app.dispatch(request)
 
     def _refuse(self, reason: str, status: int) -> Response:
         # What came is not logged: who can send anything could fill the log with it.

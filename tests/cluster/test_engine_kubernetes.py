@@ -239,7 +239,7 @@ def test_workflow_on_its_way_to_the_gate(place: ArgoPlace, engine: Engine) -> No
     """Who answers before the workflow has come to the gate is not told that it is gone: it is tried again."""
     asked = replace(place.ask()[0], id="deploy-notyetthere")
     assert engine.gone(asked) is None
-    with pytest.raises(EngineUnavailable, match="has not reached the gate"):
+    with pytest.raises(EngineUnavailable, match="had not reached the gate"):
         engine.carry_out(approved(asked))
     assert place.phases() == ["Running"] * 3
 

@@ -32,6 +32,8 @@ RAISED = {
     Meaning.OPERATOR: NotifierRefused,
     Meaning.DEFECT: NotifierRefused,
     Meaning.TOO_LONG: NotifierRefused,
+    Meaning.PLAN: NotifierRefused,
+    Meaning.ABSENT: NotifierRefused,
 }
 
 
@@ -77,6 +79,23 @@ def test_each_documented_error_of_writing_is_what_the_table_says(
     assert outcomes(method, control, act) == expected
 
 
+@pytest.mark.parametrize("method", ["conversations.replies", "chat.delete"])
+def test_each_documented_error_of_the_thread_and_of_a_second_message_is_what_the_table_says(
+    slack_notifier: SlackNotifier, control: Control, method: str
+) -> None:
+    """What stands below a message, and taking a second one back, end as the table says, too."""
+    post = slack_notifier.post(approval())
+
+    def act() -> None:
+        if method == "chat.delete":
+            slack_notifier.withdraw(approval(), post)
+        else:
+            slack_notifier.said_below(post)
+
+    expected = {code: RAISED[meaning(method, code)] for code in codes_of(method)}
+    assert outcomes(method, control, act) == expected
+
+
 @pytest.mark.parametrize(
     "code",
     [
@@ -114,6 +133,20 @@ def test_no_error_of_looking_for_the_message_loses_the_question(
             control.clear_faults()
             assert found in {None, NotifierUnavailable}, (method, code)
             assert slack_notifier.post(asked).channel == CHANNEL_ID, (method, code)
+
+
+def test_no_error_of_knowing_oneself_loses_the_question(
+    slack: WebClient, slack_notifier: SlackNotifier, control: Control, clock: HandClock
+) -> None:
+    """Where auth.test fails while an earlier message is looked for, the question is posted, or tried again."""
+    slack_notifier.post(approval())
+    clock.forward(60)
+    for code in codes_of("auth.test"):
+        fresh = SlackNotifier(slack, default_channel=CHANNEL, clock=clock, wait=lambda _seconds: None)
+        control.fault("auth.test", error=code)
+        found = raised_by(lambda fresh=fresh: fresh.post(approval()))
+        control.clear_faults()
+        assert found is (NotifierUnavailable if meaning("auth.test", code) is Meaning.PASSING else None), code
 
 
 @pytest.mark.parametrize(("method", "channel"), [("conversations.open", "U0BOB"), ("conversations.list", CHANNEL)])

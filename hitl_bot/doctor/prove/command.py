@@ -11,7 +11,7 @@ import click
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from hitl_bot.bootstrap import utc_now
+from hitl_bot.clock import utc_now
 from hitl_bot.doctor.checks import Finding, bad, good, unknown
 from hitl_bot.doctor.prove.gallery import Exhibit, exhibits
 from hitl_bot.doctor.prove.walk import Recording, RecordingClient, Walk

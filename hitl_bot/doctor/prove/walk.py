@@ -15,7 +15,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
-from hitl_bot.bootstrap import Bot, bootstrap, utc_now
+from hitl_bot.bootstrap import Bot, bootstrap
+from hitl_bot.clock import utc_now
 from hitl_bot.doctor.checks import Finding, bad, good
 from hitl_bot.doctor.prove.gallery import SHARDS
 from hitl_bot.settings import Settings

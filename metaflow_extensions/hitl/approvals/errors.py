@@ -189,6 +189,10 @@ class EngineUnavailable(HitlError):
     """The workflow could not be reached. The record is unchanged; the sweeper tries again."""
 
 
+class GateNotReached(EngineUnavailable):
+    """The workflow has not come to the gate yet. Nothing is wrong: it goes on as was decided as soon as it does."""
+
+
 class NotifierError(HitlError):
     """A question could not be shown, or could not be brought up to date. The record is unchanged.
 
@@ -218,11 +222,14 @@ class NotifierBusy(NotifierUnavailable):
         What it waits for.
     seconds : float
         After how many seconds its turn comes.
+    queue : str
+        Whose turns are alike: of those that wait in one queue any may take the turn of another. Empty: of its own.
     """
 
-    def __init__(self, words: str, *, seconds: float) -> None:
+    def __init__(self, words: str, *, seconds: float, queue: str = "") -> None:
         super().__init__(words)
         self.seconds = seconds
+        self.queue = queue
 
 
 class NotifierRefused(NotifierError):

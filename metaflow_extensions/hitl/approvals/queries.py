@@ -126,6 +126,13 @@ class Projection:
         others = {approval_id: one.number for approval_id, one in known if one.entry is None and one.problem is None}
         return held, others, [one.problem for _, one in known if one.problem is not None]
 
+    def counts(self) -> dict[str, int]:
+        """Return how many wait for an answer, and how many decisions are not settled yet; of what is held."""
+        with self._lock:
+            states = [one.entry.approval.state for one in self._known.values() if one.entry is not None]
+        pending = states.count(State.PENDING)
+        return {"questions": pending, "unsettled": len(states) - pending}
+
     def begin_round(self) -> None:
         """Begin to compare with all that is marked as open."""
         with self._lock:

@@ -16,6 +16,8 @@ from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
 from metaflow_extensions.hitl.approvals.use_cases import UseCases, passed
 
 _NO_BOT_AFTER = timedelta(seconds=8)  # a question that is left to a bot is posted from here if there is none
+_PAUSES = ((timedelta(minutes=2), 0.5), (timedelta(hours=1), 1.0), (timedelta(hours=8), 2.0))
+_LONGEST_PAUSE = 5.0
 _PATIENCE = timedelta(hours=1)  # that a store may be away after the deadline before the wait gives up
 
 
@@ -31,6 +33,7 @@ def wait(
     sleep: Callable[[float], object],
     on_trouble: Callable[[StoreUnavailable], object],
     on_posted: Callable[[Approval], object] = _nobody_minds,
+    adapts: bool = False,
 ) -> Approval:
     """Wait for the answer, or for the deadline, and return the approval if its task may start.
 
@@ -50,6 +53,9 @@ def wait(
         Told when the store did not answer. The wait goes on: a lost connection is not an answer.
     on_posted : Callable[[Approval], object]
         Told of the question where it is posted, also by a bot; the same may be told again. Default: nobody minds.
+    adapts : bool
+        Look twice as often for two minutes after each change of the record, and less and less often later: a day on S3
+        costs a third of what it would otherwise.
 
     Raises
     ------
@@ -60,6 +66,7 @@ def wait(
     """
     entry: Entry | None = None
     away_since: datetime | None = None
+    alive_at = cases.clock()
     while True:
         now = cases.clock()
         try:
@@ -72,7 +79,7 @@ def wait(
             on_trouble(error)
             newer = None
         if newer is not None:
-            entry = newer
+            entry, alive_at = newer, now
             if entry.approval.posts:
                 on_posted(entry.approval)
             if entry.approval.state is not State.PENDING:
@@ -80,7 +87,7 @@ def wait(
             continue
         if entry is not None and _is_forgotten(entry.approval, now):
             _post(cases, entry, now, on_trouble)
-        sleep(_pause(entry, now, poll_interval))
+        sleep(_pause(entry, now, adapted(poll_interval, now - alive_at) if adapts else poll_interval))
 
 
 def _look(cases: UseCases, approval_id: str, entry: Entry | None, now: datetime) -> Entry | None:
@@ -105,6 +112,11 @@ def _post(cases: UseCases, entry: Entry, now: datetime, on_trouble: Callable[[St
             cases.post(entry)
     except StoreUnavailable as error:
         on_trouble(error)
+
+
+def adapted(poll_interval: float, quiet: timedelta) -> float:
+    """Return the pause between two looks after so long without a change: shorter at first, longer after hours."""
+    return poll_interval * next((factor for until, factor in _PAUSES if quiet < until), _LONGEST_PAUSE)
 
 
 def _pause(entry: Entry | None, now: datetime, poll_interval: float) -> float:
@@ -132,6 +144,7 @@ def wait_for_bot(
     on_trouble: Callable[[StoreUnavailable], object],
     on_posted: Callable[[Approval], object],
     on_unheard: Callable[[Approval], object],
+    adapts: bool = False,
 ) -> Approval:
     """Wait for an answer that a bot signed, and return the approval if its task may start. One request a look.
 
@@ -151,6 +164,8 @@ def wait_for_bot(
         Told of the question where it is posted; the same may be told again.
     on_unheard : Callable[[Approval], object]
         Told once, after 15 seconds in which no bot took over the question.
+    adapts : bool
+        As for ``wait``.
 
     Raises
     ------
@@ -158,7 +173,7 @@ def wait_for_bot(
         The task may not start.
     """
     entry: Entry | None = None
-    heard = False
+    heard, alive_at = False, cases.clock()
     while True:
         now = cases.clock()
         newer: Entry | None = None
@@ -169,7 +184,7 @@ def wait_for_bot(
         if newer is not None:
             # Each version by itself: what is signed and asks something else is as good as nothing.
             check_same_question(asked, newer.approval)
-            entry = newer
+            entry, alive_at = newer, now
             if entry.approval.posts:
                 on_posted(entry.approval)
             if entry.approval.state is not State.PENDING:
@@ -184,7 +199,7 @@ def wait_for_bot(
                 on_unheard(asked)
             if asked.is_due(now - TO_REJECT):
                 raise NotTakenOver(asked)
-        sleep(poll_interval)
+        sleep(adapted(poll_interval, now - alive_at) if adapts else poll_interval)
 
 
 def _is_silent(approval: Approval, now: datetime) -> bool:

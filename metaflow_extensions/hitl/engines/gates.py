@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.duration import in_words
-from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
+from metaflow_extensions.hitl.approvals.errors import GateNotReached
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, Verdict, Where
 from metaflow_extensions.hitl.engines.nodes import (
     Ending,
@@ -56,16 +56,6 @@ class Over:
     """There is nothing left to end. ``problem`` is empty if it ended as the decision says, else it says what is."""
 
     problem: str = ""
-
-
-class NotThere(EngineUnavailable):
-    """The workflow has not come to the gate yet; it goes on as was decided as soon as it does."""
-
-    def __init__(self, workflow: str, approval_id: str) -> None:
-        super().__init__(
-            f"Workflow {workflow} has not reached the gate of {approval_id} yet. "
-            "The decision takes effect when it does."
-        )
 
 
 # What a decision asks for.
@@ -129,7 +119,7 @@ def assess(workflow: Workflow, approval: Approval) -> Waiting | Over:
 
     Raises
     ------
-    NotThere
+    GateNotReached
         The workflow runs and has no such gate yet.
     NodesElsewhere
         The object does not hold its nodes in a form that can be read here.
@@ -157,7 +147,10 @@ def assess(workflow: Workflow, approval: Approval) -> Waiting | Over:
         return Over(problem=stopped)
     if _is_another(workflow, approval):
         return Over(problem=_other_gate(workflow))
-    raise NotThere(name_of(workflow), approval.id)
+    raise GateNotReached(
+        f"When this was decided, workflow {name_of(workflow)} had not reached the gate of {approval.id}. "
+        "The decision takes effect when it does."
+    )
 
 
 def why_gone(workflow: Workflow, approval: Approval) -> str | None:

@@ -9,7 +9,7 @@ from typing import TypedDict
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegation
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
 from metaflow_extensions.hitl.approvals.duration import in_words
-from metaflow_extensions.hitl.approvals.errors import NotifierBusy
+from metaflow_extensions.hitl.approvals.errors import GateNotReached, NotifierBusy
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
@@ -127,7 +127,13 @@ def _voted(text: str, outcome: Outcome) -> Reply:
 def _pending(outcome: Outcome) -> list[Block]:
     """Say what was not done yet: nothing to do for the reader, since the sweeper goes on where this stopped."""
     late = [error for error in outcome.pending if not isinstance(error, NotifierBusy)]
-    lines = [f"Not done yet; the bot will retry: {one_line(str(error))}" for error in late[:3]]
+    # Nobody can correct this answer later, so that what is merely a matter of seconds is said in words that stay true.
+    lines = [
+        one_line(str(error))
+        if isinstance(error, GateNotReached)
+        else f"Not done when you answered; the bot will retry: {one_line(str(error))}"
+        for error in late[:3]
+    ]
     if len(late) < len(outcome.pending):
         lines.append("The message will show it as soon as Slack's limits allow.")
     return [*[section(plain(line)) for line in lines], context(code(outcome.approval.id))]

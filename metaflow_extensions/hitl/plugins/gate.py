@@ -83,7 +83,7 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
         say(f"The question is recorded but could not be posted: {problem}")
     say_nobody = _once_each(say)
     say_nobody(terminal.nobody(outcome.approval))
-    poll_interval = arguments.poll_interval or store.poll_interval
+    poll_interval, adapts = arguments.poll_interval or store.poll_interval, arguments.poll_interval is None
     sleep = _sleep_while_run_lives(os.getppid())
     with _closing_when_stopped(cases, outcome.approval.id):
         if cases.ledger.trust.is_sealed:
@@ -91,6 +91,7 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
                 cases,
                 outcome.approval,
                 poll_interval=poll_interval,
+                adapts=adapts,
                 sleep=sleep,
                 on_trouble=_say_trouble,
                 on_posted=lambda posted: say_nobody(terminal.nobody(posted)),
@@ -104,6 +105,7 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
                 cases,
                 outcome.approval.id,
                 poll_interval=poll_interval,
+                adapts=adapts,
                 sleep=sleep,
                 on_trouble=_say_trouble,
                 on_posted=lambda posted: say_nobody(terminal.nobody(posted)),

@@ -67,7 +67,8 @@ class HitlDecorator(StepDecorator):
     on_reject : str, default "fail"
         ``fail`` the step, or ``continue``: it runs and sees ``current.hitl.verdict == "rejected"``.
     poll_interval : float, optional
-        How often a local run checks for the answer, in seconds. Default: 0.1 for a directory, 1 for S3.
+        How often a local run checks for the answer, in seconds. Default: 0.1 for a directory, 1 for S3; half of that
+        for two minutes after each change, twice that after an hour, and five times after eight.
     quorum : int, default 1
         How many different people must agree, 1 to 20. One rejection rejects. With an ``input_schema`` they agree on
         the same input: another one is a new proposal, and those who approved before vote again.

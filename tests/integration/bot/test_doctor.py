@@ -59,7 +59,7 @@ def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_all_is_well(settings: Settings) -> None:
     """With everything in place every check is good and needs no mending. Without a cluster, what that means is said."""
     *findings, keys, policy, cluster = examine(settings)
-    assert [finding.check for finding in findings] == ["bot token", "scopes", "app token", "channel", "store"]
+    assert [finding.check for finding in findings] == ["bot token", "scopes", "app token", "channel", "store", "clock"]
     assert (keys.check, keys.health) == ("keys", Health.UNKNOWN)
     assert "open mode: no one vouches" in keys.detail
     assert (policy.check, policy.health) == ("policy", Health.GOOD)
@@ -89,7 +89,7 @@ def test_the_command_ends_with_0_or_1(environment: pytest.MonkeyPatch) -> None:
     """A line for each check; 0 if all is well, 1 if anything is bad, with what to do below it."""
     good = CliRunner().invoke(cli, ["doctor"])
     assert good.exit_code == 0, good.output
-    assert good.output.count("✓") == 6
+    assert good.output.count("✓") == 7
     environment.setenv("METAFLOW_HITL_SLACK_CHANNEL", "#nowhere")
     bad = CliRunner().invoke(cli, ["doctor"])
     assert bad.exit_code == 1
@@ -112,7 +112,7 @@ def test_a_terminal_without_the_signs_gets_words(
 ) -> None:
     """Where the output can't carry a tick, the line says ok."""
     output = CliRunner(charset="ascii").invoke(cli, ["doctor"]).output
-    assert output.count("ok ") == 6
+    assert output.count("ok ") == 7
 
 
 def test_nothing_is_set() -> None:

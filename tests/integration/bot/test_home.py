@@ -32,6 +32,19 @@ def home_of(person: Person, wanted: Callable[[View], bool]) -> View:
     return found
 
 
+def follow(bot: Bot, person: Person, clock: HandClock, wanted: Callable[[View], bool]) -> None:
+    """Let a bot work, second by second, until somebody's Home tab shows what is wanted."""
+    for _ in range(60):
+        seq = person.control.seq
+        bot.sweeper.tick()
+        home = person.home_now()
+        if home is not None and wanted(home):
+            return
+        clock.forward(1)
+        person.control.wait_for_change(lambda _: True, seq, 0.1)  # what the tick has begun, if anything
+    pytest.fail("not within 60 seconds")
+
+
 def test_it_shows_what_waits_for_whom(ask: Ask, bot: Bot, bob: Person, alice: Person) -> None:
     """Whoever is asked finds it, most urgent first; who is not asked does not; who asked finds it as their own."""
     urgent, later = ask("1", timeout=600, approvers=("@ml-leads",)), ask("2", approvers=("U0BOB",))
@@ -211,15 +224,31 @@ def test_it_can_be_narrowed_to_a_flow(ask: Ask, bot: Bot, bob: Person) -> None:
     home_of(bob, lambda home: first.id in home.plain)
 
 
-def test_without_its_store(ask: Ask, bob: Person, interventions: list[object]) -> None:
-    """If the records can't be read the tab says so, instead of showing an old one."""
-    ask()
+def test_without_its_store(ask: Ask, bot: Bot, bob: Person, clock: HandClock, interventions: list[object]) -> None:
+    """If the records can't be read the tab says so, instead of showing an old one, and shows them once they can."""
+    asked = ask()
 
     def away(request: str, key: str) -> None:
         raise StoreUnavailable("The bucket does not answer.")
 
     interventions.append(away)
     assert "The bucket does not answer." in bob.home().plain
+    interventions.clear()
+    follow(bot, bob, clock, lambda home: asked.id in home.plain)
+
+
+@pytest.mark.parametrize("error", ["fatal_error", "token_revoked", "not_enabled", "something_new"])
+def test_a_tab_that_slack_refused_is_published_later(
+    ask: Ask, bot: Bot, bob: Person, clock: HandClock, control: Control, error: str
+) -> None:
+    """What a tab should show is published once Slack takes it, whatever it answered before, with growing pauses."""
+    bob.home()
+    bot.sweeper.tick()
+    asked = ask()
+    control.fault("views.publish", error=error, times=2)
+    tried = len(control.calls("views.publish"))
+    follow(bot, bob, clock, lambda home: asked.id in home.plain)
+    assert len(control.calls("views.publish")) == tried + 3
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hitl_bot.bootstrap import utc_now
 from hitl_bot.cli import cli
+from hitl_bot.clock import utc_now
 from hitl_bot.doctor.checks import Health
 from hitl_bot.doctor.prove.command import check_blocks
 from hitl_bot.doctor.prove.walk import Recording, RecordingClient, Walk, differences, shape

@@ -207,6 +207,33 @@ def test_what_stays_is_told_again_after_an_hour(
     assert len(told(log)) == 2
 
 
+def test_an_outage_is_told_once_and_its_end_once(
+    settings: Settings, store: Store, control: Control, clock: HandClock, log: list[dict[str, Any]]
+) -> None:
+    """While no call reaches Slack the log says so once, with what waits for it; and once that it is over."""
+
+    def seconds() -> float:
+        return clock().timestamp()
+
+    bot = bootstrap(settings, store=store, clock=clock, pace=Pace(seconds), monotonic=seconds)
+    ask_elsewhere(bot, range(3), timeout=60)
+    ask_elsewhere(bot, range(3, 5))
+    clock.forward(10)
+    pass_seconds(bot, clock, 5)
+    control.refuse("chat.update", times=1_000)
+    pass_seconds(bot, clock, 120)
+    (away,) = [entry for entry in log if entry["event"] == "slack is away"]
+    assert (away["questions"], away["unsettled"]) == (2, 3)
+    assert len(told(log)) == 1, "the first failure, before it was known to be an outage"
+    control.clear_faults()
+    pass_seconds(bot, clock, 70)
+    (back,) = [entry for entry in log if entry["event"] == "slack is back"]
+    assert 50 < back["seconds"] < 200
+    assert [entry["event"] for entry in log].count("slack is away") == 1
+    assert [one["plain"].count("no one answered") for one in control.messages(CHANNEL)].count(1) == 3
+    assert bot.stop(5)
+
+
 # Many that post at once without knowing of each other.
 
 

@@ -51,9 +51,9 @@ class Wait:
         for _, act in due:
             act()
 
-    def __call__(self, *, poll_interval: float = 10, store=None) -> Approval:
+    def __call__(self, *, poll_interval: float = 10, store=None, **parts) -> Approval:
         cases = self.bench.cases if store is None else self.bench.on(store).cases
-        return wait(cases, ID, poll_interval=poll_interval, sleep=self.sleep, on_trouble=self.trouble.append)
+        return wait(cases, ID, poll_interval=poll_interval, sleep=self.sleep, on_trouble=self.trouble.append, **parts)
 
     @property
     def waited(self) -> float:
@@ -72,6 +72,21 @@ def test_it_ends_with_the_answer(waiting):
     approval = waiting()
     assert (approval.state, approval.decision.input) == (State.APPROVED, {"n": 3})
     assert waiting.sleeps == [10, 10, 10]
+
+
+def test_it_looks_often_at_first_and_after_a_change_and_rarely_after_hours(waiting):
+    """Half the pause for two minutes, the whole for an hour, five times it after eight hours; a vote begins anew."""
+    waiting.bench.ask(quorum=2, approvers=("alice@example.com", "bob@example.com"))
+    waiting.at(10 * HOUR, lambda: waiting.answer(APPROVE))
+    waiting.at(10 * HOUR + 300, lambda: waiting.answer(APPROVE, BOB))
+    waiting(poll_interval=10, adapts=True)
+    assert waiting.sleeps[:24] == [5] * 24
+    assert waiting.sleeps[24:26] == [10, 10]
+    vote = waiting.sleeps.index(50)
+    assert set(waiting.sleeps[:vote]) == {5, 10, 20}
+    after_the_vote = waiting.sleeps[len(waiting.sleeps) - waiting.sleeps[::-1].index(50) :]
+    assert after_the_vote[:24] == [5] * 24
+    assert len(waiting.sleeps) < 0.55 * waiting.waited / 10
 
 
 def test_it_does_not_wait_for_what_was_answered(waiting):

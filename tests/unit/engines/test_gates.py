@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 
 from metaflow_extensions.hitl.approvals import transitions
+from metaflow_extensions.hitl.approvals.errors import GateNotReached
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval, Origin, Pathspec, Person, Verdict, Where
-from metaflow_extensions.hitl.engines.gates import MESSAGE_LENGTH, NotThere, Over, Waiting, assess, ending, why_gone
+from metaflow_extensions.hitl.engines.gates import MESSAGE_LENGTH, Over, Waiting, assess, ending, why_gone
 from metaflow_extensions.hitl.engines.nodes import Phase
 from tests.fixtures.any_approval import texts
 from tests.fixtures.approvals import ALICE, BOB, NOW, after, approval as any_approval, approving, pathspec, rejecting
@@ -135,7 +136,7 @@ def test_gate_that_is_about_to_wait_is_waited_for() -> None:
     """A suspend node that is still Pending, or has no phase yet, is neither over nor gone."""
     for gate in ({"phase": "Pending"}, {"phase": ""}, {}):
         assert why_gone(workflow(gate), approval()) is None
-        with pytest.raises(NotThere):
+        with pytest.raises(GateNotReached):
             assess(workflow(gate), approved())
 
 

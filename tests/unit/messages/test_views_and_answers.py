@@ -100,7 +100,7 @@ def test_done_says_what_is_still_to_come():
     late = Outcome(approval=decided(pending()), pending=(EngineUnavailable("The cluster did not answer."),))
     text = visible(answers.done(late)["blocks"])
     assert "The run is being resumed." in text
-    assert "will retry: The cluster did not answer." in text
+    assert "Not done when you answered; the bot will retry: The cluster did not answer." in text
 
 
 def test_unknown_word_gets_help():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from itertools import islice, takewhile
@@ -258,6 +258,28 @@ _PACE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Turn:
+    """A turn that a notifier promised.
+
+    Attributes
+    ----------
+    plan : Plan
+        What is done then, and when that is.
+    queue : str
+        Those of one queue may change places; empty: this one may not.
+    urgency : tuple
+        Of several in a queue the highest comes first.
+    deadline : datetime, optional
+        That decides, whatever else is under way.
+    """
+
+    plan: Plan
+    queue: str
+    urgency: tuple[bool, float]
+    deadline: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
     """What came of one approval's turn: nothing more to do, the next plan, or another attempt."""
 
@@ -265,7 +287,7 @@ class Attempt:
     coming: datetime | None = None
     again: bool = False
     longest: timedelta = RETRY_LAST  # pause between two attempts
-    turn: Plan | None = None  # all that hinders is that others are before it, until then
+    turn: Turn | None = None  # all that hinders is that others are before it, until then
     deadline: datetime | None = None  # that decides, whatever else is under way
 
 
@@ -276,7 +298,8 @@ class Agenda:
         self._timed: list[tuple[datetime, str]] = []  # a heap; what _next does not confirm is passed over
         self._next: dict[str, datetime] = {}
         self._pauses: dict[str, timedelta] = {}  # of approvals whose last attempt failed
-        self._turns: dict[str, Plan] = {}  # of those that a notifier was too busy for
+        self._turns: dict[str, Turn] = {}  # of those that a notifier was too busy for
+        self._queues: dict[str, set[str]] = {}  # by the name of a queue
 
     def pauses(self, approval_id: str) -> bool:
         """Whether it failed: it keeps its own pace then; it may even be settled, and not off the list."""
@@ -286,30 +309,54 @@ class Agenda:
         """Take in what an approval needs next, as it stands now."""
         turn = self._turns.get(approval.id)
         if coming is None or coming.act is Act.FINISH:
-            self._turns.pop(approval.id, None)
+            self._leave_queue(approval.id)
             self._next.pop(approval.id, None)
-        elif turn is not None and turn.act is coming.act:
+        elif turn is not None and turn.plan.act is coming.act:
             # What is seen again has no other turn for it: who comes before it is sent to the end of the queue.
-            self._schedule(approval.id, _earliest(turn.at, deciding_deadline(approval)))
+            self._schedule(approval.id, _earliest(turn.plan.at, deciding_deadline(approval)))
         else:
+            self._leave_queue(approval.id)
             self._schedule(approval.id, coming.at)
 
     def take_due(self, now: datetime) -> list[str]:
         """Take off the agenda what is due, and return the ids."""
         due: list[str] = []
         while (next_at := self.next_at()) is not None and next_at <= now:
-            due.append(heapq.heappop(self._timed)[1])
+            due.append(self._most_urgent(heapq.heappop(self._timed)[1]))
             del self._next[due[-1]]
         return due
+
+    def _most_urgent(self, approval_id: str) -> str:
+        """Return whose turn this is; one that is less urgent changes places with it."""
+        turn = self._turns.get(approval_id)
+        if turn is None or self._next[approval_id] != turn.plan.at:
+            return approval_id  # it is due for another reason, such as its deadline
+        waiting = [one for one in self._queues.get(turn.queue, ()) if self._next.get(one) == self._turns[one].plan.at]
+        first = max(waiting, key=lambda one: self._turns[one].urgency, default=approval_id)
+        if self._turns[first].urgency <= turn.urgency:
+            return approval_id
+        later = self._turns[first]
+        self._turns[first], self._turns[approval_id] = replace(later, plan=turn.plan), replace(turn, plan=later.plan)
+        self._next[first] = turn.plan.at
+        self._schedule(approval_id, _earliest(later.plan.at, turn.deadline))
+        return first
+
+    def _leave_queue(self, approval_id: str) -> None:
+        turn = self._turns.pop(approval_id, None)
+        if turn is not None and turn.queue:
+            self._queues[turn.queue].discard(approval_id)
 
     def note(self, attempt: Attempt, now: datetime) -> None:
         """Take in what came of the turn of one that was due."""
         if attempt.turn is not None:
             self._pauses.pop(attempt.approval_id, None)
+            self._leave_queue(attempt.approval_id)
             self._turns[attempt.approval_id] = attempt.turn
-            self._schedule(attempt.approval_id, _earliest(attempt.turn.at, attempt.deadline))
+            if attempt.turn.queue:
+                self._queues.setdefault(attempt.turn.queue, set()).add(attempt.approval_id)
+            self._schedule(attempt.approval_id, _earliest(attempt.turn.plan.at, attempt.deadline))
             return
-        self._turns.pop(attempt.approval_id, None)
+        self._leave_queue(attempt.approval_id)
         if attempt.again:
             pause = self._pauses.get(attempt.approval_id)
             self._pauses[attempt.approval_id] = pause = min(pause * 2, attempt.longest) if pause else RETRY_FIRST
@@ -390,10 +437,13 @@ class Worker:
         for problem in outcome.pending:
             self._observer.failed(approval_id, problem)
         coming = None if outcome.approval.settlement is not None else self.plan(outcome.approval)
-        busy = [problem.seconds for problem in outcome.pending if isinstance(problem, NotifierBusy)]
-        turn: Plan | None = None
+        busy = [problem for problem in outcome.pending if isinstance(problem, NotifierBusy)]
+        turn: Turn | None = None
         if coming is not None and busy and len(busy) == len(outcome.pending):
-            turn = Plan(act=coming.act, at=self._clock() + timedelta(seconds=min(busy)))
+            first = min(busy, key=lambda problem: problem.seconds)
+            plan = Plan(act=coming.act, at=self._clock() + timedelta(seconds=first.seconds))
+            deadline = deciding_deadline(outcome.approval)
+            turn = Turn(plan=plan, queue=first.queue, urgency=_urgency(outcome.approval), deadline=deadline)
         return Attempt(
             approval_id=approval_id,
             coming=None if coming is None else coming.at,
@@ -465,6 +515,15 @@ class Worker:
         if approval_id not in self._unusable:
             self._unusable.add(approval_id)
             self._observer.failed(approval_id, error)
+
+
+def _urgency(approval: Approval) -> tuple[bool, float]:
+    """Rank messages that wait to be changed, by how wrong they are and whether somebody looks; the highest is first.
+
+    What was decided a moment ago somebody looks at, and it still has its buttons.
+    """
+    ended = approval.decision or approval.closing
+    return (True, ended.at.timestamp()) if ended is not None else (False, approval.requested_at.timestamp())
 
 
 def _patience(outcome: Outcome) -> timedelta:

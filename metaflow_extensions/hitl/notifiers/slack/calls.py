@@ -38,6 +38,7 @@ from metaflow_extensions.hitl.notifiers.slack.codes import (
 # The pace at which Slack lets an app call its methods, kept before Slack has to ask for it.
 
 PATIENCE = 10.0  # seconds that somebody who waits for an effect may be held up, in all, by one call
+PATIENCE_TO_SHOW = 2.0  # seconds for an update: whoever clicked is told that the message follows, and goes on
 _NOW = 0.05  # seconds: a turn that is no further away has come; clocks and timers round
 _KEYS = 4_096  # methods and channels that are kept in mind; one that was forgotten starts afresh
 
@@ -73,7 +74,7 @@ class Rate:
 
 POSTING = Rate(seconds=1.0, burst=3, bulk_burst=2)  # Slack names no number for "short bursts"
 _TIER_2 = Rate(seconds=5.0, burst=8, bulk_burst=4)
-_TIER_3 = Rate(seconds=2.0, burst=20, bulk_burst=10)
+_TIER_3 = Rate(seconds=1.5, burst=10, bulk_burst=5)
 RATES = {
     "chat.postMessage": POSTING,
     "chat.update": _TIER_3,
@@ -137,7 +138,8 @@ class Pace:
             if free - now > (patience if lane is Lane.PEOPLE else _NOW):
                 if lane is Lane.BULK:
                     free = turns.promised = max(free, turns.promised + (rate.seconds if rate else 0.0))
-                raise NotifierBusy(_words(method, channel), seconds=free - now)
+                queue = "" if method in _BY_CHANNEL else method
+                raise NotifierBusy(_words(method, channel), seconds=free - now, queue=queue)
             if rate:
                 turns.ahead = max(turns.ahead, free) + rate.seconds
             return free - now if lane is Lane.PEOPLE else 0.0
@@ -224,7 +226,8 @@ class SlackCalls:
 
     def take_turn(self, method: str, where: str) -> None:
         """Wait until a call may be made, or raise NotifierBusy."""
-        if seconds := self._pace.take(method, where, self._lane):
+        patience = PATIENCE_TO_SHOW if method == "chat.update" else PATIENCE
+        if seconds := self._pace.take(method, where, self._lane, patience):
             self._wait(seconds)
 
     def call_in_turn(self, method: str, where: str, arguments: dict[str, Any]) -> Any:

@@ -1,0 +1,142 @@
+"""What comes after the record never says that nothing was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import Event
+
+import pytest
+import structlog
+
+from hitl_bot.bootstrap import Bot, bootstrap
+from hitl_bot.listeners import forms
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Closed, Person
+from hitl_bot.settings import Settings
+from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, State
+from metaflow_extensions.hitl.engines.local import LocalEngine
+from tests.fixtures.approvals import HandClock
+from tests.fixtures.slack import connect
+from tests.integration.bot.conftest import CHANNEL, Ask
+
+UNTRUE = ("nothing was decided", "nothing was recorded", "not decided")
+
+
+class BreakingEngine(LocalEngine):
+    """Fails whenever something is to be carried out."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    def carry_out(self, approval: Approval) -> str:
+        if self.error is not None:
+            raise self.error
+        return super().carry_out(approval)
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[None]:
+    """Keep the traceback of a defect from being drawn, which takes seconds."""
+    with structlog.testing.capture_logs():
+        yield
+
+
+@pytest.fixture
+def engine() -> BreakingEngine:
+    return BreakingEngine()
+
+
+@pytest.fixture
+def bot(settings: Settings, store: Store, clock: HandClock, engine: BreakingEngine) -> Iterator[Bot]:
+    running = bootstrap(settings, store=store, clock=clock, engines={EngineKind.LOCAL: engine})
+    connect(running)
+    yield running
+    assert running.stop(5)
+
+
+def heard(person: Person) -> str:
+    """Return all that a person was told beside the question: ephemeral answers and direct messages."""
+    told = [one.plain for one in person.messages(CHANNEL) if one.is_ephemeral]
+    return "\n".join([*told, *(one.plain for one in person.messages("@app"))])
+
+
+def wait_until_approved(person: Person, ledger: Ledger, approval: Approval) -> None:
+    person.control.wait_until(
+        lambda: ledger.read(approval.id).approval.state is State.APPROVED, 10, "the decision in the record"
+    )
+
+
+def holds_no_untruth(text: str) -> bool:
+    return not any(phrase in text.lower() for phrase in UNTRUE)
+
+
+@pytest.mark.parametrize("broken", [1, 2])
+def test_a_broken_response_url(ask: Ask, bob: Person, ledger: Ledger, control: Control, broken: int) -> None:
+    """Broken once, the answer comes all the same; broken twice, nothing that is said denies the decision."""
+    approval = ask()
+    control.refuse("response_url", times=broken)
+    bob.command(f"/hitl approve {approval.id}")
+    wait_until_approved(bob, ledger, approval)
+    told = bob.wait_for_ephemeral(CHANNEL).plain
+    assert ("Approved" in told) if broken == 1 else ("whether it was recorded" in told)
+    assert holds_no_untruth(heard(bob))
+
+
+def test_the_loading_view_is_closed(
+    ask: Ask,
+    bob: Person,
+    ledger: Ledger,
+    interventions: list[Callable[[str, str], None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever closes the view that says to wait has decided all the same, and nobody says otherwise."""
+    monkeypatch.setattr(forms, "OPENING_TAKES", 0.05)
+    approval = ask()
+    message = bob.wait_for_message(CHANNEL)
+    closed = Event()
+    interventions.append(lambda request, _key: closed.wait(10) if request == "read" else None)
+    bob.open(message, "Approve", confirm="Approve").close()
+    closed.set()
+    wait_until_approved(bob, ledger, approval)
+    assert "Approved" in bob.wait_for_update(message, lambda one: "Approved" in one.plain).plain
+    bob.control.wait_until(lambda: ledger.read(approval.id).approval.settlement is not None, 10, "the settlement")
+    assert heard(bob) == ""
+
+
+@pytest.mark.parametrize(
+    "error", [EngineUnavailable("The cluster does not answer."), RuntimeError("a defect")], ids=type
+)
+@pytest.mark.parametrize("way", ["button", "form", "command"])
+def test_an_engine_fails_after_the_record(
+    ask: Ask,
+    bot: Bot,
+    bob: Person,
+    ledger: Ledger,
+    clock: HandClock,
+    engine: BreakingEngine,
+    error: Exception,
+    way: str,
+) -> None:
+    """The decision stands, what is said does not deny it, and the workflow goes on once the engine works again."""
+    approval = ask()
+    engine.error = error
+    message = bob.wait_for_message(CHANNEL)
+    if way == "button":
+        bob.click(message, "Approve", confirm="Approve")
+    elif way == "command":
+        bob.command(f"/hitl approve {approval.id}")
+    else:
+        form = bob.open(message, "Reject…").fill({"Reason": "not now"})
+        assert isinstance(form.submit(), Closed)
+    wanted = State.REJECTED if way == "form" else State.APPROVED
+    bob.control.wait_until(lambda: ledger.read(approval.id).approval.state is wanted, 10, "the decision")
+    assert ledger.read(approval.id).approval.settlement is None
+    engine.error = None
+    bot.sweeper.tick()
+    clock.forward(3)
+    bot.sweeper.tick()
+    bob.control.wait_until(lambda: ledger.read(approval.id).approval.settlement is not None, 10, "the settlement")
+    assert holds_no_untruth(heard(bob))
