@@ -1,7 +1,5 @@
 """Where ``hitl-bot`` and ``python -m hitl_bot`` start. What they need may not be installed, and is named then."""
 
-from __future__ import annotations
-
 import sys
 
 _SANDBOX = ("aiohttp", "hitl_bot.sandbox")

@@ -1,7 +1,5 @@
 """``hitl-bot audit``: hold the records to their rules, and write them down for auditors."""
 
-from __future__ import annotations
-
 import csv
 import json
 import sys

@@ -1,7 +1,5 @@
 """The bot's composition root: the one place that turns settings into parts."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import socket

@@ -1,7 +1,5 @@
 """``hitl-bot``: serve, manifest, doctor, policy, key, audit, demo, sandbox."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from importlib import import_module

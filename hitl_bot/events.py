@@ -7,8 +7,6 @@ github.com/standard-webhooks/standard-webhooks, ``spec/standard-webhooks.md``; m
 ``metaflow/plugins/argo/argo_events.py``.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib

@@ -1,7 +1,5 @@
 """The bot's private keys, and ``hitl-bot key``."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import os
@@ -32,7 +30,7 @@ class PrivateKey:
     seed: bytes  # 32
 
     @classmethod
-    def new(cls) -> PrivateKey:
+    def new(cls) -> "PrivateKey":
         """Make a key from the system's own source of randomness."""
         return cls(Ed25519PrivateKey.generate().private_bytes_raw())
 

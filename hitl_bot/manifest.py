@@ -3,8 +3,6 @@
 Source: docs.slack.dev/reference/app-manifest
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from enum import Enum

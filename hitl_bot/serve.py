@@ -1,7 +1,5 @@
 """``hitl-bot serve``."""
 
-from __future__ import annotations
-
 import os
 import signal
 from threading import Event

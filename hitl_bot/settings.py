@@ -1,7 +1,5 @@
 """The bot's settings: from the environment, and below that from Metaflow's configuration file."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The thread in which the sweeper works, and what it writes to the log."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import date, timedelta

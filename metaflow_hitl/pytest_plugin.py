@@ -3,8 +3,6 @@
 It has no entry point, so that no test run gets it without asking for it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

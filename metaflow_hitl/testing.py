@@ -1,7 +1,5 @@
 """Answers gates in tests and CI, without a person and without a bot. docs/testing.md shows how."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -102,7 +100,7 @@ class GateAnswers:
         self._failure: BaseException | None = None
         self.environment: Mapping[str, str] = {}
 
-    def __enter__(self) -> GateAnswers:  # noqa: PYI034 - Self needs Python 3.11
+    def __enter__(self) -> "GateAnswers":  # noqa: PYI034 - Self needs Python 3.11
         self._folder = tempfile.TemporaryDirectory(prefix="metaflow-hitl-test-")
         root = Path(self._folder.name)
         self.environment = _environment(root)
@@ -212,7 +210,7 @@ class _Anybody:
 
     system = NAME
 
-    def now(self) -> _Anybody:
+    def now(self) -> "_Anybody":
         return self
 
     def current(self, person: Person) -> Person:

@@ -1,7 +1,5 @@
 """``hitl-bot demo`` and ``hitl-bot sandbox``."""
 
-from __future__ import annotations
-
 import os
 import signal
 import tempfile

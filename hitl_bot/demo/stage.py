@@ -1,7 +1,5 @@
 """Sets the scene: the sandbox, the bot and the run, each the real thing, in a folder of their own."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import signal
@@ -85,7 +83,7 @@ class Stage:
     exports: Mapping[str, str]  # that another terminal needs for the commands of the run
     start: Callable[..., Run]  # another run, with these arguments; ended with the stage
 
-    def next_run(self, *arguments: str) -> Stage:
+    def next_run(self, *arguments: str) -> "Stage":
         """Start another run of the flow, where the one before has ended."""
         return replace(self, run=self.start(*arguments))
 

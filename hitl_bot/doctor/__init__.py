@@ -1,7 +1,5 @@
 """``hitl-bot doctor``: what is wrong, and how to fix it."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator

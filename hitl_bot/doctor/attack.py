@@ -5,8 +5,6 @@ Nothing is left behind: a key is tried by writing once more what is there, which
 asked what would be allowed.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from datetime import datetime, timezone

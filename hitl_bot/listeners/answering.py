@@ -1,7 +1,5 @@
 """Answering one question: buttons, forms, typed words, confirmations, and running again after a request for changes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import Executor, TimeoutError as NotYet
 

@@ -3,8 +3,6 @@
 Each gate is decided by itself, so each has its own record, checks and refusal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace

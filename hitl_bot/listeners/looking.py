@@ -1,7 +1,5 @@
 """Looking: at one approval, at lists of many, and at the Home tab."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from concurrent.futures import Executor
 from datetime import datetime, timedelta

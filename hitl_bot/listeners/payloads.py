@@ -1,7 +1,5 @@
 """What Slack sends, as far as the listeners read it, and the approval that a click is about."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 

@@ -1,7 +1,5 @@
 """The slash command: its words, what people type after them, and the answer to the person who typed it alone."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Callable, Mapping
@@ -56,7 +54,7 @@ class Words:
         return [bare for word in (self.approval_id, *self.rest.split()) if (bare := _bare(word))]
 
     @property
-    def without_first(self) -> Words:
+    def without_first(self) -> "Words":
         """The same without the word after the first one, which becomes part of it: ``stats rules``."""
         first, *others = self.behind
         return Words(verb=f"{self.verb} {first}", approval_id="".join(others[:1]), rest=" ".join(others[1:]))

@@ -1,7 +1,5 @@
 """Which id that Slack sends goes to which callback, what a callback is handed, and what happens to what goes wrong."""
 
-from __future__ import annotations
-
 import json
 import secrets
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The policy as it is in the file now."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What may stand in the policy file."""
 
-from __future__ import annotations
-
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
@@ -184,7 +182,7 @@ class PolicyOfFile(_Strict):
     quiet_hours: Hours = NEVER
 
     @model_validator(mode="after")
-    def _names_differ(self) -> PolicyOfFile:
+    def _names_differ(self) -> "PolicyOfFile":
         names = [rule.name for rule in self.rules]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:

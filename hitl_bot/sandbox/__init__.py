@@ -4,8 +4,6 @@ It speaks the part of Slack that the bot uses and enforces Slack's documented li
 What it does not implement answers ``unknown_method``.
 """
 
-from __future__ import annotations
-
 from hitl_bot.sandbox.changes import Clock
 from hitl_bot.sandbox.server import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Sandbox
 

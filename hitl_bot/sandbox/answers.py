@@ -4,8 +4,6 @@ Source of the shapes: docs.slack.dev/reference/interaction-payloads/view-interac
 element. What a Slack client checks before it sends a submission: required fields, lengths, numbers, addresses.
 """
 
-from __future__ import annotations
-
 import re
 from decimal import Decimal, InvalidOperation
 from typing import Any

@@ -4,8 +4,6 @@ What the sandbox does not know is refused as an unsupported type, never let pass
 Source: docs.slack.dev/reference/block-kit/blocks and docs.slack.dev/reference/views
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """What happened in the workspace, in order, for whoever waits for it: the driver, the page, a test."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import deque

@@ -3,8 +3,6 @@
 Plain urllib without a proxy: the sandbox is on loopback, whatever the environment says.
 """
 
-from __future__ import annotations
-
 import json
 import time
 import urllib.error

@@ -10,8 +10,6 @@
 Everything waits on the sandbox's changes, with a timeout in real seconds; nothing sleeps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -59,7 +57,7 @@ class Driver:
     def __init__(self, url: str) -> None:
         self.control = Control(url)
 
-    def as_(self, name: str) -> Person:
+    def as_(self, name: str) -> "Person":
         """Return somebody by name or id."""
         for person in self.control.state()["people"]:
             if name in (person["name"], person["id"]):

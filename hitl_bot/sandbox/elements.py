@@ -3,8 +3,6 @@
 Source: docs.slack.dev/reference/block-kit/block-elements
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Set as AbstractSet
 from typing import Any

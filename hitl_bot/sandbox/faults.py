@@ -1,7 +1,5 @@
 """Bad weather: what the next calls and deliveries shall suffer."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter, deque
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ docs.slack.dev/reference/views, docs.slack.dev/reference/methods and docs.slack.
 Lengths are characters unless said otherwise.
 """
 
-from __future__ import annotations
-
 # Messages
 MESSAGE_BLOCKS = 50
 MESSAGE_BLOCKS_LENGTH = 13_200  # of the JSON of all blocks; slackapi/bolt-js issue 2509 measured it

@@ -3,8 +3,6 @@
 Source: docs.slack.dev/reference/app-manifest
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +81,7 @@ class AppManifest:
     events: frozenset[str]
 
     @classmethod
-    def parse(cls, manifest: Json) -> AppManifest:
+    def parse(cls, manifest: Json) -> "AppManifest":
         """Read a manifest as it is pasted when a Slack app is created."""
         features = manifest.get("features", {})
         subscriptions = manifest.get("settings", {}).get("event_subscriptions", {})

@@ -1,7 +1,5 @@
 """Whom a message would notify, and what text it shows."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any

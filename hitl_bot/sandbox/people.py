@@ -1,7 +1,5 @@
 """Who is there: people, user groups, channels, and how Slack's Web API shapes them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any

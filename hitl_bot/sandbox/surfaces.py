@@ -1,7 +1,5 @@
 """What a person looks at and works with in their client: messages, forms, the Home tab."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -52,7 +50,7 @@ class Errors:
 class Updated:
     """The view shows something else now, or another view lies on top of it."""
 
-    view: View
+    view: "View"
 
 
 @dataclass(frozen=True)
@@ -79,24 +77,24 @@ class Client:
         self.control = control
         self.id = user_id
 
-    def messages(self, channel: str) -> list[Message]:
+    def messages(self, channel: str) -> "list[Message]":
         """Return what they see in a channel (``#name`` or id; ``@app`` is the app's direct messages), oldest first."""
         return [Message(self, shape) for shape in self.control.messages(channel, self.id)]
 
-    def ephemerals(self, channel: str) -> list[Message]:
+    def ephemerals(self, channel: str) -> "list[Message]":
         """Return what is visible to them alone."""
         return [one for one in self.messages(channel) if one.is_ephemeral]
 
-    def views(self) -> list[View]:
+    def views(self) -> "list[View]":
         """Return the modals they have open, the top one last."""
         return [View(self, shape) for shape in self._screen()["views"]]
 
-    def view(self) -> View | None:
+    def view(self) -> "View | None":
         """Return the modal on top."""
         views = self.views()
         return views[-1] if views else None
 
-    def home_now(self) -> View | None:
+    def home_now(self) -> "View | None":
         """Return the Home tab as it stands, without opening it."""
         home = self._screen()["home"]
         return View(self, home) if home else None
@@ -171,12 +169,12 @@ class Message(Surface):
         return {"channel": self.channel, "ts": self.ts}
 
     @property
-    def thread(self) -> list[Message]:
+    def thread(self) -> "list[Message]":
         """The replies to it, the oldest first."""
         everything = self.client.messages(self.channel)
         return [one for one in everything if one.thread_ts == self.ts and one.ts != self.ts]
 
-    def refresh(self) -> Message:
+    def refresh(self) -> "Message":
         """Return it as it is now; NotThere if it was deleted."""
         for one in self.client.messages(self.channel):
             if one.ts == self.ts:
@@ -250,7 +248,7 @@ class View(Surface):
                 return one
         raise NotThere(f"no field {wanted!r} among {[one.label for one in self.fields]}")
 
-    def fill(self, entries: Json) -> View:
+    def fill(self, entries: Json) -> "View":
         """Enter values, {label or block_id: entry}: text, an option's label or value, an id, a date, a list, None."""
         for wanted, entry in entries.items():
             one = self.field(wanted)
@@ -282,11 +280,11 @@ class View(Surface):
         """Press the close button."""
         self.client.control.post("acts/close", {"user": self.client.id, "view": self.id})
 
-    def refresh(self) -> View | None:
+    def refresh(self) -> "View | None":
         """Return it as it is now; None once it is closed."""
         return next((one for one in self.client.views() if one.id == self.id), None)
 
-    def wait_for_update(self, wanted: Callable[[View], bool] = bool, timeout: float = TIMEOUT) -> View:
+    def wait_for_update(self, wanted: "Callable[[View], bool]" = bool, timeout: float = TIMEOUT) -> "View":
         """Wait until the app has rewritten it so."""
 
         def look() -> View | None:

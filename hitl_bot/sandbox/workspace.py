@@ -3,8 +3,6 @@
 Everything here runs in the server's one event loop and changes nothing behind an await.
 """
 
-from __future__ import annotations
-
 import itertools
 import secrets
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Clients of Slack's Web API that never wait for long, and that honour NO_PROXY."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from http.client import HTTPException

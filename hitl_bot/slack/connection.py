@@ -1,7 +1,5 @@
 """The Socket Mode connections: Slack calls the bot without an address of its own."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -149,7 +147,7 @@ class _Client(SocketModeClient):
         Ends the waiting for Slack's patience.
     """
 
-    def __init__(self, asked_to_leave: Callable[[_Client], object], stopping: Event, **arguments: Any) -> None:
+    def __init__(self, asked_to_leave: "Callable[[_Client], object]", stopping: Event, **arguments: Any) -> None:
         self._asked_to_leave = asked_to_leave
         self._stopping = stopping
         super().__init__(**arguments)

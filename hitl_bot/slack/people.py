@@ -1,7 +1,5 @@
 """Who somebody is in Slack: names, kinds, user groups and channels."""
 
-from __future__ import annotations
-
 import copy
 import re
 import time
@@ -312,7 +310,7 @@ class SlackPeople:
         self._default_channel = default_channel
         self._since = 0
 
-    def now(self) -> SlackPeople:
+    def now(self) -> "SlackPeople":
         """Return the same people as they are from this moment on: nothing that was asked before counts."""
         fresh = copy.copy(self)
         fresh._since = self._since or this_moment()  # noqa: SLF001 - its own class

@@ -4,8 +4,6 @@ The gates of one step of one run find each other here, without a lock: whoever c
 every gate that comes later joins it. Once all of them are answered, the next turn of a loop gets a new message.
 """
 
-from __future__ import annotations
-
 import hashlib
 from base64 import b32encode
 from collections.abc import Mapping

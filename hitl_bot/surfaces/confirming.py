@@ -4,8 +4,6 @@ An answer from a command line is an object below ``proposals/answers/``. The bot
 message, and takes their click for their own answer. Whoever can write the bucket can make the bot ask, and no more.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Executor

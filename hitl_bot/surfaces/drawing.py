@@ -1,7 +1,5 @@
 """The picture of how metrics developed, drawn without a screen: legible on a phone and where Slack is dark."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Sequence
 from functools import cache

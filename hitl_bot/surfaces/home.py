@@ -1,7 +1,5 @@
 """Home tabs: who has one, what it shows, and keeping it up to date for those who may be looking at it."""
 
-from __future__ import annotations
-
 from collections import deque
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace

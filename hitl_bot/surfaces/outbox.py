@@ -4,8 +4,6 @@ The record comes first. A version becomes a marker in the bucket for each place 
 when it was delivered, and a note that it was keeps other bots, and this one after a restart, from sending it again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Pictures below a question: how its metrics developed, and the run's own. A question never waits for them."""
 
-from __future__ import annotations
-
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass

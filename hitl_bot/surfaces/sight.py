@@ -1,7 +1,5 @@
 """What one person may see: every list, tab, view and command of theirs asks here."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import cached_property
 

@@ -4,8 +4,6 @@ The record comes first, and the lines follow from it: whatever dies in between, 
 markers, looks whether it stands in the thread all the same, and says it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The log: constant texts with fields, for a person or for a machine, and never a token."""
 
-from __future__ import annotations
-
 import logging
 import re
 import sys

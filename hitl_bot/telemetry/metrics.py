@@ -4,8 +4,6 @@ About approvals every bot that shares a store reports the same, whoever asked or
 What it counts of its own calls and refusals adds up.
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

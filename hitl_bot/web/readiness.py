@@ -1,7 +1,5 @@
 """Whether the bot can do its work, and if not, why not: asked often, so answered from what was found lately."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from metaflow_extensions.hitl.engines.argo import ArgoEngine
 _WRITE_EVERY = 60.0  # seconds
 
 
-def slack(transport: Transport) -> Check:
+def slack(transport: Transport) -> "Check":
     """Look whether Slack can reach the bot: a socket is open, or signed requests are taken."""
 
     def check() -> None:
@@ -31,7 +29,7 @@ def slack(transport: Transport) -> Check:
     return check
 
 
-def store(store: Store, *, monotonic: Callable[[], float] = time.monotonic) -> Check:
+def store(store: Store, *, monotonic: Callable[[], float] = time.monotonic) -> "Check":
     """Look whether the store answers, with one listing of one key at most; and once a minute whether it can be written.
 
     A disk that is full, or a bucket that is read-only, still lists.
@@ -50,7 +48,7 @@ def store(store: Store, *, monotonic: Callable[[], float] = time.monotonic) -> C
     return check
 
 
-def cluster(engine: ArgoEngine) -> Check:
+def cluster(engine: ArgoEngine) -> "Check":
     """Look whether the cluster, or argo-server, answers who the bot is there."""
 
     def check() -> None:

@@ -1,7 +1,5 @@
 """The app's request URL: Slack calls the bot over HTTP."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import hmac

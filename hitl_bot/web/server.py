@@ -1,7 +1,5 @@
 """The web server, in a thread of its own."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from collections import OrderedDict
@@ -35,7 +33,7 @@ class GuardedProtocol(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     @property
-    def _waiting(self) -> OrderedDict[GuardedProtocol, None]:
+    def _waiting(self) -> "OrderedDict[GuardedProtocol, None]":
         """The server's connections without a request yet, the oldest first."""
         found: OrderedDict[GuardedProtocol, None] = self.server_state.__dict__.setdefault("waiting", OrderedDict())
         return found

@@ -1,7 +1,5 @@
 """Approvals from Python: what waits, what was decided, answering and waiting. ``metaflow_hitl`` exports it."""
 
-from __future__ import annotations
-
 import getpass
 import logging
 import os
@@ -125,7 +123,7 @@ class Approvals:
     @classmethod
     def open(
         cls, root: str | Path | None = None, *, user: str | None = None, public_keys: str | None = None
-    ) -> Approvals:
+    ) -> "Approvals":
         """Open a store.
 
         Parameters
@@ -151,7 +149,7 @@ class Approvals:
         name = user or configuration.user or getpass.getuser()
         return cls(_use_cases(store, Trust.of(keys)), Person(id=name, name=name, origin=Origin.CLAIM))
 
-    def __enter__(self) -> Approvals:  # noqa: PYI034 - Self needs Python 3.11
+    def __enter__(self) -> "Approvals":  # noqa: PYI034 - Self needs Python 3.11
         return self
 
     def __exit__(
@@ -408,7 +406,7 @@ class Approvals:
                     raise
             self._sleep(self._ledger.store.poll_interval)
 
-    def _read(self, ids: Iterable[str], chosen: Chosen) -> Iterator[Approval]:
+    def _read(self, ids: Iterable[str], chosen: "Chosen") -> Iterator[Approval]:
         found = self._queries.these(dict.fromkeys(ids))
         for problem in found.problems:
             log.warning("%s", problem)

@@ -4,8 +4,6 @@ The order is Metaflow's own (2.19, ``metaflow_config_funcs.py``): the environmen
 ``.metaflow`` folder, then the file of the profile in ``METAFLOW_HOME``.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +34,7 @@ class Configuration:
     folder: Path | None
 
     @classmethod
-    def read(cls, environ: Mapping[str, str], here: Path) -> Configuration:
+    def read(cls, environ: Mapping[str, str], here: Path) -> "Configuration":
         """Read what holds in a folder.
 
         Raises

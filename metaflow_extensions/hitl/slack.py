@@ -14,8 +14,6 @@ Every number is from Slack's reference documentation:
   ten digits)
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
@@ -76,7 +74,7 @@ class ClaimedPeople:
     def identify(self, person: Person) -> Person | None:
         return person if person.is_vouched_for else None
 
-    def now(self) -> ClaimedPeople:
+    def now(self) -> "ClaimedPeople":
         return self
 
     def current(self, person: Person) -> Person:

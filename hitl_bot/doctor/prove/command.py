@@ -1,7 +1,5 @@
 """What ``--prove`` adds to the doctor's findings."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from datetime import datetime

@@ -1,7 +1,5 @@
 """One of every message, view and Home that the bot can build."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """One question taken through a real Slack, step by step, with the person who runs the doctor."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -53,7 +51,7 @@ class Recording:
             file.write_text(json.dumps(self.shapes, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, file: Path) -> Recording:
+    def read(cls, file: Path) -> "Recording":
         """Read what ``write`` wrote."""
         return cls(json.loads(file.read_text(encoding="utf-8")))
 

@@ -1,7 +1,5 @@
 """The methods of Slack's Web API that the sandbox speaks; any other answers ``unknown_method``."""
 
-from __future__ import annotations
-
 from hitl_bot.sandbox.web_api import apps, chat, conversations, files, users, validate, views
 from hitl_bot.sandbox.web_api.method import Method
 

@@ -1,7 +1,5 @@
 """blocks.validate: whether Slack would take blocks, a message or a view, without showing it to anybody."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from hitl_bot.sandbox import limits

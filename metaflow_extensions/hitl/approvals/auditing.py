@@ -3,8 +3,6 @@
 Nothing here writes. It works on a copy of the bucket, too.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

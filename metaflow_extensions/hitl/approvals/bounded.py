@@ -1,7 +1,5 @@
 """Maps that keep what is newest, within bounds of number and age."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, MutableMapping
 from datetime import datetime, timedelta

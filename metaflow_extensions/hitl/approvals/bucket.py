@@ -6,8 +6,6 @@ What is named otherwise belongs to somebody else, or is damaged: ``read_…`` re
 Keys sort as their meaning does, so that a listing comes in order.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import dataclass

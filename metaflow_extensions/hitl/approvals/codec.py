@@ -1,7 +1,5 @@
 """The record as JSON. Reading is strict: what is not understood to the letter does not open a gate."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
@@ -46,7 +44,7 @@ class Unreadable(Exception):
         self.fault = fault
         self.where = where
 
-    def inside(self, name: str) -> Unreadable:
+    def inside(self, name: str) -> "Unreadable":
         """Say the same with the name of what it is in."""
         dot = "." if self.where and not self.where.startswith("[") else ""
         return Unreadable(self.fault, f"{name}{dot}{self.where}")

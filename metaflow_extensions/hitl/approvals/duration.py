@@ -1,7 +1,5 @@
 """Timeouts as an author writes them, and spans of time as a person reads them."""
 
-from __future__ import annotations
-
 import re
 
 from metaflow_extensions.hitl.approvals.errors import HitlError

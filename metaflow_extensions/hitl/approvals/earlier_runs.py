@@ -1,7 +1,5 @@
 """What earlier runs left for a new question: the last approval of its step, and the request for changes it answers."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from metaflow_extensions.hitl.approvals.errors import RecordError

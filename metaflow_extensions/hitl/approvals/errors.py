@@ -4,8 +4,6 @@ A message says what happened, to which approval, and the next button or command:
 a chat as well as in a terminal.
 """
 
-from __future__ import annotations
-
 
 class HitlError(Exception):
     """The root of the tree. Catch this; everything else is a defect."""

@@ -4,8 +4,6 @@ The bot believes a run about what it asks, and about nothing else: who answers, 
 from what the bot knows itself. A proposal that can't be used is set aside, and holds up no other.
 """
 
-from __future__ import annotations
-
 from itertools import islice
 from typing import Protocol
 

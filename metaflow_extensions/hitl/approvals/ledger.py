@@ -6,8 +6,6 @@ Whoever creates the next version first has won; the loser reads again. There is 
 overwritten, so this works on any store with an atomic create.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import types

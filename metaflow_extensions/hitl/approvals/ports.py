@@ -3,8 +3,6 @@
 The docstrings are promises; one contract suite for each port holds every adapter to them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
@@ -221,7 +219,7 @@ class Bar(str, Enum):
 class People(Protocol):
     """Who somebody is, and which groups and channels they are in. Answers may be some minutes old: see ``now``."""
 
-    def now(self) -> People:
+    def now(self) -> "People":
         """Return the same people as they are from this moment on: no answer that is older counts.
 
         One decision, or many that one click makes, takes one such view, so that nobody is asked twice for it.

@@ -4,8 +4,6 @@ A proposal of a question is its record's first version as the run would have wri
 strictly as a record, takes over what is asked, and adds what it knows itself.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Collection

@@ -1,7 +1,5 @@
 """The read side: what waits, what was decided, and how it went, for lists, Home, pages and the command line."""
 
-from __future__ import annotations
-
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator

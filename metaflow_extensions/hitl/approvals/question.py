@@ -1,7 +1,5 @@
 """What is asked of people about one task, as its author wrote it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -150,7 +148,7 @@ class Panel:
     quorum: int
 
     @classmethod
-    def of(cls, needs: tuple[Need, ...], quorum: int) -> Panel:
+    def of(cls, needs: tuple[Need, ...], quorum: int) -> "Panel":
         """Build a panel with a place for everybody that the needs ask for."""
         return cls(needs=needs, quorum=max(quorum, sum(need.quorum for need in needs)))
 

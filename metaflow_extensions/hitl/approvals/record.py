@@ -1,7 +1,5 @@
 """What an approval is: frozen values, as they stand in the record."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from base64 import b32encode
@@ -60,7 +58,7 @@ class Pathspec:
         return f"{self.flow}/{self.run}/{self.step}/{self.task}"
 
     @classmethod
-    def parse(cls, text: str) -> Pathspec:
+    def parse(cls, text: str) -> "Pathspec":
         """Read ``flow/run/step/task``; raise BadId for anything else."""
         parts = text.split("/")
         if len(parts) != 4:  # noqa: PLR2004 - a pathspec has four names
@@ -169,11 +167,11 @@ class Origin(str):
     """Who vouches for a person's id: a chat system by its name, or one of the three below. Compare with ``==``."""
 
     __slots__ = ()
-    CLAIM: ClassVar[Origin]  # a name from a command line: nobody vouches for it
-    CLOCK: ClassVar[Origin]  # the deadline
-    RULE: ClassVar[Origin]  # what the step's author or the operator wrote down
+    CLAIM: "ClassVar[Origin]"  # a name from a command line: nobody vouches for it
+    CLOCK: "ClassVar[Origin]"  # the deadline
+    RULE: "ClassVar[Origin]"  # what the step's author or the operator wrote down
 
-    def __new__(cls, name: str) -> Origin:  # noqa: PYI034 - Self needs Python 3.11
+    def __new__(cls, name: str) -> "Origin":  # noqa: PYI034 - Self needs Python 3.11
         if not _ORIGIN.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a chat system")
         return super().__new__(cls, name)

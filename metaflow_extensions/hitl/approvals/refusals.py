@@ -1,7 +1,5 @@
 """Why a decision is not taken. Each message is what the person reads, in a chat or in a terminal."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from metaflow_extensions.hitl.approvals.duration import in_words

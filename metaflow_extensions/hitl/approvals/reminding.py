@@ -1,7 +1,5 @@
 """When people are asked again: pure rules. Nothing after the answer, nothing while people sleep."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo

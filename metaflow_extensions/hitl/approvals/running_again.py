@@ -1,7 +1,5 @@
 """Running a workflow again from a message, after a request for changes: who may, and what stands in the way."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError

@@ -1,7 +1,5 @@
 """The sealed mode: a bot's key vouches for what counts, and everything else is only proposed."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib
@@ -35,7 +33,7 @@ class PublicKey:
         return hashlib.sha256(self.raw).hexdigest()[:_ID_LENGTH]
 
     @classmethod
-    def parse(cls, line: str) -> PublicKey:
+    def parse(cls, line: str) -> "PublicKey":
         """Read ``hitl-ed25519:<id>:<base64>``.
 
         Raises
@@ -242,7 +240,7 @@ class Trust:
     signer: Signer | None = None
 
     @classmethod
-    def of(cls, keys: Iterable[PublicKey], signer: Signer | None = None) -> Trust:
+    def of(cls, keys: Iterable[PublicKey], signer: Signer | None = None) -> "Trust":
         """Trust these keys, and those of the signer."""
         trusted = (*keys, *(signer.public_keys if signer else ()))
         return cls(keys={key.id: key for key in trusted}, signer=signer)

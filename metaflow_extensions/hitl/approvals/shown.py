@@ -5,8 +5,6 @@ the end. Of one that is open each process remembers what it showed. One that sta
 more what somebody may have failed to show.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from threading import Lock
 

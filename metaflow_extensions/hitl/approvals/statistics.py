@@ -1,7 +1,5 @@
 """How decisions went: counts, how long people took, and how often a rule on trial said what they said."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """What may follow what: pure functions from a record and a wish to the next record, or a refusal."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import datetime, timedelta

@@ -4,8 +4,6 @@ The order of effects is always: the record, the workflow, the messages, settled.
 the last before a crash; the sweeper finishes what it finds open.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Waiting for an answer where nothing else does: a local run, or the machine that launches pods."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import datetime, timedelta
 

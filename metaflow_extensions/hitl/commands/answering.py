@@ -1,7 +1,5 @@
 """``approve``, ``reject`` and ``request-changes``, for one approval or for many."""
 
-from __future__ import annotations
-
 import json
 import time
 from argparse import Namespace

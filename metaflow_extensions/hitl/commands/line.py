@@ -1,7 +1,5 @@
 """The command line: which commands there are, and what each takes."""
 
-from __future__ import annotations
-
 import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """``list``, ``show``, ``stats`` and ``verify``."""
 
-from __future__ import annotations
-
 import json
 from argparse import Namespace
 from datetime import datetime, timedelta

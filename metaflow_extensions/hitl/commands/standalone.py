@@ -1,7 +1,5 @@
 """``hitl``: the commands from the store alone, without a flow."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 from argparse import Namespace

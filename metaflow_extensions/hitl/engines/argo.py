@@ -1,7 +1,5 @@
 """Argo Workflows, whichever way its workflows are reached."""
 
-from __future__ import annotations
-
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping

@@ -4,8 +4,6 @@ The requests and what they answer: argo-workflows 4.1.2, ``server/workflow/workf
 ``workflow/util/util.go``; tried on 3.7.3 and 4.1.2. The token's account needs ``get`` and ``update`` on workflows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

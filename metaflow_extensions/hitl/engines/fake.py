@@ -1,7 +1,5 @@
 """An engine without a workflow: for tests and simulations, which ask it afterwards what was let through."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from threading import Lock
 

@@ -4,8 +4,6 @@ A gate is a node of type Suspend whose input parameter ``approval-id`` is the id
 phase is Running (argo-workflows 4.1.2, ``IsActiveSuspendNode`` in ``pkg/apis/workflow/v1alpha1/workflow_types.go``).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ itself: the client's own methods differ between its releases, send a JSON Patch 
 repeat a request by their own rules.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A local run: the process that waits watches the record itself."""
 
-from __future__ import annotations
-
 from metaflow_extensions.hitl.approvals.record import Approval, Person
 
 

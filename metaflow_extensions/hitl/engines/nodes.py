@@ -1,7 +1,5 @@
 """An Argo Workflow object: its nodes, who started it, and the one that runs it again. No I/O."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import io

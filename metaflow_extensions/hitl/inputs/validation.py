@@ -1,7 +1,5 @@
 """From what was entered, as JSON or as text, to the values that the record keeps."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The names that Slack sends back. Whoever builds a button and whoever listens to it read them here."""
 
-from __future__ import annotations
-
 # Buttons and menus (action_id). The value of each button is the id of its approval.
 APPROVE = "hitl_approve"  # decides at once without a schema; opens the form with one
 CHOOSE = tuple(f"hitl_choose_{number}" for number in range(4))  # approves with the choice of this number

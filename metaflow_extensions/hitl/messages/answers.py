@@ -1,7 +1,5 @@
 """Answers that one person alone sees: to /hitl, to a button, to a form."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TypedDict

@@ -1,7 +1,5 @@
 """The message that the gates of one foreach share."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence

@@ -4,8 +4,6 @@ Source of the limits: docs.slack.dev/reference/block-kit (10 options in a group 
 text of one), docs.slack.dev/reference/views (100 blocks, 250 kB, 3,000 characters of private_metadata).
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import zlib
@@ -111,13 +109,13 @@ class Choice:
             "look": self.look,
         }
 
-    def turned_to(self, page: int) -> Choice:
+    def turned_to(self, page: int) -> "Choice":
         return replace(self, page=min(max(page, 0), self.pages - 1), look=self.look + 1)
 
-    def all_ticked(self) -> Choice:
+    def all_ticked(self) -> "Choice":
         return replace(self, off=frozenset(), look=self.look + 1)
 
-    def none_ticked(self) -> Choice:
+    def none_ticked(self) -> "Choice":
         return replace(self, off=frozenset(one.id for one in self.offered), look=self.look + 1)
 
 

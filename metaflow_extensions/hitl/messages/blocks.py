@@ -5,8 +5,6 @@ object. That all blocks of a message together may hold some 13,200 characters of
 (github.com/slackapi/bolt-js/issues/2509); `fitted` stays below.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import unicodedata

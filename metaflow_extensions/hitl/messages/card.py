@@ -1,7 +1,5 @@
 """A decision as a page of its own, for Metaflow's cards: one HTML file that loads nothing and runs nothing."""
 
-from __future__ import annotations
-
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape

@@ -1,7 +1,5 @@
 """What a decision is based on, in words for any medium: metrics, what changed since the last approval, links."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from metaflow_extensions.hitl.approvals.evidence.collected import Code, Evidence

@@ -6,8 +6,6 @@ beside it; what a submitted one sends is ``view.state.values``, ``{block_id: {ac
 only, because pods build messages too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any

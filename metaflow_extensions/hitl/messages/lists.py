@@ -1,7 +1,5 @@
 """What waits, what was decided, and how long it took: the lists that one person alone sees."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The question where Slack shows no buttons: as plain text, as a letter, and in an incoming webhook's message."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The message that asks, and the same message after the answer."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime

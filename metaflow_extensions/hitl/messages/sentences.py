@@ -1,7 +1,5 @@
 """What there is to say about an approval, in words for any medium. Nothing here is escaped yet."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The question and the answer as plain text, for a terminal and for a log."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What a reply in a question's thread says: several lines, and what is said of many gates once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -73,7 +71,7 @@ class Line:
     about: str = ""
     reminds: ReminderKind | None = None
 
-    def saying(self, text: str) -> Line:
+    def saying(self, text: str) -> "Line":
         return replace(self, text=text)
 
 

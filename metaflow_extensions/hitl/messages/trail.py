@@ -1,7 +1,5 @@
 """What happened to an approval, version by version, in one line each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

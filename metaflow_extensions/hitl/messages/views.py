@@ -1,7 +1,5 @@
 """The views (modals) that an approval opens, and the one that runs a workflow again. Each fits in what Slack takes."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime

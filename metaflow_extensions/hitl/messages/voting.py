@@ -3,8 +3,6 @@
 A medium hands in how it names an approver (as the author wrote it) and a person; both come back as they are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 

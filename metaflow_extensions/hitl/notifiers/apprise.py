@@ -3,8 +3,6 @@
 Source: github.com/caronc/apprise (2.2), ``apprise/apprise.py``.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The question as an email."""
 
-from __future__ import annotations
-
 import smtplib
 import ssl
 from collections.abc import Mapping
@@ -67,7 +65,7 @@ class Mailbox:
     recipients: tuple[Address, ...]
 
     @classmethod
-    def read(cls, settings: Mapping[str, str]) -> Mailbox:
+    def read(cls, settings: Mapping[str, str]) -> "Mailbox":
         """Read the settings; raise NotifierRefused with the name of the one that can't be used."""
         sender = _addresses(FROM, settings)
         if len(sender) != 1:

@@ -1,7 +1,5 @@
 """A notifier that nobody reads: for tests and simulations, which ask it afterwards what people would have seen."""
 
-from __future__ import annotations
-
 from threading import Lock
 
 from metaflow_extensions.hitl.approvals.errors import MessageUnreachable, NotifierRefused, NotifierUnavailable

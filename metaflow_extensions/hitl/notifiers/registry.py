@@ -1,7 +1,5 @@
 """Which notifiers there are, what sets each of them up, and which of its settings are secrets: a new one goes here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial

@@ -1,7 +1,5 @@
 """What was sent, for media in which nothing can be found or changed afterwards."""
 
-from __future__ import annotations
-
 from threading import Lock
 
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap

@@ -1,7 +1,5 @@
 """The question in a terminal, where nobody has a Slack token."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import timezone, tzinfo
 

@@ -1,7 +1,5 @@
 """The decorator's arguments, checked and normalised."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum

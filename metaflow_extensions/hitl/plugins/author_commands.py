@@ -1,7 +1,5 @@
 """``hitl check`` and ``hitl preview``: what an author asks before anybody else is asked."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

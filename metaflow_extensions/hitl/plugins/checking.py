@@ -1,7 +1,5 @@
 """What can be known about a flow's gates before a run: names that nothing assigns, people who are not there."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import re

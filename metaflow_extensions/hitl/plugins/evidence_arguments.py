@@ -1,7 +1,5 @@
 """The arguments of ``@hitl`` about what a decision is based on: metrics, links, conditions."""
 
-from __future__ import annotations
-
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Forms that the run fills in: choices, defaults and limits that come from artifacts."""
 
-from __future__ import annotations
-
 import re
 import string
 from collections.abc import Mapping

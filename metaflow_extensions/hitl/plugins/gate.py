@@ -1,7 +1,5 @@
 """The gate as a task meets it: ask and wait on the machine that launched the run, only look inside a pod."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -1,7 +1,5 @@
 """``python flow.py hitl …``: the commands of ``hitl`` for one flow, and those that machines type."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 from argparse import Namespace

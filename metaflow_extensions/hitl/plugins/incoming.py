@@ -5,8 +5,6 @@ foreach ``self.input``. Metaflow's own code for starting a task does the loading
 writes for a task (its attempt, its metadata) is left out, because the task has not begun.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +35,7 @@ class TaskOptions:
     tags: tuple[str, ...] = ()
 
     @classmethod
-    def of_command(cls, options: Mapping[str, Any]) -> TaskOptions:
+    def of_command(cls, options: Mapping[str, Any]) -> "TaskOptions":
         """Read the options of that command, by their names in click (metaflow, ``cli_components/step_cmd.py``)."""
         from metaflow.util import decompress_list  # noqa: PLC0415 - heavy
 

@@ -7,8 +7,6 @@ started. One process all the while, so that stopping the run stops the waiting.
 Run by its path, because it needs neither Metaflow nor this project.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

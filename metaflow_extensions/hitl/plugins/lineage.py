@@ -3,8 +3,6 @@
 All of it is for finding and reading: the record is what counts, so none of it may keep a step from running.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any

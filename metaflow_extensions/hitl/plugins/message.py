@@ -1,7 +1,5 @@
 """The question's words, from the author's template and the artifacts that come in."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import string

@@ -1,7 +1,5 @@
 """Pictures of the run's own: a matplotlib figure, or an artifact that is a PNG, rendered where the run is."""
 
-from __future__ import annotations
-
 import io
 import struct
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The plugin's settings as one value, read in one place."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass

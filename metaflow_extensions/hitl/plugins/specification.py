@@ -6,8 +6,6 @@ what a person writes is read here by the kind of the argument, and what Metaflow
 encoded argument, safe from commas, quotes and shells.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode

@@ -1,7 +1,5 @@
 """Where a gated step's code may run: in a process that opened its gate, and in deployments that have gates."""
 
-from __future__ import annotations
-
 import sys
 from functools import wraps
 from typing import Any, NoReturn

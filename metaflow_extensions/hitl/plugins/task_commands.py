@@ -4,8 +4,6 @@ Both take what Metaflow's own ``step`` command takes, whichever version of it is
 becomes one that asks for it by a change of one word.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import time

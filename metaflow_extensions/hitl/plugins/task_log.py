@@ -1,7 +1,5 @@
 """A task's log, as whoever started the run reads it while it goes on."""
 
-from __future__ import annotations
-
 import array
 import sys
 import time

@@ -1,7 +1,5 @@
 """Where approvals are kept: an S3 bucket, a directory, or memory."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path

@@ -12,8 +12,6 @@ A file system without hard links is refused. Creating the final name and then fi
 in between would leave half a record under a key that can never be written again.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What every store promises: which keys it takes, and the proof that a key is created once."""
 
-from __future__ import annotations
-
 from unicodedata import category
 
 from metaflow_extensions.hitl.approvals import bucket

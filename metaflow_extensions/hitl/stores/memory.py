@@ -1,7 +1,5 @@
 """A store in this process's memory: for tests and simulations, which end with the process."""
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from itertools import islice

@@ -5,8 +5,6 @@ something else happened to the key meanwhile, send it again) and ListObjectsV2 (
 which is that of their code points; 1,000 a page).
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import time

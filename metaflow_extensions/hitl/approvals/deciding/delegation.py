@@ -5,8 +5,6 @@ The newest version is in force until its end. A marker for each delegate says wh
 Nothing is passed on: who decides for somebody can't let a third person do it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """Who may see a question, who may decide it, and whether the operator's policy accepts that. Closed when in doubt."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace

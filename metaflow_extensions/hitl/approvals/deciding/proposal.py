@@ -4,8 +4,6 @@ Nobody vouches for the name in it, nor for anything else: whoever can write the 
 but let the bot ask that person, who sees what it says, and whose click is about exactly these bytes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

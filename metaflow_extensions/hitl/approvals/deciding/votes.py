@@ -1,7 +1,5 @@
 """Votes where several people must agree: which count, and what they add up to. Pure functions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """An answer is about one question and one task as it was: pure checks that a gate makes before it opens."""
 
-from __future__ import annotations
-
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta, timezone
 from enum import Enum

@@ -1,7 +1,5 @@
 """Everything that a question records about its task, and what it is compared with."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
@@ -187,7 +185,7 @@ class Artifacts:
     keys: dict[str, str] = field(default_factory=dict[str, str])  # of the first hundred names, in order
 
     @classmethod
-    def of(cls, keys: Mapping[str, str]) -> Artifacts:
+    def of(cls, keys: Mapping[str, str]) -> "Artifacts":
         """Note artifacts, by name; in a join the name begins with the task that it comes from."""
         ordered = dict(sorted(keys.items()))
         listed = dict(list(ordered.items())[:LISTED])

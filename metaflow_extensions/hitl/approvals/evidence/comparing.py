@@ -1,7 +1,5 @@
 """What changed since the last approval: metrics, parameters, code; and whether a gate still has what was approved."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum

@@ -1,7 +1,5 @@
 """How the metrics of a step developed: its last decisions, and the question that is open."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum

@@ -13,8 +13,6 @@ A name is a metric (``accuracy``, ``report.f1``), its change since the last appr
 that was approved then (``previous.accuracy``). Length and depth are bounded, so the time is.
 """
 
-from __future__ import annotations
-
 import math
 import operator
 import re

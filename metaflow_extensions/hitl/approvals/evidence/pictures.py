@@ -1,7 +1,5 @@
 """The pictures of a question, as the bucket keeps them for its thread and its card."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from hashlib import sha256
 

@@ -1,7 +1,5 @@
 """One field of a form, read from a schema in its normal form."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

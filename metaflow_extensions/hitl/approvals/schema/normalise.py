@@ -1,7 +1,5 @@
 """From what the author wrote to the one form of JSON Schema that records hold."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The short ways to write a schema, turned into JSON Schema: name to type, and name to settings."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from datetime import date

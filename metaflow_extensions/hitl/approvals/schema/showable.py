@@ -1,7 +1,5 @@
 """Refuse, when the flow is loaded, what could not be shown when somebody wants to answer."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """One value and its field: read it from text, bring it into the form that records keep, hold it to the field."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

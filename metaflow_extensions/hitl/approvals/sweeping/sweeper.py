@@ -1,7 +1,5 @@
 """What there is to sweep: all that is open now and then, and the tail of changes in between."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """Doing what one approval needs, whichever sweeper comes first."""
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
@@ -44,7 +42,7 @@ class Observer(Protocol):
         """All that is open was seen since the last time."""
         ...
 
-    def did(self, act: Act, approval: Approval) -> None:
+    def did(self, act: "Act", approval: Approval) -> None:
         """Something was done, whole."""
         ...
 

@@ -1,7 +1,5 @@
 """Calls of Slack's Web API: at Slack's pace, and with every failure turned into one of the port's."""
 
-from __future__ import annotations
-
 import copy
 import threading
 import time
@@ -213,7 +211,7 @@ class SlackCalls:
         self._wait = wait
         self._lane = Lane.PEOPLE
 
-    def for_bulk(self) -> SlackCalls:
+    def for_bulk(self) -> "SlackCalls":
         """Return one that never waits: what is too much for now is NotifierBusy."""
         bulk = copy.copy(self)
         bulk._lane = Lane.BULK  # noqa: SLF001 - its own class

@@ -5,8 +5,6 @@ docs.slack.dev/reference/methods; ``hitl_bot/sandbox/web_api/reference.json`` ho
 this table to it: every documented error of every method in use has a line here.
 """
 
-from __future__ import annotations
-
 from enum import Enum
 from typing import Any
 from urllib.parse import urlsplit

@@ -1,7 +1,5 @@
 """Whom in Slack the approvers are whose names an author wrote, when a question is posted."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The question as a Slack message that changes with the approval."""
 
-from __future__ import annotations
-
 import copy
 import json
 import threading
@@ -216,7 +214,7 @@ class SlackNotifier:
         self._bot_id: list[str] = []  # once it is known; shared with the one for bulk
         self._names = SlackNames(self._calls.client, clock)
 
-    def for_bulk(self) -> SlackNotifier:
+    def for_bulk(self) -> "SlackNotifier":
         """Return one that knows what this one knows, and that never waits: what is too much for now is NotifierBusy.
 
         People come before it: it leaves room for their calls.

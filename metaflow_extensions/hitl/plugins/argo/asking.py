@@ -1,7 +1,5 @@
 """Asking from within an Argo workflow, for a task that it starts after the answer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Where Metaflow compiles a flow for Argo Workflows, and where the gates come in."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps

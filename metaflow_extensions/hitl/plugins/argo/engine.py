@@ -1,7 +1,5 @@
 """Argo's engine as the flow's own commands have it: by the rights of whoever types."""
 
-from __future__ import annotations
-
 import shlex
 import time
 from functools import cached_property

@@ -1,7 +1,5 @@
 """The container that asks: the step's own, which reads the same artifacts, without what only the step needs."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -31,7 +29,7 @@ class SecretKey:
     key: str
 
     @classmethod
-    def parse(cls, text: str) -> SecretKey:
+    def parse(cls, text: str) -> "SecretKey":
         """Read ``name`` or ``name/key``; the key is ``slack-bot-token`` if none is named."""
         name, slash, key = text.strip().partition("/")
         if not name or (slash and not key) or "/" in key:

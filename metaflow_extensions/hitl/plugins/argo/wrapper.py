@@ -13,8 +13,6 @@ The rest of the workflow refers to ``deploy`` by name and stays as it is, so eve
 here reads a clock, a setting or a file: dictionaries in, a dictionary out.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections import defaultdict
