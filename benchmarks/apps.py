@@ -54,8 +54,8 @@ def _empty(mode: str) -> None:
     if mode == "socket":
         SocketModeHandler(app, os.environ["METAFLOW_HITL_SLACK_APP_TOKEN"]).connect()  # type: ignore[no-untyped-call]
         return
-    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - Bolt's server logs each request there
-    Thread(target=app.start, kwargs={"port": int(os.environ[PORT]), "path": PATH}, daemon=True).start()
+    serving = {"port": int(os.environ[PORT]), "path": PATH, "http_server_logger_enabled": False}
+    Thread(target=app.start, kwargs=serving, daemon=True).start()
 
 
 def _ours() -> None:

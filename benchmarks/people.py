@@ -39,7 +39,7 @@ CHANNEL = "#ml-approvals"
 TURNS = 4
 PEOPLE = (1, 50)
 GOALS = {"socket": 1.5, "http": 1.3}
-_MEMORY = 2.0  # times an empty app
+_MEMORY = 2.5  # times an empty app; it was 2.9
 _TERMINAL = 500.0  # ms
 _DECODE = 12.0  # times json.loads
 _REPOSITORY = Path(__file__).parents[1]
@@ -96,8 +96,9 @@ class _App:
             )
             stack.callback(process.kill)
             app = cls(sandbox, process)
-            if app.says() != "ready":
-                raise RuntimeError(f"the {kind} app did not start")
+            while (said := app.says()) != "ready":  # Bolt's own server greets before
+                if not said and process.poll() is not None:
+                    raise RuntimeError(f"the {kind} app did not start")
             control = Driver(sandbox.url).control
             if mode == "socket":
                 control.wait_for_connection()
@@ -164,7 +165,7 @@ def _acknowledgements(mode: str, apps: dict[str, _App]) -> Iterator[Row]:
         for _ in range(TURNS if people > 1 else TURNS * 10):
             for kind, app in apps.items():
                 took[kind] += app.clicks(people, payload)
-                time.sleep(0.2 if people == 1 else 2.0)  # until what follows an acknowledgement is done
+                time.sleep(0.2 if people == 1 else 4.0)  # until what follows an acknowledgement is done
         for name, of in (("p50", median), ("p99", _p99)):
             ours, empty = (of(took[kind]) for kind in ("ours", "empty"))
             who = f"{people} at once" if people > 1 else "one person"
