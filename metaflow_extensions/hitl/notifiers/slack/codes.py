@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from slack_sdk.errors import SlackApiError
 
+from metaflow_extensions.hitl.approvals.errors import NotifierError
+
 
 class Meaning(Enum):
     """What becomes of a call that Slack refused."""
@@ -295,6 +297,11 @@ def is_decided(method: str, code: str) -> bool:
 def is_busy(error: SlackApiError) -> bool:
     """Whether Slack asks to wait: too much was asked of it."""
     return status_of(error) == _TOO_MANY or code_of(error) in _BUSY
+
+
+def asked_to_wait(error: NotifierError) -> bool:
+    """Whether a call failed because Slack asked to wait, before anything was done."""
+    return error.cause.split(" ")[0] in _BUSY
 
 
 def pause_of(error: SlackApiError) -> float:

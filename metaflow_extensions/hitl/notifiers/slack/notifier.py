@@ -22,6 +22,7 @@ from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.messages.blocks import mrkdwn, section
 from metaflow_extensions.hitl.messages.question import Rendered, brief, render
 from metaflow_extensions.hitl.notifiers.slack.calls import Pace, SlackCalls, TooLong
+from metaflow_extensions.hitl.notifiers.slack.codes import asked_to_wait
 from metaflow_extensions.hitl.notifiers.slack.names import Names, SlackNames
 
 # Which questions stand in a channel already, without reading the channel again for each of them.
@@ -378,7 +379,7 @@ class SlackNotifier:
         try:
             self._calls.call_in_turn(method, where, files)
         except NotifierUnavailable as error:
-            if error.cause.startswith("ratelimited"):
+            if asked_to_wait(error):
                 raise
             log.info("%s may be without its pictures: %s", post.url or post.ts, error)
 
