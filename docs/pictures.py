@@ -72,6 +72,15 @@ def take_run(browser: Browser) -> None:
         take_question(browser, f"{last.url}/?as=bob")
         answer(open_page(browser, f"{last.url}/?as=bob"))
         last.run.wait(60)  # its folder goes next
+        take_card(browser, Path(folder))
+
+
+def take_card(browser: Browser, folder: Path) -> None:
+    """Take the card of the last run down to where its hashes begin."""
+    card = max(folder.glob(".metaflow/mf.cards/**/hitl-*.html"), key=lambda one: one.stat().st_mtime)
+    page = open_page(browser, card.as_uri(), width=MESSAGE_WIDTH, height=3_000)
+    end = box_of(page.get_by_role("heading", name="What the answer is about"))
+    take(page, "card", {"x": 0, "y": 0, "width": MESSAGE_WIDTH, "height": end["y"] - 12})
 
 
 def answer_earlier(stage: Stage, version: str, *, approved: bool) -> None:

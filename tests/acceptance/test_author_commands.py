@@ -13,6 +13,7 @@ def start(self):
     message="Deploy {message}?",
     input_schema={{"model": {{"type": "choice", "choices": "{{self.candidates}}"}}, "notes": "str?"}},
     metrics=[{metric!r}],
+    plots={{"The matrix": {plot!r}}},
     approvers={approvers!r},
 )
 @step
@@ -29,7 +30,7 @@ def end(self):
 def test_check_names_what_can_not_work_with_its_line(flow, sandbox):
     """A name that no step before assigns, a group and a channel that are not there, and a misspelt setting."""
     gated = flow(
-        FLOW.format(message="{self.later}", metric="acuracy", approvers=["@ml-leeds", "bob@example.com"]),
+        FLOW.format(message="{self.later}", metric="acuracy", plot="matrx", approvers=["@ml-leeds", "bob@example.com"]),
         METAFLOW_HITL_SLACK_BOT_TOKEN=sandbox.bot_token,
         METAFLOW_HITL_SLACK_API_URL=sandbox.api_url,
         METAFLOW_HITL_SLACK_CHANNEL="#no-such-channel",
@@ -43,10 +44,11 @@ def test_check_names_what_can_not_work_with_its_line(flow, sandbox):
     for words in (
         "the message names self.later, which no step before gate assigns.",
         "the metric 'acuracy' names self.acuracy, which no step before gate assigns.",
+        "the picture 'The matrix' names self.matrx, which no step before gate assigns.",
         "no one in Slack matches @ml-leeds. Fix `approvers`.",
         "the bot can't see a channel #no-such-channel.",
         "Did you mean METAFLOW_HITL_UI_URL?",
-        "5 problems found.",
+        "6 problems found.",
     ):
         assert words in checked.output
     assert "bob@example.com" not in checked.output
@@ -54,7 +56,9 @@ def test_check_names_what_can_not_work_with_its_line(flow, sandbox):
 
 def test_preview_shows_what_a_past_run_would_ask(flow):
     """From the artifacts of a run that was stopped at its gate; nothing is recorded."""
-    gated = flow(FLOW.format(message="{self.accuracy:.1%}", metric="accuracy", approvers=["@ml-leads"]))
+    gated = flow(
+        FLOW.format(message="{self.accuracy:.1%}", metric="accuracy", plot="accuracy", approvers=["@ml-leads"])
+    )
     assert "No problems found." in gated.hitl("check").output
     run = gated.start("run")
     gated.wait_for_approvals()

@@ -106,6 +106,7 @@ def _lineage(measured):
     (example,) = blocks(REPOSITORY / "docs" / "audit.md", "python")
     code = (example + LINEAGE).replace("TrainAndDeploy", measured.name).replace("NAME", measured.name)
     process = Process([measured.python, "-c", code], measured.folder, measured.environment)
+    measured.processes.append(process)
     process.wait()
     # The page's example, on these runs: a rule approved the newest.
     assert process.lines[0].endswith("nobody")

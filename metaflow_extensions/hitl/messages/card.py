@@ -86,7 +86,11 @@ def _measured(approval: Approval) -> list[str]:
     rows = "".join(
         "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in evidence.rows(found)
     )
-    rest = [text for label, text in evidence.text_lines(found) if label in {"Compared with", "Differs"}]
+    rest = [text for label, text in evidence.text_lines(found) if label in {"Differs", "No picture"}]
+    if found.baseline is not None:
+        rest.insert(0, f"Compared with run {found.baseline.run}, approved {utc(found.baseline.at)}")
+    else:
+        rest.insert(0, evidence.FIRST)
     return [f"<h2>Evidence</h2><table><tr>{head}</tr>{rows}</table><p>{' · '.join(map(_text, rest))}</p>"]
 
 
@@ -124,7 +128,7 @@ def _answer(approval: Approval) -> list[tuple[str, str]]:
         ("answered at", utc(decision.at)),
         *votes,
         *judged,
-        *((name, sentences.value_text(value)) for name, value in list(decision.input.items())[:_LISTED]),
+        *((f"input {name}", sentences.value_text(value)) for name, value in list(decision.input.items())[:_LISTED]),
         ("who vouches", vouched(approval)),
     ]
 

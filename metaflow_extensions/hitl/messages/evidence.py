@@ -25,7 +25,7 @@ _NOTIFIED = 2  # metrics in a notification
 _PARAMETERS = 5
 _LINKS = 5
 _COMMIT = 7  # characters, as git shows them
-_FIRST = "No run of this step has been approved before, so there is nothing to compare with."
+FIRST = "No run of this step has been approved before, so there is nothing to compare with."
 
 
 def blocks(approval: Approval) -> list[Block]:
@@ -130,7 +130,7 @@ def text_lines(evidence: Evidence | None) -> list[tuple[str, str]]:
         return []
     shown = [(name, f"{now} ({against})" if against else now) for name, now, against in lines_of(evidence)]
     if evidence.metrics:
-        shown.append(("Compared with", _FIRST if evidence.baseline is None else f"run {evidence.baseline.run}"))
+        shown.append(("Compared with", FIRST if evidence.baseline is None else f"run {evidence.baseline.run}"))
     shown += [("Differs", words) for words in _differing(evidence)]
     shown += [("Picture", plot.name) for plot in evidence.plots if not plot.problem]
     shown += [("No picture", words) for words in not_shown(evidence)]
@@ -206,7 +206,7 @@ def _compared_with(evidence: Evidence) -> str:
         return ""
     before = evidence.baseline
     if before is None:
-        return _FIRST
+        return FIRST
     return f"Compared with {link(before.run_url, f'run {before.run}')}, approved {date(before.at)}"
 
 

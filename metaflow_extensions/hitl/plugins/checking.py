@@ -89,6 +89,9 @@ def _named(arguments: StepArguments) -> Iterator[tuple[str, str, str | None]]:
     for metric in arguments.metrics:
         if isinstance(metric.source, str):
             yield f"the metric {metric.name!r}", "self", metric.source.split(".")[0]
+    for plot in arguments.plots:
+        if isinstance(plot.source, str):
+            yield f"the picture {plot.name!r}", "self", plot.source.split(".")[0]
 
 
 def _assigned_before(flow: Any, node: Any) -> frozenset[str] | None:

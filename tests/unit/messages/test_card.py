@@ -43,6 +43,7 @@ def test_everything_that_counts_is_on_it() -> None:
         f"<th>answered by</th><td>{decided.decision.where.value}</td>" if decided.decision else "",
         "verified by the bot&#x27;s key",
         "<th>parameter rate</th><td>0.1</td>",
+        "No run of this step has been approved before",
         "SHA-256",
     ):
         assert shown in page
