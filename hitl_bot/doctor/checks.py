@@ -215,7 +215,7 @@ _PASTE = "Paste the output of `hitl-bot manifest` under App Manifest of the app,
 
 
 def check_slack(settings: Settings) -> Iterator[Finding]:
-    """Check the bot token, its scopes, what its mode needs, and the channel, each even if another is bad."""
+    """Check the bot token, its scopes, user groups, what its mode needs, and the channel, each by itself."""
     try:
         client = slack_client(needed(settings, "slack_bot_token"), settings.slack_api_url)
     except SettingsError as error:
@@ -232,6 +232,8 @@ def check_slack(settings: Settings) -> Iterator[Finding]:
             yield good("bot token", f"{answer['user']} in {answer['team']} ({answer['url']})")
             scopes = _scopes(answer.headers)
     yield _check_scopes(scopes)
+    if client is not None:
+        yield from _check_groups(client)
     yield _check_secret(settings) if mode_of(settings) is Mode.HTTP else _check_app_token(settings)
     yield unknown("channel", "needs the bot token") if client is None else _check_channel(client, settings)
 
@@ -252,6 +254,18 @@ def _check_scopes(granted: frozenset[str] | None) -> Finding:
         named = "; ".join(f"{scope.name} ({scope.why})" for scope in missing)
         return bad("scopes", f"missing: {named}", _PASTE)
     return good("scopes", f"all {len(SCOPES)} granted")
+
+
+def _check_groups(client: WebClient) -> Iterator[Finding]:
+    """Say so where the workspace has no user groups: nobody can answer what is asked of one."""
+    try:
+        client.usergroups_list()
+    except SLACK_FAILED as error:
+        if meaning_of(error) is Meaning.PLAN:
+            yield unknown(
+                "groups",
+                "Slack's free plan has no user groups, so @ml-leads and the like match nobody: name people instead",
+            )
 
 
 def _check_app_token(settings: Settings) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -25,8 +25,8 @@ from metaflow_extensions.hitl.approvals.waiting import wait_for_bot
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from metaflow_extensions.hitl.stores import DirectoryStore
-from tests.attacks.promises import promised
 from tests.fixtures.approvals import REQUESTER, Directory, HandClock, any_input, gate, pathspec, question
+from tests.fixtures.attempts import Attempts
 from tests.fixtures.slack import connect
 
 CHANNEL = "#ml-approvals"
@@ -61,7 +61,7 @@ class Bucket:
     attacker: Ledger
     clock: HandClock
     folder: Path
-    opened: list[bool] = field(default_factory=list)  # of each attempt, in order
+    attempts: Attempts
 
     @property
     def is_sealed(self) -> bool:
@@ -106,12 +106,8 @@ class Bucket:
         try:
             self.run.open_gate(where or pathspec())
         except HitlError:
-            return self._attempt(opened=False)
-        return self._attempt(opened=True)
-
-    def _attempt(self, *, opened: bool) -> bool:
-        self.opened.append(opened)
-        return opened
+            return self.attempts.tried(opened=False)
+        return self.attempts.tried(opened=True)
 
     def lets_run(self, asked: Approval) -> bool:
         """Whether a run on the machine that launched it goes on: it waits until it may, or never may."""
@@ -128,8 +124,8 @@ class Bucket:
                 on_unheard=lambda _: None,
             )
         except HitlError:
-            return self._attempt(opened=False)
-        return self._attempt(opened=True)
+            return self.attempts.tried(opened=False)
+        return self.attempts.tried(opened=True)
 
     def remove(self, key: str) -> None:
         (self.folder / key).unlink()
@@ -158,9 +154,9 @@ def bucket(
     policy: str | None,
     sandbox: Sandbox,
     tmp_path: Path,
-    request: pytest.FixtureRequest,
+    attempts: Attempts,
 ) -> Iterator[Bucket]:
-    """Hold what a marked way opened to what docs/security.md says about it in this mode, and count it."""
+    """Everybody at work."""
     key = PrivateKey.new()
     settings = Settings(
         root=str(tmp_path / "hitl"),
@@ -186,14 +182,6 @@ def bucket(
         clock=clock,
         batched={"slack"},
     )
-    bucket = Bucket(bot=bot, run=run, attacker=Ledger(store), clock=clock, folder=tmp_path / "hitl")
+    bucket = Bucket(bot=bot, run=run, attacker=Ledger(store), clock=clock, folder=tmp_path / "hitl", attempts=attempts)
     yield bucket
     assert bot.stop(5), "something of the bot did not end"
-    way = request.node.get_closest_marker("way")
-    if way is None:
-        return
-    mode = "sealed" if is_sealed else "open"
-    assert bucket.opened, "a way that was never tried"
-    expected = promised()[way.args[0]][mode]
-    assert any(bucket.opened) is expected, f"docs/security.md says otherwise about the {mode} mode: {way.args[0]}"
-    request.node.user_properties.append(("attack", (mode, len(bucket.opened), sum(bucket.opened))))

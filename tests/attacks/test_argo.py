@@ -1,4 +1,4 @@
-"""Sealed, on Argo: no way that opened a gate of the open mode lets a pod run code. Recorded workflows, real API server.
+"""On Argo: what opens is what docs/security.md says, and sealed that is nothing. Recorded workflows, real API server.
 
 Here a gate has two locks: the suspend node, which only Argo or somebody with rights in the cluster ends, and the gated
 container, which looks at the record whenever its node has ended, however that came.
@@ -6,9 +6,13 @@ container, which looks at the record whenever its node has ended, however that c
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from types import ModuleType
 
 import pytest
 
@@ -20,10 +24,11 @@ from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Answer, Approval, EngineKind, State, TrailEvent, Verdict, Where
-from metaflow_extensions.hitl.approvals.sealed import Trust
+from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from tests.cluster.gated import Gated, gated
 from tests.fixtures.approvals import ALICE, BOB, Bench, Directory, HandClock, any_input, approving
+from tests.fixtures.attempts import Attempts
 from tests.fixtures.engines import ArgoPlace, utc_now
 
 YES = Answer(verdict=Verdict.APPROVE)
@@ -52,9 +57,11 @@ class World:
     pod : UseCases
         As in the containers: with the public key, and no rights in the cluster.
     bot : Bench
-        With the private key and the bot's own rights.
+        With the bot's own rights, and sealed with the private key.
     attacker : Ledger
         Writes any record, and signs none.
+    gate : ModuleType
+        What the gated container runs before the step.
     """
 
     flow: Gated
@@ -62,6 +69,11 @@ class World:
     bot: Bench
     attacker: Ledger
     aside: SetAside
+    gate: ModuleType
+
+    @property
+    def is_sealed(self) -> bool:
+        return self.pod.ledger.trust.is_sealed
 
     @property
     def asked(self) -> Approval:
@@ -69,9 +81,14 @@ class World:
 
     def ask(self, **changes: object) -> Approval:
         """Ask as the container before the gate does, and let the bot take over."""
-        self.propose(**changes)
-        Intake(self.bot.cases, self.aside).tick()
+        asked = self.propose(**changes)
+        if self.flow.asked(asked) is None:
+            self.flow.say_what_was_asked(asked)
+        self.bot_takes_over()
         return self.bot.ledger.read(self.asked.id).approval
+
+    def bot_takes_over(self) -> None:
+        Intake(self.bot.cases, self.aside).tick()
 
     def propose(self, **changes: object) -> Approval:
         one = self.asked
@@ -109,19 +126,39 @@ class World:
             return False
         try:
             opened = self.pod.open_gate(self.asked.pathspec)
+            self.gate.check_place(opened, self.environment)
+            if self.is_sealed:
+                self.gate.check_asked(opened, self.environment)
         except HitlError:
             return False
-        return opened.gate == self.asked.gate
+        return True
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What Argo tells the gated container."""
+        return {
+            "ARGO_WORKFLOW_NAME": self.flow.name,
+            "METAFLOW_KUBERNETES_POD_NAMESPACE": self.flow.namespace,
+            "METAFLOW_HITL_QUESTION_SHA256": self.flow.asked(self.asked) or "",
+        }
+
+
+@pytest.fixture(scope="module")
+def gate() -> ModuleType:
+    """The plugin loads Metaflow, whose own copy of yaml warns where another one is installed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("metaflow_extensions.hitl.plugins.gate")
 
 
 @pytest.fixture
-def world(kubernetes_place: ArgoPlace) -> World:
+def world(kubernetes_place: ArgoPlace, gate: ModuleType, is_sealed: bool) -> World:  # noqa: FBT001 - a fixture's name
     place, key = kubernetes_place, PrivateKey(bytes(range(32)))
     clock = HandClock(utc_now())
-    bot = Bench(clock=clock, trust=Trust.of((), SigningKeys([key])))
+    bot = Bench(clock=clock, trust=Trust.of((), SigningKeys([key])) if is_sealed else OPEN)
     bot.cases.engines = {EngineKind.ARGO: place.engine}
     pod = UseCases(
-        Ledger(bot.store, Trust.of([key.public_key])),
+        Ledger(bot.store, Trust.of([key.public_key]) if is_sealed else OPEN),
         engines={},
         notifiers={},
         people=Directory(),
@@ -129,11 +166,14 @@ def world(kubernetes_place: ArgoPlace) -> World:
         clock=clock,
     )
     flow = gated(place.cluster, place.namespace, notifiers=(bot.notifier.name,), timeout=DEADLINE)
-    return World(flow=flow, pod=pod, bot=bot, attacker=Ledger(bot.store), aside=SetAside())
+    return World(flow=flow, pod=pod, bot=bot, attacker=Ledger(bot.store), aside=SetAside(), gate=gate)
+
+
+ONLY_SEALED = pytest.mark.parametrize("is_sealed", ["sealed"], indirect=True)
 
 
 def test_an_answer_in_slack_opens_it(world: World) -> None:
-    """What all the others are measured by: the bot patches the node, and the container finds a signed yes."""
+    """What all the others are measured by: the bot patches the node, and the container finds a yes to its question."""
     asked = world.ask()
     world.bot.cases.decide(asked.id, YES, who=ALICE, where=Where.BUTTON)
     assert world.flow.phases() == ["Succeeded", "Running", "Running"]
@@ -150,7 +190,7 @@ def planted_settled_record(world: World) -> None:
     world.forge(planted, after=0, event=TrailEvent.REQUESTED)
     settled = transitions.settle(world.forged_yes(planted), world.bot.clock())
     world.forge(settled, after=1, event=TrailEvent.SETTLED)
-    with pytest.raises(HitlError, match="vouches for"):
+    with pytest.raises(HitlError, match="vouches for") if world.is_sealed else nullcontext():
         world.ask()
 
 
@@ -158,9 +198,21 @@ def swapped_question(world: World) -> None:
     """Asked before the container asks, and answered by somebody who is shown something harmless."""
     harmless = world.ask(message="Deploy to the playground?")
     world.bot.cases.decide(harmless.id, YES, who=ALICE, where=Where.BUTTON)
+    if not world.is_sealed:
+        world.propose()
+        return
     with pytest.raises(OtherQuestion):
         world.propose()
     world.flow.change_node(world.asked, phase="Failed")  # as Argo does after the container that asks has failed
+
+
+def replaced_message(world: World) -> None:
+    """The proposal, replaced before the bot reads it, by one that differs in its text alone; a person says yes."""
+    asked = world.propose(message="Deploy to production?")
+    world.flow.say_what_was_asked(asked)
+    world.bot.store.unmark(f"proposals/questions/{asked.id}.json")
+    harmless = world.ask(message="Deploy to the playground?")
+    world.bot.cases.decide(harmless.id, YES, who=ALICE, where=Where.BUTTON)
 
 
 def swapped_record(world: World) -> None:
@@ -177,7 +229,7 @@ def foreign_namespace(world: World) -> None:
     one = world.asked
     elsewhere = replace(one.gate, namespace="playground")
     world.pod.ask(one.pathspec, one.question, elsewhere, one.requester)
-    Intake(world.bot.cases, world.aside).tick()
+    world.bot_takes_over()
     world.bot.cases.decide(one.id, YES, who=ALICE, where=Where.BUTTON)
 
 
@@ -186,7 +238,7 @@ def foreign_workflow(world: World) -> None:
     one = world.asked
     other = replace(one.gate, workflow=f"{world.flow.name}-other")
     world.pod.ask(one.pathspec, one.question, other, one.requester)
-    Intake(world.bot.cases, world.aside).tick()
+    world.bot_takes_over()
     world.bot.cases.decide(one.id, YES, who=ALICE, where=Where.BUTTON)
 
 
@@ -210,33 +262,63 @@ def deadline_that_would_approve_before_the_bot_came(world: World) -> None:
     world.bot.clock.forward(2 * DEADLINE)
 
 
+way = pytest.mark.way
+ELSEWHERE = way("names another namespace or workflow in the question")
+RESUMED = way("resumes the gate in Argo before anyone has answered")
 WAYS = [
-    forged_decision,
-    planted_settled_record,
-    swapped_question,
-    swapped_record,
-    foreign_namespace,
-    foreign_workflow,
-    bare_resume,
-    resume_before_anybody_was_asked,
-    deadline_with_the_bot_down,
-    deadline_that_would_approve_before_the_bot_came,
+    pytest.param(forged_decision, marks=way("writes a decided record, also under the strictest policy")),
+    pytest.param(planted_settled_record, marks=way("plants a settled record before the run asks")),
+    pytest.param(swapped_question, marks=way("swaps the question before it is asked")),
+    pytest.param(swapped_record, marks=way("swaps the question after it is asked")),
+    pytest.param(foreign_namespace, marks=ELSEWHERE),
+    pytest.param(foreign_workflow, marks=ELSEWHERE),
+    pytest.param(bare_resume, marks=RESUMED),
+    pytest.param(resume_before_anybody_was_asked, marks=RESUMED),
+    pytest.param(
+        deadline_with_the_bot_down,
+        marks=way("writes a decision and lets the deadline pass while the bot is down"),
+    ),
+    pytest.param(
+        deadline_that_would_approve_before_the_bot_came,
+        marks=way("lets the deadline approve before the bot has seen the question"),
+    ),
 ]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_nothing_else_starts_code(world: World, way: Callable[[World], None]) -> None:
-    """The bot resumes no gate for it, and whoever resumes it by hand starts a container that refuses."""
-    way(world)
-    if way is not deadline_with_the_bot_down:
+@pytest.mark.parametrize("attack", WAYS)
+def test_what_starts_code_is_what_the_page_says(
+    world: World, attack: Callable[[World], None], attempts: Attempts
+) -> None:
+    """Sealed, the bot resumes no gate for it, and whoever resumes it by hand starts a container that refuses."""
+    try_on(world, attack, attempts)
+    if world.is_sealed:
+        assert not any(attempts.opened)
+
+
+@ONLY_SEALED
+@pytest.mark.way("swaps the question after it is asked")
+def test_a_proposal_with_another_message_starts_nothing(world: World, attempts: Attempts) -> None:
+    """People said yes to what they were shown, and the bot tells them that it is not what the run asked."""
+    try_on(world, replaced_message, attempts)
+    settled = world.bot.ledger.read(world.asked.id).approval.settlement
+    assert settled is not None
+    assert "the run asked another question" in settled.problem
+
+
+def try_on(world: World, attack: Callable[[World], None], attempts: Attempts) -> None:
+    """Attack, let the bot act unless it is down, then resume by hand what still waits."""
+    attack(world)
+    if attack is not deadline_with_the_bot_down:
         world.bot_acts()
-    assert "Succeeded" not in world.flow.phases()
-    assert not world.runs()
+    if world.is_sealed:
+        assert "Succeeded" not in world.flow.phases()
+    attempts.tried(opened=world.runs())
     if world.flow.node(world.asked)["phase"] == "Running":
         world.resume_by_hand()
-        assert not world.runs()
+        attempts.tried(opened=world.runs())
 
 
+@ONLY_SEALED
 def test_a_resume_by_hand_closes_the_question_and_says_so(world: World) -> None:
     """The container has refused, so nobody can answer any longer, and people read that somebody resumed the gate."""
     asked = world.ask()

@@ -10,6 +10,7 @@ from typing import Any
 import kubernetes
 
 from metaflow_extensions.hitl.approvals import transitions
+from metaflow_extensions.hitl.approvals.proposing import asked_digest
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate
 from metaflow_extensions.hitl.engines import nodes
 from metaflow_extensions.hitl.engines.kubernetes import JSON_PATCH
@@ -43,7 +44,18 @@ class Gated:
             for node in recorded.nodes(self.read()).values()
             if node["type"] == "Suspend"
             for parameter in node["inputs"]["parameters"]
+            if parameter["name"] == nodes.PARAMETER
         }
+
+    def say_what_was_asked(self, asked: Approval) -> None:
+        """Pass a question's digest on to the suspend node, as Argo does with what the container before it said."""
+        parameter = {"name": nodes.QUESTION, "value": asked_digest(asked.question)}
+        path = f"/status/nodes/{self.node(asked)['id']}/inputs/parameters/-"
+        self.change({"op": "add", "path": path, "value": parameter})
+
+    def asked(self, asked: Approval) -> str | None:
+        """The digest that was passed on; None before."""
+        return nodes.input_of(self.node(asked), nodes.QUESTION)
 
     def phases(self) -> list[str]:
         """The phases of the gates, in the order of the approvals."""

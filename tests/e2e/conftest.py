@@ -39,6 +39,7 @@ from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.driver import Driver
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.engines.nodes import PARAMETER
 from metaflow_extensions.hitl.stores import open_store
 from tests.e2e.pods import NODE, WORKFLOW, PodRunner, can_run_pods
 from tests.fixtures.flows import Flow, Process
@@ -234,6 +235,7 @@ class Deployed:
     """A flow on Argo, and all around it."""
 
     flow: Flow
+    flow_name: str
     sandbox: Sandbox
     namespace: str
     api: Any
@@ -264,8 +266,8 @@ class Deployed:
 
     def approval(self, gate: dict[str, Any]) -> Approval:
         """Return the record of a gate that waits."""
-        (parameter,) = gate["inputs"]["parameters"]
-        return self.ledger.read(parameter["value"]).approval
+        approval_id = next(one["value"] for one in gate["inputs"]["parameters"] if one["name"] == PARAMETER)
+        return self.ledger.read(approval_id).approval
 
 
 @pytest.fixture
@@ -287,7 +289,7 @@ def deploy(
     made: list[Deployed] = []
     records = f"{storage['METAFLOW_DATASTORE_SYSROOT_S3']}/records-{uuid4().hex[:8]}"
 
-    def create(body: str, *, above: str = "") -> Deployed:
+    def create(body: str, *, above: str = "", **settings: str) -> Deployed:
         written = flow(
             body,
             above=above,
@@ -302,12 +304,13 @@ def deploy(
             METAFLOW_HITL_SLACK_CHANNEL=CHANNEL,
             METAFLOW_HITL_ARGO_NAMESPACE=namespace,
             METAFLOW_HITL_PORT="0",
+            **settings,
         )
-        text = written.file.read_text()
-        written.file.write_text(text.replace(written.name, f"E2E{uuid4().hex[:8]}"))
+        text, name = written.file.read_text(), f"E2E{uuid4().hex[:8]}"
+        written.file.write_text(text.replace(written.name, name))
         created = written.call("--no-pylint", "argo-workflows", "create")
         assert created.process.returncode == 0, created.output
-        made.append(Deployed(written, sandbox, namespace, api, pods))
+        made.append(Deployed(written, name, sandbox, namespace, api, pods))
         return made[-1]
 
     yield create
@@ -347,12 +350,13 @@ def argo_server() -> ArgoServer:
 
 
 @pytest.fixture
-def bot() -> Iterator[Callable[[Deployed], Process]]:
-    """Start `hitl-bot serve` for a deployed flow; ended after the test."""
+def bot() -> Iterator[Callable[..., Process]]:
+    """Start `hitl-bot serve` for a deployed flow, with settings that are its own; ended after the test."""
     started: list[Process] = []
 
-    def serve(deployed: Deployed) -> Process:
-        process = Process([sys.executable, "-m", "hitl_bot", "serve"], deployed.flow.folder, deployed.flow.environment)
+    def serve(deployed: Deployed, **settings: str) -> Process:
+        environment = {**deployed.flow.environment, **settings}
+        process = Process([sys.executable, "-m", "hitl_bot", "serve"], deployed.flow.folder, environment)
         started.append(process)
         process.wait_for_line("connected")
         return process

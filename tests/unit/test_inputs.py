@@ -41,11 +41,12 @@ def problems(schema: dict[str, Any], values: dict[str, Any]) -> dict[str, str]:
 
 @given(st.data(), settings())
 def test_the_quick_check_and_jsonschema_agree(data: st.DataObject, given_settings: dict[str, Any]) -> None:
-    """Without the library, pods and flows come to the same verdict on any JSON value but null."""
+    """Without the library, pods and flows come to the same verdict on any JSON value but null, the pattern apart."""
     schema: Any = normalise({"it": given_settings})
     (field,) = fields(schema)
     value = data.draw(anything() | fitting(field))
-    library = Draft202012Validator(schema["properties"]["it"], format_checker=_FORMATS)
+    plain = {key: held for key, held in schema["properties"]["it"].items() if key != "pattern"}
+    library = Draft202012Validator(plain, format_checker=_FORMATS)
     assert fits(field, value) == library.is_valid(value)
 
 

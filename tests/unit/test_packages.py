@@ -34,6 +34,7 @@ BASE = {
     "metaflow": "Apache Software License",
     "python-dateutil": "BSD License; Apache Software License",
     "referencing": "MIT",
+    "regex": "Apache-2.0 AND CNRI-Python",
     "requests": "Apache Software License",
     "rpds-py": "MIT",
     "s3transfer": "Apache Software License",

@@ -297,6 +297,11 @@ PREFIXES = (
 )
 
 
+def nobody_s_key(prefix: Prefix) -> str:
+    """Return a key below a prefix that no object ever has: something can be tried on it."""
+    return f"{prefix.root}nobody"
+
+
 def after_all(folder: str) -> str:
     """Return where a listing goes on after everything in a folder, given with its slash, whatever the names in it."""
     return folder[:-1] + chr(ord("/") + 1)

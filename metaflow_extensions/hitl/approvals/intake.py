@@ -125,10 +125,19 @@ class Intake:
         try:
             entry = cases.ledger.read(approval_id)
         except NoSuchApproval:
-            pass  # it ended before anybody was asked
+            self._withdraw(bucket.proposed_question_key(approval_id))
         else:
             # What waits in the cluster is closed by what the cluster says.
             if entry.approval.gate.engine is EngineKind.LOCAL:
                 cases.close(entry, reason)
-        store.unmark(bucket.proposed_question_key(approval_id))
         store.unmark(key)
+
+    def _withdraw(self, key: str) -> None:
+        """Take away the question of a local run that ended before anybody was asked."""
+        store = self._cases.ledger.store
+        try:
+            proposed, _ = read_proposal(store, key)
+        except (KeyMissing, RecordError):
+            return
+        if proposed.gate.engine is EngineKind.LOCAL:
+            store.unmark(key)

@@ -6,9 +6,10 @@ strictly as a record, takes over what is asked, and adds what it knows itself.
 
 import json
 import re
-from collections.abc import Collection
-from dataclasses import fields, replace
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from datetime import datetime
+from enum import Enum
 from typing import Any, cast
 
 from metaflow_extensions.hitl.approvals import bucket, transitions
@@ -19,6 +20,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     KeyTaken,
     OtherQuestion,
 )
+from metaflow_extensions.hitl.approvals.evidence.collected import digest
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import Approval, TrailEvent
@@ -101,13 +103,48 @@ def _comparable(question: Question, name: str) -> Any:
     return _ADDRESS.sub("0x", value) if name == "message" else value
 
 
+def asked_digest(question: Question) -> str:
+    """Return a SHA-256 in hex that questions share between which ``differing`` finds no difference.
+
+    Defaults are left out: a release that knows more about questions than another makes the same of what both know.
+    """
+    stated = _stated(without_what_the_bot_adds(question))
+    return digest({**stated, "message": _comparable(question, "message")})
+
+
+def _stated(value: Any) -> Any:
+    """Return as JSON what a part of a question says that it would not say by itself."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if is_dataclass(value):
+        own = ((field, getattr(value, field.name)) for field in fields(value))
+        return {field.name: _stated(part) for field, part in own if part != _default(field)}
+    if isinstance(value, Mapping):
+        return {str(name): _stated(part) for name, part in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - JSON
+    if isinstance(value, (tuple, list)):
+        return [_stated(part) for part in value]  # pyright: ignore[reportUnknownVariableType] - JSON
+    return value
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
 def is_proposed(store: Store, approval_id: str) -> bool:
     """Whether a question waits for a bot."""
     key = bucket.proposed_question_key(approval_id)
     return next(iter(store.list(key, limit=1)), None) == key
 
 
-# Closing.
+# Closing. Whoever may write proposals may end the question of a local run, in one of these words and no others: the
+# bot shows them as its own.
+
+RUN_ENDED = "the run ended before anybody answered"
+RUN_STOPPED = "the run was stopped"
+RUN_GONE = "the run is gone, so nobody waits for an answer"
+_REASONS = frozenset({RUN_ENDED, RUN_STOPPED, RUN_GONE})
 
 
 def propose_closing(store: Store, approval_id: str, reason: str, now: datetime) -> None:
@@ -130,4 +167,4 @@ def read_closing(store: Store, key: str) -> str | None:
     reason = document.get("reason") if isinstance(document, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - JSON
     if not isinstance(reason, str):
         raise CorruptRecord(key, "it does not give a reason")
-    return " ".join(reason.split())[:200]
+    return reason if reason in _REASONS else RUN_ENDED

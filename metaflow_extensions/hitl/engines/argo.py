@@ -24,7 +24,7 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 2.0, 4.0  # seconds
 PASSING = frozenset({429, 500, 502, 503, 504})  # HTTP: too busy, or broken in the middle of it
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # Kubernetes: DNS subdomain names (RFC 1123)
-_NOBODY = "hitl-doctor-looks-for-nobody"  # a workflow that there is not
+NOBODY = "hitl-doctor-looks-for-nobody"  # a workflow that there is not
 _NO_WORKFLOW = "the record does not name its workflow"
 
 _T = TypeVar("_T")
@@ -114,7 +114,7 @@ class ArgoEngine(ABC):
         EngineUnavailable
             They can't, and why not.
         """
-        self._read(self.namespace, _NOBODY)
+        self._read(self.namespace, NOBODY)
         return f"they can be read in namespace {self.namespace}"
 
     # The port.

@@ -12,14 +12,17 @@ from typing import Any
 
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import GateNotReached
+from metaflow_extensions.hitl.approvals.proposing import asked_digest
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, Verdict, Where
 from metaflow_extensions.hitl.engines.nodes import (
+    QUESTION,
     Ending,
     Node,
     Nodes,
     NodesElsewhere,
     Phase,
     Workflow,
+    input_of,
     name_of,
     read_nodes,
     suspend_nodes,
@@ -137,6 +140,8 @@ def assess(workflow: Workflow, approval: Approval) -> Waiting | Over:
     gates = suspend_nodes(nodes, approval.id)
     waiting = tuple(node_id for node_id, node in gates.items() if node.get("phase") == "Running")
     if waiting:
+        if approval.lets_run and (replaced := _why_replaced(gates, approval)) is not None:
+            return Over(problem=f"{replaced}. Nothing was resumed. Start a new run")
         return Waiting(node_ids=waiting) if stopped is None else Over(problem=stopped)
     ended = _last_ended(gates)
     if ended is not None:
@@ -171,7 +176,12 @@ def why_gone(workflow: Workflow, approval: Approval) -> str | None:
         return stopped
     gates = suspend_nodes(nodes, approval.id)
     # A workflow that ended because of its gate: what became of the gate says more.
-    return _why_ended(workflow, gates, nodes, approval) or stopped or _why_missing(workflow, gates, approval)
+    return (
+        _why_ended(workflow, gates, nodes, approval)
+        or stopped
+        or _why_replaced(gates, approval)
+        or _why_missing(workflow, gates, approval)
+    )
 
 
 def _why_ended(workflow: Workflow, gates: Nodes, nodes: Nodes, approval: Approval) -> str | None:
@@ -190,6 +200,19 @@ def _why_ended(workflow: Workflow, gates: Nodes, nodes: Nodes, approval: Approva
     if approval.deadline is not None and not _is_before(last, approval.deadline):
         return "the deadline passed without an answer, so the step refused to start"
     return f"somebody resumed the gate in Argo without an answer{_quoted(last)}, so the step refused to start"
+
+
+def _why_replaced(gates: Nodes, approval: Approval) -> str | None:
+    """Say that the run asked something else than what was signed, and thus shown to people; None if it did not.
+
+    Where nobody signs, whoever can replace a question can answer it, too, so there is nothing to hold it to.
+    """
+    if approval.vouched_by is None:
+        return None
+    asked = {input_of(node, QUESTION) for node in gates.values()} - {None}  # None: compiled by an older release
+    if asked <= {asked_digest(approval.question)}:
+        return None
+    return "the run asked another question: somebody replaced its proposal before the bot read it"
 
 
 def _why_missing(workflow: Workflow, gates: Nodes, approval: Approval) -> str | None:

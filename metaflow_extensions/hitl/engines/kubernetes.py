@@ -16,6 +16,7 @@ from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.engines import nodes
 from metaflow_extensions.hitl.engines.argo import (
     CONNECT_TIMEOUT,
+    NOBODY,
     PASSING,
     READ_TIMEOUT,
     ArgoEngine,
@@ -29,6 +30,7 @@ from metaflow_extensions.hitl.engines.nodes import Ending, Operation, Workflow
 
 JSON_PATCH = "application/json-patch+json"
 _CONTROLLER = re.compile(r"(?:^|/)workflow-controller:(?P<tag>[\w.-]+)")  # the image's name in Argo's own manifests
+_UNAUTHENTICATED = 401
 _FORBIDDEN, _MISSING, _CONFLICT, _UNPROCESSABLE = 403, 404, 409, 422
 _OK, _CREATED = 200, 201
 _WORDS_LENGTH = 300  # of what the API server says
@@ -134,6 +136,25 @@ class KubernetesEngine(ArgoEngine):
         if not (answer.get("status") or {}).get("allowed"):
             raise _refusal("patch", self.namespace, _FORBIDDEN if status == _CREATED else status, answer)
         return f"they can be read and patched in namespace {self.namespace}"
+
+    def may(self, method: str, group: str, kind: str) -> bool:
+        """Try something on an object that there is not, as a dry run; whether it is allowed here.
+
+        Parameters
+        ----------
+        method : str
+            GET, PATCH or DELETE.
+        group, kind : str
+            As in paths of the API: ``apis/argoproj.io/v1alpha1`` and ``workflows``.
+        """
+        path = f"/{group}/namespaces/{self.namespace}/{kind}/{NOBODY}"
+        if method == "GET":
+            status, answer = self._request(method, path)
+        else:
+            status, answer = self._request(method, f"{path}?dryRun=All", [] if method == "PATCH" else None)
+        if status == _UNAUTHENTICATED:
+            raise EngineUnavailable(f"The Kubernetes API knows nobody by these credentials: {_said(answer, status)}")
+        return status != _FORBIDDEN
 
     def _read(self, namespace: str, name: str) -> Workflow | None:
         status, answer = self._request("GET", _path(namespace, name))

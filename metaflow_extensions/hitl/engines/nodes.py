@@ -23,6 +23,7 @@ Nodes = dict[str, Node]  # by node id
 Operation = dict[str, Any]  # of a JSON Patch, RFC 6902
 
 PARAMETER = "approval-id"
+QUESTION = "question-sha256"  # of what the run asked, as `asked_digest` makes it
 NODES_SIZE = 128 * 2**20  # bytes, unpacked; 100,000 nodes are 60 MB
 
 # First bytes of what the controller may pack nodes with: ``util/file/fileutil.go``. Brotli has none of its own.
@@ -94,10 +95,13 @@ def suspend_nodes(nodes: Nodes, approval_id: str) -> Nodes:
 
 
 def _asks(node: Node, approval_id: str) -> bool:
-    return node.get("type") == "Suspend" and any(
-        parameter.get("name") == PARAMETER and parameter.get("value") == approval_id
-        for parameter in (node.get("inputs") or {}).get("parameters") or ()
-    )
+    return node.get("type") == "Suspend" and input_of(node, PARAMETER) == approval_id
+
+
+def input_of(node: Node, name: str) -> str | None:
+    """Return an input parameter of a node; None if it has none of this name."""
+    parameters = (node.get("inputs") or {}).get("parameters") or ()
+    return next((str(one.get("value")) for one in parameters if one.get("name") == name), None)
 
 
 def unpack(packed: str) -> Nodes:

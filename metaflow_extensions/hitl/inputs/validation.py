@@ -1,9 +1,12 @@
 """From what was entered, as JSON or as text, to the values that the record keeps."""
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError
+from jsonschema.validators import extend
 
 from metaflow_extensions.hitl.approvals.schema import (
     Field,
@@ -17,6 +20,7 @@ from metaflow_extensions.hitl.approvals.schema import (
     storable,
 )
 from metaflow_extensions.hitl.approvals.schema.fields import FORMATS
+from metaflow_extensions.hitl.inputs.patterns import PatternTooSlow, matches
 
 
 def _format_checker() -> FormatChecker:
@@ -33,7 +37,17 @@ def _of_texts(check: Callable[[str], bool]) -> Callable[[object], bool]:
     )  # a format says nothing about a value of another type
 
 
+def _pattern(_: object, pattern: str, value: object, __: object) -> Iterator[ValidationError]:
+    try:
+        if isinstance(value, str) and not matches(pattern, value):
+            yield ValidationError("no match")
+    except PatternTooSlow:
+        yield ValidationError(_TOO_SLOW)
+
+
 _FORMATS = _format_checker()
+_TOO_SLOW = "could not be checked against the pattern in time"
+_Validator: Any = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
 
 
 def validate(schema: Mapping[str, object], values: Mapping[str, object]) -> dict[str, Any]:
@@ -73,10 +87,12 @@ def validate(schema: Mapping[str, object], values: Mapping[str, object]) -> dict
         else:
             problems[field.name] = _must_be(field)
     by_name = {field.name: field for field in form}
-    for error in Draft202012Validator(dict(schema), format_checker=_FORMATS).iter_errors(complete):
+    for error in _Validator(dict(schema), format_checker=_FORMATS).iter_errors(complete):
         if error.path:  # without one it is about a name that is left out above, whose problem is known
             name = str(error.path[0])
-            problems.setdefault(name, _must_be(by_name[name]))
+            must_be = _must_be(by_name[name])
+            slow = f"{_TOO_SLOW}: {must_be}. Try a shorter value, or ask the author of the flow"
+            problems.setdefault(name, slow if error.message == _TOO_SLOW else must_be)
     found = [Problem(field.name, problems[field.name]) for field in form if field.name in problems]
     found += [Problem(name, _unknown(name, by_name)) for name in values if name not in by_name]
     if found:

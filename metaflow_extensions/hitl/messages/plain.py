@@ -26,6 +26,7 @@ from metaflow_extensions.hitl.messages.blocks import (
     section,
     utc,
 )
+from metaflow_extensions.hitl.messages.voting import requester
 
 TITLE = 150
 _MESSAGE = 3_000  # of a message that may be megabytes
@@ -79,7 +80,7 @@ def render(approval: Approval, *, script: str = "flow.py") -> Plain:
     asked = sentences.question(approval)
     rows = [
         Row(label="From", text=_line(f"{sentences.place(approval)}, run {approval.pathspec.run}")),
-        Row(label="Asked by", text=_line(approval.requester.name or approval.requester.id)),
+        Row(label="Asked by", text=requester(approval, lambda who: _line(who.name or who.id))),
         Row(label="Who decides", text=_who_decides(approval)),
         Row(label="Answer by", text=_answer_by(approval)),
     ]

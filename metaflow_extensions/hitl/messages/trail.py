@@ -7,6 +7,7 @@ from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind, TrailEvent, Verdict, Where
 from metaflow_extensions.hitl.messages import evidence, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import escape, literal, name, one_line, quoted
+from metaflow_extensions.hitl.messages.voting import requester
 
 _INPUT = 400  # characters of what was entered
 
@@ -39,7 +40,7 @@ def short(version: Version) -> str:
 
 
 def _requested(approval: Approval) -> str:
-    return f"Asked by {name(approval.requester)}"
+    return f"Asked by {requester(approval, name)}"
 
 
 def _posted(approval: Approval) -> str:

@@ -35,6 +35,7 @@ from metaflow_extensions.hitl.messages.blocks import (
 )
 from metaflow_extensions.hitl.messages.form import form_blocks
 from metaflow_extensions.hitl.messages.trail import happened
+from metaflow_extensions.hitl.messages.voting import requester
 
 # The last decisions of a step in one view: what the values were, the verdict, who, and why.
 
@@ -186,7 +187,7 @@ def details_view(approval: Approval, *, now: datetime, trail: Sequence[Version] 
     age = sentences.ago(approval.requested_at, now)
     facts = [
         f"*Task*\n{code(str(approval.pathspec), 900)}",
-        f"*Asked*\n{date(approval.requested_at)} ({age}) by {name(approval.requester)}",
+        f"*Asked*\n{date(approval.requested_at)} ({age}) by {requester(approval, name)}",
         f"*Who decides*\n{question.who_decides(approval, {})}",
         f"*Answer by*\n{question.answer_by(approval)}",
     ]

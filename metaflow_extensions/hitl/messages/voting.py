@@ -147,18 +147,30 @@ def _and(words: Iterable[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-# Who vouches for an answer, in words for people.
+# How an answer came, and who vouches for it, in words for people.
+
+_CAME = {
+    Where.BUTTON: "answered with a button in Slack",
+    Where.FORM: "answered in a form in Slack",
+    Where.SLASH_COMMAND: "answered with /hitl in Slack",
+    Where.FLOW_CLI: "answered from a command line",
+    Where.CONFIRMATION: "answered from a command line, confirmed in Slack",
+    Where.TIMEOUT: "decided by the deadline",
+    Where.RULE: "decided by the rule of the step",
+    Where.NEWER_QUESTION: "decided by a newer question",
+}
 
 
 def vouched(approval: Approval) -> str:
-    """Say who vouches for what a record says about its answer; empty while it has none."""
-    if approval.decision is None or approval.closing is not None:
+    """Say how the answer came, and who vouches for what a record says about it; empty while it has none."""
+    decision = approval.decision
+    if decision is None or approval.closing is not None:
         return ""
-    if approval.vouched_by is not None:
-        return "verified by the bot's key"
-    if approval.decision.where is Where.FLOW_CLI:
-        return "answered from a command line; no one vouches for who"
-    return "no one vouches for this answer"
+    came = _CAME.get(decision.where, f"answered ({decision.where.value})")
+    if decision.where is Where.FLOW_CLI and decision.by.is_claimed:
+        came += " under an unconfirmed name"
+    vouches = "no one vouches for this" if approval.vouched_by is None else "verified by the bot's key"
+    return f"{came}; {vouches}"
 
 
 def requester(approval: Approval, name: Callable[[Person], str]) -> str:

@@ -27,10 +27,17 @@ def depends_on_run(input_schema: object) -> bool:
     return any(_is_open(value) for one in input_schema.values() for value in _open_settings(one).values())
 
 
-def check_form(input_schema: object) -> None:
-    """Refuse what is wrong whatever the run brings; raises an InputSchemaError that names the field."""
-    if isinstance(input_schema, Mapping):
-        normalise({name: _stand_in(one) for name, one in input_schema.items()}, FORM)
+def check_form(input_schema: object) -> dict[str, Any]:
+    """Refuse what is wrong whatever the run brings; raises an InputSchemaError that names the field.
+
+    Returns
+    -------
+    dict
+        The form, as far as it is known already.
+    """
+    if not isinstance(input_schema, Mapping):
+        return {}
+    return normalise({name: _stand_in(one) for name, one in input_schema.items()}, FORM)
 
 
 def settle_form(step: str, input_schema: Any, names: Mapping[str, Any]) -> dict[str, Any]:

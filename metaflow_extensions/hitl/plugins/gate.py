@@ -20,7 +20,7 @@ from metaflow_extensions.hitl.approvals.errors import (
 from metaflow_extensions.hitl.approvals.evidence.binding import check_same
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.proposing import differing
+from metaflow_extensions.hitl.approvals.proposing import RUN_ENDED, RUN_GONE, RUN_STOPPED, asked_digest, differing
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Pathspec, State
 from metaflow_extensions.hitl.approvals.schema import typed
@@ -35,7 +35,7 @@ from metaflow_extensions.hitl.plugins.evidence import collect
 from metaflow_extensions.hitl.plugins.evidence_arguments import MetricSpec, fill_in_links
 from metaflow_extensions.hitl.plugins.forms import settle_form
 from metaflow_extensions.hitl.plugins.message import run_again, shard_of, write_message
-from metaflow_extensions.hitl.plugins.settings import POD_NAMESPACE, in_container, read_settings
+from metaflow_extensions.hitl.plugins.settings import ASKED, POD_NAMESPACE, in_container, read_settings
 from metaflow_extensions.hitl.plugins.task_log import complain, say
 
 _STOPS = tuple(
@@ -70,9 +70,10 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
     cases = root.build_use_cases(store, say)
     if in_container(environ):
         approval = cases.open_gate(task.pathspec)
-        _check_place(approval, environ)
+        check_place(approval, environ)
         if cases.ledger.trust.is_sealed:
             _check_asks(task, arguments, approval)
+            check_asked(approval, environ)
         return check_same(approval, find(task), cases.clock())
     found = find(task, arguments.metrics)
     asked = with_plots(task, arguments, question(task, arguments, found), store)
@@ -147,7 +148,16 @@ def _check_asks(task: GatedTask, arguments: StepArguments, approval: Approval) -
         raise OtherQuestion(approval.id, ", ".join(other))
 
 
-def _check_place(approval: Approval, environ: Mapping[str, str]) -> None:
+def check_asked(approval: Approval, environ: Mapping[str, str]) -> None:
+    """Raise OtherQuestion unless a signed question is, to the letter, the one that was asked before this container.
+
+    Argo passes on what the container that asked said of it. That covers what is filled in for each task, too.
+    """
+    if "ARGO_WORKFLOW_NAME" in environ and environ.get(ASKED) != asked_digest(approval.question):
+        raise OtherQuestion(approval.id, "its text or what comes with it")
+
+
+def check_place(approval: Approval, environ: Mapping[str, str]) -> None:
     """Raise OtherPlace unless the question was asked for the workflow that this container is of.
 
     The bot applies the rules of the namespace that the record names and in which it finds the workflow. A workflow of
@@ -193,7 +203,7 @@ def close_unanswered(flow: str, tasks: list[tuple[str, str, str]], datastore: tu
     for run, step, task in tasks:
         pathspec = Pathspec(flow=flow, run=run, step=step, task=task)
         try:
-            cases.give_up(pathspec.approval_id, "the run ended before anybody answered")
+            cases.give_up(pathspec.approval_id, RUN_ENDED)
         except NoSuchApproval:
             continue  # the task ended before it asked
         except HitlError as error:
@@ -284,6 +294,7 @@ def hand_over(flow: Any, approval: Approval) -> None:
         "input": dict(decision.input),
         "approval_id": approval.id,
         "url": url,
+        "where": decision.where.value,
         "vouched_by": vouchers(approval),
     }
     current._update_env({"hitl": SimpleNamespace(**{**flow.hitl_decision, "input": flow.hitl_input})})
@@ -331,7 +342,7 @@ def _closing_when_stopped(cases: UseCases, approval_id: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stopped:
-        cases.give_up(approval_id, str(stopped) or "the run was stopped")
+        cases.give_up(approval_id, str(stopped) or RUN_STOPPED)
         raise
     finally:
         for one, handler in before.items():
@@ -349,7 +360,7 @@ def _sleep_while_run_lives(parent: int) -> Callable[[float], None]:
         end = time.monotonic() + seconds
         while True:
             if os.getppid() != parent:
-                raise KeyboardInterrupt("the run is gone, so nobody waits for an answer")
+                raise KeyboardInterrupt(RUN_GONE)
             left = end - time.monotonic()
             if left <= 0:
                 return

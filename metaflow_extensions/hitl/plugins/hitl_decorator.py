@@ -175,11 +175,22 @@ class HitlDecorator(StepDecorator):
             self.arguments = read_arguments(self.attributes)
             if not in_container(os.environ):  # there another package's notifier can't be seen
                 check_names(self.arguments.question.notifiers or read_settings().named_notifiers)
+                self._check_patterns()
         except HitlError as error:
             raise BadHitl(str(error)) from error
         # A pydantic model could not travel in a decorator specification; what it means can.
         if self.arguments.form is None:
             self.attributes["input_schema"] = self.arguments.question.schema
+
+    def _check_patterns(self) -> None:
+        from metaflow_extensions.hitl.plugins.forms import check_form  # noqa: PLC0415
+
+        form = self.arguments.form
+        schema = self.arguments.question.schema if form is None else check_form(form)
+        if '"pattern"' in json.dumps(schema):
+            from metaflow_extensions.hitl.inputs.patterns import check_patterns  # noqa: PLC0415 - jsonschema: 100 ms
+
+            check_patterns(schema)
 
     def step_init(
         self, flow: Any, graph: Any, step_name: str, decorators: Any, environment: Any, flow_datastore: Any, logger: Any

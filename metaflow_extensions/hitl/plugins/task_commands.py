@@ -39,9 +39,20 @@ class LikeStep(click.Command):
 @click.option(
     "--settled-file", envvar="METAFLOW_HITL_SETTLED_FILE", help="Write to this file whether it was carried out before."
 )
+@click.option(
+    "--question-file", envvar="METAFLOW_HITL_QUESTION_FILE", help="Write the SHA-256 of what was asked to this file."
+)
 @click.pass_obj
-def notify(obj: Any, step_name: str, id_file: str | None, settled_file: str | None, **options: Any) -> None:
+def notify(
+    obj: Any,
+    step_name: str,
+    id_file: str | None,
+    settled_file: str | None,
+    question_file: str | None,
+    **options: Any,
+) -> None:
     from metaflow_extensions.hitl.approvals.errors import StoreUnavailable  # noqa: PLC0415
+    from metaflow_extensions.hitl.approvals.proposing import asked_digest  # noqa: PLC0415
     from metaflow_extensions.hitl.approvals.use_cases import passed  # noqa: PLC0415
     from metaflow_extensions.hitl.plugins.argo.asking import ask_and_leave  # noqa: PLC0415
 
@@ -63,6 +74,8 @@ def notify(obj: Any, step_name: str, id_file: str | None, settled_file: str | No
         Path(id_file).write_text(approval.id, encoding="utf-8")
     if settled_file:
         Path(settled_file).write_text(str(settled).lower(), encoding="utf-8")
+    if question_file:
+        Path(question_file).write_text(asked_digest(approval.question), encoding="utf-8")
     click.echo(approval.id)
 
 

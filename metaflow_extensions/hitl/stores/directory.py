@@ -110,6 +110,10 @@ class DirectoryStore:
         with self._unavailable(), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             file.unlink()
 
+    def may_unmark(self, key: str) -> bool:
+        """Whether a key could be removed from here, which is the right to write its folder."""
+        return os.access(self._file(key).parent, os.W_OK)
+
     def check(self) -> None:
         """Prove that a key can be created once."""
         prove(self, self._token())

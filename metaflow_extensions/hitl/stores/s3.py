@@ -147,7 +147,7 @@ def _one_line(text: str) -> str:
 
 _PAGE = 1000
 _WRITER = "hitl-writer"  # sent as x-amz-meta-hitl-writer
-_TAKEN = 412
+_FORBIDDEN, _ABSENT, _TAKEN = 403, 404, 412
 _CONFLICTS = {"ConditionalRequestConflict", "OperationAborted"}
 _TRIES = 6
 _WAIT = 0.05  # seconds; doubled after each conflict, of which a random part is waited
@@ -246,6 +246,23 @@ class S3Store:
             self._client.delete_object(Bucket=self._bucket, Key=self._path(key))
         except (BotoCoreError, ClientError) as error:
             raise translate(error, self.url) from error
+
+    def may_unmark(self, key: str) -> bool:
+        """Whether a key could be removed from here; it must be one that no object has.
+
+        The condition keeps a bucket with versions from noting a removal (Amazon S3 API Reference, DeleteObject).
+        """
+        try:
+            self._client.delete_object(Bucket=self._bucket, Key=self._path(key), IfMatch="*")
+        except ClientError as error:
+            if status_of(error) == _FORBIDDEN:
+                return False
+            if status_of(error) in {_ABSENT, _TAKEN}:
+                return True
+            raise translate(error, self.url) from error
+        except BotoCoreError as error:
+            raise translate(error, self.url) from error
+        return True
 
     def check(self) -> None:
         """Prove that a key can be created once."""

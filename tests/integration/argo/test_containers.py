@@ -65,18 +65,18 @@ def test_a_steps_timeout_is_not_the_gates(compiled):
 
 
 def test_the_step_is_the_container_that_metaflow_made(compiled):
-    """But for its name, the place of the records, and attempts after a refusal."""
+    """But for its name, the place of the records, what was asked, and attempts after a refusal."""
     plain = compiled("linear").templates["ungated"]
     gate = compiled("linear").gate("deploy-it", "deploy_it")
     differs = {key for key in plain if gate.task.get(key) != plain[key]}
-    assert differs - {"serviceAccountName", "tolerations"} == {"name", "container", "metadata"}
+    assert differs - {"serviceAccountName", "tolerations"} == {"name", "container", "metadata", "inputs"}
     assert plain["serviceAccountName"] is plain["tolerations"] is None  # left out: null says nothing
     assert gate.task["metadata"] == {
         **plain["metadata"],
         "annotations": {**plain["metadata"]["annotations"], "metaflow/step_name": "deploy_it"},
     }
     more = set(environment_of(gate.task)) - set(environment_of(plain))
-    assert more == {"METAFLOW_HITL_ROOT"}
+    assert more == {"METAFLOW_HITL_ROOT", "METAFLOW_HITL_QUESTION_SHA256"}
 
 
 def test_a_refusal_is_not_retried(compiled):
@@ -114,13 +114,18 @@ def test_settings_reach_the_container_that_asks(compiled):
     made = compiled("triggered", METAFLOW_HITL_NOTIFY_CPU="100m", METAFLOW_HITL_NOTIFY_MEMORY="256", **settings)
     gate = made.gate("deploy")
     ours = {name: value for name, value in environment_of(gate.notify).items() if "_HITL_" in name}
-    files = {"METAFLOW_HITL_ID_FILE": "/mnt/out/approval_id", "METAFLOW_HITL_SETTLED_FILE": "/mnt/out/approval_settled"}
+    files = {
+        "METAFLOW_HITL_ID_FILE": "/mnt/out/approval_id",
+        "METAFLOW_HITL_SETTLED_FILE": "/mnt/out/approval_settled",
+        "METAFLOW_HITL_QUESTION_FILE": "/mnt/out/question_sha256",
+    }
     # Kubernetes itself says in which namespace a pod is, and not who deploys.
     del settings["METAFLOW_HITL_ARGO_NAMESPACE"]
     assert ours == settings | files
     assert gate.notify["container"]["resources"]["requests"] == {"cpu": "100m", "memory": "256Mi"}
     ours = {name: value for name, value in environment_of(gate.task).items() if "_HITL_" in name}
-    assert ours == {"METAFLOW_HITL_ROOT": "s3://records/hitl"}
+    digest = "{{inputs.parameters.question-sha256}}"
+    assert ours == {"METAFLOW_HITL_ROOT": "s3://records/hitl", "METAFLOW_HITL_QUESTION_SHA256": digest}
     assert "_HITL_" not in json.dumps(made.templates["start"])
 
 

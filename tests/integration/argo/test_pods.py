@@ -14,10 +14,11 @@ from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.proposing import asked_digest
 from metaflow_extensions.hitl.approvals.record import EngineKind, TrailEvent
 from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.stores import open_store
-from tests.fixtures.approvals import Bench, HandClock, approving
+from tests.fixtures.approvals import Bench, HandClock, approving, question
 from tests.fixtures.flows import clean_environment
 
 # A pod starts Python a dozen times, as Metaflow has it.
@@ -43,6 +44,7 @@ class Pod(FlowSpec):
 @pytest.fixture
 def pod(compiler, pod_python, tmp_path):
     """Run a container of the compiled flow as a pod of the workflow ``pod-x7k2p`` would."""
+    asked = [""]  # what the container that asked said last of its question
 
     def run(template, **extra):
         work = tmp_path / f"pod{len(list(tmp_path.iterdir()))}"
@@ -52,6 +54,7 @@ def pod(compiler, pod_python, tmp_path):
             "{{workflow.creationTimestamp}}": "2026-11-23T20:00:00Z",
             "{{=toBase64(workflow.parameters['alpha'])}}": b64encode(b"0.5").decode(),
             "{{retries}}": "0",
+            "{{inputs.parameters.question-sha256}}": asked[0],
             "/mnt/out": str(work / "out"),
             "/tmp/mf-input-paths": str(work / "input-paths"),
         }
@@ -86,6 +89,8 @@ def pod(compiler, pod_python, tmp_path):
             check=False,
         )
         ended.out = work / "out"
+        if (digest := ended.out / "question_sha256").exists():
+            asked[0] = digest.read_text()
         return ended
 
     return run
@@ -290,5 +295,9 @@ class TestSealed:
         assert "RUNS" not in refused.stdout
         ledger.store.unmark(second)
         bot.ledger.update(approval_id, TrailEvent.DECIDED, clock(), lambda one: transitions.decide(one, answer))
+        replaced = pod(gate.task, METAFLOW_HITL_QUESTION_SHA256=asked_digest(question("Deploy to the playground?")))
+        assert replaced.returncode == 202, replaced.stdout
+        assert "was asked with a different question" in replaced.stdout
+        assert "RUNS" not in replaced.stdout
         approved = pod(gate.task)
         assert "RUNS {'target': 'prod', 'share': 7}" in approved.stdout

@@ -53,14 +53,17 @@ def test_a_gate_is_asked_then_waits_then_runs(compiled, shape, name):
     assert suspend["when"] == f"{{{{tasks.hitl-notify-{plain}.outputs.parameters.settled}}}} != true"
     assert task["depends"] == f"hitl-suspend-{plain}.Succeeded || hitl-suspend-{plain}.Skipped"
     passed_on = [{"name": one, "value": f"{{{{inputs.parameters.{one}}}}}"} for one in inputs]
-    assert notify["arguments"]["parameters"] == task["arguments"]["parameters"] == passed_on
-    assert suspend["arguments"]["parameters"] == [
-        {"name": "approval-id", "value": f"{{{{tasks.hitl-notify-{plain}.outputs.parameters.approval-id}}}}"}
+    told = [
+        {"name": one, "value": f"{{{{tasks.hitl-notify-{plain}.outputs.parameters.{one}}}}}"}
+        for one in ("approval-id", "question-sha256")
     ]
-    assert [one["name"] for one in gate.task["inputs"]["parameters"]] == inputs
+    assert notify["arguments"]["parameters"] == passed_on
+    assert task["arguments"]["parameters"] == [*passed_on, told[1]]
+    assert suspend["arguments"]["parameters"] == told
+    assert [one["name"] for one in gate.task["inputs"]["parameters"]] == [*inputs, "question-sha256"]
     assert [one["name"] for one in gate.dag["inputs"]["parameters"]] == inputs
     assert [one["name"] for one in gate.notify["inputs"]["parameters"]] == inputs
-    assert [one["name"] for one in gate.suspend["inputs"]["parameters"]] == ["approval-id"]
+    assert [one["name"] for one in gate.suspend["inputs"]["parameters"]] == ["approval-id", "question-sha256"]
 
 
 @pytest.mark.parametrize(("shape", "name"), ALL_GATES)
@@ -71,7 +74,11 @@ def test_a_gate_gives_out_what_its_step_gives_out(compiled, shape, name):
     given = {one["name"]: one["valueFrom"]["parameter"] for one in gate.dag["outputs"]["parameters"]}
     own = [one["name"] for one in gate.task["outputs"]["parameters"]]
     assert given == {one: f"{{{{tasks.{name}-task.outputs.parameters.{one}}}}}" for one in own}
-    files = {"approval-id": "METAFLOW_HITL_ID_FILE", "settled": "METAFLOW_HITL_SETTLED_FILE"}
+    files = {
+        "approval-id": "METAFLOW_HITL_ID_FILE",
+        "settled": "METAFLOW_HITL_SETTLED_FILE",
+        "question-sha256": "METAFLOW_HITL_QUESTION_FILE",
+    }
     assert gate.notify["outputs"]["parameters"] == [
         {"name": parameter, "valueFrom": {"path": environment_of(gate.notify)[variable]}}
         for parameter, variable in files.items()

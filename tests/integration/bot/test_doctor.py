@@ -123,6 +123,14 @@ def test_nothing_is_set() -> None:
     assert findings["scopes"].health is Health.UNKNOWN
 
 
+def test_a_plan_without_user_groups(settings: Settings, sandbox: Sandbox) -> None:
+    """On Slack's free plan nobody is in a group, which is said before a question waits for one; it is no fault."""
+    Control(sandbox.url).put_team(plan="free")
+    groups = found(settings, "groups")
+    assert (groups.health, groups.fix) == (Health.UNKNOWN, "")
+    assert "free plan has no user groups" in groups.detail
+
+
 def test_a_wrong_bot_token(settings: Settings, sandbox: Sandbox, tmp_path: Path) -> None:
     """A token that Slack does not know is bad, and what depends on it is not guessed at."""
     wrong = Settings(**{**settings_for(sandbox, tmp_path).model_dump(), "slack_bot_token": "xoxb-wrong"})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import random
+import resource
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
@@ -27,7 +29,9 @@ from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import State, Where
 from metaflow_extensions.hitl.approvals.schema import normalise
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
+from tests.fixtures.attempts import Attempts
 from tests.integration.operate.conftest import CHANNEL, Answer, Sign, build, call, samples
+from tests.sizes import soak
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -136,6 +140,36 @@ def test_another_secret_is_refused(bot: Bot, clock: HandClock) -> None:
     headers = {"Content-Type": FORM, **signed_headers("another-secret", clock.now.timestamp(), body.decode())}
     assert send(bot, body, headers).status == 401
     assert refusals(bot, "wrong signature") == 1
+
+
+@pytest.mark.way("sends forged requests to the request URL")
+@pytest.mark.soak
+def test_no_mutation_of_a_signed_request_is_taken(
+    bot: Bot, sign: Sign, attempts: Attempts, record_property: Callable[[str, object], None]
+) -> None:
+    """One character of the body, the timestamp or the signature, replaced, removed or added: all are refused."""
+    asked = bot.cases.ask(pathspec(), question(notifiers=("slack",)), gate(), REQUESTER).approval
+    body = command(f"approve {asked.id}")
+    headers = sign(body) | {"Content-Type": FORM}
+    rng, count = random.Random(10), soak(300, 10_000)
+    for _ in range(count):
+        parts = {"body": body.decode(), **headers}
+        name = rng.choice(["body", "X-Slack-Request-Timestamp", "X-Slack-Signature"])
+        parts[name] = mutated(rng, parts[name])
+        sent = parts.pop("body").encode()
+        answer = send(bot, sent, parts)
+        assert not attempts.tried(opened=answer.status == 200), (name, sent, parts)
+    assert bot.cases.ledger.read(asked.id).approval.state is State.PENDING
+    assert send(bot, body, headers).status == 200
+    record_property("figure", f"request URL: {count:,} mutated requests, 0 taken")
+
+
+def mutated(rng: random.Random, text: str) -> str:
+    """Return a text in which one character is another, is gone, or was added."""
+    at, other = rng.randrange(len(text)), chr(rng.randrange(0x21, 0x7F))
+    kind = rng.choice(["replaced", "removed", "added"])
+    changed = text[:at] + ("" if kind == "removed" else other) + text[at + (kind != "added") :]
+    return changed if changed != text else mutated(rng, text)
 
 
 def test_a_changed_body_is_refused(bot: Bot, sign: Sign) -> None:
@@ -346,11 +380,15 @@ MALFORMED = {
 }
 
 
+@pytest.mark.way("sends forged requests to the request URL")
 @pytest.mark.parametrize("content_type", MALFORMED)
-def test_a_signed_body_that_is_not_slacks_is_refused(bot: Bot, sign: Sign, content_type: str) -> None:
+def test_a_signed_body_that_is_not_slacks_is_refused(
+    bot: Bot, sign: Sign, content_type: str, attempts: Attempts
+) -> None:
     """What nobody could read is a 400, never an error of the bot, and the next request is answered."""
     for body in MALFORMED[content_type]:
         answer = send(bot, body, sign(body) | {"Content-Type": content_type})
+        attempts.tried(opened=answer.status == 200)
         assert answer.status == 400, body[:80]
     assert send(bot, command(), sign(command()) | {"Content-Type": FORM}).status == 200
 
@@ -360,12 +398,16 @@ def test_slack_may_look_at_the_certificate(bot: Bot) -> None:
     assert send(bot, b"ssl_check=1&token=x", {"Content-Type": FORM}).status == 200
 
 
-def test_unfinished_headers_hold_up_nobody(bot: Bot, sign: Sign, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More connections than the bot keeps, none of which ends its header: health, metrics and Slack are answered."""
-    monkeypatch.setattr(server, "CONNECTIONS", 20)
+@pytest.mark.way("keeps connections to the request URL busy")
+def test_unfinished_headers_hold_up_nobody(bot: Bot, sign: Sign, attempts: Attempts) -> None:
+    """1,100 connections, more than the bot keeps, none of which ends its header: health, metrics and Slack go on."""
     address = urlsplit(bot.web.url)
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = min(1_100, most // 2 - 200)  # both ends are in this process
+    assert count > server.CONNECTIONS
+    attempts.tried(opened=False, times=count)
     with ExitStack() as stack:
-        for _ in range(60):
+        for _ in range(count):
             idle = stack.enter_context(socket.create_connection((str(address.hostname), int(address.port or 0)), 5))
             idle.sendall(b"POST /slack/events HTTP/1.1\r\nHost: x\r\nX-Half")
         assert call(bot.web.url, "/healthz").status == 200

@@ -185,11 +185,14 @@ def test_a_requester_is_named_as_far_as_somebody_vouches_for_them():
     assert question.origin(replace(claimed, requester=BOB)).endswith("started by bob")
 
 
-def test_the_message_says_who_vouches_for_the_answer():
-    """The bot's key, nobody, or a command line of which nobody knows who typed; nothing while there is no answer."""
+def test_the_message_says_how_the_answer_came_and_who_vouches_for_it():
+    """Each way in has its words, a typed name is called unconfirmed, and the bot's key or no one vouches."""
     answered = decided(pending())
     assert vouched(pending()) == ""
-    assert vouched(answered) == "no one vouches for this answer"
-    assert vouched(replace(answered, vouched_by="0123")) == "verified by the bot's key"
-    typed = replace(answered, decision=replace(answered.decision, where=Where.FLOW_CLI))
-    assert vouched(typed) == "answered from a command line; no one vouches for who"
+    assert vouched(answered) == "answered with a button in Slack; no one vouches for this"
+    assert vouched(replace(answered, vouched_by="0123")) == "answered with a button in Slack; verified by the bot's key"
+    typed = replace(answered, decision=replace(answered.decision, where=Where.FLOW_CLI, by=pending().requester))
+    assert vouched(typed) == "answered from a command line under an unconfirmed name; no one vouches for this"
+    said = {vouched(replace(answered, decision=replace(answered.decision, where=where))) for where in Where}
+    assert len(said) == len(Where)
+    assert "answered from a command line, confirmed in Slack; no one vouches for this" in said

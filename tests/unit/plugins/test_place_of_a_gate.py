@@ -21,7 +21,7 @@ def check_place():
     """The plugin loads Metaflow, whose own copy of yaml warns where another one is installed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return importlib.import_module("metaflow_extensions.hitl.plugins.gate")._check_place
+        return importlib.import_module("metaflow_extensions.hitl.plugins.gate").check_place
 
 
 def test_its_own_place_is_fine(check_place):

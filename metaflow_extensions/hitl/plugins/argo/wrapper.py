@@ -23,9 +23,10 @@ from typing import Any
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import OnTimeout
-from metaflow_extensions.hitl.engines.nodes import PARAMETER
+from metaflow_extensions.hitl.engines.nodes import PARAMETER, QUESTION
 from metaflow_extensions.hitl.notifiers.registry import is_secret
 from metaflow_extensions.hitl.plugins.argo.notify_container import File, Small, notify_template
+from metaflow_extensions.hitl.plugins.settings import ASKED
 
 # What Argo keeps of a workflow, and how much it takes.
 
@@ -157,6 +158,7 @@ SETTLED = "settled"  # whether the gate had been carried out before, so that nob
 OUTPUTS = {
     PARAMETER: File(path="/mnt/out/approval_id", variable="METAFLOW_HITL_ID_FILE"),
     SETTLED: File(path="/mnt/out/approval_settled", variable="METAFLOW_HITL_SETTLED_FILE"),
+    QUESTION: File(path="/mnt/out/question_sha256", variable="METAFLOW_HITL_QUESTION_FILE"),
 }
 GRACE = 600  # seconds after the deadline that the sweeper has before the suspend node ends by itself
 NO_MORE_ATTEMPTS = 202  # metaflow.exception.METAFLOW_EXIT_DISALLOW_RETRY
@@ -296,7 +298,9 @@ def _around(step: str, original: Template, gate: GateSpec, pods: Pods, taken: se
     inputs = [one["name"] for one in (original.get("inputs") or {}).get("parameters", [])]
     outputs = [one["name"] for one in (original.get("outputs") or {}).get("parameters", [])]
     passed_on = [{"name": one, "value": f"{{{{inputs.parameters.{one}}}}}"} for one in inputs]
-    approval_id = {"name": PARAMETER, "value": f"{{{{tasks.{notify}.outputs.parameters.{PARAMETER}}}}}"}
+    approval_id, digest = (
+        {"name": one, "value": f"{{{{tasks.{notify}.outputs.parameters.{one}}}}}"} for one in (PARAMETER, QUESTION)
+    )
     yield {
         "name": name,
         "inputs": {"parameters": [{"name": one} for one in inputs]},
@@ -315,13 +319,13 @@ def _around(step: str, original: Template, gate: GateSpec, pods: Pods, taken: se
                     "template": suspend,
                     "depends": f"{notify}.Succeeded",
                     "when": f"{{{{tasks.{notify}.outputs.parameters.{SETTLED}}}}} != true",
-                    "arguments": {"parameters": [approval_id]},
+                    "arguments": {"parameters": [approval_id, digest]},
                 },
                 {
                     "name": task,
                     "template": task,
                     "depends": f"{suspend}.Succeeded || {suspend}.Skipped",
-                    "arguments": {"parameters": passed_on},
+                    "arguments": {"parameters": [*passed_on, digest]},
                 },
             ],
         },
@@ -338,15 +342,23 @@ def _around(step: str, original: Template, gate: GateSpec, pods: Pods, taken: se
     # No retryStrategy: a Retry node above would hide who rejected behind "No more retries left".
     yield {
         "name": suspend,
-        "inputs": {"parameters": [{"name": PARAMETER}]},
+        "inputs": {"parameters": [{"name": PARAMETER}, {"name": QUESTION}]},
         "suspend": {} if gate.duration is None else {"duration": gate.duration},
     }
     yield _gated(bare, task, pods.gated_environment)
 
 
 def _gated(original: Template, name: str, environment: Mapping[str, str]) -> Template:
-    """Return the step's own template. A refused gate is not tried again, whatever ``@retry`` says."""
-    gated = {**original, "name": name, "container": _with_environment(original["container"], environment)}
+    """Return the step's own template, told what was asked. A refusal is not tried again, whatever ``@retry`` says."""
+    inputs = original.get("inputs") or {}
+    gated = {
+        **original,
+        "name": name,
+        "inputs": {**inputs, "parameters": [*(inputs.get("parameters") or ()), {"name": QUESTION}]},
+        "container": _with_environment(
+            original["container"], {**environment, ASKED: f"{{{{inputs.parameters.{QUESTION}}}}}"}
+        ),
+    }
     if strategy := original.get("retryStrategy"):
         gated["retryStrategy"] = {**strategy, "expression": _also(strategy.get("expression"))}
     return gated
