@@ -29,6 +29,7 @@ from hitl_bot.slack.people import SlackPeople, nobody_is_known
 from hitl_bot.surfaces.batches import Batches, BatchingNotifier
 from hitl_bot.surfaces.confirming import Confirming
 from hitl_bot.surfaces.home import HomeTabs
+from hitl_bot.surfaces.in_advance import InAdvance
 from hitl_bot.surfaces.outbox import Outbox
 from hitl_bot.surfaces.pictures import Pictures
 from hitl_bot.surfaces.reminding import Reminding, never_quiet
@@ -201,6 +202,7 @@ def bootstrap(
     threads = Threads(cases, bulk, reminding, workers=pools.workers, problems=problems, holder=name)
     pictures = Pictures(cases, bulk, workers=pools.workers, problems=problems, holder=name)
     confirming = Confirming(cases, queries, people, client, threads, workers=pools.workers, holder=name)
+    in_advance = InAdvance(cases, batches, pools.workers)
     parts = Parts(
         cases=cases,
         queries=queries,
@@ -208,6 +210,7 @@ def bootstrap(
         workers=pools.workers,
         homes=homes,
         batches=batches,
+        in_advance=in_advance,
         reminding=reminding,
         threads=threads,
         confirming=confirming,
@@ -229,7 +232,16 @@ def bootstrap(
         name=name,
         each=pools.sweepers.map,
         reminders=reminding,
-        subscribers=(threads, batches, confirming, homes, outbox, pictures, Digests(history, clock, pools.workers)),
+        subscribers=(
+            threads,
+            batches,
+            in_advance,
+            confirming,
+            homes,
+            outbox,
+            pictures,
+            Digests(history, clock, pools.workers),
+        ),
         projection=projection,
         history=history,
         intake=Intake(swept, observer),

@@ -17,6 +17,8 @@ from hitl_bot.slack.client import replace_view
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.batches import Batches
 from hitl_bot.surfaces.home import HomeTabs
+from hitl_bot.surfaces.in_advance import InAdvance
+from metaflow_extensions.hitl.approvals.deciding.in_advance import AnswerInAdvance
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Answer, Approval, Person, State, Verdict, Where
@@ -139,6 +141,71 @@ def approve_all(
             homes.refresh(user_of(body))
 
 
+def approve_to_come(
+    ack: Ack,
+    action: Json,
+    body: Json,
+    client: WebClient,
+    respond: Respond,
+    cases: UseCases,
+    people: SlackPeople,
+    workers: Executor,
+    batches: Batches,
+    in_advance: InAdvance,
+    homes: HomeTabs,
+) -> None:
+    """Approve all shards, also those that have not asked yet."""
+    ack()
+
+    def find_out() -> Batch:
+        _clicked(cases, batches, action, body)
+        return _governed(cases, batches.read(str(action.get("value"))))
+
+    with Opening(client, body, "Approve all", workers) as opening:
+        found = opening.wait(find_out)
+        who = people.person(user_of(body))
+        # First what is to come: a shard that asks while the others are answered must not fall between the two.
+        given = in_advance.give(found, APPROVED, who)
+        came = _answer_all(cases, found.waiting, lambda _: APPROVED, who=who, where=Where.BUTTON, workers=workers)
+        before = [one for one in found.members if one.state is not State.PENDING]
+        _say(opening, body, respond, came.reply(before, also=_to_come(given)))
+        if is_home(body):
+            homes.refresh(user_of(body))
+
+
+def take_back(
+    ack: Ack,
+    action: Json,
+    body: Json,
+    client: WebClient,
+    respond: Respond,
+    cases: UseCases,
+    people: SlackPeople,
+    workers: Executor,
+    batches: Batches,
+    in_advance: InAdvance,
+) -> None:
+    """Let shards to come wait for an answer of their own again."""
+    ack()
+    with Opening(client, body, "Take back", workers) as opening:
+        found = opening.wait(lambda: _clicked(cases, batches, action, body))
+        in_advance.take_back(found, people.person(user_of(body)))
+        _say(opening, body, respond, answers.said("Taken back. Shards to come wait for an answer of their own."))
+
+
+def _say(opening: Opening, body: Json, respond: Respond, reply: answers.Reply) -> None:
+    """Answer in the view that is open, or on Home in one that opens, or else below the message."""
+    if opening.is_open or is_home(body):
+        opening.show(views.notice_view("Answer all", reply["text"]))
+    else:
+        respond(**reply)
+
+
+def _to_come(given: AnswerInAdvance) -> str:
+    done = "approved" if given.verdict is Verdict.APPROVE else "rejected"
+    return f"{given.in_all - given.asked} to come will be {done} as they ask."
+
+
 def choose_shards(ack: Ack, action: Json, body: Json, client: WebClient, batches: Batches) -> None:
     """Show another page, or tick all or none, and keep what is ticked so far."""
     ack()
@@ -181,8 +248,10 @@ def _answers_all(choose: Callable[[Batch, Json], Chosen]) -> Callable[..., None]
         people: SlackPeople,
         workers: Executor,
         batches: Batches,
+        in_advance: InAdvance,
     ) -> None:
         left: Chosen = []
+        to_come: list[AnswerInAdvance] = []
         faster: list[ApprovalError] = []  # somebody was, of those that this form answers as well
 
         def take() -> Entry:
@@ -190,6 +259,11 @@ def _answers_all(choose: Callable[[Batch, Json], Chosen]) -> Callable[..., None]
             found = batches.read(batch_views.batch_of(view))
             who, now = people.person(user_of(body)), people.now()
             meant = sorted(choose(found, view), key=lambda chosen: chosen[0].state is not State.PENDING)
+            if batch_views.is_for_those_to_come(view) and meant:
+                try:
+                    to_come.append(in_advance.give(_governed(cases, found), meant[0][1], who))
+                except InvalidInput as error:
+                    raise FormErrors(form_errors(form_fields(meant[0][0]), error.problems)) from error
             for place, (first, answer) in enumerate(meant):
                 try:
                     taken = cases.take(first.id, answer, who=who, where=Where.FORM, people=now)
@@ -202,7 +276,7 @@ def _answers_all(choose: Callable[[Batch, Json], Chosen]) -> Callable[..., None]
                 return taken
             raise FormOver(batch_views.answered_view(batches.read(found.id)))
 
-        if not submit(ack, view, client, cases, workers, take) or not (left or faster):
+        if not submit(ack, view, client, cases, workers, take) or not (left or faster or to_come):
             return
         answer_to = {approval.id: answer for approval, answer in left}
         came = _answer_all(
@@ -214,8 +288,8 @@ def _answers_all(choose: Callable[[Batch, Json], Chosen]) -> Callable[..., None]
             workers=workers,
         )
         came = replace(came, count=came.count + 1, refused=(*faster, *came.refused))
-        if came.refused:
-            reply = came.reply()
+        if came.refused or to_come:
+            reply = came.reply(also=_to_come(to_come[0]) if to_come else "")
             client.chat_postMessage(channel=user_of(body), text=reply["text"], blocks=reply["blocks"])
 
     return submitted
@@ -272,19 +346,21 @@ class _Answered:
     count: int
     refused: tuple[HitlError, ...]
 
-    def reply(self, before: Collection[Approval] = ()) -> answers.Reply:
+    def reply(self, before: Collection[Approval] = (), also: str = "") -> answers.Reply:
         """Say how many were answered, what was refused, and why.
 
         Parameters
         ----------
         before : Collection[Approval]
             Those that were answered before: whoever clicked may have seen them waiting.
+        also : str
+            What else was done.
         """
         why = [str(error) for error in self.refused[:_NAMED]]
         more = len(self.refused) - len(why)
         refused = f", {len(self.refused)} refused:" if self.refused else "."
         answered = f"{len(before)} had been answered before: {ended_how(before)}." if before else ""
-        said = [f"{self.count} answered{refused}", *why, f"And {more} more." if more > 0 else "", answered]
+        said = [f"{self.count} answered{refused}", *why, f"And {more} more." if more > 0 else "", also, answered]
         return answers.said(*filter(None, said))
 
 

@@ -21,6 +21,7 @@ from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.batches import Batches
 from hitl_bot.surfaces.confirming import Confirming
 from hitl_bot.surfaces.home import HomeTabs
+from hitl_bot.surfaces.in_advance import InAdvance
 from hitl_bot.surfaces.reminding import Reminding
 from hitl_bot.surfaces.threads import Threads
 from metaflow_extensions.hitl.approvals.errors import HitlError
@@ -49,6 +50,8 @@ class Parts:
         Everybody's Home tab.
     batches : Batches
         Gates that share a message.
+    in_advance : InAdvance
+        Answers for shards that have not asked yet.
     reminding : Reminding
         Asks people again.
     threads : Threads
@@ -63,6 +66,7 @@ class Parts:
     workers: Executor
     homes: HomeTabs
     batches: Batches
+    in_advance: InAdvance
     reminding: Reminding
     threads: Threads
     confirming: Confirming
@@ -132,6 +136,8 @@ BUTTONS = {  # and menus, by action_id
     action_ids.REJECT: answering.reject,
     action_ids.REQUEST_CHANGES: answering.request_changes,
     action_ids.APPROVE_ALL: answering_many.approve_all,
+    action_ids.APPROVE_TO_COME: answering_many.approve_to_come,
+    action_ids.TAKE_BACK: answering_many.take_back,
     action_ids.APPROVE_EXCEPT: answering_many.approve_except,
     action_ids.REJECT_ALL: answering_many.reject_all,
     action_ids.SHARDS_PREVIOUS: answering_many.choose_shards,

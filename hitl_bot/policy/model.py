@@ -131,6 +131,7 @@ class RuleOfFile(_Strict):
     command_line: Word = Word.ALLOWED
     self_approval: Word = Word.ALLOWED
     delegation: Word = Word.ALLOWED
+    in_advance: Word = Word.ALLOWED
     approval_by_timeout: Word | None = None
     automatic_approval: Automatic | None = None
     continue_on_reject: Word = Word.ALLOWED
@@ -165,6 +166,7 @@ class RuleOfFile(_Strict):
             automatic=automatic,
             self_approval_allowed=self.self_approval is Word.ALLOWED,
             delegation_allowed=self.delegation is Word.ALLOWED,
+            in_advance_allowed=self.in_advance is Word.ALLOWED,
             outsiders=self.outsiders,
             on_veto=self.on_veto,
             continue_allowed=self.continue_on_reject is Word.ALLOWED,

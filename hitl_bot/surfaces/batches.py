@@ -20,6 +20,7 @@ from hitl_bot.sweeper import BackgroundJob
 from hitl_bot.telemetry.logs import ProblemLog
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
+from metaflow_extensions.hitl.approvals.deciding.in_advance import AnswerInAdvance, AnswersInAdvance, shards_in_all
 from metaflow_extensions.hitl.approvals.errors import (
     CorruptRecord,
     HitlError,
@@ -70,6 +71,7 @@ class _Shown:
     members: dict[str, Approval] = field(default_factory=dict)
     shown_at: datetime | None = None
     stale: bool = False
+    standing: AnswerInAdvance | None = None
     visible: dict[str, object] = field(default_factory=dict)  # what the message says of each gate, as far as is known
     problem: NotifierError | None = None  # that the last attempt met with
     pause: timedelta = timedelta()  # since the last attempt failed, and until
@@ -111,6 +113,8 @@ class Batches:
         self._workers = workers
         self._problems = problems
         self._holder = holder
+        self._answers = AnswersInAdvance(ledger)
+        self._newest: BoundedMap[str, str] = BoundedMap(_KEPT)  # by name: the batch that a further gate may join
         self._known: BoundedMap[str, _Shown] = BoundedMap(_KEPT)
         self._lock = Lock()
         self._joining = Lock()  # one gate at a time, so that the second finds the message of the first
@@ -129,7 +133,7 @@ class Batches:
         members = self._members(checked_id(batch_id))
         if not members:
             raise NoSuchBatch(str(NoSuchBatch.__doc__))
-        return _batch(batch_id, members)
+        return _batch(batch_id, members, self._standing(batch_id))
 
     def glance(self, batch_id: str) -> Batch:
         """Return a batch as this bot knows it, which may be two seconds old: for what has to open at once.
@@ -142,12 +146,29 @@ class Batches:
         with self._lock:
             known = self._known.get(batch_id)
             members = list(known.members.values()) if known is not None else []
-        return _batch(batch_id, members) if members else self.read(batch_id)
+            standing = known.standing if known is not None else None
+        return _batch(batch_id, members, standing) if members else self.read(batch_id)
 
     def stands_at(self, batch_id: str) -> Post | None:
         """Return where the message of a batch is; None if there is no such batch."""
         shown = self._load(batch_id)
         return None if shown is None else shown.post
+
+    def note_standing(self, batch_id: str, standing: AnswerInAdvance | None) -> None:
+        """Note what was answered for all shards of a message; the message follows."""
+        shown = self._load(batch_id)
+        if shown is None:
+            return
+        with self._lock:
+            shown.stale = shown.stale or shown.standing != standing
+            shown.standing = standing
+
+    def _standing(self, batch_id: str) -> AnswerInAdvance | None:
+        try:
+            return self._answers.newest(batch_id)
+        except RecordError as error:
+            log.warning("an answer in advance counts for nothing", batch=batch_id, why=str(error))
+            return None
 
     # As a notifier.
 
@@ -264,9 +285,9 @@ class Batches:
     def _show(self, shown: _Shown) -> None:
         with self._lock:
             shown.stale, shown.shown_at = False, self._clock()
-            members = list(shown.members.values())
+            members, standing = list(shown.members.values()), shown.standing
         try:
-            self._slack.show(render(_batch(shown.id, members), now=self._clock()), shown.post)
+            self._slack.show(render(_batch(shown.id, members, standing), now=self._clock()), shown.post)
         except NotifierBusy:
             with self._lock:
                 shown.stale = True  # with the next tick, at Slack's pace
@@ -289,12 +310,16 @@ class Batches:
 
     def _open_batch(self, approval: Approval) -> _Shown | None:
         """Return the last batch of the gate's step and run if the gate is on it, or something on it waits still."""
+        remembered = self._newest.get(_name(approval))
+        known = self._load(remembered) if remembered is not None else None
+        if known is not None and _takes(known, approval):
+            return known  # no LIST for each of many shards
         number = self._last_number(approval)
         shown = self._load(_batch_id(approval, number)) if number else None
-        if shown is None:
+        if shown is None or not _takes(shown, approval):
             return None
-        waits = any(one.state is State.PENDING for one in shown.members.values())
-        return shown if waits or approval.id in shown.members else None
+        self._newest[_name(approval)] = shown.id
+        return shown
 
     def _last_number(self, approval: Approval) -> int:
         name = _name(approval)
@@ -316,6 +341,7 @@ class Batches:
         shown = self._note(asked, replace(post, ids=names.ids, nobody=names.nobody), members)
         with self._lock:
             shown.shown_at = now
+            self._newest[_name(approval)] = batch_id
         return shown
 
     def _mark(self, batch_id: str, ids: list[str]) -> None:
@@ -349,6 +375,7 @@ class Batches:
         members = self._members(batch_id)
         shown = _Shown(id=batch_id, pathspec=str(held.get("pathspec", "")), post=post)
         shown.members = {one.id: one for one in members}
+        shown.standing = self._standing(batch_id)
         return self._remember(shown)
 
     def _remember(self, shown: _Shown) -> _Shown:
@@ -442,9 +469,29 @@ def _order(one: Approval) -> tuple[object, ...]:
     return shard.place if shard else (), len(task), task
 
 
-def _batch(batch_id: str, members: list[Approval]) -> Batch:
+def _batch(batch_id: str, members: list[Approval], standing: AnswerInAdvance | None = None) -> Batch:
     ordered = sorted(members, key=_order)
-    return Batch(id=batch_id, pathspec=_run_of(members[0]), members=ordered)
+    return Batch(id=batch_id, pathspec=_run_of(members[0]), members=ordered, standing=standing)
+
+
+def _takes(shown: _Shown, approval: Approval) -> bool:
+    """Whether a gate belongs on a message: it is there, something there waits, or the foreach has more shards.
+
+    A place that is taken belongs to an earlier turn of a loop, whose foreach this is not.
+    """
+    members = list(shown.members.values())
+    if approval.id in shown.members:
+        return True
+    shard = approval.question.shard
+    if shard is not None and any(_place_of(one) == shard.place for one in members):
+        return False
+    in_all = shards_in_all(members)
+    more = in_all is not None and len(members) < in_all.number
+    return more or any(one.state is State.PENDING for one in members)
+
+
+def _place_of(approval: Approval) -> tuple[int, ...] | None:
+    return approval.question.shard.place if approval.question.shard else None
 
 
 def _run_of(approval: Approval) -> str:

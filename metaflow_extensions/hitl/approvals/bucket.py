@@ -209,6 +209,15 @@ BATCHES = Prefix(
     if_false="a message shows the wrong gates, which the records of the gates correct before anything is answered",
     ends="7 days after the last change of the last of its gates, by the bot",
 )
+IN_ADVANCE = Prefix(
+    pattern="in-advance/<batch>/<number>.json",
+    holds="answers to all shards of a foreach, also to those that have not asked yet; the newest of a message counts",
+    written_by=_BOT,
+    removed_by=_BOT,
+    read_by=_BOT,
+    if_false="nothing: an answer that the bot did not sign is refused; without it, shards to come wait for people",
+    ends="7 days after the last change of the last gate of its message, by the bot",
+)
 DELEGATIONS = Prefix(
     pattern="delegations/<person>/<number>.json",
     holds="who decides for somebody absent, and until when",
@@ -287,6 +296,7 @@ PREFIXES = (
     SAID,
     THREADS,
     BATCHES,
+    IN_ADVANCE,
     DELEGATIONS,
     DELEGATES,
     DIGESTS,
@@ -612,6 +622,22 @@ def read_batch_reminded_key(key: str) -> tuple[datetime, str] | None:
         return None
     at = _unstamp(f"{match[1][:-1]}000000Z")
     return None if at is None else (at, match[2])
+
+
+def in_advance_key(batch_id: str, number: int) -> str:
+    return IN_ADVANCE.key(checked_id(batch_id), f"{_number(number)}.json")
+
+
+def in_advance_folder(batch_id: str) -> str:
+    return IN_ADVANCE.folder(checked_id(batch_id))
+
+
+def read_in_advance_key(key: str) -> int | None:
+    """Return the number of an answer in advance among those of its message."""
+    parts = IN_ADVANCE.parts(key)
+    if parts is None or len(parts) != 2 or not parts[1].endswith(".json"):  # noqa: PLR2004 - batch, name
+        return None
+    return _read_number(parts[1].removesuffix(".json"))
 
 
 # Delegations.

@@ -56,6 +56,7 @@ class Shard:
 
     place: tuple[int, ...]  # counted from 0, of every foreach around it, the outermost first
     value: str = ""  # what this shard works on, in words; plain text, not yet escaped for any medium
+    counts: tuple[int, ...] = ()  # how many shards each of these foreachs has; empty: nobody knows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,7 @@ class PolicyTerms:
     automatic: Automatic = Automatic.ALLOWED
     self_approval_allowed: bool = True
     delegation_allowed: bool = True
+    in_advance_allowed: bool = True  # whether shards of a foreach may be answered before they ask
     outsiders: tuple[str, ...] = ()  # guests and people of other workspaces that may decide, by id or address
     on_veto: OnVeto = OnVeto.REJECT
     continue_allowed: bool = True  # whether a step may go on after a rejection, where it wants that

@@ -148,6 +148,7 @@ class Where(str, Enum):
     CONFIRMATION = "command line, confirmed in the chat"
     TIMEOUT = "timeout"
     RULE = "rule"  # a condition over metrics
+    IN_ADVANCE = "in advance"  # of a foreach's shards, before this one asked
     NEWER_QUESTION = "newer question"  # of a later run, which took its place
 
 
@@ -274,6 +275,7 @@ class GivenAnswer(Answer):
     at: datetime
     where: Where
     on_behalf_of: Person | None = None
+    given_at: datetime | None = None  # where it was given in advance: when, before anybody had seen the question
 
 
 @dataclass(frozen=True, kw_only=True)

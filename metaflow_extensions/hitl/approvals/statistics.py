@@ -7,7 +7,7 @@ from datetime import datetime
 from metaflow_extensions.hitl.approvals.question import RuleMode
 from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict, Where
 
-_NOT_PEOPLE = frozenset({Where.TIMEOUT, Where.RULE, Where.NEWER_QUESTION})
+_NOT_PEOPLE = frozenset({Where.TIMEOUT, Where.RULE, Where.NEWER_QUESTION, Where.IN_ADVANCE})
 
 
 @dataclass(frozen=True, kw_only=True)

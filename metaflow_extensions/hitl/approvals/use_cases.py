@@ -6,11 +6,13 @@ the last before a crash; the sweeper finishes what it finds open.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
+from metaflow_extensions.hitl.approvals.deciding.in_advance import AnswerInAdvance, NotInAdvance
 from metaflow_extensions.hitl.approvals.deciding.permission import (
     AWAY_FROM_POLICY,
     Eligibility,
@@ -350,6 +352,7 @@ class UseCases:
         where: Where,
         seen: Entry | None = None,
         people: People | None = None,
+        given_at: datetime | None = None,
     ) -> Entry:
         """Take an answer into the record, and leave carrying it out to the caller, who may owe a reply before.
 
@@ -359,6 +362,8 @@ class UseCases:
             As they are at this moment, where one click gives several answers. By default they are asked afresh.
         seen : Entry, optional
             What the caller holds of this approval: spares reading it when it is still the newest.
+        given_at : datetime, optional
+            When it was given, if that was before the question was asked.
 
         Raises
         ------
@@ -386,6 +391,7 @@ class UseCases:
             reason=answer.reason.strip(),
             on_behalf_of=eligibility.on_behalf_of,
             counts_for=eligibility.counts_for,
+            given_at=given_at,
         )
         try:
             if answer.verdict is Verdict.CHANGES and not approval.question.allow_changes:
@@ -402,6 +408,32 @@ class UseCases:
             lambda newest: transitions.vote(transitions.govern(newest, approval.policy_rule), vote),
             seen=seen,
         )
+
+    def take_in_advance(self, entry: Entry, standing: AnswerInAdvance, people: People) -> Outcome:
+        """Give an approval the answer that was given for all shards of its foreach before it asked.
+
+        Raises
+        ------
+        NotInAdvance
+            It asks something else than what was answered, or the answer no longer counts.
+        ApprovalError, InvalidInput, PeopleUnavailable, StoreError, RecordError
+            As ``take``: whoever gave it may not decide this one, or that can't be known.
+        """
+        approval, answer = self.governed(entry.approval), standing.answer
+        if approval.state is not State.PENDING:
+            return Outcome(approval=approval)
+        if answer is None or not standing.is_good_for(approval, self.clock()):
+            raise NotInAdvance(f"{approval.id} asks something else than what {standing.by.name} answered in advance.")
+        taken = self.take(
+            approval.id,
+            answer,
+            who=standing.by,
+            where=Where.IN_ADVANCE,
+            seen=entry,
+            people=people,
+            given_at=standing.at,
+        )
+        return self.try_to_carry_out(taken)
 
     def answer_from_command_line(
         self, approval_id: str, answer: Answer, *, who: Person, nonce: str

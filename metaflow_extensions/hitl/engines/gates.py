@@ -40,6 +40,7 @@ _ANSWERED = {
     Where.SLASH_COMMAND: "Slack command",
     Where.FLOW_CLI: "command line",
     Where.RULE: "metrics",
+    Where.IN_ADVANCE: "in advance, in Slack",
     Where.NEWER_QUESTION: "a newer run",
     Where.CONFIRMATION: "command line, confirmed in Slack",
 }

@@ -18,6 +18,8 @@ HOME_FLOW = "hitl_home_flow"  # the menu of the Home tab that chooses a flow
 APPROVE_ALL = "hitl_approve_all"
 APPROVE_EXCEPT = "hitl_approve_except"
 REJECT_ALL = "hitl_reject_all"
+APPROVE_TO_COME = "hitl_approve_to_come"  # all, also the shards that have not asked yet
+TAKE_BACK = "hitl_take_back"  # an answer for shards that have not asked yet
 
 # The entry of a message's own menu (callback_id of the shortcut in the app's manifest)
 WHY = "hitl_why"
@@ -53,6 +55,9 @@ SHARDS_PREVIOUS = "hitl_shards_previous"
 SHARDS_NEXT = "hitl_shards_next"
 TICK_ALL = "hitl_tick_all"
 UNTICK_ALL = "hitl_untick_all"
+TO_COME_BLOCK = "hitl_to_come"
+TO_COME_VALUE = "value"
+ASKED, TO_COME = "asked", "to_come"
 OTHERS_BLOCK = "hitl_others"
 OTHERS_VALUE = "value"
 OTHERS_WAIT, OTHERS_REJECTED = "wait", "rejected"

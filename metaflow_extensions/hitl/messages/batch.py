@@ -8,7 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.deciding import votes
-from metaflow_extensions.hitl.approvals.record import Approval, State, is_id
+from metaflow_extensions.hitl.approvals.deciding.in_advance import (
+    AnswerInAdvance,
+    InAll,
+    problem_with,
+    shards_in_all,
+)
+from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict, is_id
 from metaflow_extensions.hitl.messages import action_ids, evidence, question, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
     ELLIPSIS,
@@ -21,6 +27,7 @@ from metaflow_extensions.hitl.messages.blocks import (
     confirm,
     context,
     cut,
+    date,
     escape,
     field_sections,
     fits,
@@ -56,11 +63,30 @@ class Batch:
         ``flow/run/step``.
     members : Sequence[Approval]
         One of each gate, one at least, in the order of the foreach.
+    standing : AnswerInAdvance, optional
+        What somebody has answered for all shards, also those to come.
     """
 
     id: str
     pathspec: str
     members: Sequence[Approval]
+    standing: AnswerInAdvance | None = None
+
+    @property
+    def in_all(self) -> InAll | None:
+        """How many shards there are, also those that have not asked yet; None where nobody knows."""
+        return shards_in_all(self.members)
+
+    @property
+    def to_come(self) -> int:
+        """How many have not asked yet, as far as is known."""
+        return max(0, self.in_all.number - len(self.members)) if self.in_all is not None else 0
+
+    @property
+    def offers_in_advance(self) -> bool:
+        """Whether somebody may answer for those to come, and nobody has."""
+        taken_back = self.standing is None or self.standing.verdict is None
+        return bool(self.to_come) and taken_back and not problem_with(self.members[0])
 
     @property
     def waiting(self) -> list[Approval]:
@@ -89,8 +115,9 @@ def render(
         nobody = {*nobody, *post.nobody}
     title = title_of(batch)
     head: list[Block] = [header(title), context(question.origin(first))]
-    if len(batch.waiting) < len(batch.members):
-        head.append(section(plain(progress(batch))))
+    if said := how_far(batch):
+        head.append(section(plain(said)))
+    head += _in_advance(batch, now)
     head += evidence.batch_blocks(batch.waiting, lambda one: label(batch, one, _LABEL))
     foot = _foot(batch, now)
     blocks = head
@@ -126,6 +153,35 @@ def gate_on_message(message: Mapping[str, Any]) -> str | None:
                 if is_id(written):
                     return str(written)
     return None
+
+
+def how_far(batch: Batch) -> str:
+    """Say how many shards have asked, and how they stand; empty where all have asked and all wait."""
+    in_all, asked = batch.in_all, ""
+    if in_all is not None and batch.to_come:
+        least = "" if in_all.is_exact else "at least "
+        asked = f"{len(batch.members)} of {least}{in_all.number} have asked so far"
+    return " · ".join(filter(None, [asked, progress(batch) if len(batch.waiting) < len(batch.members) else ""]))
+
+
+def _in_advance(batch: Batch, now: datetime) -> list[Block]:
+    """Say what was answered for shards that nobody has seen, by whom, or why nobody can."""
+    standing, to_come = batch.standing, batch.to_come
+    if standing is not None and standing.verdict is not None:
+        done = "Approved" if standing.verdict is Verdict.APPROVE else "Rejected"
+        seen = f"{standing.asked} of {standing.in_all} had asked"
+        said = [
+            f"*{done} in advance* by {mention(standing.by)}, also those to come: {seen}, the others nobody has seen."
+        ]
+        if standing.reason:
+            said.append(quoted(standing.reason, 150))
+        if to_come:
+            said.append(f"It holds until {date(standing.until)}." if now < standing.until else "It no longer holds.")
+        return [section(mrkdwn(" ".join(said)))]
+    if not to_come:
+        return []
+    why = problem_with(batch.members[0])
+    return [context(f"Those to come can't be answered in advance: {escape(why, 300)}.")] if why else []
 
 
 def progress(batch: Batch) -> str:
@@ -173,6 +229,8 @@ def title_of(batch: Batch) -> str:
         said = f"{count} {'shard waits' if count == 1 else 'shards wait'}"
     elif waiting:
         said = f"{waiting} of {count} shards wait"
+    elif batch.to_come:
+        said = f"{count} of {count + batch.to_come} shards are answered"
     else:
         said = f"All {count} shards are answered" if count > 1 else "1 shard is answered"
     if batch.asks_alike:
@@ -251,7 +309,7 @@ def _cast(approval: Approval) -> str:
 def _foot(batch: Batch, now: datetime) -> list[Block]:
     waiting = batch.waiting
     if not waiting:
-        return []
+        return [actions(further)] if (further := _to_come_buttons(batch)) else []
     if all(one.is_due(now) for one in waiting):
         return [section(mrkdwn("*The deadline has passed*, so this can no longer be answered."))]
     return [actions(answer_buttons(batch))]
@@ -260,14 +318,41 @@ def _foot(batch: Batch, now: datetime) -> list[Block]:
 def answer_buttons(batch: Batch) -> list[Block]:
     """Build the buttons that answer all that wait."""
     first, count = batch.waiting[0], len(batch.waiting)
-    about = f"{_shards(count)} of {first.pathspec.step}, run {first.pathspec.run}"
+    about = _about(batch)
     if sentences.opens_form(first):
         approve = button(f"Approve all{ELLIPSIS}", action_ids.APPROVE_ALL, batch.id, about=about, style="primary")
     else:
-        asked = confirm("Approve all?", f"{count} of {sentences.place(first)[:200]}", yes="Approve all")
-        approve = button("Approve all", action_ids.APPROVE_ALL, batch.id, about=about, style="primary", confirm=asked)
+        label = f"Approve these {count}" if batch.offers_in_advance else "Approve all"
+        asked = confirm(f"{label}?", f"{count} of {sentences.place(first)[:200]}", yes=label)
+        approve = button(label, action_ids.APPROVE_ALL, batch.id, about=about, style="primary", confirm=asked)
     return [
         approve,
+        *_to_come_buttons(batch),
         button(f"Approve all except{ELLIPSIS}", action_ids.APPROVE_EXCEPT, batch.id, about=about),
         button(f"Reject all{ELLIPSIS}", action_ids.REJECT_ALL, batch.id, about=about, style="danger"),
+    ]
+
+
+def _about(batch: Batch) -> str:
+    first = batch.members[0]
+    return f"{_shards(len(batch.waiting) or len(batch.members))} of {first.pathspec.step}, run {first.pathspec.run}"
+
+
+def _to_come_buttons(batch: Batch) -> list[Block]:
+    """Build the buttons for shards that have not asked yet: to answer them, or to take such an answer back."""
+    about, to_come = _about(batch), batch.to_come
+    if not to_come:
+        return []
+    if batch.standing is not None and batch.standing.verdict is not None:
+        text = f"{to_come} more will then wait for an answer of their own. What was decided so far stays decided."
+        sure = confirm("Take the answer back?", text, yes="Take it back")
+        return [button("Take back", action_ids.TAKE_BACK, batch.id, about=about, confirm=sure)]
+    if not batch.offers_in_advance or sentences.opens_form(batch.members[0]):
+        return []  # the form asks whether it is for those to come as well
+    label = f"Approve all {len(batch.members) + to_come}"
+    text = (
+        f"{len(batch.members)} have asked. {to_come} more will be approved as they ask, before anybody has seen them."
+    )
+    return [
+        button(label, action_ids.APPROVE_TO_COME, batch.id, about=about, confirm=confirm(f"{label}?", text, yes=label))
     ]

@@ -218,15 +218,50 @@ def approve_all_view(batch: Batch) -> Block:
     """Build the form that approves all with the same input."""
     said = f"Your input is used for all {len(batch.waiting)} that are waiting."
     inputs = _inputs(batch)
-    blocks = [_origin(batch), section(plain(said)), *inputs]
-    return _view("Approve all", blocks, batch, callback_id=action_ids.APPROVE_ALL_VIEW, submit="Approve all")
+    blocks = [_origin(batch), section(plain(said)), *inputs, *_to_come(batch, "approved")][:_BLOCKS]
+    submit = "Approve" if batch.offers_in_advance else f"Approve {len(batch.waiting)}"
+    return _view("Approve all", blocks, batch, callback_id=action_ids.APPROVE_ALL_VIEW, submit=submit)
 
 
 def reject_all_view(batch: Batch) -> Block:
     """Build the view that asks why all are rejected."""
     said = f"All {len(batch.waiting)} that are waiting will be rejected."
-    blocks = [_origin(batch), section(plain(said)), reason_input("Reason", "The requester will see it.")]
-    return _view("Reject all", blocks, batch, callback_id=action_ids.REJECT_ALL_VIEW, submit="Reject all")
+    reason = reason_input("Reason", "The requester will see it.")
+    blocks = [_origin(batch), section(plain(said)), reason, *_to_come(batch, "rejected")]
+    submit = "Reject" if batch.offers_in_advance else f"Reject {len(batch.waiting)}"
+    return _view("Reject all", blocks, batch, callback_id=action_ids.REJECT_ALL_VIEW, submit=submit)
+
+
+def _to_come(batch: Batch, done: str) -> list[Block]:
+    """Ask whether the answer is also for the shards that have not asked yet."""
+    if not batch.offers_in_advance:
+        return []
+    asked, to_come = len(batch.members), batch.to_come
+    options = [
+        {"text": plain(f"Those that have asked ({asked})", _OPTION), "value": action_ids.ASKED},
+        {"text": plain(f"All {asked + to_come}, also those to come ({to_come})", _OPTION), "value": action_ids.TO_COME},
+    ]
+    hint = f"Those to come are {done} as they ask, before anybody has seen them. The record says so."
+    return [
+        {
+            "type": "input",
+            "block_id": action_ids.TO_COME_BLOCK,
+            "label": plain("Which shards"),
+            "hint": plain(hint),
+            "element": {
+                "type": "radio_buttons",
+                "action_id": action_ids.TO_COME_VALUE,
+                "options": options,
+                "initial_option": options[0],
+            },
+        }
+    ]
+
+
+def is_for_those_to_come(view: Mapping[str, Any]) -> bool:
+    """Whether a form that was sent back answers also the shards that have not asked yet."""
+    entered = view["state"]["values"].get(action_ids.TO_COME_BLOCK, {}).get(action_ids.TO_COME_VALUE, {})
+    return (entered.get("selected_option") or {}).get("value") == action_ids.TO_COME
 
 
 def page_size(batch: Batch) -> int:

@@ -282,7 +282,9 @@ def differences(waiting: Sequence[Approval]) -> dict[str, str]:
     for group in alike.values():
         facts = {one.id: evidence.facts(one) for one in group}
         names = dict.fromkeys(name for known in facts.values() for name in known)
-        told = [name for name in names if len({known.get(name) for known in facts.values()}) > 1][:_DIFFERENCES]
+        told = [name for name in names if len({known[name] for known in facts.values() if name in known}) > 1][
+            :_DIFFERENCES
+        ]
         for one in group:
             known = [f"{name} {facts[one.id][name]}" for name in told if name in facts[one.id]]
             said[one.id] = cut(one_line(", ".join(known)), _DIFFERENCE)

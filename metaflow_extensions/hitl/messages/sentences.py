@@ -122,6 +122,10 @@ def verdict(approval: Approval, who: Callable[[Person], str]) -> Headline:
     by = voting.deciders(approval, decision, who)
     if decision.where is Where.RULE:
         return Headline("Approved", f" by {by}, without a person")
+    if decision.given_at is not None:
+        before = (approval.requested_at - decision.given_at).total_seconds()
+        when = f"{in_words(before)} before this was asked" if before > 0 else "for all shards at once"
+        return Headline(_HEADS[decision.verdict], f" by {by} in advance, {when}")
     if decision.by.is_claimed:
         by += f" ({decision.where.value})"
     return Headline(_HEADS[decision.verdict], f" by {by} after {in_words(approval.seconds_to_decide or 0)}")

@@ -107,7 +107,7 @@ def _decided(approval: Approval) -> str:
     if decision.where in {Where.TIMEOUT, Where.NEWER_QUESTION}:
         return f"{ending.head}{tail}"
     # The ending itself says how an answer came that is not from Slack.
-    says_it_itself = decision.by.is_claimed or decision.where is Where.RULE
+    says_it_itself = decision.by.is_claimed or decision.where in {Where.RULE, Where.IN_ADVANCE}
     way = "" if says_it_itself else f" ({decision.where.value})"
     said = f": {quoted(decision.reason)}" if decision.reason.strip() else ""
     entered = ""

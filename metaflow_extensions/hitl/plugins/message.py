@@ -93,7 +93,9 @@ def shard_of(flow: Any) -> Shard | None:
     except Exception:  # noqa: BLE001 - an artifact's own code may raise anything, and the question is worth more
         value = ""
     words = " ".join(_CONTROL.sub("\ufffd", value).split())
-    return Shard(place=tuple(frame.index for frame in stack), value=words)
+    # An unbounded foreach does not know how many it has.
+    counts = tuple(frame.num_splits or 0 for frame in stack)
+    return Shard(place=tuple(frame.index for frame in stack), value=words, counts=counts if all(counts) else ())
 
 
 # The command that starts a run again, for a requester who has to change its parameters.

@@ -25,6 +25,7 @@ VALUES = {
     "command_line": "refused",
     "self_approval": "refused",
     "delegation": "refused",
+    "in_advance": "refused",
     "approval_by_timeout": "refused",
     "automatic_approval": "shadow",
     "continue_on_reject": "refused",

@@ -16,7 +16,7 @@ _AHEAD = timedelta(minutes=5)  # that the clock of who decided may be before the
 
 def question_digest(approval: Approval) -> str:
     """Return the SHA-256 of the question as it was shown, with the task that it is about, in hex."""
-    return digest({"id": approval.id, "pathspec": str(approval.pathspec), "question": _plain(approval.question)})
+    return digest({"id": approval.id, "pathspec": str(approval.pathspec), "question": plain(approval.question)})
 
 
 def check_same(approval: Approval, found: Evidence, now: datetime) -> Approval:
@@ -64,16 +64,17 @@ def check_fresh(approval: Approval, now: datetime) -> None:
         raise Stale(approval, now)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a part of a record as JSON that is the same for the same part."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):
         return value.astimezone(timezone.utc).isoformat()
     if is_dataclass(value):
         said = (field for field in fields(value) if not field.metadata.get("later") or getattr(value, field.name))
-        return {field.name: _plain(getattr(value, field.name)) for field in said}
+        return {field.name: plain(getattr(value, field.name)) for field in said}
     if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - JSON
+        return {str(name): plain(part) for name, part in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - JSON
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]  # pyright: ignore[reportUnknownVariableType] - JSON
+        return [plain(part) for part in value]  # pyright: ignore[reportUnknownVariableType] - JSON
     return value

@@ -236,6 +236,7 @@ def _clean_batch(ledger: Ledger, batch_id: str, before: datetime) -> None:
         if isinstance(found, RecordError) or not _is_over(found.approval, before):
             return
     _remove(ledger, bucket.claims_folder(batch_id))
+    _remove(ledger, bucket.in_advance_folder(batch_id))
     _remove(ledger, bucket.batch_folder(batch_id))
 
 

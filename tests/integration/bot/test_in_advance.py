@@ -1,0 +1,225 @@
+"""A foreach is one question from its first shard on: answers for shards that have not asked yet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from hitl_bot.bootstrap import Bot, bootstrap
+from hitl_bot.sandbox.control import Control
+from hitl_bot.sandbox.driver import Closed, Person
+from hitl_bot.settings import Settings
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
+from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.question import Shard
+from metaflow_extensions.hitl.approvals.record import Approval, State, Where
+from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
+from tests.integration.bot.conftest import CHANNEL, SCHEMA
+from tests.integration.bot.test_batches import shown, states, sweep, top
+
+
+def ask(bot: Bot, places: range, *, of: int = 60, **parts: object) -> list[Approval]:
+    """Ask for shards of one foreach, as their tasks would."""
+    return [
+        bot.cases.ask(
+            pathspec(task=f"{place}"),
+            question(
+                f"Deploy to region {place}?",
+                **{
+                    "notifiers": ("slack",),
+                    "batch": True,
+                    "shard": Shard(place=(place,), value=f"region {place}", counts=(of,)),
+                    **parts,
+                },
+            ),
+            gate(),
+            REQUESTER,
+        ).approval
+        for place in places
+    ]
+
+
+def until_decided(bot: Bot, person: Person, clock: HandClock, asked: list[Approval], state: State) -> None:
+    """Let the sweeper work until all of them are in this state."""
+
+    def look() -> bool:
+        sweep(bot, clock)
+        return set(states(bot.cases.ledger, asked)) == {state}
+
+    person.control.wait_until(look, 60, f"{len(asked)} in state {state.value}")
+
+
+def test_one_click_for_sixty_of_which_sixteen_have_asked(
+    bot: Bot, bob: Person, clock: HandClock, ledger: Ledger, control: Control
+) -> None:
+    """One message, one click: those that ask later are approved as they ask, and all records say it was in advance."""
+    first = ask(bot, range(16))
+    sweep(bot, clock)
+    message = shown(bob, lambda one: "16 of 60 have asked so far" in one.plain)
+    assert message.buttons[:2] == ["Approve these 16", "Approve all 60"]
+    bob.click(message, "Approve all 60", confirm="Approve all 60")
+    said = bob.wait_for_ephemeral(CHANNEL)
+    assert said.plain == "16 answered. 44 to come will be approved as they ask."
+    assert states(ledger, first) == [State.APPROVED] * 16
+    sweep(bot, clock)
+    given = shown(bob, lambda one: "Approved in advance" in one.plain)
+    assert "by <@U0BOB>, also those to come: 16 of 60 had asked, the others nobody has seen." in given.plain
+    assert given.buttons == ["Take back"]
+    later = ask(bot, range(16, 60))
+    until_decided(bot, bob, clock, later, State.APPROVED)
+    decision = ledger.read(later[0].id).approval.decision
+    assert (decision.by.id, decision.where) == ("U0BOB", Where.IN_ADVANCE)
+    assert decision.given_at < later[0].requested_at
+    control.wait_until(lambda: sweep(bot, clock) or "All 60 shards are answered" in top(bob)[0].plain, 10, "the end")
+    assert len([call for call in control.calls("chat.postMessage") if "thread_ts" not in call["args"]]) == 1
+    (answer,) = bob.command(f"/hitl show {later[0].id}")
+    assert "Approved by bob in advance" in answer.plain.replace("*", "")
+
+
+def test_reject_all_also_those_to_come(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
+    """The form asks whether the rejection is for those to come as well, and each of them gets the reason."""
+    first = ask(bot, range(4))
+    sweep(bot, clock)
+    view = bob.open(shown(bob, bool), "Reject all…")
+    view.fill({"Reason": "too much drift", "Which shards": "All 60, also those to come (56)"})
+    assert isinstance(view.submit(), Closed)
+    later = ask(bot, range(4, 8))
+    until_decided(bot, bob, clock, [*first, *later], State.REJECTED)
+    assert ledger.read(later[0].id).approval.decision.reason == "too much drift"
+
+
+def test_one_form_for_those_to_come(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
+    """Where the step asks for input it is entered once, and goes to each shard that asks later."""
+    ask(bot, range(4), schema=SCHEMA)
+    sweep(bot, clock)
+    view = bob.open(shown(bob, bool), "Approve all…")
+    view.fill({"Deploy target": "moon", "Replicas": 3, "Which shards": "All 60, also those to come (56)"})
+    assert isinstance(view.submit(), Closed)
+    later = ask(bot, range(4, 6), schema=SCHEMA)
+    until_decided(bot, bob, clock, later, State.APPROVED)
+    assert ledger.read(later[0].id).approval.decision.input == {"deploy_target": "moon", "replicas": 3}
+
+
+def test_it_can_be_taken_back(bot: Bot, bob: Person, carol: Person, clock: HandClock, ledger: Ledger) -> None:
+    """What was decided stays decided; what asks afterwards waits for people."""
+    first = ask(bot, range(4))
+    sweep(bot, clock)
+    bob.click(shown(bob, bool), "Approve all 60", confirm="Approve all 60")
+    bob.wait_for_ephemeral(CHANNEL)
+    sweep(bot, clock)
+    carol.click(shown(bob, lambda one: "Take back" in one.buttons), "Take back", confirm="Take it back")
+    assert "Taken back" in carol.wait_for_ephemeral(CHANNEL).plain
+    later = ask(bot, range(4, 6))
+    sweep(bot, clock)
+    shown(bob, lambda one: "2 of 6 shards wait" in one.plain and "Approve all 60" in one.buttons)
+    assert states(ledger, [*first, *later]) == [State.APPROVED] * 4 + [State.PENDING] * 2
+
+
+@pytest.mark.parametrize(
+    ("parts", "why"),
+    [
+        ({"quorum": 2}, "several people must agree on each"),
+        ({"evidence": Evidence(metrics=(Metric(name="accuracy", value=0.9),))}, "each has metrics of its own"),
+    ],
+)
+def test_where_each_has_to_be_looked_at(
+    bot: Bot, bob: Person, clock: HandClock, parts: dict[str, object], why: str
+) -> None:
+    """A quorum and metrics want each shard looked at: the message says so, and offers nothing."""
+    ask(bot, range(4), **parts)
+    sweep(bot, clock)
+    message = shown(bob, lambda one: f"Those to come can't be answered in advance: {why}" in one.plain)
+    assert message.buttons == ["Approve all", "Approve all except…", "Reject all…"]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"approvers": ("U0CAROL",)}, {"schema": SCHEMA}, {"timeout": 60}, {"allow_self_approval": False}]
+)
+def test_what_asks_something_else_waits(
+    bot: Bot, bob: Person, clock: HandClock, ledger: Ledger, changed: dict[str, object]
+) -> None:
+    """An answer in advance is for what all shards ask alike: a shard that asks otherwise is left to people."""
+    ask(bot, range(4))
+    sweep(bot, clock)
+    bob.click(shown(bob, bool), "Approve all 60", confirm="Approve all 60")
+    bob.wait_for_ephemeral(CHANNEL)
+    (other,) = ask(bot, range(4, 5), **changed)
+    (alike,) = ask(bot, range(5, 6))
+    until_decided(bot, bob, clock, [alike], State.APPROVED)
+    assert states(ledger, [other]) == [State.PENDING]
+
+
+def test_who_may_no_longer_decide(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger, control: Control) -> None:
+    """Who answered in advance is held to the rule when each shard asks: out of the group, it counts no more."""
+    ask(bot, range(4), approvers=("@ml-leads",))
+    sweep(bot, clock)
+    bob.click(shown(bob, bool), "Approve all 60", confirm="Approve all 60")
+    bob.wait_for_ephemeral(CHANNEL)
+    control.put_group(id="S0MLLEADS", members=["U0CAROL"])
+    later = ask(bot, range(4, 6), approvers=("@ml-leads",))
+    for _ in range(3):
+        sweep(bot, clock)
+    shown(bob, lambda one: "2 of 6 shards wait" in one.plain)
+    assert states(ledger, later) == [State.PENDING] * 2
+
+
+def test_the_next_bot_goes_on(
+    bot: Bot, settings: Settings, store: Store, bob: Person, clock: HandClock, ledger: Ledger
+) -> None:
+    """The answer is in the store: a bot that starts afresh gives it to the shards that ask."""
+    ask(bot, range(4))
+    sweep(bot, clock)
+    bob.click(shown(bob, bool), "Approve all 60", confirm="Approve all 60")
+    bob.wait_for_ephemeral(CHANNEL)
+    fresh = bootstrap(settings, store=store, clock=clock)
+    later = ask(fresh, range(4, 8))
+    until_decided(fresh, bob, clock, later, State.APPROVED)
+    assert fresh.stop(5)
+
+
+def test_the_next_turn_of_a_loop_is_asked_again(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
+    """A place of the foreach that has asked before belongs to another turn: it gets a message of its own, and waits."""
+    ask(bot, range(4))
+    sweep(bot, clock)
+    bob.click(shown(bob, bool), "Approve all 60", confirm="Approve all 60")
+    bob.wait_for_ephemeral(CHANNEL)
+    again = bot.cases.ask(
+        pathspec(task="again"),
+        question("Deploy?", notifiers=("slack",), batch=True, shard=Shard(place=(0,), counts=(60,))),
+        gate(),
+        REQUESTER,
+    ).approval
+    for _ in range(3):
+        sweep(bot, clock)
+    assert len(top(bob)) == 2
+    assert states(ledger, [again]) == [State.PENDING]
+
+
+def test_500_shards_cost_what_500_cost(
+    bot: Bot, bob: Person, clock: HandClock, ledger: Ledger, control: Control, interventions: list[Callable[..., None]]
+) -> None:
+    """500 shards that come in waves are one post and one click; updates go by time, requests by the shards."""
+    requests: Counter[str] = Counter()
+
+    def count(request: str, _: str) -> None:
+        requests[request] += 1
+
+    interventions.append(count)
+    began = clock.now
+    ask(bot, range(20), of=500)
+    sweep(bot, clock)
+    bob.click(shown(bob, bool), "Approve all 500", confirm="Approve all 500")
+    bob.wait_for_ephemeral(CHANNEL)
+    totals: list[int] = []
+    for start in (20, 180, 340):
+        before = requests.total()
+        wave = ask(bot, range(start, start + 160), of=500)
+        until_decided(bot, bob, clock, wave, State.APPROVED)
+        totals.append(requests.total() - before)
+    control.wait_until(lambda: sweep(bot, clock) or "All 500 shards are answered" in top(bob)[0].plain, 60, "the end")
+    assert len([call for call in control.calls("chat.postMessage") if "thread_ts" not in call["args"]]) == 1
+    assert len(control.calls("chat.update")) <= (clock.now - began).total_seconds()
+    assert totals[2] <= totals[0] * 1.3
