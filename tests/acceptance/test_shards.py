@@ -37,3 +37,38 @@ def test_shards_share_a_message(flow, count, more, shares):
     for approval in asked:
         gated.hitl("approve", approval.id)
     assert run.wait() == 0, run.output
+
+
+GANG = """
+    @step
+    def start(self):
+        self.next(self.train, num_parallel=3)
+
+    @hitl(message="Train on three nodes?")
+    @parallel
+    @step
+    def train(self):
+        print(f"node {current.parallel.node_index}: {current.hitl.verdict}")
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+"""
+
+
+def test_a_gang_is_one_question(flow):
+    """The nodes of @parallel on one machine have one gate: its control task asks, and one answer starts all of them."""
+    gated = flow(GANG, above="from metaflow import parallel\n\n\n")
+    run = gated.start("run")
+    (asked,) = gated.wait_for_approvals(1)
+    gated.hitl("approve", asked.id)
+    assert run.wait() == 0, run.output
+    assert sorted(line[-16:] for line in run.lines if ": approved" in line) == [
+        f"node {node}: approved" for node in range(3)
+    ]
+    assert len(gated.wait_for_approvals(1)) == 1

@@ -58,6 +58,7 @@ class GatedTask:
     datastore: tuple[str, str | None]  # type and root
     tags: tuple[str, ...] = ()  # of the run
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])  # what sets them, by attribute
+    control_task: str | None = None  # of the gang that it is a node of (@parallel), which has asked for all of it
 
     @property
     def pathspec(self) -> Pathspec:
@@ -74,6 +75,9 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
         if cases.ledger.trust.is_sealed:
             _check_asks(task, arguments, approval)
             check_asked(approval, environ)
+        return check_same(approval, find(task), cases.clock())
+    if task.control_task is not None:
+        approval = cases.open_gate(replace(task.pathspec, task=task.control_task))
         return check_same(approval, find(task), cases.clock())
     found = find(task, arguments.metrics)
     asked = with_plots(task, arguments, question(task, arguments, found), store)

@@ -329,6 +329,7 @@ class HitlDecorator(StepDecorator):
             datastore=self._datastore,
             tags=tuple(sorted(metadata.sticky_tags)),
             parameters=self._parameters,
+            control_task=_control_task(ubf_context),
         )
         self._task, self._metadata, self._attempt = task, metadata, retry_count
         try:
@@ -384,6 +385,15 @@ class HitlDecorator(StepDecorator):
         if retry_count >= max_user_code_retries and not handled:
             raise error  # nobody retries or handles it, so Metaflow may tell of it in its own way
         refuse(flow, error)
+
+
+def _control_task(ubf_context: Any) -> str | None:
+    """Return the task that asked for a whole gang, where this is another node of it on the same machine.
+
+    The control task starts the others once its own gate is open, and tells them its ID (metaflow 2.19,
+    ``parallel_decorator.py``).
+    """
+    return os.environ.get("MF_PARALLEL_CONTROL_TASK_ID") if ubf_context == "ubf_task" else None
 
 
 def _went_wrong(step: str, error: Exception) -> GateClosed:
