@@ -290,6 +290,8 @@ def _of_people(rule: RuleOfFile) -> Iterator[str]:
         yield "a local run may say itself who started it"
     if rule.delegation is Word.REFUSED:
         yield "nobody decides for others"
+    if rule.in_advance is Word.REFUSED:
+        yield "nobody answers for what has not asked yet"
     if rule.outsiders:
         yield f"of guests and people from other workspaces, these may decide: {', '.join(rule.outsiders)}"
     if rule.on_veto is OnVeto.COUNT:

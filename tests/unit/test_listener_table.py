@@ -15,6 +15,7 @@ INPUTS_AND_METADATA = {
     action_ids.PARAMETER_BLOCK,
     action_ids.SHARDS_BLOCK,
     action_ids.OTHERS_BLOCK,
+    action_ids.TO_COME_BLOCK,
     action_ids.EVENT_TYPE,
     action_ids.SAID,
 }

@@ -158,6 +158,7 @@ _CAME = {
     Where.CONFIRMATION: "answered from a command line, confirmed in Slack",
     Where.TIMEOUT: "decided by the deadline",
     Where.RULE: "decided by the rule of the step",
+    Where.IN_ADVANCE: "answered in Slack before it was asked",
     Where.NEWER_QUESTION: "decided by a newer question",
 }
 
