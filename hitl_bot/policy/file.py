@@ -290,8 +290,6 @@ def _of_people(rule: RuleOfFile) -> Iterator[str]:
         yield "a local run may say itself who started it"
     if rule.delegation is Word.REFUSED:
         yield "nobody decides for others"
-    if rule.in_advance is Word.REFUSED:
-        yield "nobody answers for what has not asked yet"
     if rule.outsiders:
         yield f"of guests and people from other workspaces, these may decide: {', '.join(rule.outsiders)}"
     if rule.on_veto is OnVeto.COUNT:
@@ -303,6 +301,8 @@ def _of_the_rest(rule: RuleOfFile) -> Iterator[str]:
         yield "an approval has a reason"
     if rule.command_line is Word.REFUSED:
         yield "answers from command lines don't count"
+    if rule.in_advance is Word.REFUSED:
+        yield "nobody answers for shards that have not asked yet"
     if not rule.demands.timeout_approves:
         yield "no deadline approves"
     if rule.demands.automatic is Automatic.REFUSED:

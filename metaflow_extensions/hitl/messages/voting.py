@@ -57,7 +57,7 @@ def demands(rule: Rule) -> str:
         "" if rule.command_line_counts else "no answers from a command line",
         "" if rule.self_approval_allowed else "that nobody approves their own run",
         "" if rule.delegation_allowed else "that nobody decides for others",
-        "" if rule.in_advance_allowed else "that nobody answers for what has not asked yet",
+        "" if rule.in_advance_allowed else "that nobody answers for shards that have not asked yet",
         "as many rejections as approvals to reject" if rule.on_veto is OnVeto.COUNT and rule.quorum > 1 else "",
     ]
     said = _and(filter(None, wants))
