@@ -15,7 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "serve": "hitl_bot.serve:command",
     "manifest": "hitl_bot.manifest:command",
     "doctor": "hitl_bot.doctor:command",
-    "policy": "hitl_bot.policy.file.command:command",
+    "policy": "hitl_bot.policy.file:command",
     "key": "hitl_bot.keys:command",
     "audit": "hitl_bot.audit:command",
     "demo": "hitl_bot.demo.command:demo",

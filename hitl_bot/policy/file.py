@@ -137,7 +137,7 @@ def _problem(error: Exception) -> str:
 
 # The policy as it is in the file now.
 
-log = structlog.get_logger("hitl_bot.policy.file")
+log = structlog.get_logger("hitl_bot.policy")
 
 
 class PolicyFile:

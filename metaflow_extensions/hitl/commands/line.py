@@ -139,7 +139,7 @@ COMMANDS: Mapping[str, Command] = {
         run=f"{_HERE}.answering:request_changes",
         add=_refuse,
     ),
-    "wait": Command(help="wait until approvals have ended", run=f"{_HERE}.waiting:wait", add=_wait),
+    "wait": Command(help="wait until approvals have ended", run=f"{_HERE}.looking:wait", add=_wait),
     "stats": Command(
         help="count what was decided, or compare rules in shadow mode with people",
         run=f"{_HERE}.looking:stats",

@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from pkgutil import resolve_name
 
+import pytest
+
+from hitl_bot import cli
 from metaflow_extensions.hitl.commands.context import ExitCode, worst
 from metaflow_extensions.hitl.commands.line import COMMANDS
 
@@ -21,6 +25,12 @@ def test_both_doors_have_the_same_commands():
     assert {name: f"{one.help[:1].upper()}{one.help[1:]}." for name, one in COMMANDS.items()} == hitl_cli.NAMES
     shown = {name for name, command in hitl_cli.hitl.commands.items() if not command.hidden}
     assert shown - {"check", "preview"} == set(COMMANDS)  # these two need the code of a flow
+
+
+@pytest.mark.parametrize("place", [*(one.run for one in COMMANDS.values()), *cli.COMMANDS.values()])
+def test_every_command_leads_to_a_function(place):
+    """Commands are imported when they are typed; each place in the two tables is one that can be imported."""
+    assert callable(resolve_name(place))
 
 
 def test_a_command_imports_what_it_needs_and_no_more(terminal):
