@@ -172,8 +172,8 @@ def test_a_gate_that_was_carried_out_before_is_not_waited_for(compiled_pod, pod,
         assert not (again.out / "approval_id").exists()
 
 
-def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, ledger):
-    """Unasked and unanswered it exits 202 and runs nothing, nor with other code; approved it runs, with typed input."""
+def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, ledger, compiler):
+    """Unasked and unanswered it exits 202 and runs nothing, nor with other code; approved it runs, and leaves a card."""
     flow = compiled_pod()
     gate = flow.gate("start")
     unasked = pod(gate.task)
@@ -199,6 +199,17 @@ def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, le
     assert "RUNS" not in elsewhere.stdout
     approved = pod(gate.task)
     assert "RUNS {'target': 'prod', 'share': 7}" in approved.stdout
+    (card,) = cards_of_gates(compiler)
+    assert b"<h1>Deploy with 0.5?</h1>" in card
+    assert b"Approved by alice" in card
+
+
+def cards_of_gates(compiler):
+    """Return the cards that gates left in the datastore, where Metaflow looks for them."""
+    listed = compiler.place.client.list_objects_v2(Bucket="argo-templates")
+    found = [one["Key"] for one in listed.get("Contents", ()) if "/steps/start/" in one["Key"]]
+    named = [key for key in found if "mf.cards/" in key and key.rsplit("/", 1)[-1].startswith("hitl-")]
+    return [compiler.place.client.get_object(Bucket="argo-templates", Key=key)["Body"].read() for key in named]
 
 
 def test_the_gated_container_refuses_after_a_rejection(compiled_pod, pod, ledger):
