@@ -173,7 +173,7 @@ def test_a_gate_that_was_carried_out_before_is_not_waited_for(compiled_pod, pod,
 
 
 def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, ledger, compiler):
-    """Unasked and unanswered it exits 202 and runs nothing, nor with other code; approved it runs, and leaves a card."""
+    """Unasked and unanswered it exits 202 and runs nothing, nor with other code; approved it runs and leaves a card."""
     flow = compiled_pod()
     gate = flow.gate("start")
     unasked = pod(gate.task)
