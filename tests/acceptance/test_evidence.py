@@ -120,7 +120,7 @@ def _lineage(measured):
     page = said["pages"][second]
     for shown in ("<h1>Deploy?</h1>", "Rejected by alice", "<blockquote>worse</blockquote>", "−5.0 points, worse"):
         assert shown in page
-    assert "command line; no one vouches for who" in page
+    assert "command line under an unconfirmed name; no one vouches for this" in page
     assert said["facts"][second] | {"hitl-approval": "", "hitl-decided-at": ""} == {
         "hitl-approval": "",
         "hitl-state": "rejected",

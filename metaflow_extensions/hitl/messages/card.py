@@ -124,12 +124,11 @@ def _answer(approval: Approval) -> list[tuple[str, str]]:
     return [
         ("verdict", decision.verdict.value),
         ("decided by", voting.deciders(approval, decision, _name)),
-        ("answered by", decision.where.value),
-        ("answered at", utc(decision.at)),
+        ("at", utc(decision.at)),
+        ("how", vouched(approval)),
         *votes,
         *judged,
         *((f"input {name}", sentences.value_text(value)) for name, value in list(decision.input.items())[:_LISTED]),
-        ("who vouches", vouched(approval)),
     ]
 
 
