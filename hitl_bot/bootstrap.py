@@ -26,6 +26,7 @@ from hitl_bot.settings import Mode, Settings, mode_of, needed, trust_of
 from hitl_bot.slack.client import NOT_HERE, authorizer, slack_client
 from hitl_bot.slack.connection import THREADS, AcksFirst, Connection, Transport
 from hitl_bot.slack.people import SlackPeople, nobody_is_known
+from hitl_bot.surfaces.attendance import Attendance
 from hitl_bot.surfaces.batches import Batches, BatchingNotifier
 from hitl_bot.surfaces.confirming import Confirming
 from hitl_bot.surfaces.home import HomeTabs
@@ -183,7 +184,7 @@ def bootstrap(
     bulk = slack.for_bulk()  # never waits, so that people come first
     batches = Batches(ledger, bulk, clock=clock, workers=pools.workers, problems=problems, holder=name)
     others = configured(settings.for_notifiers(), clock=clock)
-    engines = _engines(settings, clock) if engines is None else engines
+    engines = _engines(settings, store, clock) if engines is None else engines
     use_cases = partial(
         UseCases,
         ledger,
@@ -241,6 +242,7 @@ def bootstrap(
             outbox,
             pictures,
             Digests(history, clock, pools.workers),
+            Attendance(swept, projection, pools.workers),
         ),
         projection=projection,
         history=history,
@@ -350,9 +352,9 @@ def _s3_client(clock: Clock) -> Any:
     return listening(client, clock) if isinstance(clock, CheckedClock) else client
 
 
-def _engines(settings: Settings, clock: Clock) -> dict[EngineKind, Engine]:
+def _engines(settings: Settings, store: Store, clock: Clock) -> dict[EngineKind, Engine]:
     """Build what can carry decisions out here. Without a cluster, what waits on Argo stays open for another bot."""
-    engines: dict[EngineKind, Engine] = {EngineKind.LOCAL: LocalEngine()}
+    engines: dict[EngineKind, Engine] = {EngineKind.LOCAL: LocalEngine(store, clock)}
     try:
         engines[EngineKind.ARGO] = argo = argo_engine(settings, clock, connections=THREADS + _SWEEPERS)
     except NoCluster as error:

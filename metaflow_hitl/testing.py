@@ -283,6 +283,7 @@ def _environment(folder: Path) -> dict[str, str]:
         **empty,
         "METAFLOW_HITL_ROOT": str(folder / "hitl"),
         "METAFLOW_HITL_NOTIFIER": "terminal",
+        "METAFLOW_HITL_LOCAL": "wait",
         "METAFLOW_DEFAULT_DATASTORE": "local",
         "METAFLOW_DEFAULT_METADATA": "local",
         "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(folder),

@@ -146,6 +146,7 @@ BUTTONS = {  # and menus, by action_id
     action_ids.UNTICK_ALL: answering_many.choose_shards,
     action_ids.DETAILS: looking.details,
     action_ids.OPEN: looking.follow_link,
+    **dict.fromkeys(action_ids.LINKS, looking.follow_link),
     action_ids.PREVIOUS_PAGE: looking.turn_page,
     action_ids.NEXT_PAGE: looking.turn_page,
     action_ids.HOME_FLOW: looking.choose_home_flow,

@@ -1,6 +1,7 @@
 """The policy as it is in the file now."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
@@ -250,11 +251,15 @@ def command() -> None:
 @click.option("--step", required=True, help="The name of a step of it.")
 @click.option("--tag", "tags", multiple=True, help="A tag of the run; may be repeated.")
 @click.option("--namespace", default="", help="The Kubernetes namespace of the workflow.")
-def check(file: Path, flow: str, step: str, tags: tuple[str, ...], namespace: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the rule that applies as a JSON object.")
+def check(file: Path, flow: str, step: str, tags: tuple[str, ...], namespace: str, *, as_json: bool) -> None:
     """Say which rule of FILE applies to a step, why the others don't, and what it demands."""
     policy = read_policy(file)
     subject = Subject(flow=flow, step=step, tags=tags, namespace=namespace)
     applies = policy.rule_of(subject)
+    if as_json:
+        click.echo(json.dumps(_in_short(applies)))
+        return
     for rule in policy.rules:
         if rule is applies:
             click.echo(f"{rule.name}: applies and requires")
@@ -267,6 +272,20 @@ def check(file: Path, flow: str, step: str, tags: tuple[str, ...], namespace: st
         click.echo("No rule applies: the step's own arguments decide.")
     if (hours := policy.quiet_hours_of(subject)) != NEVER:
         click.echo(f"Nobody is reminded during {hours}, in their own time zone.")
+
+
+def _in_short(rule: RuleOfFile | None) -> dict[str, Any]:
+    """Return what an author has to know of a rule: its name, its demands in words, and what it doesn't take."""
+    if rule is None:
+        return {"rule": None, "demands": [], "refuses": []}
+    refused = {
+        "open_approvers": rule.named_approvers is Naming.REQUIRED,
+        "timeout_approves": not rule.demands.timeout_approves,
+        "continue": rule.continue_on_reject is Word.REFUSED,
+        "auto_approve": rule.demands.automatic is Automatic.REFUSED,
+    }
+    refuses = [name for name, is_so in refused.items() if is_so]
+    return {"rule": rule.name, "demands": list(demanded(rule)), "refuses": refuses}
 
 
 def demanded(rule: RuleOfFile) -> Iterator[str]:

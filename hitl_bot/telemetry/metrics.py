@@ -334,6 +334,11 @@ class ReportingStore:
         with self._reporting("list"):
             yield from self._store.list(prefix, after=after, limit=limit)
 
+    def ages(self, prefix: str) -> Iterator[tuple[str, float]]:
+        """Yield keys with their ages; a failure may come with any of them."""
+        with self._reporting("list"):
+            yield from self._store.ages(prefix)
+
     def mark(self, key: str) -> None:
         """Write a marker."""
         with self._reporting("mark"):

@@ -428,15 +428,19 @@ class Chosen:
         return all(one in {None, found} for one, found in wanted)
 
 
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
 def _use_cases(store: Store, trust: Trust) -> UseCases:
     """Build what needs the store alone: messages and workflows are left to the bot."""
     return UseCases(
         Ledger(store, trust),
-        engines={EngineKind.LOCAL: LocalEngine()},
+        engines={EngineKind.LOCAL: LocalEngine(store, _utc_now)},
         notifiers={},
         people=ClaimedPeople(),
         check_input=_check_input,
-        clock=lambda: datetime.now(timezone.utc),
+        clock=_utc_now,
         batched={"slack"},
     )
 

@@ -72,3 +72,23 @@ def test_preview_shows_what_a_past_run_would_ask(flow):
     refused = gated.hitl("preview", "gate", "--run", "no-such-run")
     assert refused.process.returncode == 1
     assert "no-such-run" in refused.output
+
+
+def test_check_says_what_the_operators_policy_demands(flow, tmp_path):
+    """As the bot would rule: what the rule demands of the gate, and what of the step it leaves without effect."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: [{name: production, match: {step: gate}, quorum: 2, named_approvers: required}]\n")
+    gated = flow(
+        '@hitl(on_timeout="approve")\n@step\ndef start(self):\n    self.next(self.gate)\n\n'
+        '@hitl(on_timeout="approve")\n@step\ndef gate(self):\n    self.next(self.end)\n\n'
+        "@step\ndef end(self):\n    pass\n",
+        METAFLOW_HITL_POLICY=str(policy),
+    )
+    checked = gated.hitl("check")
+    assert "gate: the rule “production” requires: at least 2 different people agree; the step names its approvers" in (
+        checked.output
+    )
+    assert "requires named approvers. Name them with `approvers`." in checked.output
+    assert 'lets no deadline approve, so on_timeout="approve" rejects.' in checked.output
+    assert "2 problems found." in checked.output
+    assert "start: the rule" not in checked.output

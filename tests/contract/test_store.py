@@ -315,3 +315,12 @@ def test_a_store_says_where_it_is_and_how_often_to_look(store: Store) -> None:
     """``url`` is not empty, and ``poll_interval`` is a positive number of seconds."""
     assert store.url
     assert 0 < store.poll_interval <= 2
+
+
+def test_a_key_has_the_age_that_the_store_gives_it(store: Store) -> None:
+    """A key that was just written is some seconds old at most, whatever time is part of its name."""
+    store.mark("waiting/deploy-a/20010101T000000000000Z-30")
+    store.create("waiting/deploy-b/21010101T000000000000Z-30", b"{}")
+    ages = dict(store.ages("waiting/"))
+    assert list(ages) == list(store.list("waiting/"))
+    assert all(-2 <= age < 60 for age in ages.values())  # S3 says both moments in whole seconds

@@ -254,14 +254,34 @@ PROPOSALS = Prefix(
     ends="when the bot has taken it over or refused it, by the bot",
 )
 WAITING = Prefix(
-    pattern="waiting/<id>/<span of time>",
-    holds="heartbeats of local runs that wait",
+    pattern="waiting/<id>/<time>-<seconds>",
+    holds="a marker: a local run waits, and says so again within so many seconds",
     written_by=(Role.RUN,),
     written_by_if_sealed=(Role.RUN,),
-    removed_by=_BOT,
-    read_by=_BOT,
-    if_false="an approval that nobody waits for stays open until its deadline, or one is closed whose run was cut off",
-    ends="when the record is settled, by the bot",
+    removed_by=(Role.RUN, Role.BOT),
+    read_by=_ALL,
+    if_false="a message says wrongly that somebody waits, or that nobody does; what is decided stays the same",
+    ends="when the next one is written, or the wait ends, by the run; else 7 days after the record's last change, "
+    "by the bot",
+)
+GATES = Prefix(
+    pattern="gates/<flow>/<run>/<step>/<place>/<id>",
+    holds="a marker: which question a gate of a local run asked, for `resume` to find",
+    written_by=(Role.RUN,),
+    written_by_if_sealed=(Role.RUN,),
+    read_by=(Role.RUN, Role.BOT),
+    if_false="one request: the record has to ask the same question about the same artifacts; without it, `resume` asks "
+    "again",
+    ends="never; it may go with the record",
+)
+STARTED = Prefix(
+    pattern="started/<id>",
+    holds="which task of a local run started by an answer: `resume` doesn't use that answer again",
+    written_by=(Role.RUN,),
+    written_by_if_sealed=(Role.RUN,),
+    read_by=(Role.RUN, Role.BOT),
+    if_false="`resume` asks again; without it, an answer may start the step that it is about a second time",
+    ends="never; it may go with the record",
 )
 OUTBOX = Prefix(
     pattern="outbox/waiting/<time>-<id>-<number>-<where>, outbox/sent/<id>/<number>-<where>, outbox/seen/<time>",
@@ -302,6 +322,8 @@ PREFIXES = (
     DIGESTS,
     PROPOSALS,
     WAITING,
+    GATES,
+    STARTED,
     OUTBOX,
     PROBE,
 )
@@ -802,6 +824,48 @@ def read_events_seen_key(key: str) -> datetime | None:
     """Return up to when every event has a marker."""
     parts = OUTBOX.parts(key)
     return _unstamp(parts[1]) if parts is not None and len(parts) == 2 and parts[0] == "seen" else None  # noqa: PLR2004 - seen, time
+
+
+# Who waits.
+
+_HEARTBEAT = re.compile(r"([0-9]{8}T[0-9]{12}Z)-([0-9]{1,5})")
+
+
+def heartbeat_key(approval_id: str, at: datetime, seconds: int) -> str:
+    """Return the key that says: somebody waits now, and says so again within so many seconds."""
+    return WAITING.key(checked_id(approval_id), f"{_stamp(at)}-{seconds}")
+
+
+def heartbeats_folder(approval_id: str) -> str:
+    return WAITING.folder(checked_id(approval_id))
+
+
+def read_heartbeat_key(key: str) -> tuple[str, int] | None:
+    """Return what is waited for, and within how many seconds the next one comes."""
+    parts = WAITING.parts(key)
+    match = _HEARTBEAT.fullmatch(parts[1]) if parts is not None and len(parts) == 2 else None  # noqa: PLR2004 - id, name
+    if parts is None or match is None or _unstamp(match[1]) is None or not is_id(parts[0]):
+        return None
+    return parts[0], int(match[2])
+
+
+def gate_folder(flow: str, run: str, step: str, place: tuple[int, ...]) -> str:
+    """Return where it says what a gate of a run asked; the place is that of its shard in every foreach around it."""
+    return GATES.folder(flow, run, step, ".".join(map(str, place)) or "-")
+
+
+def gate_key(flow: str, run: str, step: str, place: tuple[int, ...], approval_id: str) -> str:
+    return f"{gate_folder(flow, run, step, place)}{checked_id(approval_id)}"
+
+
+def read_gate_key(key: str) -> str | None:
+    """Return the id of the approval that a gate asked for."""
+    parts = GATES.parts(key)
+    return parts[4] if parts is not None and len(parts) == 5 and is_id(parts[4]) else None  # noqa: PLR2004 - as the pattern
+
+
+def started_key(approval_id: str) -> str:
+    return STARTED.key(checked_id(approval_id))
 
 
 # Proofs.

@@ -96,6 +96,7 @@ def _asks_only(first: Approval) -> bool:
         reminders=(),
         judgement=None,
         confirmed_requester=None,
+        unattended_since=None,
         decision=None,
         closing=None,
         settlement=None,
@@ -128,6 +129,7 @@ def _unchanging(approval: Approval) -> Approval:
         policy_rule=None,
         deadline=None,
         confirmed_requester=None,
+        unattended_since=None,
         decision=None,
         closing=None,
         settlement=None,
@@ -136,7 +138,8 @@ def _unchanging(approval: Approval) -> Approval:
 
 
 def _grounds(approval: Approval) -> tuple[object, ...]:
-    return approval.votes, approval.reminders, approval.policy_rule, approval.deadline, approval.confirmed_requester
+    asked = (approval.policy_rule, approval.deadline, approval.confirmed_requester, approval.unattended_since)
+    return approval.votes, approval.reminders, *asked
 
 
 # Reading and writing approvals as versions in a store.

@@ -47,6 +47,13 @@ class Store(Protocol):
         """
         ...
 
+    def ages(self, prefix: str) -> Iterator[tuple[str, float]]:
+        """Yield each key that begins with a prefix, as ``list`` does, and how many seconds ago it was written.
+
+        By the store's own clock, where it has one: who wrote the key, and who asks, may have other ideas of the time.
+        """
+        ...
+
     def mark(self, key: str) -> None:
         """Write an empty marker. Writing it again is fine."""
         ...

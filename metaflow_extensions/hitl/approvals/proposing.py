@@ -100,7 +100,7 @@ def differing(one: Question, other: Question) -> tuple[str, ...]:
 
 def _comparable(question: Question, name: str) -> Any:
     value = getattr(question, name)
-    return _ADDRESS.sub("0x", value) if name == "message" else value
+    return _ADDRESS.sub("0x", value) if name in {"message", "markdown"} and value else value
 
 
 def asked_digest(question: Question) -> str:

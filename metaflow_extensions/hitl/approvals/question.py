@@ -64,6 +64,9 @@ class Question:
     """What is asked, of whom, and what happens without an answer."""
 
     message: str  # formatted with the incoming artifacts; plain text, not yet escaped for any medium
+    markdown: str | None = (
+        None  # the same, as its author formatted it, with the values escaped; None: without formatting
+    )
     schema: dict[str, Any] | None = None  # JSON Schema of the input, fields in the author's order
     approvers: tuple[str, ...] = ()  # nobody named: everyone who can see the question
     notifiers: tuple[str, ...] = ()
@@ -83,6 +86,8 @@ class Question:
     shard: Shard | None = None  # None: outside of any foreach
     tags: tuple[str, ...] = ()  # of the run
     run_again: str | None = None  # the command that starts such a run, for who may have to change it
+    resume: str | None = None  # the command that goes on with an answer once nobody waits for it; None: there is none
+    leaves: bool = False  # whether the run ends at its gates, so that nobody waits from the beginning
     follows: Earlier | None = None
     evidence: Evidence | None = None  # None: nothing was recorded
     links: dict[str, str] = field(default_factory=dict[str, str])  # where to look, by what is there

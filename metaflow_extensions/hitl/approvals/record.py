@@ -102,6 +102,8 @@ class TrailEvent(str, Enum):
     POLICY_APPLIED = "policy applied"  # the operator's rule, as it is now
     JUDGED = "judged"  # what a condition over metrics says, without deciding
     REQUESTER_CONFIRMED = "requester confirmed"  # the person said that the run is theirs
+    UNATTENDED = "unattended"  # nobody waits for the answer
+    ATTENDED = "attended"  # somebody does again
     VOTED = "voted"
     REMINDED = "reminded"
     ESCALATED = "escalated"
@@ -362,6 +364,7 @@ class Approval:
     decision: Decision | None = None
     closing: Closing | None = None
     settlement: Settlement | None = None
+    unattended_since: datetime | None = None  # since when nobody waits for the answer, as far as a bot could tell
     # The id of the bot's key whose signature was checked on reading; None: nobody vouches for this. Never written.
     vouched_by: str | None = field(default=None, compare=False)
     # What a later release wrote and this one does not know is carried along, never dropped.

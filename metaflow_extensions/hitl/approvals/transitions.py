@@ -256,6 +256,14 @@ def confirm_requester(approval: Approval, who: Person) -> Approval:
     return replace(approval, confirmed_requester=who)
 
 
+def attend(approval: Approval, nobody_since: datetime | None) -> Approval:
+    """Note since when nobody has been waiting, or that somebody does. The first moment that was noted stays."""
+    known = approval.unattended_since
+    if approval.state is not State.PENDING or (known is None) is (nobody_since is None):
+        return approval
+    return replace(approval, unattended_since=nobody_since)
+
+
 def posted(approval: Approval, post: Post) -> Approval:
     """Note where a notifier put the question. The first place stands: a second post would be a second message."""
     if any(known.notifier == post.notifier for known in approval.posts):

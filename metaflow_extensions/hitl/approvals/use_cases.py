@@ -608,6 +608,18 @@ class UseCases:
         expired = self.ledger.update(entry.approval.id, TrailEvent.TIMED_OUT, now, expire, seen=entry)
         return Outcome(approval=expired.approval) if expired.approval.decision is None else self.carry_out(expired)
 
+    def note_attendance(self, entry: Entry, nobody_since: datetime | None) -> Outcome:
+        """Note, and show, since when nobody has been waiting for an answer, or that somebody does."""
+        noted = self.ledger.update(
+            entry.approval.id,
+            TrailEvent.ATTENDED if nobody_since is None else TrailEvent.UNATTENDED,
+            self.clock(),
+            lambda newest: transitions.attend(newest, nobody_since),
+            seen=entry,
+        ).approval
+        here = tuple(post for post in noted.posts if post.notifier in self.notifiers)
+        return Outcome(approval=noted, pending=tuple(self.show(noted, here)))
+
     def close(self, entry: Entry, reason: str) -> Outcome:
         """Close an approval that can no longer be answered, and show it."""
         now = self.clock()

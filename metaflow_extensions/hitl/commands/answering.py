@@ -199,8 +199,9 @@ def _result(context: Context, end: float, approval: Approval, given: Answered | 
             return _Tried(approval=approval, code=ExitCode.PENDING, lines=(words,))
         words = terminal.decided(approval)  # somebody else was first
         return _Tried(approval=approval, code=ExitCode.ALREADY_ANSWERED, lines=(words,), refused=True)
-    unfinished = (terminal.words(problem) for problem in given.unfinished)
-    return _Tried(approval=approval, code=_code(approval), lines=(terminal.decided(approval), *unfinished))
+    unfinished = [terminal.words(problem) for problem in given.unfinished]
+    lines = (terminal.decided(approval), *unfinished, *terminal.what_follows(approval))
+    return _Tried(approval=approval, code=_code(approval), lines=lines)
 
 
 def _code(approval: Approval) -> ExitCode:

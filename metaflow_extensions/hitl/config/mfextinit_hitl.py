@@ -7,6 +7,8 @@ from metaflow.metaflow_config_funcs import from_conf
 
 # Where the records are: a path or s3://bucket/prefix. Default: <datastore root>/hitl.
 HITL_ROOT = from_conf("HITL_ROOT")
+# What a run on one machine does at its gates: wait, or leave (it ends, and `resume` goes on with the answers).
+HITL_LOCAL = from_conf("HITL_LOCAL")
 # How the question is asked, comma-separated: slack, slack_webhook, email, apprise, terminal, or another
 # package's. Default: slack and terminal with a bot token, terminal without.
 HITL_NOTIFIER = from_conf("HITL_NOTIFIER")

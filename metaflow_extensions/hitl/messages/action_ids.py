@@ -9,6 +9,7 @@ CONFIRM_ANSWER = "hitl_confirm_answer"  # the value is `<approval id>:<nonce>:<S
 CONFIRM_RUN = "hitl_confirm_run"
 RUN_AGAIN = "hitl_run_again"  # opens the view with the parameters of the run
 OPEN = "hitl_open"  # a link to the message: Slack follows it, and the click still wants its ack
+LINKS = tuple(f"hitl_link_{number}" for number in range(5))  # links to elsewhere; likewise
 DETAILS = "hitl_details"  # the overflow menu; the value of an option is `<choice>:<approval id>`
 PREVIOUS_PAGE = "hitl_previous_page"  # of a list; the value is `<page>:<words after /hitl>`
 NEXT_PAGE = "hitl_next_page"

@@ -74,8 +74,13 @@ def escape(text: str, limit: int | None = None) -> str:
         How long the escaped text may become. It is cut before it is escaped, so no entity is ever cut.
     """
     escaped = _entities(text, limit)
-    spelled = _EMOJI.sub(f":{_JOINER}", escaped)
-    return spelled if limit is None or length(spelled) <= limit else _EMOJI.sub(_COLON, escaped)
+    letters = spelled(escaped)
+    return letters if limit is None or length(letters) <= limit else _EMOJI.sub(_COLON, escaped)
+
+
+def spelled(text: str) -> str:
+    """Keep what looks like the name of an emoji letters, where nothing else in a text is parsed."""
+    return _EMOJI.sub(f":{_JOINER}", text)
 
 
 def _entities(text: str, limit: int | None = None) -> str:

@@ -29,7 +29,7 @@ FIRST = "No run of this step has been approved before, so there is nothing to co
 
 
 def blocks(approval: Approval) -> list[Block]:
-    """Show the metrics as a table, worst first, then what else differs and where to look."""
+    """Show the metrics as a table, worst first, then what else differs."""
     evidence = approval.question.evidence
     if evidence is None:
         return []
@@ -37,9 +37,15 @@ def blocks(approval: Approval) -> list[Block]:
     further = len(evidence.metrics) - ROWS
     more = f"and {further} more {'metric' if further == 1 else 'metrics'} under Details" if further > 0 else ""
     missing = [escape(words, 200) for words in not_shown(evidence)]
-    told = filter(None, [more, _compared_with(evidence), *differing(evidence), *missing, _links(approval)])
+    told = filter(None, [more, _compared_with(evidence), *differing(evidence), *missing])
     text = " · ".join(told)
     return [*shown, context(text)] if text else shown
+
+
+def has_table(approval: Approval) -> bool:
+    """Whether ``blocks`` shows a table."""
+    evidence = approval.question.evidence
+    return evidence is not None and bool(evidence.metrics)
 
 
 def rule_blocks(approval: Approval) -> list[Block]:
@@ -210,7 +216,8 @@ def _compared_with(evidence: Evidence) -> str:
     return f"Compared with {link(before.run_url, f'run {before.run}')}, approved {date(before.at)}"
 
 
-def _links(approval: Approval) -> str:
+def links(approval: Approval) -> str:
+    """Name where to look; mrkdwn, for a message without buttons."""
     offered = list(approval.question.links.items())[:_LINKS]
     return " · ".join(link(url, one_line(name)) for name, url in offered)
 

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.record import Approval
-from metaflow_extensions.hitl.messages import evidence, question, sentences, voting
+from metaflow_extensions.hitl.messages import evidence, markdown, question, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
     BACKTICK,
     Block,
@@ -165,17 +165,18 @@ def render_letter(approval: Approval, *, script: str = "flow.py") -> Letter:
         Its links lead to where one can look. None of them decides: mail scanners fetch every link they see.
     """
     asked = render(approval, script=script)
-    return Letter(subject=asked.title, text=f"{asked.text}\n", html=_page(asked))
+    return Letter(subject=asked.title, text=f"{asked.text}\n", html=_page(asked, sentences.formatted(approval)))
 
 
-def _page(asked: Plain) -> str:
+def _page(asked: Plain, pieces: tuple[markdown.Piece, ...]) -> str:
+    message = markdown.page(pieces) if pieces else f'<p style="{_ASKED}">{escape(asked.message)}</p>'
     commands = "".join(
         f'<p>{escape(row.label)}, where the flow is:<br><code style="{_COMMAND}">{escape(row.text)}</code></p>'
         for row in asked.commands
     )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(asked.title)}</title></head>'
-        f'<body style="{_BODY}"><p style="{_ASKED}">{escape(asked.message)}</p>'
+        f'<body style="{_BODY}">{message}'
         f"<table>{_rows(asked.rows)}</table>{commands}</body></html>\n"
     )
 
@@ -215,8 +216,11 @@ def render_webhook(approval: Approval, *, script: str = "flow.py") -> dict[str, 
 
 
 def _blocks(approval: Approval, script: str, share: int) -> list[Block]:
-    blocks = [*question.message_blocks(approval, share), context(question.origin(approval))]
+    tables = 0 if evidence.has_table(approval) else 1
+    blocks = [*question.message_blocks(approval, share, tables=tables), context(question.origin(approval))]
     blocks += evidence.blocks(approval)
+    if links := evidence.links(approval):
+        blocks.append(context(links))
     if sentences.asks_for_input(approval):
         blocks.append(section(plain(sentences.asked_when_approving(approval), min(share, 600))))
     decides = f"*Who decides*\n{question.who_decides(approval, {})}"

@@ -10,7 +10,7 @@ from metaflow_extensions.hitl.approvals.question import RuleMode
 from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict, is_id
 from metaflow_extensions.hitl.approvals.running_again import can_run_again
 from metaflow_extensions.hitl.approvals.schema.fields import choice_text
-from metaflow_extensions.hitl.messages import action_ids, evidence, sentences, voting
+from metaflow_extensions.hitl.messages import action_ids, evidence, markdown, sentences, voting
 from metaflow_extensions.hitl.messages.blocks import (
     ELLIPSIS,
     HEADER,
@@ -29,8 +29,10 @@ from metaflow_extensions.hitl.messages.blocks import (
     field_sections,
     fitted,
     header,
+    is_web_address,
     length,
     link,
+    link_button,
     literal,
     mention,
     mrkdwn,
@@ -40,6 +42,7 @@ from metaflow_extensions.hitl.messages.blocks import (
     plain,
     quoted,
     section,
+    utc,
 )
 from metaflow_extensions.hitl.messages.voting import requester, vouched
 
@@ -126,10 +129,21 @@ def notification(approval: Approval) -> str:
     return f"{ending.head}{_tail(approval, ending, _TEXT)}: {about}"
 
 
-def message_blocks(approval: Approval, share: int) -> list[Block]:
-    """Show the message that the flow wrote, in full as far as `share` characters go."""
+def message_blocks(approval: Approval, share: int, *, tables: int = 0) -> list[Block]:
+    """Show the message that the flow wrote, in full as far as `share` characters go.
+
+    Parameters
+    ----------
+    tables : int
+        How many of its tables may be Slack's own: a message takes one, a view none.
+    """
     text = sentences.question(approval)
     title, _, rest = text.partition("\n")
+    if length(rest if length(title) <= HEADER else text) <= share and (parts := sentences.formatted(approval)):
+        if length(title) > HEADER:
+            return markdown.blocks(parts, tables=tables)
+        below = markdown.without_first_line(parts)
+        return [header(title), *markdown.blocks(below, tables=tables)]
     if length(title) > HEADER:
         return [section(plain(text, share))]
     return [header(title), section(plain(rest, share))] if rest.strip() else [header(title)]
@@ -199,7 +213,7 @@ def approve_button(approval: Approval) -> Block:
     about = sentences.spoken(approval)
     if sentences.opens_form(approval):
         return button(f"Approve{ELLIPSIS}", action_ids.APPROVE, approval.id, about=about, style="primary")
-    asked = confirm(f"Approve {approval.pathspec.step}?", one_line(sentences.question(approval)), yes="Approve")
+    asked = confirm(f"Approve {approval.pathspec.step}?", _asked_again(approval), yes="Approve")
     return button("Approve", action_ids.APPROVE, approval.id, about=about, style="primary", confirm=asked)
 
 
@@ -210,7 +224,7 @@ def _approving_buttons(approval: Approval) -> list[Block]:
         return [approve_button(approval)]
     made: list[Block] = []
     for action_id, choice in zip(action_ids.CHOOSE, map(choice_text, field.choices), strict=False):
-        asked = confirm(f"Approve with {choice}?", one_line(sentences.question(approval)), yes=choice)
+        asked = confirm(f"Approve with {choice}?", _asked_again(approval), yes=choice)
         made.append(button(choice, action_id, approval.id, about=sentences.spoken(approval), confirm=asked))
     return made
 
@@ -254,12 +268,44 @@ def again_blocks(approval: Approval, share: int) -> list[Block]:
     return blocks
 
 
+def _resume_blocks(approval: Approval) -> list[Block]:
+    """Give the command that goes on with an answer for which no run waits."""
+    resume = approval.question.resume
+    if resume is None or not approval.question.leaves or not approval.lets_run:
+        return []
+    return [section(mrkdwn(f"To go on with this answer:\n{code_block(resume, 600)}"))]
+
+
 def _follows(approval: Approval) -> list[Block]:
     earlier = approval.question.follows
     if earlier is None:
         return []
     before = link(earlier.url, earlier.approval_id)
     return [context(f"After {before}, where {escape(earlier.by, 80)} asked for changes: {quoted(earlier.reason)}")]
+
+
+def attendance_blocks(approval: Approval) -> list[Block]:
+    """Say that an answer starts nothing by itself, where nobody waits for it."""
+    said = sentences.nobody_waits(approval, date, code)
+    mark = ", so " if ", so " in said else ": "
+    head, mark, rest = said.partition(mark)
+    return [section(mrkdwn(f"*{head}*{mark}{rest}."))] if said else []
+
+
+def _asked_again(approval: Approval) -> str:
+    """Return what Slack asks before a button decides: the question, after what to know about who waits."""
+    aside = sentences.nobody_waits(approval, utc)
+    asked = one_line(sentences.question(approval))
+    return f"{aside}. {asked}" if aside else asked
+
+
+def link_blocks(approval: Approval) -> list[Block]:
+    """Build the buttons that lead to where there is something to look at."""
+    offered = [(one_line(name), url) for name, url in approval.question.links.items() if is_web_address(url)]
+    buttons = [
+        link_button(name, action_id, url) for action_id, (name, url) in zip(action_ids.LINKS, offered, strict=False)
+    ]
+    return [actions(buttons)] if buttons else []
 
 
 def demands_blocks(approval: Approval) -> list[Block]:
@@ -295,13 +341,14 @@ def more_menu(approval: Approval) -> Block:
 def _blocks(
     approval: Approval, now: datetime, ids: Mapping[str, str], nobody: Collection[str], share: int
 ) -> list[Block]:
-    blocks = message_blocks(approval, share)
+    shows_metrics = approval.state is State.PENDING and evidence.has_table(approval)
+    blocks = message_blocks(approval, share, tables=0 if shows_metrics else 1)
     if approval.state is State.PENDING:
         blocks += [context(origin(approval)), *_follows(approval), *evidence.blocks(approval)]
-        blocks += evidence.rule_blocks(approval)
+        blocks += [*link_blocks(approval), *evidence.rule_blocks(approval)]
         if sentences.asks_for_input(approval) and sentences.chosen_by_button(approval) is None:
             blocks.append(section(plain(sentences.asked_when_approving(approval), min(share, 600))))
-        blocks.append(context(consequences(approval)))
+        blocks += [*attendance_blocks(approval), context(consequences(approval))]
         blocks += field_sections(
             [f"*Who decides*\n{who_decides(approval, ids)}", f"*Answer by*\n{answer_by(approval)}"]
         )
@@ -318,7 +365,7 @@ def _blocks(
             blocks += evidence.rule_blocks(approval)
         if trouble := sentences.trouble(approval):
             blocks.append(section(plain(trouble, min(share, 1_200))))
-        blocks += again_blocks(approval, min(share, 2_800))
+        blocks += [*again_blocks(approval, min(share, 2_800)), *_resume_blocks(approval)]
         ruled = f"by rule “{escape(approval.rule.name, 100)}”" if approval.rule.name else ""
         blocks.append(context(" · ".join(filter(None, [origin(approval), sentences.aftermath(approval), ruled]))))
     said = vouched(approval)

@@ -11,7 +11,7 @@ from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.schema.fields import Field, choice_text, fields
 from metaflow_extensions.hitl.approvals.statistics import RuleScore
-from metaflow_extensions.hitl.messages import voting
+from metaflow_extensions.hitl.messages import markdown, voting
 
 _HEADS = {Verdict.APPROVE: "Approved", Verdict.REJECT: "Rejected", Verdict.CHANGES: "Changes requested"}
 
@@ -25,6 +25,14 @@ class Headline(NamedTuple):
 
 def question(approval: Approval) -> str:
     return approval.question.message.strip() or f"Start {approval.pathspec.step}?"
+
+
+def formatted(approval: Approval) -> tuple[markdown.Piece, ...]:
+    """Return the message as its author formatted it; nothing if it isn't, or if it says something else."""
+    if approval.question.markdown is None:
+        return ()
+    parts = markdown.parse(approval.question.markdown)
+    return parts if markdown.plain(parts) == question(approval) else ()
 
 
 def place(approval: Approval) -> str:
@@ -74,13 +82,35 @@ def what_happens(approval: Approval) -> list[tuple[str, str]]:
     rejected = f"the run fails, {step} does not start"
     if question.on_reject is OnReject.CONTINUE:
         rejected = f"{step} starts all the same, and sees the rejection"
-    approved = ("Approve", f"starts {step}")
+    starts = f"starts {step}"
+    if question.leaves or approval.unattended_since is not None:
+        starts = f"{step} starts once the run is resumed"
+    approved = ("Approve", starts)
     if field := chosen_by_button(approval):
-        approved = (" or ".join(map(choice_text, field.choices)), f"starts {step} with it")
+        approved = (" or ".join(map(choice_text, field.choices)), f"{starts} with it")
     derived = {"approve": approved, "reject": ("Reject", rejected)}
     if question.allow_changes:
         derived["changes"] = ("Request changes", "the run fails with what must change")
     return [(button, question.what_happens.get(answer, text)) for answer, (button, text) in derived.items()]
+
+
+def nobody_waits(approval: Approval, moment: Callable[[datetime], str], command: Callable[[str], str] = str) -> str:
+    """Say that an answer starts nothing by itself, and what does; empty where somebody waits.
+
+    Parameters
+    ----------
+    moment : Callable[[datetime], str]
+        How the medium writes a moment.
+    command : Callable[[str], str]
+        How it writes a command.
+    """
+    since, resume = approval.unattended_since, approval.question.resume
+    if since is not None:
+        said = f"Nobody has been waiting since {moment(since)}, so approving starts nothing"
+        return f"{said} until somebody runs {command(resume)}" if resume else said
+    if approval.question.leaves and resume:
+        return f"The run does not wait: it goes on with the answer when somebody runs {command(resume)}"
+    return ""
 
 
 def at_deadline(approval: Approval) -> str:
@@ -149,6 +179,8 @@ def aftermath(approval: Approval) -> str:
         return ""
     if approval.closing is not None and approval.settlement is not None:
         return "the step does not run"
+    if approval.question.leaves and approval.lets_run:
+        return "the run continues once it is resumed"
     if approval.settlement is None:
         return "the run is being resumed" if approval.lets_run else "the step is being stopped"
     if approval.decision.verdict is Verdict.APPROVE:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from metaflow_extensions.hitl.approvals.auditing import Audited, vouchers
 from metaflow_extensions.hitl.approvals.codec import Version
+from metaflow_extensions.hitl.approvals.deciding.permission import needs_confirming
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
@@ -72,9 +73,15 @@ def question(approval: Approval, *, script: str = "flow.py", zone: tzinfo = time
     rows.append(("answer" if post is None else "or here", sentences.approve_command(approval, script)))
     rows.append(("or reject", sentences.reject_command(approval, script)))
     rows.append(("until", _until(approval, zone)))
+    rows += _attendance(approval, zone)
     if approval.rule.asks_several:
         rows.append(("agree", one_line(voting.who_decides(approval, str), _VALUE)))
     return "\n".join([f"Waiting for approval: {asked}", *(f"  {label:<10} {text}" for label, text in rows)])
+
+
+def _attendance(approval: Approval, zone: tzinfo) -> list[tuple[str, str]]:
+    said = sentences.nobody_waits(approval, lambda moment: _at(moment, zone))
+    return [("waiting", one_line(said, _VALUE))] if said else []
 
 
 def _measured(approval: Approval) -> list[tuple[str, str]]:
@@ -104,6 +111,27 @@ def preview(approval: Approval, *, zone: tzinfo = timezone.utc) -> str:
     ]
     asked = harmless(sentences.question(approval), _MESSAGE).replace("\n", "\n  ")
     return "\n".join([asked, *(f"  {label:<10} {text}" for label, text in rows)])
+
+
+def whose_run(approval: Approval) -> list[str]:
+    """Say what has to happen before anybody can approve, where nobody may approve their own run."""
+    if approval.state is not State.PENDING or approval.question.allow_self_approval or not needs_confirming(approval):
+        return []
+    who = one_line(approval.requester.name, 80)
+    said = (
+        f"allow_self_approval=False: before anybody can approve, {who} has to confirm in Slack that the run is theirs. "
+        f"If {who} is neither an email address nor linked to a Slack user, nobody can: an operator links them under "
+        f"`people` in the policy file: `{who}: their email address`."
+    )
+    return [said]
+
+
+def taken_from(approval: Approval) -> str:
+    """Say that the run that this one resumes has asked the same."""
+    run = one_line(approval.pathspec.run, 80)
+    if approval.state is State.PENDING:
+        return f"Run {run} has asked the same in {approval.id}, which is still open, so nobody is asked again."
+    return f"Run {run} has asked the same in {approval.id}, and nothing has started by the answer yet."
 
 
 def asked_nobody(approval: Approval, script: str) -> str:
@@ -154,6 +182,15 @@ def decided(approval: Approval) -> str:
     if decision is not None and decision.reason:
         line += f': "{decision.reason}"'
     return one_line(line, _MESSAGE)
+
+
+def what_follows(approval: Approval) -> list[str]:
+    """Say what else has to happen after an answer, where no run waits for it."""
+    if trouble := sentences.trouble(approval):
+        return [one_line(trouble, _MESSAGE)]
+    resume = approval.question.resume
+    goes_on = approval.question.leaves and approval.lets_run and resume is not None
+    return [one_line(f"To go on with this answer: {resume}", _MESSAGE)] if goes_on else []
 
 
 def to_be_confirmed(proposal: AnswerProposal) -> str:
@@ -250,7 +287,7 @@ def shown(
         rows.append(("votes", one_line(votes, _VALUE)))
     rows += [("field", one_line(_asked_for(field), _VALUE)) for field in sentences.form_fields(approval)]
     if approval.state is State.PENDING:
-        rows += commands.items()
+        rows += [*_attendance(approval, zone), *commands.items()]
         if elsewhere:
             rows.append(("not here", one_line(elsewhere, _VALUE)))
     else:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind, TrailEvent, Verdict, Where
 from metaflow_extensions.hitl.messages import evidence, sentences, voting
-from metaflow_extensions.hitl.messages.blocks import escape, literal, name, one_line, quoted
+from metaflow_extensions.hitl.messages.blocks import escape, literal, name, one_line, quoted, utc
 from metaflow_extensions.hitl.messages.voting import requester
 
 _INPUT = 400  # characters of what was entered
@@ -82,6 +82,10 @@ def _requester_confirmed(approval: Approval) -> str:
     return "" if who is None else f"{name(who)} confirmed that the run is theirs"
 
 
+def _unattended(approval: Approval) -> str:
+    return escape(sentences.nobody_waits(approval, utc), 500)
+
+
 def _voted(approval: Approval) -> str:
     if not approval.votes:
         return ""
@@ -123,6 +127,8 @@ EVENTS = {
     TrailEvent.POLICY_APPLIED: EventWords(_policy_applied, "policy applied"),
     TrailEvent.JUDGED: EventWords(_judged, "judged by rule"),
     TrailEvent.REQUESTER_CONFIRMED: EventWords(_requester_confirmed, "requester confirmed"),
+    TrailEvent.UNATTENDED: EventWords(_unattended, "nobody waits"),
+    TrailEvent.ATTENDED: EventWords(lambda _: "A run waits for the answer again", "attended again"),
     TrailEvent.VOTED: EventWords(_voted, "voted"),
     TrailEvent.REMINDED: EventWords(_reminded(ReminderKind.REMINDER, "Reminded"), "reminded"),
     TrailEvent.ESCALATED: EventWords(_reminded(ReminderKind.ESCALATION, "Asked further people"), "escalated"),

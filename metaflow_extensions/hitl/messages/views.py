@@ -107,6 +107,8 @@ def approve_view(approval: Approval, *, now: datetime, values: Mapping[str, Any]
                 "vote again."
             )
         )
+    if len(blocks) + len(inputs) < _BLOCKS:
+        blocks += question.attendance_blocks(approval)
     return modal(
         f"Approve {approval.pathspec.step}",
         [*blocks, *inputs],

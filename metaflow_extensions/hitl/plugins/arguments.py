@@ -21,6 +21,7 @@ from metaflow_extensions.hitl.plugins.evidence_arguments import (
     read_quorum_if,
 )
 from metaflow_extensions.hitl.plugins.forms import check_form, depends_on_run
+from metaflow_extensions.hitl.plugins.models import model_of
 from metaflow_extensions.hitl.slack import FORM
 
 _DEFAULT_MESSAGE = "{flow} / {step}: continue run {run_id}?"
@@ -53,6 +54,8 @@ class StepArguments:
         Pictures of the run's own, before they are drawn.
     form : object, optional
         The ``input_schema`` as it was written, where it depends on artifacts; then the question has no schema yet.
+    model : type, optional
+        The pydantic model that the step's input becomes.
     """
 
     question: Question
@@ -60,6 +63,7 @@ class StepArguments:
     metrics: tuple[MetricSpec, ...]
     plots: tuple[PlotSpec, ...]
     form: object = None
+    model: Any = None
 
 
 def read_arguments(arguments: Mapping[str, Any]) -> StepArguments:
@@ -67,7 +71,7 @@ def read_arguments(arguments: Mapping[str, Any]) -> StepArguments:
     parts: dict[str, Any] = {}
     for name, read in ARGUMENTS.items():
         parts |= read(name, arguments[name], parts)
-    own = {name: parts.pop(name) for name in ("poll_interval", "metrics", "plots", "form")}
+    own = {name: parts.pop(name) for name in ("poll_interval", "metrics", "plots", "form", "model")}
     question = Question(**parts)
     _check_together(question)
     return StepArguments(question=question, **own)
@@ -171,8 +175,8 @@ def _message(name: str, value: Any) -> str:
 def _schema(_name: str, value: Any, _parts: Mapping[str, Any]) -> dict[str, Any]:
     if depends_on_run(value):
         check_form(value)
-        return {"schema": None, "form": value}
-    return {"schema": None if value is None else normalise(value, FORM), "form": None}
+        return {"schema": None, "form": value, "model": None}
+    return {"schema": None if value is None else normalise(value, FORM), "form": None, "model": model_of(value)}
 
 
 def _what_happens(name: str, value: Any, parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from metaflow._vendor import click
 def check(obj: Any) -> None:
     from metaflow_extensions.hitl.plugins.checking import check_flow  # noqa: PLC0415 - every command imports this module
 
-    gated, problems = check_flow(obj.flow)
+    gated, problems, demands = check_flow(obj.flow)
+    for line in demands:
+        click.echo(line)
     for problem in problems:
         click.echo(f"{problem.place}: {problem.what}")
     steps = ", ".join(gated) or "none"

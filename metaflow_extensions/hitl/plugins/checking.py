@@ -2,8 +2,13 @@
 
 import ast
 import inspect
+import json
+import os
 import re
+import shutil
 import string
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +18,7 @@ from typing import Any
 from metaflow.exception import MetaflowException
 from metaflow.util import get_latest_run_id
 
+from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout, RuleMode
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate
 from metaflow_extensions.hitl.approvals.transitions import request
 from metaflow_extensions.hitl.notifiers.registry import needed_for
@@ -25,6 +31,8 @@ from metaflow_extensions.hitl.plugins.settings import Settings, misspelt_here, r
 _ROOTS = ("flow", "run_id", "step")
 _FIELD = re.compile(r"(\w+)(?:\.(\w+))?")
 _OF_METAFLOW = frozenset({"input", "index", "hitl_input", "hitl_decision", "name"})
+_BOT_TAKES = 60  # seconds, a bound
+_ERROR = 300  # characters
 _PAGES, _PAGE = 20, 999  # of conversations.list, which documents a limit below 1,000
 
 
@@ -36,7 +44,7 @@ class Flaw:
     what: str
 
 
-def check_flow(flow: Any) -> tuple[list[str], list[Flaw]]:
+def check_flow(flow: Any) -> tuple[list[str], list[Flaw], list[str]]:
     """Look at every gate of a flow.
 
     Returns
@@ -45,11 +53,14 @@ def check_flow(flow: Any) -> tuple[list[str], list[Flaw]]:
         The gated steps.
     list of Flaw
         What can't work.
+    list of str
+        What the operator's policy demands of them, where it can be read here.
     """
     settings = read_settings()
     problems = [Flaw(place="settings", what=line) for line in misspelt_here()]
     slack = _Workspace(settings) if settings.slack_bot_token else None
     gated: list[str] = []
+    demands: list[str] = []
     for node in flow._graph:
         arguments = next((deco.arguments for deco in node.decorators if deco.name == "hitl"), None)
         if arguments is None:
@@ -57,10 +68,49 @@ def check_flow(flow: Any) -> tuple[list[str], list[Flaw]]:
         gated.append(node.name)
         place = f"{Path(node.source_file).name}:{node.func_lineno} {node.name}"
         found = [*_names(flow, node, arguments), *_settings(arguments, settings)]
+        rule = _rule(flow.name, node.name)
+        found += _against_policy(arguments, rule)
+        if rule.get("rule"):
+            demands.append(f"{node.name}: the rule “{rule['rule']}” requires: {'; '.join(rule['demands'])}")
         if slack is not None and "slack" in settings.notifiers(arguments.question.notifiers):
             found += slack.problems(arguments, settings)
         problems += [Flaw(place=place, what=what) for what in found]
-    return gated, problems
+    return gated, problems, demands
+
+
+# The operator's policy, which only the bot can read.
+
+
+def _rule(flow: str, step: str) -> dict[str, Any]:
+    """Return what ``hitl-bot policy check`` says of a step of a run on one machine; nothing without a policy."""
+    file = os.environ.get("METAFLOW_HITL_POLICY")
+    if not file:
+        return {}
+    beside = Path(sys.executable).with_name("hitl-bot")
+    bot = str(beside) if beside.exists() else shutil.which("hitl-bot")
+    if bot is None:
+        return {"problem": "METAFLOW_HITL_POLICY can't be looked up, because hitl-bot is not installed here."}
+    command = [bot, "policy", "check", file, "--flow", flow, "--step", step, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_BOT_TAKES, check=False)
+    if done.returncode:
+        return {"problem": f"METAFLOW_HITL_POLICY can't be looked up: {' '.join(done.stderr.split())[-_ERROR:]}"}
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _against_policy(arguments: StepArguments, rule: dict[str, Any]) -> Iterator[str]:
+    if problem := rule.get("problem"):
+        yield str(problem)
+    question, refuses = arguments.question, rule.get("refuses", ())
+    name = f"the rule “{rule.get('rule')}” of the operator's policy"
+    if "open_approvers" in refuses and not question.approvers:
+        yield f"{name} requires named approvers. Name them with `approvers`."
+    if "timeout_approves" in refuses and question.on_timeout is OnTimeout.APPROVE:
+        yield f'{name} lets no deadline approve, so on_timeout="approve" rejects.'
+    if "continue" in refuses and question.on_reject is OnReject.CONTINUE:
+        yield f'{name} lets a rejection end the run, so on_reject="continue" has no effect.'
+    if "auto_approve" in refuses and question.auto_approve and question.auto_approve_mode is RuleMode.DECIDE:
+        yield f"{name} requires people to decide, so `auto_approve` has no effect."
 
 
 # Names.

@@ -19,7 +19,7 @@ _NAME = 60  # characters
 _FORMAT = 20
 _URL = 1_000
 _SETTINGS = ("value", "format", "better", "warn_below", "warn_above", "warn_change")
-_IN_LINKS = {"flow": "F", "run": "1", "step": "s", "task": "1"}
+_IN_LINKS = {"flow": "F", "run": "1", "run_id": "1", "step": "s", "task": "1"}
 _RESERVED = ("delta", "previous", "and", "or", "not", "True", "False", "abs", "min", "max")
 
 
@@ -221,6 +221,7 @@ def fill_in_links(templates: Mapping[str, str], names: Mapping[str, str]) -> dic
     from urllib.parse import quote  # noqa: PLC0415 - only where there are links
 
     quoted = {name: quote(value, safe="") for name, value in names.items()}
+    quoted["run_id"] = quoted["run"]  # as messages call it
     return {name: template.format(**quoted) for name, template in templates.items()}
 
 

@@ -5,11 +5,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
+from metaflow_extensions.hitl.approvals.attendance import Heartbeat
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
     NoSuchApproval,
@@ -23,18 +24,18 @@ from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.proposing import RUN_ENDED, RUN_GONE, RUN_STOPPED, asked_digest, differing
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Pathspec, State
-from metaflow_extensions.hitl.approvals.schema import typed
-from metaflow_extensions.hitl.approvals.use_cases import UseCases, unposted
+from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases, unposted
 from metaflow_extensions.hitl.approvals.waiting import wait, wait_for_bot
 from metaflow_extensions.hitl.messages import terminal
 from metaflow_extensions.hitl.messages.voting import vouchers
 from metaflow_extensions.hitl.notifiers.registry import GROUP, needed_for
-from metaflow_extensions.hitl.plugins import root
+from metaflow_extensions.hitl.plugins import models, resuming, root
 from metaflow_extensions.hitl.plugins.arguments import StepArguments, check_defaults
 from metaflow_extensions.hitl.plugins.evidence import collect
 from metaflow_extensions.hitl.plugins.evidence_arguments import MetricSpec, fill_in_links
 from metaflow_extensions.hitl.plugins.forms import settle_form
-from metaflow_extensions.hitl.plugins.message import run_again, shard_of, write_message
+from metaflow_extensions.hitl.plugins.leaving import Leaves
+from metaflow_extensions.hitl.plugins.message import run_again, shard_of, write_markdown, write_message
 from metaflow_extensions.hitl.plugins.settings import ASKED, POD_NAMESPACE, in_container, read_settings
 from metaflow_extensions.hitl.plugins.task_log import complain, say
 
@@ -56,6 +57,7 @@ class GatedTask:
     inputs: tuple[Any, ...]  # the datastores of the tasks before it
     is_join: bool
     datastore: tuple[str, str | None]  # type and root
+    origin_run: str | None = None  # the run that this one resumes
     tags: tuple[str, ...] = ()  # of the run
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])  # what sets them, by attribute
     control_task: str | None = None  # of the gang that it is a node of (@parallel), which has asked for all of it
@@ -75,46 +77,80 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
         if cases.ledger.trust.is_sealed:
             _check_asks(task, arguments, approval)
             check_asked(approval, environ)
-        return check_same(approval, find(task), cases.clock())
+        models.entered(arguments.model, check_same(approval, find(task), cases.clock()))
+        return approval
     if task.control_task is not None:
-        approval = cases.open_gate(replace(task.pathspec, task=task.control_task))
-        return check_same(approval, find(task), cases.clock())
+        approval = resuming.of_control_task(cases, replace(task, task_id=task.control_task))
+        if approval.pathspec.run == task.run_id:
+            check_same(approval, find(task), cases.clock())
+        return approval
+    parent = os.getppid()  # before anything takes time: a run that is killed meanwhile must be missed afterwards
     found = find(task, arguments.metrics)
-    asked = with_plots(task, arguments, question(task, arguments, found), store)
-    outcome = cases.ask(task.pathspec, asked, Gate(engine=EngineKind.LOCAL), root.local_person())
-    for problem in outcome.pending:
-        say(f"The question is recorded but could not be posted: {problem}")
-    say_nobody = _once_each(say)
-    say_nobody(terminal.nobody(outcome.approval))
-    poll_interval, adapts = arguments.poll_interval or store.poll_interval, arguments.poll_interval is None
-    sleep = _sleep_while_run_lives(os.getppid())
-    with _closing_when_stopped(cases, outcome.approval.id):
-        if cases.ledger.trust.is_sealed:
-            approval = wait_for_bot(
-                cases,
-                outcome.approval,
-                poll_interval=poll_interval,
-                adapts=adapts,
-                sleep=sleep,
-                on_trouble=_say_trouble,
-                on_posted=lambda posted: say_nobody(terminal.nobody(posted)),
-                on_unheard=_say_unheard,
-            )
-        else:
-            _say_what_is_left_to_the_bot(cases, outcome.approval)
-            if not _has_reached_anybody(cases, outcome.approval):
-                complain(terminal.asked_nobody(outcome.approval, root.script()))
-            approval = wait(
-                cases,
-                outcome.approval.id,
-                poll_interval=poll_interval,
-                adapts=adapts,
-                sleep=sleep,
-                on_trouble=_say_trouble,
-                on_posted=lambda posted: say_nobody(terminal.nobody(posted)),
-            )
+    with _closing_when_stopped(cases, task) as waits_for:
+        outcome = _ask(cases, task, arguments, found)
+        waits_for.append(outcome.approval.id)
+        for problem in outcome.pending:
+            say(f"The question is recorded but could not be posted: {problem}")
+        for line in terminal.whose_run(outcome.approval):
+            say(line)
+        resuming.note_question(store, task, outcome.approval)
+        if outcome.approval.state is State.PENDING and read_settings().leaves:
+            raise Leaves(outcome.approval)
+        with closing(Heartbeat(store, outcome.approval.id, clock=cases.clock, monotonic=time.monotonic)) as heartbeat:
+            sleep = _sleep_while_run_lives(parent, heartbeat)
+            approval = _wait(cases, outcome.approval, arguments.poll_interval, sleep)
     say(terminal.decided(approval))
-    return check_same(approval, found, cases.clock())
+    if approval.pathspec.run == task.run_id:  # else it is about the same by other names, as resuming.py has checked
+        check_same(approval, found, cases.clock())
+    resuming.start(store, approval, task)
+    models.entered(arguments.model, approval)  # what it refuses, a resumed run asks again
+    return approval
+
+
+def _wait(cases: UseCases, asked: Approval, poll_interval: float | None, sleep: Callable[[float], None]) -> Approval:
+    """Wait for the answer, of whoever counts here, and return the approval if its task may start."""
+    interval, adapts = poll_interval or cases.ledger.store.poll_interval, poll_interval is None
+    say_nobody = _once_each(say)
+    say_nobody(terminal.nobody(asked))
+
+    def on_posted(posted: Approval) -> None:
+        say_nobody(terminal.nobody(posted))
+
+    if cases.ledger.trust.is_sealed:
+        return wait_for_bot(
+            cases,
+            asked,
+            poll_interval=interval,
+            adapts=adapts,
+            sleep=sleep,
+            on_trouble=_say_trouble,
+            on_posted=on_posted,
+            on_unheard=_say_unheard,
+        )
+    _say_what_is_left_to_the_bot(cases, asked)
+    if not _has_reached_anybody(cases, asked):
+        complain(terminal.asked_nobody(asked, root.script()))
+    return wait(
+        cases,
+        asked.id,
+        poll_interval=interval,
+        adapts=adapts,
+        sleep=sleep,
+        on_trouble=_say_trouble,
+        on_posted=on_posted,
+    )
+
+
+def _ask(cases: UseCases, task: GatedTask, arguments: StepArguments, found: Evidence) -> Outcome:
+    """Ask, unless the run that this one resumes has asked the same, and the answer can still be used."""
+    asked = with_plots(task, arguments, question(task, arguments, found), cases.ledger.store)
+    if task.origin_run is not None:
+        asked_then = question(replace(task, run_id=task.origin_run), arguments, found)
+        earlier = resuming.find_earlier(cases, task, asked, asked_then)
+        if earlier is not None:
+            say(terminal.taken_from(earlier))
+            return Outcome(approval=earlier)
+    return cases.ask(task.pathspec, asked, Gate(engine=EngineKind.LOCAL), root.local_person())
 
 
 def find(task: GatedTask, metrics: tuple[MetricSpec, ...] = ()) -> Evidence:
@@ -127,6 +163,7 @@ def find(task: GatedTask, metrics: tuple[MetricSpec, ...] = ()) -> Evidence:
 _FILLED_IN = frozenset(
     {
         "message",
+        "markdown",
         "what_happens",
         "notifiers",
         "channel",
@@ -137,6 +174,8 @@ _FILLED_IN = frozenset(
         "evidence",
         "links",
         "run_again",
+        "resume",
+        "leaves",
         "follows",
     }
 )
@@ -229,9 +268,11 @@ def question(task: GatedTask, arguments: StepArguments, found: Evidence, *, star
         flow=pathspec.flow, run=pathspec.run, step=pathspec.step, task=pathspec.task
     )
     asked = with_form(task, arguments, names)
+    message, markdown = write_markdown(task.step, asked.message, names)
     return replace(
         asked,
-        message=write_message(task.step, asked.message, names),
+        message=message,
+        markdown=markdown,
         what_happens={
             answer: write_message(task.step, template, names) for answer, template in asked.what_happens.items()
         },
@@ -243,6 +284,8 @@ def question(task: GatedTask, arguments: StepArguments, found: Evidence, *, star
         tags=task.tags,
         evidence=found,
         links=fill_in_links(asked.links, {name: getattr(pathspec, name) for name in ("flow", "run", "step", "task")}),
+        resume=resuming.command(root.script(), task.run_id) if start == "run" else None,
+        leaves=settings.leaves and start == "run",
         run_again=run_again(task.flow, task.parameters, root.script(), start) if asked.allow_changes else None,
     )
 
@@ -278,15 +321,20 @@ def _shards(flow: Any) -> int:
     return (stack[-1].num_splits or 0) if stack else 0
 
 
-def hand_over(flow: Any, approval: Approval) -> None:
-    """Give the answer to the step, and keep it as artifacts that can be read without this project."""
+def hand_over(flow: Any, approval: Approval, model: Any = None) -> None:
+    """Give the answer to the step, and keep it as artifacts; ``hitl_decision`` can be read without any other package.
+
+    Parameters
+    ----------
+    model : type, optional
+        What the input becomes.
+    """
     from metaflow import current  # noqa: PLC0415 - heavy
 
     decision = approval.decision
     if decision is None or approval.closing is not None:
         return
-    schema = approval.question.schema
-    flow.hitl_input = typed(schema, decision.input) if schema else dict(decision.input)
+    flow.hitl_input = models.entered(model, approval)
     url = next((post.url for post in approval.posts if post.url), None)
     flow.hitl_decision = {
         "verdict": decision.verdict.value,
@@ -335,8 +383,12 @@ def _say_trouble(error: StoreUnavailable) -> None:
 
 
 @contextmanager
-def _closing_when_stopped(cases: UseCases, approval_id: str) -> Iterator[None]:
-    """Close the question when the run is stopped: nobody should answer what nobody waits for."""
+def _closing_when_stopped(cases: UseCases, task: GatedTask) -> Iterator[list[str]]:
+    """Close the question when the run is stopped: nobody should answer what nobody waits for.
+
+    Yields a list for the id of what is waited for, if it is not the task's own question.
+    """
+    waits_for = [task.pathspec.approval_id]
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -344,17 +396,18 @@ def _closing_when_stopped(cases: UseCases, approval_id: str) -> Iterator[None]:
     in_main = threading.current_thread() is threading.main_thread()
     before = {one: signal.signal(one, stop) for one in _STOPS} if in_main else {}
     try:
-        yield
+        yield waits_for
     except KeyboardInterrupt as stopped:
-        cases.give_up(approval_id, str(stopped) or RUN_STOPPED)
+        with suppress(NoSuchApproval):  # stopped before it asked
+            cases.give_up(waits_for[-1], str(stopped) or RUN_STOPPED)
         raise
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
 
 
-def _sleep_while_run_lives(parent: int) -> Callable[[float], None]:
-    """Return a sleep that ends the wait once the process that started this one is gone.
+def _sleep_while_run_lives(parent: int, heartbeat: Heartbeat) -> Callable[[float], None]:
+    """Return a sleep that says that somebody waits, and ends once the process that started this one is gone.
 
     A run that is killed, or whose machine closes its session, can't stop its tasks: one that waited on would have its
     question approved for nothing.
@@ -365,6 +418,7 @@ def _sleep_while_run_lives(parent: int) -> Callable[[float], None]:
         while True:
             if os.getppid() != parent:
                 raise KeyboardInterrupt(RUN_GONE)
+            heartbeat.beat()
             left = end - time.monotonic()
             if left <= 0:
                 return

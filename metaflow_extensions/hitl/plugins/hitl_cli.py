@@ -42,11 +42,13 @@ def hitl(ctx: click.Context) -> None:
     from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415 - every command imports this module
     from metaflow_extensions.hitl.messages.terminal import words  # noqa: PLC0415
     from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
+    from metaflow_extensions.hitl.plugins.models import checked_by  # noqa: PLC0415
 
     datastore = ctx.obj.flow_datastore
     try:
         store = root.build_store(datastore.TYPE, datastore.datastore_root)
-        ctx.obj.hitl = root.build_use_cases(store, click.echo)
+        ctx.obj.hitl = cases = root.build_use_cases(store, click.echo)
+        cases.check_input = checked_by(ctx.obj.flow, cases.check_input)
     except HitlError as error:
         raise CantOpen(words(error)) from error
 

@@ -15,7 +15,7 @@ from metaflow.exception import MetaflowException
 
 from metaflow_extensions.hitl.plugins.launch import REMOTE
 from metaflow_extensions.hitl.plugins.specification import encode, parse
-from metaflow_extensions.hitl.plugins.step_guard import GateClosed, guard_steps, refuse, refuse_without_gates
+from metaflow_extensions.hitl.plugins.step_guard import GateClosed, RunLeaves, guard_steps, refuse, refuse_without_gates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,8 +97,8 @@ class HitlDecorator(StepDecorator):
         Pictures below the question, up to 4: artifacts that are a matplotlib figure or a PNG
         (``["confusion_matrix"]``), or a dict from names to artifacts or functions of ``self``. Default: none.
     links : dict, optional
-        Where to look, by what is there: ``{"Model card": "https://models.example.com/{flow}/{run}"}``; ``{flow}``,
-        ``{run}``, ``{step}`` and ``{task}`` are filled in. Default: none.
+        Where to look, by what is there: ``{"Model card": "https://models.example.com/{flow}/{run_id}"}``; ``{flow}``,
+        ``{run_id}``, ``{step}`` and ``{task}`` are filled in. They become buttons. Default: none.
     auto_approve : str, optional
         A condition over metrics that approves without a person: ``"accuracy >= 0.95 and abs(delta.accuracy) < 0.01"``.
         ``delta.x`` is the change since the last approved run, ``previous.x`` the value then. A condition that has no
@@ -258,16 +258,28 @@ class HitlDecorator(StepDecorator):
         from metaflow_extensions.hitl.plugins.argo.compiling import put_gates_in  # noqa: PLC0415
 
         put_gates_in()
-        self._say_what_is_misspelt()
+        self._say_what_to_know(flow)
 
     def runtime_init(self, flow: Any, graph: Any, package: Any, run_id: str) -> None:
-        self._say_what_is_misspelt()
+        self._say_what_to_know(flow)
+        if self._leaves():
+            from metaflow_extensions.hitl.plugins.leaving import let_run_leave  # noqa: PLC0415 - seldom
+            from metaflow_extensions.hitl.plugins.task_log import say  # noqa: PLC0415
 
-    def _say_what_is_misspelt(self) -> None:
-        from metaflow_extensions.hitl.plugins.settings import say_once  # noqa: PLC0415 - not on import of metaflow
-        from metaflow_extensions.hitl.plugins.task_log import complain  # noqa: PLC0415
+            let_run_leave(say)
+
+    def _leaves(self) -> bool:
+        from metaflow_extensions.hitl.plugins.settings import read_settings  # noqa: PLC0415 - not on import of metaflow
+
+        return read_settings().leaves
+
+    def _say_what_to_know(self, flow: Any) -> None:
+        from metaflow_extensions.hitl.plugins.models import notes_once  # noqa: PLC0415 - not on import of metaflow
+        from metaflow_extensions.hitl.plugins.settings import say_once  # noqa: PLC0415
+        from metaflow_extensions.hitl.plugins.task_log import complain, say  # noqa: PLC0415
 
         say_once(complain)
+        notes_once(flow, say)
 
     def add_to_package(self) -> Iterator[tuple[str, str]]:
         # Metaflow installs nothing of ours in a pod. What asks in Slack is pure Python, so it can travel.
@@ -289,14 +301,15 @@ class HitlDecorator(StepDecorator):
         # Behind the last attempt of the step's code comes @catch's, which Metaflow runs on this machine.
         if not self._is_remote() or retry_count > max_user_code_retries:
             return
-        named = ("run-id", "task-id", "input-paths", "split-index", "ubf-context")
+        named = ("run-id", "task-id", "input-paths", "split-index", "ubf-context", "clone-run-id")
         values = {name: cli_args.command_options.get(name) for name in named}
         given = [part for name, value in values.items() if value is not None for part in (f"--{name}", str(value))]
         task = json.dumps([cli_args.task.step, *given])
         cli_args.entrypoint[:0] = [sys.executable, str(Path(__file__).with_name("launch.py")), task]
 
     def runtime_finished(self, exception: Any) -> None:
-        if exception is not None:
+        # A run that leaves has its questions answered while it is away, also one of which another task failed.
+        if exception is not None and (isinstance(exception, KeyboardInterrupt) or not self._leaves()):
             from metaflow_extensions.hitl.plugins import gate  # noqa: PLC0415
 
             gate.close_unanswered(self.flow_name, self.created, self._datastore)
@@ -315,9 +328,11 @@ class HitlDecorator(StepDecorator):
         ubf_context: Any,
         inputs: Any,
     ) -> None:
+        from metaflow import current  # noqa: PLC0415 - of this task
+
         from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415
         from metaflow_extensions.hitl.messages.terminal import words  # noqa: PLC0415
-        from metaflow_extensions.hitl.plugins import gate  # noqa: PLC0415
+        from metaflow_extensions.hitl.plugins import gate, leaving  # noqa: PLC0415
 
         task = gate.GatedTask(
             flow=flow,
@@ -327,6 +342,7 @@ class HitlDecorator(StepDecorator):
             inputs=tuple(inputs or ()),
             is_join=graph[step_name].type == "join",
             datastore=self._datastore,
+            origin_run=current.origin_run_id or None,
             tags=tuple(sorted(metadata.sticky_tags)),
             parameters=self._parameters,
             control_task=_control_task(ubf_context),
@@ -334,6 +350,9 @@ class HitlDecorator(StepDecorator):
         self._task, self._metadata, self._attempt = task, metadata, retry_count
         try:
             approval = gate.pass_gate(task, self.arguments, os.environ)
+        except leaving.Leaves as left:
+            leaving.note_left(left.approval.id)
+            refuse(flow, RunLeaves(words(left)))
         except HitlError as error:
             self._refuse(
                 flow,
@@ -347,7 +366,7 @@ class HitlDecorator(StepDecorator):
             self._refuse(
                 flow, graph[step_name], _went_wrong(step_name, error), None, retry_count, max_user_code_retries
             )
-        gate.hand_over(flow, approval)
+        gate.hand_over(flow, approval, self.arguments.model)
         self._leave_lineage(approval)
         self.opened = True
 
@@ -372,8 +391,9 @@ class HitlDecorator(StepDecorator):
         retry_count: int,
         max_user_code_retries: int,
     ) -> None:
-        from metaflow_extensions.hitl.plugins import gate  # noqa: PLC0415
+        from metaflow_extensions.hitl.plugins import gate, leaving  # noqa: PLC0415
 
+        leaving.note_refused()
         if approval is not None and approval.decision is not None:
             gate.hand_over(flow, approval)
             self._leave_lineage(approval)

@@ -33,6 +33,7 @@ class TaskOptions:
     split_index: int | None
     ubf_context: str | None
     tags: tuple[str, ...] = ()
+    origin_run: str | None = None  # the run that this one resumes
 
     @classmethod
     def of_command(cls, options: Mapping[str, Any]) -> "TaskOptions":
@@ -50,6 +51,7 @@ class TaskOptions:
             split_index=options["split_index"],
             ubf_context=None if context == "none" else context,
             tags=tuple(options["opt_tag"] or ()),
+            origin_run=options.get("clone_run_id") or None,
         )
 
 
@@ -106,5 +108,6 @@ def load_task(state: Any, step: str, options: TaskOptions) -> GatedTask:
         is_join=join_type is not None,
         datastore=(state.flow_datastore.TYPE, state.flow_datastore.datastore_root),
         tags=tuple(sorted(options.tags)),
+        origin_run=options.origin_run,
         parameters=parameters,
     )

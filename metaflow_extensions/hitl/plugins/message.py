@@ -9,10 +9,13 @@ from typing import Any
 from metaflow.exception import MetaflowException
 
 from metaflow_extensions.hitl.approvals.question import Shard
+from metaflow_extensions.hitl.messages import markdown
+from metaflow_extensions.hitl.plugins.tables import rows_of, shortened
 
 _SHARD_LENGTH = 200  # characters of what a shard works on; a checkbox shows 75
 _VALUE_LENGTH = 500  # characters of one value: enough to decide by, too few to flood a channel
 _MESSAGE_LENGTH = 2_900  # fits a Slack section (3,000) with what escaping adds left to the notifier
+_MARKDOWN_LENGTH = 6_000  # with what escaping adds
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029\ud800-\udfff]")
 
 
@@ -29,6 +32,18 @@ class _Template(string.Formatter):
             value = f"{{{', '.join(sorted(map(repr, value)))}}}" if value else str(value)
         text = str(super().format_field(value, format_spec))
         return text if len(text) <= _VALUE_LENGTH else text[: _VALUE_LENGTH - 1] + "…"
+
+
+class _Markdown(_Template):
+    """Writes values as letters, and those that are a table as one."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if not format_spec and (rows := rows_of(value)):
+            lines = [f"| {' | '.join(map(markdown.literal, row))} |" for row in rows]
+            rule = "|" + " --- |" * len(rows[0])
+            return "\n" + "\n".join([lines[0], rule, *lines[1:]]) + "\n"
+        text = super().format_field(shortened(value) if not format_spec else value, format_spec)
+        return markdown.literal(text)
 
 
 def check_template(step: str, template: str) -> None:
@@ -63,8 +78,12 @@ def write_message(step: str, template: str, names: dict[str, Any]) -> str:
     BadMessage
         It names an artifact that is missing, or formats one in a way that it can't be.
     """
+    return _fitting(_filled(_Template(), step, template, names))
+
+
+def _filled(formatter: string.Formatter, step: str, template: str, names: dict[str, Any]) -> str:
     try:
-        text = _Template().vformat(template, (), names)
+        return str(formatter.vformat(template, (), names))
     except (AttributeError, KeyError, IndexError) as error:
         missing = getattr(error, "name", None) or (str(error.args[0]) if error.args else str(error))
         raise BadMessage(
@@ -73,6 +92,31 @@ def write_message(step: str, template: str, names: dict[str, Any]) -> str:
         ) from error
     except Exception as error:  # a template runs the formatting code of whatever the artifacts are
         raise BadMessage(f"Step {step}: the template {template!r} can't be filled in: {error}") from error
+
+
+def write_markdown(step: str, template: str, names: dict[str, Any]) -> tuple[str, str | None]:
+    """Fill in a template that may be Markdown.
+
+    Returns
+    -------
+    str
+        As ``write_message`` does, without the author's formatting.
+    str or None
+        The Markdown, with everything in the values escaped; None if nothing in it is formatted.
+
+    Raises
+    ------
+    BadMessage
+        As ``write_message`` does.
+    """
+    text = _CONTROL.sub("\ufffd", _filled(_Markdown(), step, template, names)).strip()
+    parts = markdown.parse(text)
+    plain = _fitting(markdown.plain(parts))
+    fits = plain == markdown.plain(parts) and len(text) <= _MARKDOWN_LENGTH
+    return plain, text if fits and markdown.has_markup(parts) else None
+
+
+def _fitting(text: str) -> str:
     text = _CONTROL.sub("\ufffd", text).strip()
     return text if len(text) <= _MESSAGE_LENGTH else text[: _MESSAGE_LENGTH - 1] + "…"
 

@@ -60,7 +60,7 @@ def build_use_cases(store: Store, write: Callable[[str], None]) -> UseCases:
     """Build everything that asks, waits and decides on this machine."""
     return UseCases(
         Ledger(store, Trust.of(read_settings().public_keys)),
-        engines={EngineKind.LOCAL: LocalEngine(), EngineKind.ARGO: OwnRights(read_settings(), utc_now)},
+        engines={EngineKind.LOCAL: LocalEngine(store, utc_now), EngineKind.ARGO: OwnRights(read_settings(), utc_now)},
         notifiers=build_notifiers(write),
         people=ClaimedPeople(),
         check_input=_check_input,

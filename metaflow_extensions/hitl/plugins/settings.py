@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 
+from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.sealed import PublicKey, parse_keys
+
+
+class BadSetting(HitlError, ValueError):
+    """A setting has a value that it can't have."""
+
 
 # Set by Metaflow in the containers that it starts: there the answer must be in before the container is.
 _CONTAINERS = ("METAFLOW_KUBERNETES_WORKLOAD", "AWS_BATCH_JOB_ID")
@@ -26,6 +32,7 @@ class Settings:
     """What ``METAFLOW_HITL_*`` says, after the defaults that need no flow."""
 
     root: str | None
+    leaves: bool  # whether a run on one machine ends at its gates
     named_notifiers: tuple[str, ...]  # in the configuration; empty without
     slack_bot_token: str | None
     slack_channel: str | None
@@ -69,6 +76,7 @@ def read_settings() -> Settings:
     named = (conf.HITL_NOTIFIER or "").split(",")
     return Settings(
         root=conf.HITL_ROOT or None,
+        leaves=_leaves(conf.HITL_LOCAL),
         named_notifiers=tuple(name.strip() for name in named if name.strip()),
         slack_bot_token=token,
         slack_channel=conf.HITL_SLACK_CHANNEL or None,
@@ -86,6 +94,12 @@ def read_settings() -> Settings:
         notify_cpu=str(conf.HITL_NOTIFY_CPU),
         notify_memory=str(conf.HITL_NOTIFY_MEMORY),
     )
+
+
+def _leaves(local: str | None) -> bool:
+    if local not in {None, "", "wait", "leave"}:
+        raise BadSetting(f"METAFLOW_HITL_LOCAL must be wait or leave, not {local!r}.")
+    return local == "leave"
 
 
 def all_settings() -> dict[str, str]:

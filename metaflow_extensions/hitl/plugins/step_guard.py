@@ -16,6 +16,12 @@ class GateClosed(MetaflowException):
     headline = "The gate stays closed"
 
 
+class RunLeaves(GateClosed):
+    """The question is asked, and nobody waits here for the answer."""
+
+    headline = "Not failed, but waiting"
+
+
 def guard_steps() -> None:
     """Let no task of this process call a gated step's function before its gate has been opened."""
     from metaflow.task import MetaflowTask  # noqa: PLC0415 - it needs the plugins, of which this is a part

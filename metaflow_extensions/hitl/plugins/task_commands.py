@@ -112,6 +112,7 @@ def _no_more_attempts_where_none_can_help() -> Iterator[None]:
     """Say by the exit code, to Metaflow and to Argo alike, that a refusal or a bad message stays what it is."""
     from metaflow_extensions.hitl.approvals.errors import HitlError, StoreUnavailable  # noqa: PLC0415
     from metaflow_extensions.hitl.messages.terminal import words  # noqa: PLC0415
+    from metaflow_extensions.hitl.plugins import leaving  # noqa: PLC0415
     from metaflow_extensions.hitl.plugins.message import BadMessage  # noqa: PLC0415
 
     try:
@@ -119,5 +120,9 @@ def _no_more_attempts_where_none_can_help() -> Iterator[None]:
     except StoreUnavailable as error:
         raise NotAsked(words(error)) from error
     except (HitlError, BadMessage) as error:
+        if isinstance(error, leaving.Leaves):
+            leaving.note_left(error.approval.id)
+        else:
+            leaving.note_refused()
         print(words(error), file=sys.stderr)  # noqa: T201 - a task's log is its standard error
         raise SystemExit(METAFLOW_EXIT_DISALLOW_RETRY) from error

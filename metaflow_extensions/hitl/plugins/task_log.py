@@ -3,6 +3,7 @@
 import array
 import sys
 import time
+from contextlib import suppress
 
 from metaflow_extensions.hitl.messages.terminal import harmless
 
@@ -17,10 +18,11 @@ def say(text: str) -> None:
     Metaflow's scheduler reads one line at each sign of output, and keeps what came with it until the next sign
     (metaflow 2.19, ``runtime.py``, ``Worker.read_logline``). Of lines written at once, a task that then waits would
     show the first, and the rest when the wait is over: so each is written when the one before has been read.
-    What a terminal would obey in it is written out.
+    What a terminal would obey in it is written out. If nobody is there to read, the wait will notice.
     """
     for line in harmless(text, _LONGEST).splitlines():
-        print(line, flush=True)  # noqa: T201 - a task's log is its standard output
+        with suppress(BrokenPipeError):
+            print(line, flush=True)  # noqa: T201 - a task's log is its standard output
         end = time.monotonic() + _PATIENCE
         while _unread() and time.monotonic() < end:
             time.sleep(_LOOK)
@@ -28,7 +30,8 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """Print an error, which Metaflow shows as one."""
-    print(harmless(f"Error: {text}", _LONGEST), file=sys.stderr, flush=True)  # noqa: T201 - likewise, its errors
+    with suppress(BrokenPipeError):
+        print(harmless(f"Error: {text}", _LONGEST), file=sys.stderr, flush=True)  # noqa: T201 - likewise, its errors
 
 
 def _unread() -> int:

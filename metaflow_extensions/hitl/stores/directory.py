@@ -14,6 +14,7 @@ in between would leave half a record under a key that can never be written again
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -98,6 +99,12 @@ class DirectoryStore:
         """Yield keys in order. Only folders that can hold such keys are opened, one at a time."""
         folder = keys.checked_prefix(prefix).rpartition("/")[0]
         return islice(self._walk(f"{folder}/" if folder else "", prefix, after), limit)
+
+    def ages(self, prefix: str) -> Iterator[tuple[str, float]]:
+        """Yield keys with the seconds since they were written, by the file system's word and this machine's clock."""
+        for key in self.list(prefix):
+            with self._unavailable(), suppress(FileNotFoundError, NotADirectoryError):
+                yield key, max(0.0, time.time() - self._file(key).stat().st_mtime)
 
     def mark(self, key: str) -> None:
         """Write an empty marker and see it on the disk, unless the key is there."""
@@ -234,6 +241,10 @@ class CopiedStore:
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> Iterator[str]:
         """Yield keys in order."""
         return self._copy.list(prefix, after=after, limit=limit)
+
+    def ages(self, prefix: str) -> Iterator[tuple[str, float]]:
+        """Yield keys with their ages, as the copy has them."""
+        return self._copy.ages(prefix)
 
     def create(self, key: str, body: bytes) -> None:  # noqa: ARG002 - the port's
         """Refuse."""

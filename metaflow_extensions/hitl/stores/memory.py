@@ -1,9 +1,10 @@
 """A store in this process's memory: for tests and simulations, which end with the process."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from threading import Lock
+from time import monotonic
 
 from metaflow_extensions.hitl.approvals.errors import KeyMissing, KeyTaken
 from metaflow_extensions.hitl.stores import keys
@@ -13,14 +14,22 @@ _PAGE = 1000
 
 
 class MemoryStore:
-    """Bodies by key, in a dictionary. Threads may share it."""
+    """Bodies by key, in a dictionary. Threads may share it.
+
+    Parameters
+    ----------
+    seconds : Callable[[], float]
+        Its own clock, in seconds from any moment.
+    """
 
     url = "memory"
     poll_interval = 0.01
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: Callable[[], float] = monotonic) -> None:
+        self._seconds = seconds
         self._lock = Lock()
         self._bodies: dict[str, bytes] = {}
+        self._written: dict[str, float] = {}
         self._sorted: list[str] = []  # the same keys, so that a listing costs what it yields and not what there is
 
     def create(self, key: str, body: bytes) -> None:
@@ -30,6 +39,7 @@ class MemoryStore:
             if key in self._bodies:
                 raise KeyTaken(f"{key} already exists. Nothing was changed.")
             self._bodies[key] = bytes(body)
+            self._written[key] = self._seconds()
             insort(self._sorted, key)
 
     def read(self, key: str) -> bytes:
@@ -58,12 +68,19 @@ class MemoryStore:
                 return
             after = page[-1]
 
+    def ages(self, prefix: str) -> Iterator[tuple[str, float]]:
+        """Yield keys with the seconds since they were written."""
+        now = self._seconds()
+        for key in self.list(prefix):
+            yield key, now - self._written.get(key, now)
+
     def mark(self, key: str) -> None:
         """Write an empty marker, unless the key is there."""
         keys.checked(key)
         with self._lock:
             if key not in self._bodies:
                 self._bodies[key] = b""
+                self._written[key] = self._seconds()
                 insort(self._sorted, key)
 
     def unmark(self, key: str) -> None:

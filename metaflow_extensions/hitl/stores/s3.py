@@ -10,6 +10,8 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from itertools import islice
 from random import Random, SystemRandom
 from typing import Any
@@ -234,7 +236,12 @@ class S3Store:
         """Yield keys in order: a request for 1,000, sent when the first of them is asked for."""
         path = self._root + keys.checked_prefix(prefix)
         page = _PAGE if limit is None else min(limit, _PAGE)
-        return islice(self._pages(path, self._root + after if after else "", page), limit)
+        found = self._pages(path, self._root + after if after else "", page)
+        return islice((key for key, _ in found), limit)
+
+    def ages(self, prefix: str) -> Iterator[tuple[str, float]]:
+        """Yield keys with the seconds since they were written, both by S3's clock; requests as ``list``."""
+        return self._pages(self._root + keys.checked_prefix(prefix), "", _PAGE)
 
     def mark(self, key: str) -> None:
         """Write an empty marker, unless the key is there: one request."""
@@ -336,7 +343,7 @@ class S3Store:
             raise translate(error, self.url) from error
         return str(answer.get("Metadata", {}).get(_WRITER, ""))
 
-    def _pages(self, prefix: str, after: str, size: int) -> Iterator[str]:
+    def _pages(self, prefix: str, after: str, size: int) -> Iterator[tuple[str, float]]:
         request = {"Bucket": self._bucket, "Prefix": prefix, "MaxKeys": size}
         if after:
             request["StartAfter"] = after
@@ -345,13 +352,21 @@ class S3Store:
                 answer = self._client.list_objects_v2(**request)
             except (BotoCoreError, ClientError) as error:
                 raise translate(error, self.url) from error
+            now = _said_at(answer)
             for entry in answer.get("Contents", ()):
                 # A key with a slash at its end is a folder that somebody made in S3's console.
                 if not (key := entry["Key"]).endswith("/"):
-                    yield key[len(self._root) :]
+                    yield key[len(self._root) :], (now - entry["LastModified"]).total_seconds()
             if not answer.get("IsTruncated"):
                 return
             request["ContinuationToken"] = answer["NextContinuationToken"]
+
+
+def _said_at(answer: dict[str, Any]) -> datetime:
+    """Return when S3 gave an answer, by its own clock; by the one here if it does not say."""
+    with suppress(KeyError, ValueError, TypeError):
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    return datetime.now(timezone.utc)
 
 
 def s3_client(

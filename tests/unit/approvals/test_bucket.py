@@ -43,6 +43,9 @@ SAMPLES = {
         bucket.waiting_event_key(EVENT),
         f"outbox/waiting/20260102T030405678900Z-{ID}-00007-webhook",
     ),
+    bucket.WAITING: (bucket.heartbeat_key(ID, AT, 30), f"waiting/{ID}/20260102T030405678900Z-30"),
+    bucket.GATES: (bucket.gate_key("F", "17", "gate", (3, 0), ID), f"gates/F/17/gate/3.0/{ID}"),
+    bucket.STARTED: (bucket.started_key(ID), f"started/{ID}"),
     bucket.PROBE: (bucket.probe_key("abc"), "probe/abc"),
 }
 
@@ -79,6 +82,8 @@ def test_a_key_is_read_as_it_was_written():
     assert bucket.read_waiting_event_key(bucket.waiting_event_key(EVENT)) == EVENT
     assert bucket.read_sent_event_key(bucket.sent_event_key(EVENT)) == (7, "webhook")
     assert bucket.read_events_seen_key(bucket.events_seen_key(AT)) == AT
+    assert bucket.read_heartbeat_key(bucket.heartbeat_key(ID, AT, 30)) == (ID, 30)
+    assert bucket.read_gate_key(bucket.gate_key("F", "17", "gate", (), ID)) == ID
 
 
 READERS = [
@@ -97,6 +102,8 @@ READERS = [
     bucket.read_waiting_event_key,
     bucket.read_sent_event_key,
     bucket.read_events_seen_key,
+    bucket.read_heartbeat_key,
+    bucket.read_gate_key,
 ]
 
 
@@ -126,6 +133,8 @@ READERS = [
         f"batches/{BATCH}/reminded/20260102T030405Z-É",
         "delegations/U01/0999999.json",
         "delegates/U01/é",
+        f"waiting/{ID}/20260102T030405678900Z-x",
+        f"gates/F/17/gate/É/{ID}",
         "proposals/questions/É.json",
         f"proposals/questions/{ID}",
         f"proposals/answers/{ID}/{'0A' * 16}.json",
@@ -226,6 +235,12 @@ def test_whoever_removes_something_may_read_it():
 
 
 def test_only_the_bot_writes_what_counts_in_sealed_mode():
-    """Runs and command lines propose, say that they still wait, and leave pictures that questions name by hash."""
+    """Runs and command lines propose, say what a run asked, awaits and started, and leave pictures named by hash."""
     theirs = {prefix.root for prefix in bucket.PREFIXES if set(prefix.written_by_if_sealed) - {Role.BOT}}
-    assert theirs == {bucket.PROPOSALS.root, bucket.WAITING.root, bucket.PLOTS.root}
+    assert theirs == {
+        bucket.PROPOSALS.root,
+        bucket.PLOTS.root,
+        bucket.WAITING.root,
+        bucket.GATES.root,
+        bucket.STARTED.root,
+    }

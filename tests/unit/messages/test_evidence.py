@@ -63,13 +63,14 @@ def test_the_message_shows_what_changed_since_the_last_approval() -> None:
 
 
 def test_what_else_differs_is_named_beside_a_link_to_what_it_is_compared_with() -> None:
-    """Parameters that differ, the commit, and the links of the step."""
+    """Parameters that differ, the commit, and a button for each link of the step."""
     blocks = question.render(asks(EVIDENCE, links={"Card": "https://cards.example.com/1732"}), now=NOW).blocks
     said = context_of(blocks)
     assert "Compared with <https://runs.example.com/1698|run 1698>, approved <!date" in said
     assert "learning_rate 0.01 → 0.003 · code 4f2c1d9, no local changes (0000000 was approved)" in said
     assert "model" not in said
-    assert "<https://cards.example.com/1732|Card>" in said
+    (card,) = [one for block in blocks for one in block.get("elements", ()) if one.get("url")]
+    assert (card["text"]["text"], card["url"]) == ("Card", "https://cards.example.com/1732")
 
 
 def test_the_first_time_says_so() -> None:

@@ -15,9 +15,9 @@ with warnings.catch_warnings():
     from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator
 
 # What the run knows about itself, and no argument says.
-OF_THE_RUN = {"run_url", "shard", "tags", "run_again", "follows", "evidence"}
+OF_THE_RUN = {"markdown", "run_url", "shard", "tags", "run_again", "resume", "leaves", "follows", "evidence"}
 # What no question says: the step itself needs it.
-OF_THE_STEP = {"form", "poll_interval", "metrics", "plots"}
+OF_THE_STEP = {"form", "model", "poll_interval", "metrics", "plots"}
 GROUPS = [{"group": "@ml-leads", "quorum": 1}]
 
 

@@ -74,7 +74,7 @@ def test_conditions_are_read_when_the_flow_is_loaded() -> None:
         ({"plots": {"": "roc"}}, "A picture must have a name of 1 to 60 characters, not ''"),
         ({"plots": {"ROC": 3}}, "The picture 'ROC' must be an artifact such as"),
         ({"links": {"Card": "javascript:alert(1)"}}, "A link must be an http(s) address"),
-        ({"links": {"Card": "https://cards/{self}"}}, "may contain flow, run, step, task in braces"),
+        ({"links": {"Card": "https://cards/{self}"}}, "may contain flow, run, run_id, step, task in braces"),
         ({"auto_approve": "a > 1"}, "`auto_approve`: 'a > 1' uses 'a'. It can use: nothing, because the step has no"),
         ({"metrics": ["a"], "auto_approve": "b > 1"}, "uses 'b'. It can use: a, delta.a, previous.a"),
         ({"metrics": ["a"], "auto_approve": "a >"}, "`auto_approve`: 'a >' can't be read at character 4"),

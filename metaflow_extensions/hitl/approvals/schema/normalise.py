@@ -306,9 +306,27 @@ def _drafts(source: Mapping[object, object]) -> list[_Draft]:
 
 
 def _draft(name: str, prop: object, source: Mapping[object, object]) -> Mapping[object, object]:
-    found = resolve(prop, source, field=name)
+    found = _named_choices(resolve(prop, source, field=name))
     if as_mapping(found.get("items")) is not None:
-        found["items"] = resolve(found["items"], source, field=name)
+        found["items"] = _named_choices(resolve(found["items"], source, field=name))
+    return found
+
+
+def _named_choices(found: dict[object, object]) -> dict[object, object]:
+    """Turn a ``oneOf`` of values with titles into choices, whose titles are part of the help."""
+    for keyword in ("oneOf", "anyOf"):
+        options = [as_mapping(option) or {} for option in as_list(found.get(keyword)) or []]
+        kept = [option for option in options if option.get("type") != "null"]
+        if not kept or any("const" not in option for option in kept):
+            continue
+        titles = [f"{option['const']}: {option['title']}" for option in kept if isinstance(option.get("title"), str)]
+        help_ = [as_text(found.get("description")), "; ".join(titles)]
+        del found[keyword]
+        found["enum"] = [option["const"] for option in kept]
+        if said := ". ".join(filter(None, help_)):
+            found["description"] = said
+        if len(kept) < len(options):
+            found["nullable"] = True
     return found
 
 

@@ -1,0 +1,123 @@
+"""A pydantic model as the form: what the step gets, and what its validators refuse."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from pydantic import BaseModel, field_validator, model_validator
+
+from metaflow_extensions.hitl.approvals.schema import InvalidInput, fields, normalise
+from metaflow_extensions.hitl.inputs import validate
+from metaflow_extensions.hitl.plugins import models
+from tests.fixtures.approvals import approval, approving, rejecting
+from tests.unit.plugins.test_declarations import _read
+
+
+class Target(enum.Enum):
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+class Answer(BaseModel):
+    target: Target
+    share: int = 10
+    on: dt.date = dt.date(2026, 11, 24)
+    notes: str | None = None
+
+    @field_validator("share")
+    @classmethod
+    def _tens(cls, share: int) -> int:
+        if share % 10:
+            raise ValueError("use steps of ten")
+        return share
+
+    @model_validator(mode="after")
+    def _small_first(self) -> Answer:
+        if self.target is Target.PRODUCTION and self.share > 50:
+            raise ValueError("production gets 50 at most")
+        return self
+
+
+def decided(decision, model=Answer):
+    return replace(approval(schema=normalise(model)), decision=decision)
+
+
+def test_the_step_gets_what_the_model_makes_of_it():
+    """Enums as enums, dates as dates, what was left empty as the model's own default."""
+    values = validate(normalise(Answer), {"target": "staging", "share": 20})
+    entered = models.entered(Answer, decided(approving(input=values)))
+    assert entered == Answer(target=Target.STAGING, share=20)
+    assert entered.on == dt.date(2026, 11, 24)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"target": "staging", "share": 15}, "share is refused: Value error, use steps of ten"),
+        ({"target": "production", "share": 60}, "the input is refused: Value error, production gets 50 at most"),
+    ],
+)
+def test_what_the_model_refuses_opens_nothing(values, words):
+    """A yes with values that fit the form and not the model is an error that names field and reason."""
+    complete = validate(normalise(Answer), values)
+    with pytest.raises(models.RefusedByModel, match=words) as caught:
+        models.entered(Answer, decided(approving(input=complete)))
+    assert "approved with an input that Answer refuses" in str(caught.value)
+    assert "The step does not run." in str(caught.value)
+
+
+def test_a_rejection_has_no_instance():
+    """A step that runs after a rejection sees that nothing was entered, as without a model."""
+    assert models.entered(Answer, decided(rejecting())) == {}
+
+
+def flow(model) -> SimpleNamespace:
+    arguments = SimpleNamespace(model=model, question=SimpleNamespace(schema=normalise(model)))
+    deco = SimpleNamespace(name="hitl", arguments=arguments)
+    return SimpleNamespace(_graph=[SimpleNamespace(name="deploy", decorators=[deco])])
+
+
+def test_a_command_line_asks_the_model_before_it_decides():
+    """Where the flow is, nobody can approve with what its model refuses."""
+    check = models.checked_by(flow(Answer), validate)
+    with pytest.raises(InvalidInput, match="use steps of ten"):
+        check(normalise(Answer), {"target": "staging", "share": 15})
+    assert check(normalise(Answer), {"target": "staging"})["share"] == 10
+
+
+def test_an_author_hears_that_slack_runs_no_validators():
+    """Of a model with validators a run says where they run; of one without there is nothing to say."""
+
+    class Plain(BaseModel):
+        target: Target
+
+    (line,) = models.notes(flow(Answer))
+    assert line.startswith("The validators of Answer can't run in Slack: if somebody approves deploy")
+    assert list(models.notes(flow(Plain))) == []
+
+
+def test_the_model_is_kept_beside_its_form():
+    """``input_schema=Answer`` is read as the form and the model."""
+    assert _read(input_schema=Answer)["model"] is Answer
+    assert _read(input_schema={"target": "str"})["model"] is None
+
+
+def test_titles_of_choices_stand_in_the_help():
+    """``oneOf`` with titles is a choice of the values, and what each means is said beside it."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "target": {
+                "description": "Where to",
+                "oneOf": [{"const": "eu", "title": "Europe, slow"}, {"const": "us", "title": "America"}],
+            }
+        },
+        "required": ["target"],
+    }
+    (field,) = fields(normalise(schema))
+    assert field.choices == ("eu", "us")
+    assert field.help == "Where to. eu: Europe, slow; us: America"
