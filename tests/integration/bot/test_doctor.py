@@ -15,7 +15,7 @@ from hitl_bot.cli import cli
 from hitl_bot.doctor import examine
 from hitl_bot.doctor.checks import Finding, Health
 from hitl_bot.keys import PrivateKey
-from hitl_bot.manifest import app_manifest
+from hitl_bot.manifest import Files, History, app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Driver
@@ -165,6 +165,16 @@ def test_slack_is_out_of_reach(settings: Settings) -> None:
     finding = found(but(settings, slack_api_url="http://127.0.0.1:9/api/"), "bot token")
     assert finding.health is Health.BAD
     assert "METAFLOW_HITL_SLACK_API_URL" in finding.fix
+
+
+def test_scopes_that_can_be_left_out_are_no_fault(tmp_path: Path) -> None:
+    """What their absence costs is said."""
+    manifest = app_manifest(history=History.NOT_READ, files=Files.NOT_UPLOADED)
+    with Sandbox(manifest=manifest) as sandbox:
+        finding = found(settings_for(sandbox, tmp_path), "scopes")
+    assert finding.health is Health.GOOD
+    assert "without *:history a question may be asked twice" in finding.detail
+    assert "without files:write questions have no pictures" in finding.detail
 
 
 def test_a_missing_scope_is_named_with_its_reason(tmp_path: Path) -> None:
