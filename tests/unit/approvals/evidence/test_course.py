@@ -71,11 +71,13 @@ def test_what_was_decided_long_ago_costs_no_request(before: int) -> None:
     def cost(older: int) -> int:
         store = MemoryStore()
         bench = Bench(store=store)
-        for number in range(older):
-            place, at = pathspec(run=f"old{number}"), NOW - timedelta(days=9, seconds=older - number)
-            store.mark(bucket.decided_key(place.flow, place.step, place.approval_id, at))
+        # In the order of the keys, newest first, so that the store need not make room for each.
+        places = [(pathspec(run=f"old{number}"), NOW - timedelta(days=9, seconds=number)) for number in range(older)]
+        for place, at in places:
             folder = bucket.approved_folder(place.flow, place.step, None)
             store.mark(bucket.newest_first_key(folder, place.approval_id, at))
+        for place, at in places:
+            store.mark(bucket.decided_key(place.flow, place.step, place.approval_id, at))
         for run in range(3):
             answered(bench, asked(bench, str(run), 0.9))
         now = asked(bench, "99", 0.95)
