@@ -5,7 +5,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -44,7 +44,7 @@ from hitl_bot.web.request_url import RequestUrl, Signatures
 from hitl_bot.web.server import WebServer, application
 from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Ledger
-from metaflow_extensions.hitl.approvals.ports import Clock, Engine, Store
+from metaflow_extensions.hitl.approvals.ports import Clock, Each, Engine, Notifier, Store
 from metaflow_extensions.hitl.approvals.queries import History, Projection, Queries
 from metaflow_extensions.hitl.approvals.record import EngineKind
 from metaflow_extensions.hitl.approvals.shown import Shown
@@ -61,6 +61,7 @@ from metaflow_extensions.hitl.stores import open_store
 
 _KEYS = {Mode.SOCKET: "slack_app_token", Mode.HTTP: "slack_signing_secret"}
 _SWEEPERS = 8  # approvals that the sweeper works on at once
+_READERS = 16  # reads at once; S3 answers each in some 20 ms, and the client has a connection for each
 # Bolt reads these by itself. The first two turn a bot with one token into an OAuth app that refuses every request
 # (slack_bolt 1.30, ``app/app.py``); the others are said by the settings.
 _NOT_FOR_BOLT = ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET", "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET")
@@ -135,6 +136,150 @@ class Bot:
         self.transport.close()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pools:
+    """The threads of a bot, by what they do; none starts before it has something to do.
+
+    Attributes
+    ----------
+    workers : Executor
+        Do what takes longer than Slack waits, and what the sweeper leaves to others.
+    sweep, read : Each
+        Work on many approvals at once; read many records at once.
+    """
+
+    workers: Executor
+    sweep: Each
+    read: Each
+
+
+@dataclass(frozen=True, kw_only=True)
+class Core:
+    """What a bot does, whichever way Slack reaches it.
+
+    Attributes
+    ----------
+    parts : Parts
+        For the listeners.
+    sweeper : Sweeper
+        Finishes what is open.
+    policy : PolicyFile, optional
+        The operator's.
+    """
+
+    parts: Parts
+    sweeper: Sweeper
+    policy: PolicyFile | None
+
+
+def assemble(
+    settings: Settings,
+    *,
+    store: Store,
+    engines: Mapping[EngineKind, Engine],
+    notifiers: Mapping[str, Notifier],
+    clock: Clock,
+    client: WebClient,
+    pools: Pools,
+    projection: Projection,
+    metrics: Metrics,
+    problems: ProblemLog,
+    pace: Pace | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Core:
+    """Build what a bot does. Nothing here has a thread or a clock but those that are handed in.
+
+    Parameters
+    ----------
+    notifiers : Mapping[str, Notifier]
+        Besides Slack.
+    pace, monotonic, sleep
+        How calls keep to Slack's limits.
+
+    Raises
+    ------
+    SettingsError, BadPolicy
+        A key or the policy can't be used.
+    """
+    name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    trust = trust_of(settings)
+    history = History(Ledger(store, trust, each=pools.read), clock)
+    ledger = Ledger(store, trust, observers=(projection.learn, history.learn), each=pools.read)
+    queries = Queries(ledger, clock, projection=projection, history=history)
+    policy = None if settings.policy is None else PolicyFile(settings.policy)
+    known_as = nobody_is_known if policy is None else policy.known_as
+    people = SlackPeople(
+        client, clock, known_as, default_channel=settings.slack_channel, monotonic=monotonic, sleep=sleep
+    )
+    pace = pace or Pace(monotonic)
+    slack = SlackNotifier(client, default_channel=settings.slack_channel, clock=clock, pace=pace, wait=sleep)
+    bulk = slack.for_bulk()  # never waits, so that people come first
+    batches = Batches(ledger, bulk, clock=clock, workers=pools.workers, problems=problems, holder=name)
+    use_cases = partial(
+        UseCases,
+        ledger,
+        engines=engines,
+        people=people,
+        check_input=validate,
+        clock=clock,
+        policy=policy or RecordedPolicy(),  # an operator without a policy accepts everything
+        batched={SLACK},
+        shown=Shown(),
+    )
+    cases = use_cases(notifiers=reporting({SLACK: BatchingNotifier(slack, batches), **notifiers}, problems))
+    swept = use_cases(notifiers=reporting({SLACK: BatchingNotifier(bulk, batches), **notifiers}, problems))
+    homes = HomeTabs(cases, queries, people, client, pools.workers)
+    reminding = Reminding(cases, people, never_quiet if policy is None else policy.quiet_for)
+    threads = Threads(cases, bulk, reminding, workers=pools.workers, problems=problems, holder=name)
+    pictures = Pictures(cases, bulk, workers=pools.workers, problems=problems, holder=name)
+    confirming = Confirming(cases, queries, people, client, threads, workers=pools.workers, holder=name)
+    in_advance = InAdvance(cases, batches, pools.workers)
+    parts = Parts(
+        cases=cases,
+        queries=queries,
+        people=people,
+        workers=pools.workers,
+        homes=homes,
+        batches=batches,
+        in_advance=in_advance,
+        reminding=reminding,
+        threads=threads,
+        confirming=confirming,
+    )
+    observer = CountingObserver(LogObserver(), metrics)
+    outbox = Outbox(
+        ledger,
+        destinations_of(settings, store.url),
+        clock=clock,
+        workers=pools.workers,
+        metrics=metrics,
+        holder=name,
+    )
+    sweeper = Sweeper(
+        swept,
+        observer,
+        name=name,
+        each=pools.sweep,
+        reminders=reminding,
+        subscribers=(
+            threads,
+            batches,
+            in_advance,
+            confirming,
+            homes,
+            outbox,
+            pictures,
+            Digests(history, clock, pools.workers),
+            Attendance(swept, projection, pools.workers),
+        ),
+        projection=projection,
+        history=history,
+        intake=Intake(swept, observer),
+    )
+    return Core(parts=parts, sweeper=sweeper, policy=policy)
+
+
 def bootstrap(
     settings: Settings,
     *,
@@ -167,101 +312,47 @@ def bootstrap(
     projection = Projection()
     metrics = Metrics(clock, projection.set_aside)
     outage = Outage(projection.counts, monotonic)
-    problems = ProblemLog(clock, outage)
-    pools = _Pools()
-    name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     client = client or slack_client(bot_token, settings.slack_api_url, _SlackObserver(clock, metrics, outage))
     store = ReportingStore(store or _store(needed(settings, "root"), clock), metrics.store_failed)
-    trust = trust_of(settings)
-    history = History(Ledger(store, trust), clock)
-    ledger = Ledger(store, trust, observers=(projection.learn, history.learn))
-    queries = Queries(ledger, clock, projection=projection, history=history)
-    awake = Event()
-    policy = None if settings.policy is None else PolicyFile(settings.policy)
-    known_as = nobody_is_known if policy is None else policy.known_as
-    people = SlackPeople(client, clock, known_as, default_channel=settings.slack_channel, monotonic=monotonic)
-    slack = SlackNotifier(client, default_channel=settings.slack_channel, clock=clock, pace=pace)
-    bulk = slack.for_bulk()  # never waits, so that people come first
-    batches = Batches(ledger, bulk, clock=clock, workers=pools.workers, problems=problems, holder=name)
-    others = configured(settings.for_notifiers(), clock=clock)
     engines = _engines(settings, store, clock) if engines is None else engines
-    use_cases = partial(
-        UseCases,
-        ledger,
+    # Of listeners twice as many as requests at once: those that have acknowledged wait for the others, which need
+    # threads, too.
+    sizes = {"listener": 2 * THREADS, "worker": THREADS, "sweep": _SWEEPERS, "read": _READERS}
+    listeners, workers, sweepers, readers = (
+        ThreadPoolExecutor(size, thread_name_prefix=prefix) for prefix, size in sizes.items()
+    )
+    core = assemble(
+        settings,
+        store=store,
         engines=engines,
-        people=people,
-        check_input=validate,
+        notifiers=configured(settings.for_notifiers(), clock=clock),
         clock=clock,
-        policy=policy or RecordedPolicy(),  # an operator without a policy accepts everything
-        batched={SLACK},
-        shown=Shown(),
-    )
-    cases = use_cases(notifiers=reporting({SLACK: BatchingNotifier(slack, batches), **others}, problems))
-    swept = use_cases(notifiers=reporting({SLACK: BatchingNotifier(bulk, batches), **others}, problems))
-    homes = HomeTabs(cases, queries, people, client, pools.workers)
-    reminding = Reminding(cases, people, never_quiet if policy is None else policy.quiet_for)
-    threads = Threads(cases, bulk, reminding, workers=pools.workers, problems=problems, holder=name)
-    pictures = Pictures(cases, bulk, workers=pools.workers, problems=problems, holder=name)
-    confirming = Confirming(cases, queries, people, client, threads, workers=pools.workers, holder=name)
-    in_advance = InAdvance(cases, batches, pools.workers)
-    parts = Parts(
-        cases=cases,
-        queries=queries,
-        people=people,
-        workers=pools.workers,
-        homes=homes,
-        batches=batches,
-        in_advance=in_advance,
-        reminding=reminding,
-        threads=threads,
-        confirming=confirming,
-    )
-    acks = AcksFirst()
-    app = _bolt_app(parts, client, pools.listeners, awake.set, acks)
-    observer = CountingObserver(LogObserver(), metrics)
-    outbox = Outbox(
-        ledger,
-        destinations_of(settings, store.url),
-        clock=clock,
-        workers=pools.workers,
-        metrics=metrics,
-        holder=name,
-    )
-    sweeper = Sweeper(
-        swept,
-        observer,
-        name=name,
-        each=pools.sweepers.map,
-        reminders=reminding,
-        subscribers=(
-            threads,
-            batches,
-            in_advance,
-            confirming,
-            homes,
-            outbox,
-            pictures,
-            Digests(history, clock, pools.workers),
-            Attendance(swept, projection, pools.workers),
-        ),
+        client=client,
+        pools=Pools(workers=workers, sweep=sweepers.map, read=readers.map),
         projection=projection,
-        history=history,
-        intake=Intake(swept, observer),
+        metrics=metrics,
+        problems=ProblemLog(clock, outage),
+        pace=pace,
+        monotonic=monotonic,
     )
+    awake = Event()
+    acks = AcksFirst()
+    app = _bolt_app(core.parts, client, listeners, awake.set, acks)
     transport = _transport(settings, key, app, client, acks, clock=clock, metrics=metrics)
     # With a bad policy file the rules before it hold, so the bot stays ready, and says so beside that.
+    policy = core.policy
     notices = {} if policy is None else {"policy": lambda: policy.problem}
-    readiness = _readiness(transport, ledger.store, engines)
+    readiness = _readiness(transport, store, engines)
 
     def which_policy() -> str:
         return NO_POLICY if policy is None else policy.summary
 
     return Bot(
         app=app,
-        cases=cases,
-        people=people,
-        sweeper=sweeper,
-        sweeping=SweeperThread(sweeper, clock, metrics.caught_up, awake),
+        cases=core.parts.cases,
+        people=core.parts.people,
+        sweeper=core.sweeper,
+        sweeping=SweeperThread(core.sweeper, clock, metrics.caught_up, awake),
         transport=transport,
         web=WebServer(
             application(readiness, metrics.registry, transport, notices, {"policy": which_policy}),
@@ -269,18 +360,8 @@ def bootstrap(
             settings.port,
         ),
         policy=which_policy,
-        executors=(pools.listeners, pools.workers, pools.sweepers),
+        executors=(listeners, workers, sweepers, readers),
     )
-
-
-class _Pools:
-    """The threads of a bot, by what they do; none starts before it has something to do."""
-
-    def __init__(self) -> None:
-        # Twice as many as requests at once: those that have acknowledged wait for the others, which need threads, too.
-        self.listeners = ThreadPoolExecutor(2 * THREADS, thread_name_prefix="listener")
-        self.workers = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
-        self.sweepers = ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="sweep")
 
 
 class _SlackObserver(SlackTime):
@@ -348,7 +429,7 @@ def _store(root: str, clock: Clock) -> Store:
 def _s3_client(clock: Clock) -> Any:
     from metaflow_extensions.hitl.stores.s3 import s3_client  # noqa: PLC0415 - boto3 takes a second, and a directory none
 
-    client = s3_client(connections=2 * THREADS + _SWEEPERS, attempts=3, connect_timeout=2, read_timeout=5)
+    client = s3_client(connections=2 * THREADS + _SWEEPERS + _READERS, attempts=3, connect_timeout=2, read_timeout=5)
     return listening(client, clock) if isinstance(clock, CheckedClock) else client
 
 

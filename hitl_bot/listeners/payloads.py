@@ -150,7 +150,7 @@ def refresh_if_stale(cases: UseCases, approval: Approval, body: Json) -> None:
     post = next((post for post in approval.posts if _is_at(post, body)), None)
     if approval.state is State.PENDING or post is None:
         return
-    for error in cases.show(approval, (post,)):
+    for error in cases.refresh(approval, (post,)):
         log.warning("stale message left", approval_id=approval.id, why=str(error))
 
 

@@ -77,7 +77,7 @@ class Turns:
         burst: int,
         patience: float = 5.0,
         monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._refill = a_minute / 60
         self._burst = float(burst)

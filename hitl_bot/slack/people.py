@@ -65,8 +65,8 @@ class Directory:
         With the scopes of the manifest.
     clock : Clock
         Ages what is cached.
-    monotonic : Callable[[], float]
-        Seconds, for the turns.
+    monotonic, sleep
+        The clock by which calls take turns, in seconds, and how to wait.
 
     Notes
     -----
@@ -75,8 +75,16 @@ class Directory:
     (docs.slack.dev/apis/web-api/rate-limits).
     """
 
-    def __init__(self, client: WebClient, clock: Clock, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        client: WebClient,
+        clock: Clock,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._client = client
+        self._sleep = sleep
         self._ids = BoundedCache[str | None](clock, keep=_NAMES_KEPT, size=_PROFILES)
         self._profiles = BoundedCache[Profile](clock, keep=_PROFILES_KEPT, size=_PROFILES)
         self._groups = BoundedCache[tuple[Group, ...]](clock, keep=_GROUPS_KEPT, size=1)
@@ -84,9 +92,9 @@ class Directory:
         self._members = BoundedCache[frozenset[str]](clock, keep=_MEMBERS_KEPT, size=_CHANNELS)
         self._channels = BoundedCache[dict[str, str]](clock, keep=_CHANNELS_KEPT, size=1)
         self._turns = {
-            "users.info": Turns(a_minute=60, burst=30, monotonic=monotonic),
-            "usergroups.list": Turns(a_minute=12, burst=8, monotonic=monotonic),
-            "conversations.members": Turns(a_minute=60, burst=30, monotonic=monotonic),
+            "users.info": Turns(a_minute=60, burst=30, monotonic=monotonic, sleep=sleep),
+            "usergroups.list": Turns(a_minute=12, burst=8, monotonic=monotonic, sleep=sleep),
+            "conversations.members": Turns(a_minute=60, burst=30, monotonic=monotonic, sleep=sleep),
         }
         self._team: str | None = None
 
@@ -232,7 +240,7 @@ class Directory:
             except SlackApiError as error:
                 if not since or not 0 < (patience := _seconds_to_wait(error)) <= _RETRY_AFTER:
                     raise
-                time.sleep(patience)
+                self._sleep(patience)
                 return call()
         except SLACK_FAILED as error:
             raise _unavailable(what, error) from error
@@ -292,8 +300,8 @@ class SlackPeople:
         From the user name on a machine to that person's email address or Slack id, as far as the operator says it.
     default_channel : str, optional
         Where questions belong that name no channel and are in none.
-    monotonic : Callable[[], float]
-        Seconds, by which calls keep to Slack's limits.
+    monotonic, sleep
+        The clock by which calls keep to Slack's limits, in seconds, and how to wait.
     """
 
     def __init__(
@@ -304,8 +312,9 @@ class SlackPeople:
         *,
         default_channel: str | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._directory = Directory(client, clock, monotonic=monotonic)
+        self._directory = Directory(client, clock, monotonic=monotonic, sleep=sleep)
         self._known_as = known_as
         self._default_channel = default_channel
         self._since = 0

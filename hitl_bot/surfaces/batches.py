@@ -181,7 +181,10 @@ class Batches:
             As a notifier's ``post``; NotifierBusy while another bot posts it.
         """
         with self._joining:
-            shown = self._open_batch(approval) or self._begin(approval)
+            number, shown = self._last_batch(approval)
+            if shown is None or not _takes(shown, approval):
+                # A batch that has no message yet is begun and not finished: by another bot, or by one that died.
+                shown = self._begin(approval, number if number and shown is None else number + 1)
             if approval.id not in shown.members:
                 self._mark(shown.id, [approval.id])
             with self._lock:
@@ -254,13 +257,22 @@ class Batches:
     def changed(self, entry: Entry) -> None:
         """Note the state of a gate."""
         approval = entry.approval
-        post = next((post for post in approval.posts if post.batch is not None), None)
-        shown = None if post is None else self._load(str(post.batch))
+        post = next((post for post in approval.posts if post.notifier == SLACK), None)
+        if post is not None and approval.question.batch:
+            self._leave_others(approval.id, post)
+        shown = None if post is None or post.batch is None else self._load(post.batch)
         if shown is not None:
             with self._lock:
                 # Also what the message should say already: another bot, which knew less, may have written over it.
                 shown.stale = True
                 shown.members[approval.id] = approval
+
+    def _leave_others(self, approval_id: str, on: Post) -> None:
+        """Take a gate off the messages that showed it while it was posted on another one, or alone by its run."""
+        with self._lock:
+            for other in self._known.values():
+                if other.id != on.batch and other.members.pop(approval_id, None) is not None:
+                    other.stale = True
 
     def tick(self) -> None:
         """Bring the messages up to date, each once a second at most."""
@@ -287,6 +299,9 @@ class Batches:
             shown.stale, shown.shown_at = False, self._clock()
             members, standing = list(shown.members.values()), shown.standing
         try:
+            if not members:
+                self._slack.withdraw_message(shown.post)  # all of its gates stand elsewhere
+                return
             self._slack.show(render(_batch(shown.id, members, standing), now=self._clock()), shown.post)
         except NotifierBusy:
             with self._lock:
@@ -308,26 +323,25 @@ class Batches:
 
     # The batch of a gate.
 
-    def _open_batch(self, approval: Approval) -> _Shown | None:
-        """Return the last batch of the gate's step and run if the gate is on it, or something on it waits still."""
+    def _last_batch(self, approval: Approval) -> tuple[int, _Shown | None]:
+        """Return the number of the last batch of the gate's step and run, 0 if there is none, and the batch."""
         remembered = self._newest.get(_name(approval))
         known = self._load(remembered) if remembered is not None else None
         if known is not None and _takes(known, approval):
-            return known  # no LIST for each of many shards
+            return int(known.id.rpartition("-")[2]), known  # no LIST for each of many shards
         number = self._last_number(approval)
         shown = self._load(_batch_id(approval, number)) if number else None
-        if shown is None or not _takes(shown, approval):
-            return None
-        self._newest[_name(approval)] = shown.id
-        return shown
+        if shown is not None and _takes(shown, approval):
+            self._newest[_name(approval)] = shown.id
+        return number, shown
 
     def _last_number(self, approval: Approval) -> int:
         name = _name(approval)
         found = (bucket.read_batch_number(key, name) for key in self._ledger.store.list(bucket.batches_like(name)))
         return max((number for number in found if number is not None), default=0)
 
-    def _begin(self, approval: Approval) -> _Shown:
-        batch_id = _batch_id(approval, self._last_number(approval) + 1)
+    def _begin(self, approval: Approval, number: int) -> _Shown:
+        batch_id = _batch_id(approval, number)
         now = self._clock()
         if not self._ledger.claim(batch_id, "post", self._holder, now=now, during=CLAIM_FOR):
             raise NotifierBusy("Another bot posts the message of these gates.", seconds=_SOON)

@@ -11,11 +11,10 @@ import json
 import types
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.bucket import Change, DecidedMarker, version_key
@@ -35,7 +34,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     StoreUnavailable,
     TooManyWriters,
 )
-from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.ports import Each, Store
 from metaflow_extensions.hitl.approvals.record import Approval, Pathspec, State, TrailEvent, checked_id
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 from metaflow_extensions.hitl.approvals.transitions import belongs_to
@@ -146,12 +145,17 @@ def _grounds(approval: Approval) -> tuple[object, ...]:
 
 _ATTEMPTS = 20  # of a writer that keeps losing the race for the next version
 _READERS = 16  # reads at once; S3 answers each in some 20 ms, and boto3 keeps 10 connections or more
-_LEAST_CLAIM = timedelta(seconds=15)  # longer than any one call takes
+# Longer than any one call takes, and than clocks differ: who has a clock that is behind must meet the claim of who has
+# one that is ahead, also where a span ends in between.
+_LEAST_CLAIM = timedelta(seconds=30)
+_KEPT = 10_000  # approvals whose markers are written, or removed, later
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 _NAMED = 5  # of the approvals that begin alike, in the error
 
 
 class Ledger:
-    """Reads and writes approvals. Holds no state of its own.
+    """Reads and writes approvals. Holds no state but the markers that the store did not take.
 
     Parameters
     ----------
@@ -161,12 +165,24 @@ class Ledger:
         Whose signatures count here, and what signs. Default: the open mode.
     observers : Sequence[Callable[[Entry], None]]
         Told of every newest version that is read or written here, in the thread that does it.
+    each : Each
+        Reads many at once. Default: with threads that end with the reading, as befits a command.
     """
 
-    def __init__(self, store: Store, trust: Trust = OPEN, *, observers: Sequence[Callable[[Entry], None]] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        trust: Trust = OPEN,
+        *,
+        observers: Sequence[Callable[[Entry], None]] = (),
+        each: Each | None = None,
+    ) -> None:
         self.store = store
         self.trust = trust
         self._observers = observers
+        self._each: Each = each or _in_threads
+        self._untold: dict[tuple[str, int], None] = {}  # versions that the tail does not name yet
+        self._listed: dict[str, Approval] = {}  # settled, and on the list of open ones all the same
 
     # One approval: O(1) requests, whatever the history holds.
 
@@ -329,10 +345,11 @@ class Ledger:
         raise TooManyWriters(approval_id)
 
     def finish(self, approval: Approval) -> None:
-        """Take a settled approval off the list of open ones."""
-        self.store.unmark(bucket.open_key(approval.id))
-        if approval.question.supersede:
-            self.store.unmark(_asked_key(approval))
+        """Take a settled approval off the list of open ones, once the tail names what was written here."""
+        settled = approval.settlement
+        if len(self._listed) < _KEPT:
+            self._listed[approval.id] = approval
+        self.catch_up(approval.requested_at if settled is None else settled.at)
 
     def _check_may_write(self, approval_id: str) -> None:
         if not self.trust.writes:
@@ -356,9 +373,23 @@ class Ledger:
         # After the record, so that who follows the tail finds what it names, and nobody waits for it; a bot's checks of
         # what is open find what a crash in between leaves out. Without the marker the record is there all the same: an
         # error here would tell a person that it is not.
-        with suppress(StoreUnavailable):
+        try:
             self.store.mark(bucket.change_key(version.at, approval_id, version.number))
+        except StoreUnavailable:
+            if len(self._untold) < _KEPT:
+                self._untold[approval_id, version.number] = None
         return entry
+
+    def catch_up(self, now: datetime) -> None:
+        """Write and remove the markers for which the store was away before; raises StoreUnavailable if it still is."""
+        for approval_id, number in list(self._untold):
+            self.store.mark(bucket.change_key(now, approval_id, number))  # where the tail is now
+            self._untold.pop((approval_id, number), None)
+        for approval in list(self._listed.values()):
+            self.store.unmark(bucket.open_key(approval.id))
+            if approval.question.supersede:
+                self.store.unmark(_asked_key(approval))
+            self._listed.pop(approval.id, None)
 
     def _observed(self, entry: Entry) -> Entry:
         for observe in self._observers:
@@ -442,11 +473,10 @@ class Ledger:
             except RecordError as error:
                 return error
 
-        with ThreadPoolExecutor(_READERS) as readers:
-            todo = iter(ids)
-            # A chunk at a time: tens of thousands of open approvals must not all wait in memory.
-            while chunk := list(islice(todo, _READERS * 16)):
-                yield from readers.map(one, chunk)
+        todo = iter(ids)
+        # A chunk at a time: tens of thousands of open approvals must not all wait in memory.
+        while chunk := list(islice(todo, _READERS * 16)):
+            yield from self._each(one, chunk)
 
     def note_ended(self, approval: Approval) -> None:
         """Put an approval that was decided, or closed without an answer, into the history of its step."""
@@ -523,7 +553,7 @@ class Ledger:
         Returns
         -------
         bool
-            Whether it is this holder's, for 15 seconds at the least. Asking again gives the same answer, until the
+            Whether it is this holder's, for 30 seconds at the least. Asking again gives the same answer, until the
             span is over.
         """
         # What begins at the end of a span is still under way in the next, so that one has to be free, too.
@@ -611,6 +641,11 @@ class Ledger:
         trail = self.trail(approval_id)
         check_whole(approval_id, trail)
         return trail
+
+
+def _in_threads(function: Callable[[_In], _Out], things: Iterable[_In], /) -> Iterator[_Out]:
+    with ThreadPoolExecutor(_READERS) as readers:
+        yield from readers.map(function, things)
 
 
 def _asked_key(approval: Approval) -> str:

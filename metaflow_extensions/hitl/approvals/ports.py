@@ -3,13 +3,16 @@
 The docstrings are promises; one contract suite for each port holds every adapter to them.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from metaflow_extensions.hitl.approvals.question import PolicyRule
 from metaflow_extensions.hitl.approvals.record import Approval, Person, Post
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
 class Store(Protocol):
@@ -65,6 +68,12 @@ class Store(Protocol):
     def check(self) -> None:
         """Prove that a key can be created once and no more; raise StoreUnfit or StoreUnavailable."""
         ...
+
+
+class Each(Protocol):
+    """The built-in ``map``, or a thread pool's: applies a function to everything, in order."""
+
+    def __call__(self, function: Callable[[_In], _Out], things: Iterable[_In], /) -> Iterable[_Out]: ...
 
 
 class Clock(Protocol):

@@ -231,7 +231,7 @@ class UseCases:
                 failed += self._withdraw_second(entry.approval, post)
                 if entry.approval.state is not State.PENDING:
                     # Answered while the question was on its way: whoever settles it may not know this message.
-                    failed += self.show(entry.approval, (post,))
+                    failed += self.refresh(entry.approval, (post,))
         return Outcome(approval=entry.approval, pending=tuple(failed))
 
     def note_post(self, entry: Entry, post: Post) -> Entry:
@@ -567,7 +567,7 @@ class UseCases:
             seen=entry,
         )
         if ruled.approval.state is not State.PENDING:
-            self.show(ruled.approval, here)  # decided meanwhile: the messages must not go back to asking
+            self.refresh(ruled.approval, here)  # decided meanwhile: the messages must not go back to asking
         return Outcome(approval=ruled.approval)
 
     def _unaccepted(self, approval: Approval) -> str:
@@ -672,7 +672,6 @@ class UseCases:
         approval = entry.approval
         if approval.settlement is not None:
             self.ledger.finish(approval)
-        if approval.settlement is not None:
             return Outcome(approval=approval)
         if approval.state is State.PENDING:
             return self._show_votes(entry) if approval.votes else Outcome(approval=approval)
@@ -687,14 +686,21 @@ class UseCases:
             pending.append(error)
         self.ledger.note_ended(approval)
         if self._is_judged_by_bot(approval):
-            return Outcome(approval=approval, pending=(*pending, *self.show(approval, approval.posts)))
+            return Outcome(approval=approval, pending=(*pending, *self.refresh(approval, approval.posts)))
         entry, unknown = self._find_posts(entry)
-        approval, pending = entry.approval, [*pending, *unknown]
-        now = self.clock()
-        shown = approval if pending else transitions.settle(approval, now, problem, doubt)
-        not_shown: dict[str, str] = {}
-        pending += self.show(shown, shown.posts, not_shown)
+        pending += unknown
         if pending:
+            # Another process may carry out the rest meanwhile, and show it before this one shows less.
+            pending += self.refresh(entry.approval, entry.approval.posts)
+            return Outcome(approval=entry.approval, pending=tuple(pending))
+        return self._settle(entry, problem, doubt)
+
+    def _settle(self, entry: Entry, problem: str, doubt: str) -> Outcome:
+        """Show how it ended, which is all that is left to do, and note that."""
+        approval, now = entry.approval, self.clock()
+        shown = transitions.settle(approval, now, problem, doubt)
+        not_shown: dict[str, str] = {}
+        if pending := self.show(shown, shown.posts, not_shown):
             return Outcome(approval=approval, pending=tuple(pending))
 
         def settle(newest: Approval) -> Approval:
@@ -742,6 +748,18 @@ class UseCases:
             if failed or newer is None:
                 return Outcome(approval=entry.approval, pending=tuple(failed))
             entry = newer
+
+    def refresh(self, approval: Approval, posts: tuple[Post, ...]) -> list[HitlError]:
+        """Bring messages up to date; of several who do so at once the messages show the newest version in the end."""
+        while True:
+            failed = self.show(approval, posts)
+            try:
+                newest = self.ledger.read(approval.id).approval
+            except HitlError as error:
+                return [*failed, error]
+            if failed or newest == approval:
+                return failed
+            approval = newest
 
     def show(
         self, approval: Approval, posts: tuple[Post, ...], not_shown: dict[str, str] | None = None

@@ -1,6 +1,6 @@
 """Waiting for an answer where nothing else does: a local run, or the machine that launches pods."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 from metaflow_extensions.hitl.approvals import transitions
@@ -11,11 +11,12 @@ from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.approvals.refusals import NotTakenOver
 from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
-from metaflow_extensions.hitl.approvals.use_cases import UseCases, passed
+from metaflow_extensions.hitl.approvals.use_cases import UseCases, passed, unposted
 
 _NO_BOT_AFTER = timedelta(seconds=8)  # a question that is left to a bot is posted from here if there is none
 _PAUSES = ((timedelta(minutes=2), 0.5), (timedelta(hours=1), 1.0), (timedelta(hours=8), 2.0))
 _LONGEST_PAUSE = 5.0
+_TRY_AGAIN = 3 * CLAIM_FOR  # so that a bot that comes meanwhile finds the claim free
 _PATIENCE = timedelta(hours=1)  # that a store may be away after the deadline before the wait gives up
 
 
@@ -65,6 +66,7 @@ def wait(
     entry: Entry | None = None
     away_since: datetime | None = None
     alive_at = cases.clock()
+    tried_at: datetime | None = None
     while True:
         now = cases.clock()
         try:
@@ -83,7 +85,9 @@ def wait(
             if entry.approval.state is not State.PENDING:
                 return passed(entry.approval)
             continue
-        if entry is not None and _is_forgotten(entry.approval, now):
+        lately = tried_at is not None and now - tried_at < _TRY_AGAIN
+        if entry is not None and not lately and _is_forgotten(entry.approval, now, cases.notifiers):
+            tried_at = now
             _post(cases, entry, now, on_trouble)
         sleep(_pause(entry, now, adapted(poll_interval, now - alive_at) if adapts else poll_interval))
 
@@ -97,10 +101,11 @@ def _look(cases: UseCases, approval_id: str, entry: Entry | None, now: datetime)
     return cases.ledger.read_version(approval_id, entry.number + 1)
 
 
-def _is_forgotten(approval: Approval, now: datetime) -> bool:
-    """Whether a question that was left to a bot, to share a message with others, has found none."""
+def _is_forgotten(approval: Approval, now: datetime, here: Collection[str]) -> bool:
+    """Whether a question that was left to a bot, to share a message with others, has found none, and can be posted."""
     since = now - approval.requested_at
-    return bool(approval.question.batch) and not approval.posts and since >= _NO_BOT_AFTER
+    can_post = any(name in here for name in unposted(approval))
+    return bool(approval.question.batch) and not approval.posts and can_post and since >= _NO_BOT_AFTER
 
 
 def _post(cases: UseCases, entry: Entry, now: datetime, on_trouble: Callable[[StoreUnavailable], object]) -> None:

@@ -55,7 +55,7 @@ def _line(text: str, limit: int) -> str:
 
 def length(text: str) -> int:
     """Count UTF-16 units."""
-    return len(text) + sum(char > "\uffff" for char in text)
+    return len(text) if text.isascii() else len(text) + sum(char > "\uffff" for char in text)
 
 
 def cut(text: str, limit: int) -> str:

@@ -61,7 +61,8 @@ def _fault(part: str) -> str:
     if part.startswith("."):
         # `.` and `..` lead elsewhere on a disk; the other names with a dot are for a store's own use.
         return "a part of it begins with a dot"
-    if any(category(character) in {"Cc", "Cs"} for character in part):
+    plain = part.isascii() and part.isprintable()  # as almost every key is; to look at each character takes longer
+    if not plain and any(category(character) in {"Cc", "Cs"} for character in part):
         return "it has a control character or half of a surrogate pair"
     if len(part.encode()) > LONGEST_PART:
         return f"a part of it is longer than {LONGEST_PART} bytes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -317,6 +318,18 @@ def test_a_question_left_to_a_bot_is_posted_if_there_is_none(waiting):
     waiting.at(30, lambda: waiting.answer(APPROVE))
     assert waiting(poll_interval=5).state is State.APPROVED
     assert seen == [0, 0, 1]
+
+
+def test_who_can_not_post_a_question_leaves_it_to_a_bot_that_is_late(waiting):
+    """A run without a token for Slack doesn't hold the claim to post its question, however late the bot comes."""
+    waiting.bench.cases.notifiers = {}
+    waiting.bench.ask(notifiers=("slack",), batch=True)
+    claimed = []
+    late = partial(waiting.bench.ledger.claim, ID, "post", "a sweeper", during=CLAIM_FOR)
+    waiting.at(30, lambda: claimed.append(late(now=waiting.bench.clock.now)))
+    waiting.at(40, lambda: waiting.answer(APPROVE))
+    waiting(poll_interval=2)
+    assert claimed == [True]
 
 
 def test_a_question_that_a_bot_is_posting_is_left_to_it(waiting):

@@ -2,20 +2,26 @@
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.bucket import Change
-from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, RecordError, StoreError
+from metaflow_extensions.hitl.approvals.errors import (
+    HitlError,
+    NoSuchApproval,
+    RecordError,
+    StoreError,
+    StoreUnavailable,
+)
 from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
-from metaflow_extensions.hitl.approvals.ports import Clock
+from metaflow_extensions.hitl.approvals.ports import Clock, Each
 from metaflow_extensions.hitl.approvals.queries import History, Projection
 from metaflow_extensions.hitl.approvals.sweeping.worker import (
     Act,
     Agenda,
-    Each,
     Observer,
     Reminders,
     Subscriber,
@@ -287,6 +293,8 @@ class Sweeper:
     def follow(self) -> None:
         """Learn of what changed since the last time, by the tail."""
         now = self._clock()
+        with suppress(StoreUnavailable):  # with the next tick; what is due must not wait for it
+            self._cases.ledger.catch_up(now)
         self.saw_change = False
         for news in self._projection.take_news():
             self._learn(news)  # written in this process: what it could not carry out is done here, marker or not
@@ -343,6 +351,8 @@ class Sweeper:
         if entry.approval.settlement is None:
             return self._learn(entry)
         self._cases.ledger.finish(entry.approval)
+        for subscriber in self._subscribers:
+            self._tell(subscriber, entry)  # whoever settled it could take it off no more, or tell anybody
         self._projection.learn(entry)
         self._observer.did(Act.FINISH, entry.approval)
         return False

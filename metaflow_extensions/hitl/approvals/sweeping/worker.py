@@ -1,12 +1,12 @@
 """Doing what one approval needs, whichever sweeper comes first."""
 
 import heapq
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from itertools import islice, takewhile
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.errors import (
@@ -26,9 +26,6 @@ from metaflow_extensions.hitl.approvals.shown import Shown
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases, unposted
 
 # What a sweeper works with, and whom it tells.
-
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
 
 
 class Observer(Protocol):
@@ -77,12 +74,6 @@ class Subscriber(Protocol):
     def tick(self) -> None:
         """The sweeper has done everything that was due."""
         ...
-
-
-class Each(Protocol):
-    """The built-in ``map``, or a thread pool's: applies a function to everything, in order."""
-
-    def __call__(self, function: Callable[[_In], _Out], things: Iterable[_In], /) -> Iterable[_Out]: ...
 
 
 # What an open approval needs next, and when: pure rules.

@@ -2,13 +2,13 @@
 
 import copy
 import json
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from logging import getLogger
+from threading import Lock
 from typing import Any, Protocol
 
 from slack_sdk import WebClient
@@ -37,7 +37,7 @@ _QUESTIONS = 10_000  # of one channel; with more it is read afresh
 
 @dataclass
 class _Channel:
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: Lock
     ts: dict[tuple[str, str], str] = field(default_factory=dict)  # by approval id and pathspec
     since: datetime | None = None  # how far back it was read; None: not at all
     newest: str = ""  # ts of the newest message that was read
@@ -68,7 +68,7 @@ class PostedBefore:
         self._clock = clock
         self._channels: BoundedMap[str, _Channel] = BoundedMap(_CHANNELS)
         self._doubts = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def find(
         self,
@@ -126,7 +126,7 @@ class PostedBefore:
 
     def _of(self, channel: str) -> _Channel:
         with self._lock:
-            seen = self._channels.setdefault(channel, _Channel())
+            seen = self._channels.setdefault(channel, _Channel(Lock()))
             self._channels.touch(channel)
             return seen
 
@@ -209,7 +209,7 @@ class SlackNotifier:
         self.clock = clock
         self._tried: deque[str] = deque(maxlen=_TRIED)
         self._channel_ids: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._asked = PostedBefore(clock)
         self._told: set[str] = set()
         self._bot_id: list[str] = []  # once it is known; shared with the one for bulk
@@ -282,6 +282,10 @@ class SlackNotifier:
 
     def withdraw(self, approval: Approval, post: Post) -> None:  # noqa: ARG002 - the port's signature
         """Remove a message beside the one that the record names; raises as ``update``."""
+        self.withdraw_message(post)
+
+    def withdraw_message(self, post: Post) -> None:
+        """Remove a message; raises as ``update``."""
         if post.channel is not None and post.ts is not None:
             self._calls.call("chat.delete", post.channel, {"channel": post.channel, "ts": post.ts})
 

@@ -1,0 +1,183 @@
+"""What is simulated, drawn from a seed, and made smaller as long as it still goes wrong."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.record import EngineKind
+from tests.simulation.world import Fault, Outage
+
+_OUT = (
+    *(("store", "before"), ("store", "after"), ("slack", "before"), ("slack", "after"), ("engine", "before")),
+    *(("slack chat.update", "update_failed"), ("slack chat.update", "channel_not_found")),
+    *(("slack chat.postMessage", "not_in_channel"), ("slack chat", "invalid_auth")),
+    *(("store mark said/", "before"), ("store mark changes/", "before"), ("store create", "before")),
+)
+_KINDS = ("before", "after", "slow", "twice", "crash before", "crash after")
+
+
+@dataclass(frozen=True)
+class Act:
+    """What somebody does.
+
+    Attributes
+    ----------
+    at : float
+        Seconds since the beginning; they wait until they see what they want to act on.
+    what : str
+        ``approve``, ``reject`` (by a form), ``all`` (on a shared message), ``line`` (on a command line).
+    gate : int
+        Which.
+    who : int
+        Who.
+    twice : bool
+        Slack delivers it twice.
+    """
+
+    at: float
+    what: str
+    gate: int
+    who: int = 0
+    twice: bool = False
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One history, but for what the latencies of its seed add.
+
+    Attributes
+    ----------
+    gates : int
+        How many ask at about the same time, in one step.
+    shared : bool
+        They share a message.
+    token : bool
+        Who asks, and who answers on a command line, can post in Slack.
+    skews : tuple[float, float, float]
+        Seconds that the clocks of the two bots and of everything else are ahead.
+    rate : float
+        Faults for each call, drawn during the first minute.
+    faults : Mapping[int, Fault]
+        Those that are certain, by the number of the call.
+    """
+
+    seed: int
+    gates: int = 1
+    shared: bool = False
+    engine: EngineKind = EngineKind.LOCAL
+    bots: int = 1
+    token: bool = True
+    quorum: int = 1
+    timeout: int | None = None
+    on_timeout: OnTimeout = OnTimeout.REJECT
+    remind_every: int | None = None
+    skews: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    acts: tuple[Act, ...] = ()
+    outages: tuple[Outage, ...] = ()
+    rate: float = 0.0
+    faults: Mapping[int, Fault] = field(default_factory=dict)
+
+    def fault_drawer(self) -> Callable[[str, str], Fault | None]:
+        rng = random.Random(f"faults {self.seed}")
+
+        def draw(process: str, about: str) -> Fault | None:
+            if rng.random() >= self.rate:
+                return None
+            kind = rng.choice(_KINDS)
+            if kind.startswith("crash"):
+                return None if process == "people" else Fault(kind, round(rng.uniform(3, 20), 1))
+            return Fault(kind, round(rng.choice((2, 5, 12, 18)) * rng.uniform(0.8, 1.2), 1) if kind == "slow" else 0.0)
+
+        return draw
+
+
+def drawn(seed: int) -> Schedule:
+    """Draw a history."""
+    rng = random.Random(f"schedule {seed}")
+    gates = rng.choice((1, 1, 1, 2, 3, 5))
+    shared = gates > 1 and rng.random() < 0.7
+    quorum = 2 if rng.random() < 0.15 else 1
+    timeout = rng.choice((10, 25, 60)) if rng.random() < 0.25 else None
+    acts: list[Act] = []
+    for gate in range(gates):
+        for who in range(quorum + (rng.random() < 0.3)):
+            what = rng.choices(("approve", "reject", "line"), (6, 3, 1))[0]
+            if quorum > 1 and what == "line":
+                what = "approve"
+            acts.append(Act(round(rng.expovariate(1 / 8), 1), what, gate, who, rng.random() < 0.1))
+    if shared and rng.random() < 0.6:
+        acts = [replace(one, at=one.at + 5) for one in acts if rng.random() < 0.3 or quorum > 1]
+        acts += [Act(round(rng.uniform(1, 12), 1), "all", 0, who) for who in range(quorum)]
+        acts += [Act(60.0, "approve", gate, who) for gate in range(gates) for who in range(quorum)]
+    outages: list[Outage] = []
+    for _ in range(rng.choices((0, 1, 2), (6, 3, 1))[0]):
+        what, fault = rng.choice(_OUT)
+        outages.append(
+            Outage(what, round(rng.uniform(0, 25), 1), round(rng.choice((3, 15, 60)) * rng.random(), 1), fault)
+        )
+    return Schedule(
+        seed=seed,
+        gates=gates,
+        shared=shared,
+        engine=rng.choice((EngineKind.LOCAL, EngineKind.ARGO)),
+        bots=rng.choice((1, 2, 2)),
+        token=rng.random() < 0.6,
+        quorum=quorum,
+        timeout=timeout,
+        on_timeout=rng.choice((OnTimeout.REJECT, OnTimeout.APPROVE)),
+        remind_every=rng.choice((8, 20)) if rng.random() < 0.2 else None,
+        skews=tuple(rng.choice((0.0, 0.0, rng.uniform(-4, 4), rng.uniform(-15, 15))) for _ in range(3)),  # type: ignore[arg-type]
+        acts=tuple(sorted(acts, key=lambda act: act.at)),
+        outages=tuple(outages),
+        rate=rng.choice((0.0, 0.003, 0.01, 0.03)),
+    )
+
+
+def shrunk(schedule: Schedule, faults: Mapping[int, Fault], fails: Callable[[Schedule], bool]) -> Schedule:
+    """Return a smaller schedule that fails as well.
+
+    Parameters
+    ----------
+    faults : Mapping[int, Fault]
+        All that happened, those that were drawn too.
+    """
+    exact = replace(schedule, faults=dict(faults), rate=0.0)
+    smallest = exact if fails(exact) else schedule
+    while True:
+        smaller = next((one for one in _smaller(smallest) if fails(one)), None)
+        if smaller is None:
+            return smallest
+        smallest = smaller
+
+
+def _smaller(one: Schedule) -> Iterator[Schedule]:
+    yield from _with_fewer_faults(one)
+    yield from _with_fewer_acts(one)
+    plain = Schedule(seed=one.seed)
+    for name in ("skews", "shared", "bots", "timeout", "remind_every", "quorum", "engine"):
+        if getattr(one, name) != getattr(plain, name):
+            yield replace(one, **{name: getattr(plain, name)})
+
+
+def _with_fewer_faults(one: Schedule) -> Iterator[Schedule]:
+    numbers = list(one.faults)
+    if len(numbers) > 3:
+        for half in (0, 1):
+            yield replace(one, faults={number: one.faults[number] for number in numbers[half::2]})
+    for left_out in numbers:
+        yield replace(one, faults={number: fault for number, fault in one.faults.items() if number != left_out})
+    for place in range(len(one.outages)):
+        yield replace(one, outages=one.outages[:place] + one.outages[place + 1 :])
+
+
+def _with_fewer_acts(one: Schedule) -> Iterator[Schedule]:
+    for place in range(len(one.acts)):
+        yield replace(one, acts=one.acts[:place] + one.acts[place + 1 :])
+    if last := one.gates - 1:
+        yield replace(one, gates=last, acts=tuple(act for act in one.acts if act.gate < last))
+    for place, act in enumerate(one.acts):
+        if act.twice:
+            yield replace(one, acts=(*one.acts[:place], replace(act, twice=False), *one.acts[place + 1 :]))
