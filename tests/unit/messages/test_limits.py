@@ -25,13 +25,14 @@ from metaflow_extensions.hitl.messages import answers, batch_views, lists, quest
 from metaflow_extensions.hitl.messages.batch import Batch, render
 from metaflow_extensions.hitl.messages.batch_views import chosen
 from metaflow_extensions.hitl.messages.views import like_before_view
+from tests.sizes import soak
 from tests.unit.messages.examples import BOB, LATER, NOW, TEXTS, approvals, decided, pending
 from tests.unit.messages.limits import check_message, check_view
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 thorough = settings(
-    max_examples=150,  # each holds dozens of texts
+    max_examples=soak(40, 1_000),  # each holds dozens of texts
     derandomize=True,  # the same on every machine
     database=None,
     deadline=None,  # a busy machine pauses where it likes
@@ -100,7 +101,7 @@ def test_answers_are_within_every_limit(some, times, text):
         assert complaints_about_blocks(copy.deepcopy(reply["blocks"])) == []
 
 
-@settings(thorough, max_examples=50)  # dozens of approvals each
+@settings(thorough, max_examples=soak(15, 300))  # dozens of approvals each
 @given(st.lists(approvals(), min_size=1, max_size=3), st.sampled_from([1, 7]))
 def test_batches_are_within_every_limit(some, times):
     """The message of any gates, and the views that answer all of them, are what Slack takes."""

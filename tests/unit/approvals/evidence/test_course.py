@@ -17,6 +17,7 @@ from metaflow_extensions.hitl.approvals.record import Answer, Approval, Post, Tr
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import ALICE, NOW, Bench, pathspec, question
 from tests.fixtures.watched_stores import CountedStore
+from tests.sizes import soak
 
 
 def evidence(value: Any) -> Evidence:
@@ -64,7 +65,8 @@ def test_the_first_question_has_no_course() -> None:
     assert courses(bench.ledger, asked(bench, "1", 0.9), "C1") == ()
 
 
-@pytest.mark.parametrize("before", [300, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.soak])])
+@pytest.mark.soak
+@pytest.mark.parametrize("before", [300, soak(3_000, 100_000)])
 def test_what_was_decided_long_ago_costs_no_request(before: int) -> None:
     """A question is compared, and its course known, by as many requests as if there were thirty decisions."""
 
