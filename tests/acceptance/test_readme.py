@@ -46,7 +46,9 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def settings_in_the_table() -> set[str]:
-    return set(re.findall(r"^\| `(METAFLOW_HITL_[A-Z_]+)`", README, re.MULTILINE))
+    return set(
+        re.findall(r"^\| `(METAFLOW_HITL_[A-Z_]+)`", (DOCS / "settings.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
 
 
 def settings_of_the_plugin() -> set[str]:
@@ -136,13 +138,18 @@ def test_every_setting_is_in_the_one_table():
 
 
 def test_every_argument_of_the_decorator_is_documented():
-    """Each argument stands in the README's table and in the decorator's docstring, in order."""
+    """Each argument stands in the page's table and in the decorator's docstring, in order; the README has some."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Metaflow's own imports warn of is not ours
         from metaflow_extensions.hitl.plugins.hitl_decorator import HitlDecorator  # noqa: PLC0415 - loads Metaflow
 
     arguments = list(HitlDecorator.defaults)
-    assert [name for name in re.findall(r"^\| `([a-z_]+)` \|", README, re.MULTILINE) if name in arguments] == arguments
+    rows = re.compile(r"^\| `([a-z_]+)` \|.*$", re.MULTILINE)
+    page = (DOCS / "arguments.md").read_text(encoding="utf-8")
+    assert rows.findall(page) == arguments
+    shown = [row[0].replace("](docs/", "](") for row in rows.finditer(README) if row[1] in arguments]
+    assert shown
+    assert set(shown) <= {row[0] for row in rows.finditer(page)}
     documented = re.findall(r"^([a-z_]+) : ", inspect.getdoc(HitlDecorator) or "", re.MULTILINE)
     assert documented == arguments
 

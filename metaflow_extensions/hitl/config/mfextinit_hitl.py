@@ -1,6 +1,6 @@
 """Settings in Metaflow's own way: ``METAFLOW_HITL_*`` in the environment or in Metaflow's configuration files.
 
-The README has one table of them all, the bot's included.
+docs/settings.md has one table of them all, the bot's included.
 """
 
 from metaflow.metaflow_config_funcs import from_conf

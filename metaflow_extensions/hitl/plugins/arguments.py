@@ -267,4 +267,4 @@ ARGUMENTS: Mapping[str, Reader] = {
     "what_happens": _what_happens,
 }
 """How each argument of ``@hitl`` is read, and into which part of the question. Its default and its manual stand at the
-decorator, its meaning at ``Question``; a test holds the three to each other and to the README."""
+decorator, its meaning at ``Question``; a test holds the three to each other and to docs/arguments.md."""

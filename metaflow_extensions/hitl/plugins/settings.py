@@ -159,7 +159,7 @@ def misspelt(given: Iterable[str], known: Collection[str], *, others: bool) -> l
         if near:
             found.append(f"{name} is set, but there is no such setting. Did you mean {_PREFIX}{near[0]}?")
         elif not others:
-            found.append(f"{name} is set, but there is no such setting. The README lists all settings.")
+            found.append(f"{name} is set, but there is no such setting. docs/settings.md lists all settings.")
     return found
 
 
