@@ -54,8 +54,15 @@ def _empty(mode: str) -> None:
     if mode == "socket":
         SocketModeHandler(app, os.environ["METAFLOW_HITL_SLACK_APP_TOKEN"]).connect()  # type: ignore[no-untyped-call]
         return
-    serving = {"port": int(os.environ[PORT]), "path": PATH, "http_server_logger_enabled": False}
-    Thread(target=app.start, kwargs=serving, daemon=True).start()
+    import uvicorn  # noqa: PLC0415
+    from slack_bolt.adapter.starlette import SlackRequestHandler  # noqa: PLC0415
+    from starlette.applications import Starlette  # noqa: PLC0415
+    from starlette.routing import Route  # noqa: PLC0415
+
+    handler = SlackRequestHandler(app)
+    routes = [Route(PATH, handler.handle, methods=["POST"])]
+    config = uvicorn.Config(Starlette(routes=routes), port=int(os.environ[PORT]), log_level="error")
+    Thread(target=uvicorn.Server(config).run, daemon=True).start()
 
 
 def _ours() -> None:

@@ -388,7 +388,7 @@ def _bolt_app(
     parts: Parts,
     client: WebClient,
     listeners: ThreadPoolExecutor,
-    request_came: Callable[[], None],
+    acknowledged: Callable[[], None],
     acks: AcksFirst,
 ) -> App:
     with _environment_without(_NOT_FOR_BOLT):
@@ -396,7 +396,7 @@ def _bolt_app(
             name="hitl-bot",
             authorize=authorizer(str(client.token)),  # type: ignore[arg-type] # Bolt refuses a request of which it gets None
             user_facing_authorize_error_message=NOT_HERE,
-            before_authorize=parts_adder(parts, client, request_came, acks),
+            before_authorize=parts_adder(parts, client, acknowledged, acks),
             request_verification_enabled=False,  # RequestUrl does it before a request gets here
             raise_error_for_unhandled_request=True,  # so that the error listener can acknowledge it
             listener_executor=listeners,

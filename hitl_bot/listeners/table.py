@@ -80,14 +80,16 @@ class StandingAck(Ack):
     show a warning triangle beside the refusal.
     """
 
-    def __init__(self, acks: AcksFirst) -> None:
+    def __init__(self, acks: AcksFirst, acknowledged: Callable[[], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Bolt's
         self._acks = acks
+        self._acknowledged = acknowledged
 
     def __call__(self, *args: Any, **parts: Any) -> BoltResponse:
         """Acknowledge; what follows in the listener comes after the acknowledgements of everybody."""
         response = super().__call__(*args, **parts)
         self._acks.wait_for_others()
+        self._acknowledged()
         return response
 
     @property
@@ -109,16 +111,18 @@ class CopiedButton(HitlError):
 
 
 def parts_adder(
-    parts: Parts, client: WebClient, request_came: Callable[[], None], acks: AcksFirst
+    parts: Parts, client: WebClient, acknowledged: Callable[[], None], acks: AcksFirst
 ) -> Callable[..., None]:
-    """Build the middleware that adds the parts to the context of every request. It has to be the first."""
+    """Build the middleware that adds the parts to the context of every request. It has to be the first.
+
+    ``acknowledged`` is called after each acknowledgement, and does not wait for what follows it.
+    """
     named = {field.name: getattr(parts, field.name) for field in fields(parts)}
 
     def add_parts(context: BoltContext, body: Json, next: Callable[[], None]) -> None:  # noqa: A002 - Bolt's name for it
-        request_came()
         context.update(named)
         context["client"] = client  # Bolt makes one for each request, which knows nothing of NO_PROXY
-        context["ack"] = StandingAck(acks)
+        context["ack"] = StandingAck(acks, acknowledged)
         context["respond"] = DirectRespond(response_url=context.response_url)
         if is_in_attachment(body):
             raise CopiedButton

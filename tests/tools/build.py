@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import platform
 import re
@@ -111,6 +112,25 @@ def build(module: str) -> Path:
                 raise CannotBuildError(f"go build {package} ended with {done.returncode}; its output stands above")
             target.rename(into / name)  # whole or not at all, also when two build at once
     return into
+
+
+def source(module: str, version: str) -> Path:
+    """Where the files of a Go module are, downloaded once by Go; nothing of it is built.
+
+    Raises
+    ------
+    CannotBuildError
+        Go is missing, or can't get it.
+    """
+    go = shutil.which("go")
+    if go is None:
+        raise CannotBuildError(f"Go is not installed, and only it can get {module}")
+    with tempfile.TemporaryDirectory() as nowhere:
+        wanted = [go, "mod", "download", "-json", f"{module}@{version}"]
+        done = subprocess.run(wanted, cwd=nowhere, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotBuildError(f"Go did not get {module} {version}: {done.stdout}{done.stderr}")
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def _version_flags(module: str) -> str:
