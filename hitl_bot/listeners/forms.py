@@ -19,8 +19,8 @@ from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierBusy
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError, NotAllowed, ReasonMissing
-from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.messages import views
+from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
+from metaflow_extensions.hitl.messages import answers, views
 from metaflow_extensions.hitl.messages.action_ids import NOTICE_VIEW
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning_of
 
@@ -193,7 +193,7 @@ def submit(
         ack(**_refusal(error, view, cases))
         return False
     ack(response_action="clear")
-    _carry_out(cases, entry)
+    _carry_out(client, cases, entry)
     return True
 
 
@@ -207,15 +207,30 @@ def _end_later(view: Json, client: WebClient, cases: UseCases, result: Callable[
         replace_view(client, view["id"], views.closed_view(entry.approval, now=cases.clock()))
     except SLACK_FAILED as error:  # the answer is recorded, so nothing here may say otherwise
         log.warning("the view goes on saying that it saves", approval_id=entry.approval.id, why=repr(error))
-    _carry_out(cases, entry)
+    _carry_out(client, cases, entry)
     return True
 
 
-def _carry_out(cases: UseCases, entry: Entry) -> None:
+def _carry_out(client: WebClient, cases: UseCases, entry: Entry) -> None:
     """Do what can be done now. The person sees it on the message; what is missing is left to the sweeper."""
-    for error in cases.try_to_carry_out(entry).pending:
+    outcome = cases.try_to_carry_out(entry)
+    for error in outcome.pending:
         write = log.debug if isinstance(error, NotifierBusy) else log.warning
         write("left to the sweeper", approval_id=entry.approval.id, why=str(error))
+    if any(isinstance(error, NotifierBusy) and error.queue for error in outcome.pending):
+        _tell_later(client, outcome)
+
+
+def _tell_later(client: WebClient, outcome: Outcome) -> None:
+    """Tell who answered that the answer stands, where the message can show it only after those of many others."""
+    answer = outcome.approval.decision or (outcome.approval.votes or (None,))[-1]
+    if answer is None or not answer.by.is_vouched_for:
+        return
+    reply = answers.done(outcome)
+    try:
+        client.chat_postMessage(channel=answer.by.id, text=reply["text"], blocks=reply["blocks"])
+    except SLACK_FAILED as error:
+        log.warning("the answer did not arrive", user=answer.by.id, why=repr(error))
 
 
 def _refusal(error: HitlError, view: Json, cases: UseCases) -> Json:

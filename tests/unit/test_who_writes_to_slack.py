@@ -17,6 +17,7 @@ WRITING = {
         "Confirming._send": "a direct message: claimed in the store before it is sent",
         "_tell": "an answer to a person's own act, which shows nothing that could change",
         "_answers_all": "likewise",
+        "_tell_later": "likewise",
     },
     "chat.update": {"SlackNotifier.show": "called by UseCases.show and Batches alone, which note what it shows"},
     "chat.delete": {

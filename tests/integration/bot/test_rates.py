@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import count
 from threading import Condition, Event
@@ -18,16 +19,17 @@ from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.changes import Clock
 from hitl_bot.sandbox.control import Control
-from hitl_bot.sandbox.driver import Person
+from hitl_bot.sandbox.driver import Closed, Person
 from hitl_bot.sandbox.people import BOT_USER_ID
 from hitl_bot.settings import Settings
 from hitl_bot.slack.client import slack_client
 from hitl_bot.telemetry.logs import REPORT_AGAIN
+from metaflow_extensions.hitl.approvals.errors import NotifierBusy
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
-from metaflow_extensions.hitl.notifiers.slack.calls import POSTING, Pace
+from metaflow_extensions.hitl.notifiers.slack.calls import POSTING, RATES, Pace
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from tests.fixtures.approvals import NOW, REQUESTER, HandClock, gate, pathspec, question
 from tests.fixtures.slack import connect
@@ -133,6 +135,25 @@ def test_a_click_does_not_wait_behind_many(
     assert "Rejected" in bob.wait_for_update(message, lambda one: "Rejected" in one.plain).plain
     assert ledger.read(waiting[0].id).approval.settlement is not None
     assert control.exceeded_rates() == []
+
+
+def test_who_fills_in_a_form_in_a_burst_is_told_that_the_answer_stands(
+    bot: Bot, control: Control, bob: Person, ledger: Ledger
+) -> None:
+    """Where a message can show an answer only after those of many others, the person is told so at once."""
+    asked = [
+        bot.cases.ask(pathspec(task=str(task)), question(notifiers=("slack",)), gate(), REQUESTER).approval
+        for task in range(3)
+    ]
+    last, *others = asked
+    for _ in range(RATES["chat.update"].burst + 1):
+        with suppress(NotifierBusy):
+            bot.cases.notifiers["slack"].update(others[0], ledger.read(others[0].id).approval.posts[0])
+    message = bob.wait_for_message(CHANNEL, lambda one: last.id in one.plain)
+    assert isinstance(bob.open(message, "Reject…").fill({"Reason": "not now"}).submit(), Closed)
+    told_bob = bob.wait_for_message("@app", lambda one: "Rejected" in one.plain)
+    assert "The message will show it as soon as Slack's limits allow." in told_bob.plain
+    assert ledger.read(last.id).approval.state is State.REJECTED
 
 
 def test_retry_after_is_honoured_for_one_channel(bot: Bot, control: Control, clock: HandClock) -> None:
