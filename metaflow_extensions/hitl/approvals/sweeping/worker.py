@@ -328,6 +328,7 @@ class Agenda:
         later = self._turns[first]
         self._turns[first], self._turns[approval_id] = replace(later, plan=turn.plan), replace(turn, plan=later.plan)
         self._next[first] = turn.plan.at
+        del self._next[approval_id]  # its entry was taken off, so that even at the same time it needs another
         self._schedule(approval_id, _earliest(later.plan.at, turn.deadline))
         return first
 

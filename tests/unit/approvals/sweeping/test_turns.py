@@ -8,10 +8,11 @@ import pytest
 
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy
 from metaflow_extensions.hitl.approvals.record import Approval, Post, State
-from metaflow_extensions.hitl.approvals.sweeping import CARRY_OUT_AFTER, POST_AFTER, READ_ALL_EVERY, Sweeper
+from metaflow_extensions.hitl.approvals.sweeping import CARRY_OUT_AFTER, POST_AFTER, READ_ALL_EVERY, Act, Sweeper
+from metaflow_extensions.hitl.approvals.sweeping.worker import Agenda, Attempt, Plan, Turn
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
 from metaflow_extensions.hitl.notifiers.slack.calls import Lane, Pace
-from tests.fixtures.approvals import Bench, HandClock, pathspec
+from tests.fixtures.approvals import NOW, Bench, HandClock, pathspec
 from tests.unit.approvals.sweeping.observer import Observer, decide
 
 
@@ -115,6 +116,15 @@ def test_the_newest_decision_is_shown_first(bench: Bench, paced: PacedNotifier, 
     assert {paced.shown[one.id].state for one in asked} == {State.APPROVED}
     assert list(bench.ledger.open_ids()) == []
     assert paced.attempts < 150, "each waits for its turn, and is not tried in vain"
+
+
+def test_two_turns_at_one_moment_are_both_taken() -> None:
+    """The more urgent comes first, and the other is not forgotten, although it changes places within the moment."""
+    agenda = Agenda()
+    for number, task in enumerate(("old", "new")):
+        plan = Plan(act=Act.CARRY_OUT, at=NOW)
+        agenda.note(Attempt(approval_id=task, turn=Turn(plan=plan, queue="q", urgency=(True, number))), NOW)
+    assert agenda.take_due(NOW) == ["new", "old"]
 
 
 @pytest.mark.parametrize("trouble", ["busy", "away", "refuses"])
