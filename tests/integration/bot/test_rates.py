@@ -370,6 +370,7 @@ def test_500_shards_at_once(
     assert told(log) == []
     [updates] = [rate for rate in control.rates() if rate["method"] == "chat.update"]
     assert updates["peak_second"] <= 1
-    replies = [one for one in control.messages(CHANNEL) if one["thread_ts"] not in {"", one["ts"]}]
+    found = control.messages(CHANNEL)  # once: a line may still be on its way
+    replies = [one for one in found if one["thread_ts"] not in {"", one["ts"]}]
     assert len(replies) < 20  # and not one for each of them
-    assert len(control.messages(CHANNEL)) == 1 + len(replies)
+    assert len(found) == 1 + len(replies)
