@@ -80,10 +80,11 @@ class _Place:
 
 
 def _record_open(store: MemoryStore, number: int) -> None:
-    one = approval(pathspec(task=f"open-{number}"), notifiers=())
-    version = Version(number=1, previous=None, event=TrailEvent.REQUESTED, at=NOW, approval=one)
+    at = NOW - timedelta(days=1)
+    one = approval(pathspec(task=f"open-{number}"), at=at, notifiers=())
+    version = Version(number=1, previous=None, event=TrailEvent.REQUESTED, at=at, approval=one)
     store.mark(bucket.open_key(one.id))
-    store.mark(bucket.change_key(NOW, one.id, 1))
+    store.mark(bucket.change_key(at, one.id, 1))
     store.create(bucket.version_key(one.id, 1), encode(version))
 
 
