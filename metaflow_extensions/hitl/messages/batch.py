@@ -123,13 +123,14 @@ def render(
     blocks = head
     for groups in range(_GROUPS, -1, -1):
         blocks = [*head, *(_asked(batch, now, known, nobody, groups) if batch.waiting else [])]
-        if fits([*blocks, context(f"and {len(batch.members)} more"), *foot]):
+        if fits([*blocks, *foot, context(f"and {len(batch.members)} more")]):
             break
+    blocks = [*blocks, *foot]  # before the list of shards, which a phone's first screen has no room for
     listed = sorted(batch.members, key=lambda one: one.state is not State.PENDING)
     left = len(listed)
     for approval in listed[:_LINES]:
         shown = context(line(batch, approval))
-        if not fits([*blocks, shown, context(f"and {left} more"), *foot]):
+        if not fits([*blocks, shown, context(f"and {left} more")]):
             break
         blocks.append(shown)
         left -= 1
@@ -137,7 +138,7 @@ def render(
         blocks.append(context(f"and {left} more: {code(f'/hitl list step {first.pathspec.step}')}"))
     return Rendered(
         text=f"{escape(title)} ({escape(sentences.place(first))})",
-        blocks=[*blocks, *foot],
+        blocks=blocks,
         metadata={
             "event_type": action_ids.EVENT_TYPE,
             "event_payload": {"approval_id": batch.id, "pathspec": batch.pathspec},
@@ -233,9 +234,8 @@ def title_of(batch: Batch) -> str:
         said = f"{count} of {count + batch.to_come} shards are answered"
     else:
         said = f"All {count} shards are answered" if count > 1 else "1 shard is answered"
-    if batch.asks_alike:
-        return f"{said}: {cut(one_line(sentences.question(batch.members[0])[: 4 * _TITLE]), _TITLE)}"
-    return said
+    asks = cut(one_line(sentences.question((batch.waiting or batch.members)[0])[: 4 * _TITLE]), _TITLE)
+    return f"{said}: {asks}" if batch.asks_alike else f"{said}: {asks} and others"
 
 
 def _asked(batch: Batch, now: datetime, ids: Mapping[str, str], nobody: Collection[str], groups: int) -> list[Block]:

@@ -317,16 +317,16 @@ def row(
     if person is not None:
         where += f"\nYou decide for {name(person)}."
     if len(one.members) > 1:
-        return [section(plain(title_of(one))), context(where), actions([*_open_button(first), *all_buttons(one)])]
+        return [section(_head(title_of(one))), context(where), actions([*_open_button(first), *all_buttons(one)])]
     more = [] if further is None else [further(first)]
     buttons = [*_open_button(first), *question.answer_buttons(first), *more]
-    return [section(plain(_title(first))), context(where), actions(buttons)]
+    return [section(_head(_title(first))), context(where), actions(buttons)]
 
 
 def watched_row(one: Batch, now: datetime, differs: Mapping[str, str]) -> list[Block]:
     """Show what waits for others, with the way to its message: two blocks. The parameters are those of `row`."""
     first = one.members[0]
-    title = plain(title_of(one) if len(one.members) > 1 else _title(first))
+    title = _head(title_of(one) if len(one.members) > 1 else _title(first))
     to_message = next(iter(_open_button(first)), None)
     shown = section(title) if to_message is None else section(title, accessory=to_message)
     return [shown, context(_where(one, now, differs))]
@@ -359,9 +359,14 @@ def decided_row(approval: Approval, now: datetime) -> list[Block]:
     if sentences.is_unaccepted(approval):
         where += " · *not accepted by the operator's policy*"
     return [
-        section(plain(_title(approval))),
+        section(_head(_title(approval))),
         context(f"{where}\n{question.origin(approval)} · {code(approval.id)}"),
     ]
+
+
+def _head(title: str) -> Block:
+    """Show what a row is about so that the eye finds where a row begins."""
+    return mrkdwn(bold(title, 4 * _MESSAGE))
 
 
 def _title(approval: Approval) -> str:
