@@ -207,7 +207,7 @@ def _to_come(given: AnswerInAdvance) -> str:
 
 
 def choose_shards(ack: Ack, action: Json, body: Json, client: WebClient, batches: Batches) -> None:
-    """Show another page, or tick all or none, and keep what is ticked so far."""
+    """Show another page, tick all or none, or say on the button what it does by now; keep what is ticked so far."""
     ack()
     view = body["view"]
     found = batches.read(batch_views.batch_of(view))
@@ -220,9 +220,9 @@ def choose_shards(ack: Ack, action: Json, body: Json, client: WebClient, batches
         choice = choice.all_ticked()
     elif action["action_id"] == action_ids.UNTICK_ALL:
         choice = choice.none_ticked()
-    else:
+    elif action["action_id"] in {action_ids.SHARDS_NEXT, action_ids.SHARDS_PREVIOUS}:
         choice = choice.turned_to(int(str(action["value"])))
-    page = with_initials_of(view, batch_views.approve_except_view(found, choice))
+    page = with_initials_of(view, batch_views.approve_except_view(found, choice, batch_views.rejected_in(choice, view)))
     # Of two quick clicks the first counts: the second was made on a page that is no longer there.
     replace_view(client, view["id"], page, hash=view["hash"])
 
@@ -313,11 +313,15 @@ approval_submitted = _answers_all(_approvals)
 def _chosen_answers(found: Batch, view: Json) -> Chosen:
     choice = chosen(found, view)
     approval = _approval_in(view, found)
-    rejected = choice.off if batch_views.others_are_rejected(view) else frozenset[str]()
+    rejected = frozenset(batch_views.rejected_in(choice, view))
     if rejected and not approval.reason:
         raise FormErrors({action_ids.REASON_BLOCK: "Enter a reason. The requester will see it."})
     if not (choice.ticked or rejected):
         raise FormErrors({action_ids.OTHERS_BLOCK: "Select at least one."})
+    waiting = {one.id for one in found.waiting}
+    if not batch_views.says_what_it_does(choice, view) and waiting & (choice.ticked | rejected):
+        page = batch_views.approve_except_view(found, choice, rejected)
+        raise FormOver(with_initials_of(view, page))  # nothing was decided: the button says now what it will do
     rejection = Answer(verdict=Verdict.REJECT, reason=approval.reason)
     if not found.members[0].rule.reason_required:
         approval = replace(approval, reason="")  # it says why the others are rejected

@@ -146,6 +146,8 @@ BUTTONS = {  # and menus, by action_id
     action_ids.REJECT_ALL: answering_many.reject_all,
     action_ids.SHARDS_PREVIOUS: answering_many.choose_shards,
     action_ids.SHARDS_NEXT: answering_many.choose_shards,
+    action_ids.SHARDS_VALUE: answering_many.choose_shards,
+    action_ids.OTHERS_VALUE: answering_many.choose_shards,
     action_ids.TICK_ALL: answering_many.choose_shards,
     action_ids.UNTICK_ALL: answering_many.choose_shards,
     action_ids.DETAILS: looking.details,

@@ -45,11 +45,14 @@ function context(block, world) {
   return h("div", { class: "block context" }, parts);
 }
 
+// A long name may go on in the next line where its words meet, so that the last column stays on a phone's screen.
+const breakable = (text) => text.split(/(?<=_)/).flatMap((part, number) => (number ? [h("wbr"), part] : [part]));
+
 function table(block, world) {
   const cell = (one, column, head) => {
     const setting = block.column_settings?.[column] ?? {};
     const kind = `${setting.align ?? "left"}${setting.is_wrapped ? " wrapped" : ""}`;
-    const shown = one.type === "rich_text" ? one.elements.map((part) => rich(part, world)) : String(one.text ?? one.value);
+    const shown = one.type === "rich_text" ? one.elements.map((part) => rich(part, world)) : breakable(String(one.text ?? one.value));
     return h(head ? "th" : "td", { class: kind, scope: head ? "col" : null }, shown);
   };
   const [first, ...rest] = block.rows.map((row, number) => h("tr", {}, row.map((one, column) => cell(one, column, number === 0))));

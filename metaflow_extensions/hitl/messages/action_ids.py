@@ -51,7 +51,7 @@ PARAMETER_VALUE = "value"
 
 # Inputs of the view that approves all but some, and the buttons in it
 SHARDS_BLOCK = "hitl_shards_"  # and `<look>_<number>`: ten shards each
-SHARDS_VALUE = "value"
+SHARDS_VALUE = "hitl_shards"
 SHARDS_PREVIOUS = "hitl_shards_previous"
 SHARDS_NEXT = "hitl_shards_next"
 TICK_ALL = "hitl_tick_all"
@@ -60,7 +60,7 @@ TO_COME_BLOCK = "hitl_to_come"
 TO_COME_VALUE = "value"
 ASKED, TO_COME = "asked", "to_come"
 OTHERS_BLOCK = "hitl_others"
-OTHERS_VALUE = "value"
+OTHERS_VALUE = "hitl_others"
 OTHERS_WAIT, OTHERS_REJECTED = "wait", "rejected"
 
 # Metadata of the question's message

@@ -19,6 +19,7 @@ from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.messages import action_ids, question, sentences
 from metaflow_extensions.hitl.messages.batch import Batch, ending, label, line, progress
 from metaflow_extensions.hitl.messages.blocks import (
+    VIEW_TITLE,
     Block,
     actions,
     button,
@@ -279,8 +280,9 @@ def offer(batch: Batch) -> Choice:
     )
 
 
-def approve_except_view(batch: Batch, choice: Choice) -> Block:
+def approve_except_view(batch: Batch, choice: Choice, rejected: Collection[str] = ()) -> Block:
     """Build a page of the view with a checkbox for each shard that waits, and the inputs of the form."""
+    # Its button says what it does, so every tick brings the view up to date.
     shown = choice.shown
     waiting = {one.id for one in batch.waiting}
     first = choice.page * choice.size + 1
@@ -310,8 +312,9 @@ def approve_except_view(batch: Batch, choice: Choice) -> Block:
                 "type": "radio_buttons",
                 "action_id": action_ids.OTHERS_VALUE,
                 "options": options,
-                "initial_option": options[0],
+                "initial_option": options[1 if rejected else 0],
             },
+            "dispatch_action": True,
         }
     )
     inputs = _inputs(batch)
@@ -326,9 +329,28 @@ def approve_except_view(batch: Batch, choice: Choice) -> Block:
         blocks,
         batch,
         callback_id=action_ids.APPROVE_EXCEPT_VIEW,
-        submit="Approve",
+        submit=submit_says(choice, rejected),
         more=choice.held,
     )
+
+
+def submit_says(choice: Choice, rejected: Collection[str]) -> str:
+    """Say what the button of the form does: "Reject 3, approve 57"; 24 characters at most."""
+    approves = len(choice.ticked)
+    if not rejected:
+        return f"Approve {approves}" if approves else "Approve"
+    said = f"Reject {len(rejected)}, approve {approves}" if approves else f"Reject {len(rejected)}"
+    return said if len(said) <= VIEW_TITLE else "Approve and reject"
+
+
+def says_what_it_does(choice: Choice, view: Mapping[str, Any]) -> bool:
+    """Whether the button of a form that was sent back said what it did; of quick clicks one may have been missed."""
+    return str((view.get("submit") or {}).get("text")) == submit_says(choice, rejected_in(choice, view))
+
+
+def rejected_in(choice: Choice, view: Mapping[str, Any]) -> Collection[str]:
+    """Return the ids of the shards that a form rejects."""
+    return choice.off if others_are_rejected(view) else ()
 
 
 def answered_view(batch: Batch) -> Block:
@@ -396,6 +418,7 @@ def _checkboxes(batch: Batch, choice: Choice, some: Sequence[Approval], name: st
         "label": plain(heading),
         "optional": True,  # an empty group is an answer
         "element": element,
+        "dispatch_action": True,
     }
 
 

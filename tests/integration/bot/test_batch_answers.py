@@ -13,7 +13,7 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import State
 from tests.fixtures.approvals import HandClock
 from tests.integration.bot.conftest import SCHEMA
-from tests.integration.bot.test_batches import ask_shards, shown, states, sweep, top
+from tests.integration.bot.test_batches import ask_shards, send, shown, states, sweep, top
 
 
 def another(person: Person, view: View) -> View:
@@ -45,7 +45,7 @@ def test_votes_that_differ_are_told_apart(
     asked = ask_shards(bot, 5, quorum=2, approvers=("@ml-leads",))
     sweep(bot, clock)
     view = bob.open(shown(bob, bool), "Approve all except…")
-    assert isinstance(view.fill({"Shards 1 to 5 of 5": [one.id for one in asked[:3]]}).submit(), Closed)
+    assert isinstance(send(view.fill({"Shards 1 to 5 of 5": [one.id for one in asked[:3]]})), Closed)
     sweep(bot, clock)
     message = shown(bob, lambda one: "Votes" in one.plain)
     assert "3 shards: <@U0BOB> approves. Still missing: 1 of <!subteam^S0MLLEADS>." in message.plain
@@ -97,7 +97,7 @@ def test_500_shards_on_five_pages(bot: Bot, bob: Person, clock: HandClock, ledge
     first = another(bob, second)
     ticked = first.values[first.fields[0].block_id]["value"]["selected_options"]
     assert [option["value"] for option in ticked] == [one.id for one in asked[1:10]]
-    assert isinstance(first.submit(), Closed)
+    assert isinstance(send(first), Closed)
     left = [asked[0], *asked[100:110]]
     approved = [one for one in asked if one not in left]
 
@@ -121,7 +121,7 @@ def test_untick_all_and_tick_some(bot: Bot, bob: Person, clock: HandClock, ledge
     assert isinstance(refused, Errors)
     assert "Select at least one" in refused.by_label["Shards that are not selected"]
     empty.fill({"Shards 1 to 10 of 120": [asked[3].id, asked[4].id]})
-    assert isinstance(empty.submit(), Closed)
+    assert isinstance(send(empty), Closed)
     bob.control.wait_until(lambda: states(ledger, asked[3:5]) == [State.APPROVED] * 2, 10, "two approvals")
     assert states(ledger, asked[:3] + asked[5:]) == [State.PENDING] * 118
 
