@@ -48,6 +48,9 @@ if __name__ == "__main__":
 """
 
 
+ALL_AT_ONCE = FLOW.replace("quorum=2,", "").replace('approvers=["@ml-leads", "@long-gone"],', "")
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     """The local Slack, the bot, and a run on its way to its six gates."""
@@ -112,3 +115,26 @@ def test_two_people_answer_six_shards(
     thread = page.get_by_text("too much drift in the east")
     expect(thread.first).to_be_visible()
     shot(page, "thread")
+
+
+def test_one_click_for_a_foreach_of_which_two_have_asked(
+    tmp_path: Path, visit: Callable[..., Page], shot: Callable[[Page, str], None]
+) -> None:
+    """Where two tasks run at a time, one click on the message of the first two lets all six shards run."""
+    flow = tmp_path / "roll_out.py"
+    flow.write_text(ALL_AT_ONCE, encoding="utf-8")
+    with set_stage(flow, tmp_path, 0, print, arguments=("--max-workers", "2")) as stage:
+        page = visit(f"{stage.url}/?as=bob", width=390, height=844)
+        message = page.get_by_role("article").filter(has_text="RollOut / deploy")
+        expect(message).to_contain_text("2 of 6 have asked so far", timeout=BUSY)
+        expect(message.get_by_text("Waits: Deploy fraud")).to_have_count(2, timeout=BUSY)
+        message.get_by_role("button", name="Approve all 6").click()
+        shot(page, "sure")
+        page.get_by_role("dialog").get_by_role("button", name="Approve all 6").click()
+        expect(message).to_contain_text("Approved in advance by @bob", timeout=BUSY)
+        shot(page, "given")
+        assert stage.run.wait(PATIENCE) == 0, "\n".join(stage.run.lines)
+        expect(message).to_contain_text("All 6 shards are answered", timeout=BUSY)
+        expect(message).to_have_count(1)
+        shot(page, "answered")
+        assert sum(line.endswith(": approved") for line in stage.run.lines) == 6
