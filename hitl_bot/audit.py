@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from hitl_bot.settings import Settings, SettingsError, needed, read_settings
 from metaflow_extensions.hitl.approvals.auditing import COLUMNS, audit_all, document, is_exported, row
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.ledger import Ledger
@@ -19,6 +18,8 @@ from metaflow_extensions.hitl.approvals.sealed import InvalidKey, PublicKey, Tru
 from metaflow_extensions.hitl.messages import terminal as words
 from metaflow_extensions.hitl.stores import open_store
 from metaflow_extensions.hitl.stores.directory import CopiedStore
+
+from .settings import Settings, SettingsError, needed, read_settings
 
 # ``hitl-bot audit verify`` and ``hitl-bot audit export``.
 
@@ -123,7 +124,7 @@ def _given(public_keys: str) -> str:
 def _own_keys(settings: Settings) -> tuple[PublicKey, ...]:
     if settings.signing_key is None:
         return ()
-    from hitl_bot.keys import signing_keys  # noqa: PLC0415 - cryptography takes 30 ms to import
+    from .keys import signing_keys  # noqa: PLC0415 - cryptography takes 30 ms to import
 
     return signing_keys(settings.signing_key.get_secret_value()).public_keys
 

@@ -16,32 +16,6 @@ import structlog
 from slack_bolt import App
 from slack_sdk import WebClient
 
-from hitl_bot.clock import CheckedClock, SlackTime, listening
-from hitl_bot.cluster import argo_engine
-from hitl_bot.events import destinations_of
-from hitl_bot.listeners import table
-from hitl_bot.listeners.table import Parts, parts_adder
-from hitl_bot.policy.file import NO_POLICY, PolicyFile
-from hitl_bot.settings import Mode, Settings, mode_of, needed, trust_of
-from hitl_bot.slack.client import NOT_HERE, authorizer, slack_client
-from hitl_bot.slack.connection import THREADS, AcksFirst, Connection, Transport
-from hitl_bot.slack.people import SlackPeople, nobody_is_known
-from hitl_bot.surfaces.attendance import Attendance
-from hitl_bot.surfaces.batches import Batches, BatchingNotifier
-from hitl_bot.surfaces.confirming import Confirming
-from hitl_bot.surfaces.home import HomeTabs
-from hitl_bot.surfaces.in_advance import InAdvance
-from hitl_bot.surfaces.outbox import Outbox
-from hitl_bot.surfaces.pictures import Pictures
-from hitl_bot.surfaces.reminding import Reminding, never_quiet
-from hitl_bot.surfaces.threads import Threads
-from hitl_bot.sweeper import Digests, LogObserver, SweeperThread
-from hitl_bot.telemetry.logs import Outage, ProblemLog, reporting
-from hitl_bot.telemetry.metrics import CountingObserver, Metrics, ReportingStore
-from hitl_bot.web import readiness
-from hitl_bot.web.readiness import Readiness
-from hitl_bot.web.request_url import RequestUrl, Signatures
-from hitl_bot.web.server import WebServer, application
 from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Clock, Each, Engine, Notifier, Store
@@ -58,6 +32,33 @@ from metaflow_extensions.hitl.notifiers.registry import configured
 from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
 from metaflow_extensions.hitl.stores import open_store
+
+from .clock import CheckedClock, SlackTime, listening
+from .cluster import argo_engine
+from .events import destinations_of
+from .listeners import table
+from .listeners.table import Parts, parts_adder
+from .policy.file import NO_POLICY, PolicyFile
+from .settings import Mode, Settings, mode_of, needed, trust_of
+from .slack.client import NOT_HERE, authorizer, slack_client
+from .slack.connection import THREADS, AcksFirst, Connection, Transport
+from .slack.people import SlackPeople, nobody_is_known
+from .surfaces.attendance import Attendance
+from .surfaces.batches import Batches, BatchingNotifier
+from .surfaces.confirming import Confirming
+from .surfaces.home import HomeTabs
+from .surfaces.in_advance import InAdvance
+from .surfaces.outbox import Outbox
+from .surfaces.pictures import Pictures
+from .surfaces.reminding import Reminding, never_quiet
+from .surfaces.threads import Threads
+from .sweeper import Digests, LogObserver, SweeperThread
+from .telemetry.logs import Outage, ProblemLog, reporting
+from .telemetry.metrics import CountingObserver, Metrics, ReportingStore
+from .web import readiness
+from .web.readiness import Readiness
+from .web.request_url import RequestUrl, Signatures
+from .web.server import WebServer, application
 
 _KEYS = {Mode.SOCKET: "slack_app_token", Mode.HTTP: "slack_signing_secret"}
 _SWEEPERS = 8  # approvals that the sweeper works on at once

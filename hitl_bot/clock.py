@@ -1,7 +1,5 @@
 """The bot's clock: the machine's, with a second opinion from those that it talks to."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
@@ -12,8 +10,9 @@ from typing import Any
 
 import structlog
 
-from hitl_bot.slack.client import CallObserver
 from metaflow_extensions.hitl.approvals.ports import Clock
+
+from .slack.client import CallObserver
 
 WRONG_FROM = 10.0  # seconds; an answer takes up to eight, and its `Date` has whole seconds
 _RIGHT_AGAIN = 5.0  # seconds

@@ -10,7 +10,7 @@ from metaflow_extensions.hitl.engines.argo import ArgoEngine
 from metaflow_extensions.hitl.engines.kubernetes import KubernetesEngine, load_api_client
 
 if TYPE_CHECKING:
-    from hitl_bot.settings import Settings
+    from .settings import Settings
 
 
 def argo_engine(settings: Settings, clock: Clock, *, connections: int) -> ArgoEngine:

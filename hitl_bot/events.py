@@ -18,12 +18,13 @@ from datetime import datetime, timezone
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from hitl_bot.settings import Settings, SettingsError
 from metaflow_extensions.hitl.approvals.deciding.permission import AWAY_FROM_POLICY
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval, State, TrailEvent, Verdict
 from metaflow_extensions.hitl.commands.looking import approval_document
+
+from .settings import Settings, SettingsError
 
 PREFIX = "hitl."
 

@@ -14,8 +14,9 @@ import click
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hitl_bot.settings import SettingsError
 from metaflow_extensions.hitl.approvals.sealed import InvalidKey, PublicKey
+
+from .settings import SettingsError
 
 # Private keys: what the bot signs with, as text on one line each, the newest first.
 

@@ -11,8 +11,9 @@ from typing import Any
 import click
 import yaml
 
-from hitl_bot.listeners.table import COMMAND, EVENTS
 from metaflow_extensions.hitl.messages import action_ids
+
+from .listeners.table import COMMAND, EVENTS
 
 
 @dataclass(frozen=True, kw_only=True)

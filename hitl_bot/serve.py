@@ -7,9 +7,9 @@ from threading import Event
 import click
 import structlog
 
-from hitl_bot.bootstrap import bootstrap
-from hitl_bot.settings import Mode, mode_of, read_settings
-from hitl_bot.telemetry.logs import set_up_logs
+from .bootstrap import bootstrap
+from .settings import Mode, mode_of, read_settings
+from .telemetry.logs import set_up_logs
 
 _IN_FLIGHT = 8.0  # seconds; Kubernetes is asked for more before it kills
 

@@ -341,7 +341,7 @@ def trust_of(settings: Settings) -> Trust:
         raise SettingsError(f"METAFLOW_HITL_PUBLIC_KEYS: {error}") from None
     if settings.signing_key is not None:
         # It takes 30 ms to import, and the open mode needs none of it.
-        from hitl_bot.keys import signing_keys  # noqa: PLC0415
+        from .keys import signing_keys  # noqa: PLC0415
 
         return Trust.of(public_keys, signing_keys(settings.signing_key.get_secret_value()))
     if public_keys:

@@ -21,9 +21,10 @@ _FLOW = Path(__file__).parent / "flows" / "train_and_deploy.py"
 def demo(auto: bool, port: int, flow: Path) -> None:  # noqa: FBT001 - click hands flags over like this
     """Run the demo until it ends, or until Ctrl-C."""
     # Metaflow and the sandbox take a second to import, and `hitl-bot --help` should not.
-    from hitl_bot.demo.stage import EARLIER, WentWrong, approve_earlier, in_another_terminal, play, set_stage  # noqa: PLC0415  # noqa: PLC0415
     from hitl_bot.settings import LogFormat, LogLevel  # noqa: PLC0415
     from hitl_bot.telemetry.logs import set_up_logs  # noqa: PLC0415
+
+    from .stage import EARLIER, WentWrong, approve_earlier, in_another_terminal, play, set_stage  # noqa: PLC0415  # noqa: PLC0415
 
     set_up_logs(LogFormat.CONSOLE, LogLevel.WARNING)  # what a person sees here is the run
     # As Ctrl-C does: a demo that is ended must not leave its run behind, waiting.
@@ -76,9 +77,10 @@ def demo(auto: bool, port: int, flow: Path) -> None:  # noqa: FBT001 - click han
 )
 def sandbox(port: int, root: Path | None) -> None:
     """Serve until Ctrl-C or SIGTERM."""
-    from hitl_bot.demo.stage import local_slack, shell_exports  # noqa: PLC0415 - as above
     from hitl_bot.settings import LogFormat, LogLevel  # noqa: PLC0415
     from hitl_bot.telemetry.logs import set_up_logs  # noqa: PLC0415
+
+    from .stage import local_slack, shell_exports  # noqa: PLC0415 - as above
 
     set_up_logs(LogFormat.CONSOLE, LogLevel.WARNING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import click
 
-from hitl_bot.doctor.attack import attack
-from hitl_bot.doctor.checks import (
+from hitl_bot.settings import Settings, read_settings
+
+from .attack import attack
+from .checks import (
     Finding,
     Health,
     check_clock,
@@ -21,8 +23,7 @@ from hitl_bot.doctor.checks import (
     check_slack,
     check_store,
 )
-from hitl_bot.doctor.prove.command import prove_slack
-from hitl_bot.settings import Settings, read_settings
+from .prove.command import prove_slack
 
 _SIGNS = {Health.GOOD: "✓", Health.BAD: "✗", Health.UNKNOWN: "–"}
 _WORDS = {Health.GOOD: "ok", Health.BAD: "BAD", Health.UNKNOWN: "--"}  # for a terminal that can't show the signs

@@ -13,7 +13,6 @@ from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
-from hitl_bot.doctor.checks import Finding, bad, good, unknown
 from hitl_bot.keys import PrivateKey, SigningKeys
 from hitl_bot.settings import PREFIX, Settings, SettingsError, needed
 from hitl_bot.slack.client import SLACK_FAILED, slack_client
@@ -43,6 +42,8 @@ from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.slack import ClaimedPeople
 from metaflow_extensions.hitl.stores import DirectoryStore, MemoryStore, open_store
 from metaflow_extensions.hitl.stores.s3 import S3Store
+
+from .checks import Finding, bad, good, unknown
 
 _LOOKED_AT = 20  # keys below a prefix, until one is found that can be read
 

@@ -6,9 +6,6 @@ from concurrent.futures import Executor, TimeoutError as NotYet
 from slack_bolt import Ack, Respond
 from slack_sdk import WebClient
 
-from hitl_bot.listeners.forms import ANSWERING_TAKES, FormErrors, Opening, opens, submit
-from hitl_bot.listeners.payloads import Json, clicked_approval, is_home, place_of, refresh_if_stale, user_of
-from hitl_bot.listeners.slash_command import BadWords, Typed, Words, as_typed, read_pairs, unquoted
 from hitl_bot.slack.client import replace_view
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.confirming import Confirming
@@ -27,6 +24,10 @@ from metaflow_extensions.hitl.messages.blocks import code, name
 from metaflow_extensions.hitl.messages.form import form_errors, form_values
 from metaflow_extensions.hitl.messages.sentences import asks_for_input, chosen_by_button, form_fields, opens_form
 from metaflow_extensions.hitl.messages.views import approval_of, reason_of
+
+from .forms import ANSWERING_TAKES, FormErrors, Opening, opens, submit
+from .payloads import Json, clicked_approval, is_home, place_of, refresh_if_stale, user_of
+from .slash_command import BadWords, Typed, Words, as_typed, read_pairs, unquoted
 
 APPROVED = Answer(verdict=Verdict.APPROVE)
 

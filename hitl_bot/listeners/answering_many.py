@@ -10,9 +10,6 @@ from dataclasses import dataclass, replace
 from slack_bolt import Ack, Respond
 from slack_sdk import WebClient
 
-from hitl_bot.listeners.answering import APPROVED, approve_form
-from hitl_bot.listeners.forms import FormErrors, FormOver, Opening, submit
-from hitl_bot.listeners.payloads import Json, NotItsMessage, is_home, place_of, user_of
 from hitl_bot.slack.client import replace_view
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.batches import Batches
@@ -31,6 +28,10 @@ from metaflow_extensions.hitl.messages.batch_views import OtherShards, chosen
 from metaflow_extensions.hitl.messages.form import form_errors, form_values, with_initials_of
 from metaflow_extensions.hitl.messages.sentences import form_fields, opens_form
 from metaflow_extensions.hitl.messages.views import reason_of
+
+from .answering import APPROVED, approve_form
+from .forms import FormErrors, FormOver, Opening, submit
+from .payloads import Json, NotItsMessage, is_home, place_of, user_of
 
 Chosen = list[tuple[Approval, Answer]]
 """Which gates are answered, and how."""

@@ -12,7 +12,6 @@ from slack_bolt import Ack
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from hitl_bot.listeners.payloads import Json, clicked_approval, is_home, refresh_if_stale, user_of
 from hitl_bot.slack.client import SLACK_FAILED, replace_view
 from hitl_bot.slack.people import SlackPeople
 from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierBusy
@@ -23,6 +22,8 @@ from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.messages import answers, views
 from metaflow_extensions.hitl.messages.action_ids import NOTICE_VIEW
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning_of
+
+from .payloads import Json, clicked_approval, is_home, refresh_if_stale, user_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self

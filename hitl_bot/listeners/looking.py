@@ -7,9 +7,6 @@ from datetime import datetime, timedelta
 from slack_bolt import Ack, Respond
 from slack_sdk import WebClient
 
-from hitl_bot.listeners.forms import Opening
-from hitl_bot.listeners.payloads import Json, clicked_approval, is_home, refresh_if_stale, user_of
-from hitl_bot.listeners.slash_command import Filter, Only, Typed, Words, read_filter, read_span, read_words
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.batches import Batches
 from hitl_bot.surfaces.home import HomeTabs
@@ -27,6 +24,10 @@ from metaflow_extensions.hitl.messages.batch_views import why_all_view
 from metaflow_extensions.hitl.messages.lists import ALL_FLOWS, turned_page
 from metaflow_extensions.hitl.messages.question import asked_by_message
 from metaflow_extensions.hitl.messages.views import SHOWN, like_before_view
+
+from .forms import Opening
+from .payloads import Json, clicked_approval, is_home, refresh_if_stale, user_of
+from .slash_command import Filter, Only, Typed, Words, read_filter, read_span, read_words
 
 _READ_BEFORE = 4 * SHOWN  # decisions of which this person may see some
 

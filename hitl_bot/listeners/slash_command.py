@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from slack_bolt import Ack, Respond
 from slack_sdk import WebClient
 
-from hitl_bot.listeners.payloads import Json
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.reminding import Reminding
 from hitl_bot.surfaces.sight import Sight
@@ -23,6 +22,8 @@ from metaflow_extensions.hitl.approvals.queries import Queries
 from metaflow_extensions.hitl.approvals.record import Person
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import answers
+
+from .payloads import Json
 
 # What people type after /hitl.
 

@@ -12,9 +12,6 @@ from slack_bolt import Ack, App, BoltContext, BoltResponse, Respond
 from slack_bolt.error import BoltUnhandledRequestError
 from slack_sdk import WebClient
 
-from hitl_bot.listeners import answering, answering_many, looking, slash_command
-from hitl_bot.listeners.payloads import Json, fill_in_initial_values, is_in_attachment, user_of
-from hitl_bot.listeners.slash_command import dispatcher, explain, remind
 from hitl_bot.slack.client import SLACK_FAILED, DirectRespond
 from hitl_bot.slack.connection import AcksFirst
 from hitl_bot.slack.people import SlackPeople
@@ -28,6 +25,10 @@ from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.queries import Queries
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import action_ids, answers, views
+
+from . import answering, answering_many, looking, slash_command
+from .payloads import Json, fill_in_initial_values, is_in_attachment, user_of
+from .slash_command import dispatcher, explain, remind
 
 # The bot's own parts, handed to callbacks by argument name.
 

@@ -12,12 +12,13 @@ import structlog
 import yaml
 from pydantic import ValidationError
 
-from hitl_bot.policy.model import Naming, PolicyOfFile, Reason, RuleOfFile, Subject, Word
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import Automatic, OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.reminding import NEVER, Quiet, read_quiet
+
+from .model import Naming, PolicyOfFile, Reason, RuleOfFile, Subject, Word
 
 # Reading the policy file: strictly, with the line of whatever can't be meant.
 

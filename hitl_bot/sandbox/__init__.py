@@ -4,7 +4,7 @@ It speaks the part of Slack that the bot uses and enforces Slack's documented li
 What it does not implement answers ``unknown_method``.
 """
 
-from hitl_bot.sandbox.changes import Clock
-from hitl_bot.sandbox.server import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Sandbox
+from .changes import Clock
+from .server import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Sandbox
 
 __all__ = ["APP_TOKEN", "BOT_TOKEN", "SIGNING_SECRET", "Clock", "Sandbox"]

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hitl_bot.sandbox import limits
-from hitl_bot.sandbox.answers import UnknownOption, client_errors, state_of, with_entries
-from hitl_bot.sandbox.blocks import elements_of
-from hitl_bot.sandbox.delivery import Envelope, EnvelopeKind
-from hitl_bot.sandbox.mentions import escaped, mentions, typed
-from hitl_bot.sandbox.people import APP_ID, BOT_USER_ID, TEAM_DOMAIN, TEAM_ID, Channel, ChannelKind, Person, PersonKind
-from hitl_bot.sandbox.web_api.chat import content
-from hitl_bot.sandbox.web_api.method import Arguments, SlackError
-from hitl_bot.sandbox.web_api.views import checked_view, rewrite_view, show_view
-from hitl_bot.sandbox.workspace import Message, ResponseUrl
+from . import limits
+from .answers import UnknownOption, client_errors, state_of, with_entries
+from .blocks import elements_of
+from .delivery import Envelope, EnvelopeKind
+from .mentions import escaped, mentions, typed
+from .people import APP_ID, BOT_USER_ID, TEAM_DOMAIN, TEAM_ID, Channel, ChannelKind, Person, PersonKind
+from .web_api.chat import content
+from .web_api.method import Arguments, SlackError
+from .web_api.views import checked_view, rewrite_view, show_view
+from .workspace import Message, ResponseUrl
 
 if TYPE_CHECKING:
-    from hitl_bot.sandbox.delivery import Delivery, Receipt
-    from hitl_bot.sandbox.workspace import Message, ResponseUrl, View, Workspace
+    from .delivery import Delivery, Receipt
+    from .workspace import Message, ResponseUrl, View, Workspace
 
 # The payloads that a person's acts become.
 

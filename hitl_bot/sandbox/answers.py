@@ -8,8 +8,8 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from hitl_bot.sandbox.blocks import elements_of
-from hitl_bot.sandbox.elements import Json
+from .blocks import elements_of
+from .elements import Json
 
 _FIELDS = {
     "plain_text_input": ("value", "initial_value"),

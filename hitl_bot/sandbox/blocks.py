@@ -9,8 +9,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hitl_bot.sandbox import limits
-from hitl_bot.sandbox.elements import (
+from . import limits
+from .elements import (
     ANY_TEXT,
     IN_ACTIONS,
     IN_INPUT,

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from hitl_bot.sandbox import screen
-from hitl_bot.sandbox.acts import Acts, ImpossibleAct
-from hitl_bot.sandbox.changes import Kind
-from hitl_bot.sandbox.delivery import Envelope, EnvelopeKind, Manner
-from hitl_bot.sandbox.faults import Delivery as Trouble, Enforcement, Fault, Outcome
-from hitl_bot.sandbox.people import Channel, ChannelKind, Group, Person, PersonKind
-from hitl_bot.sandbox.web_api.method import SlackError
-from hitl_bot.sandbox.workspace import Plan
+from . import screen
+from .acts import Acts, ImpossibleAct
+from .changes import Kind
+from .delivery import Envelope, EnvelopeKind, Manner
+from .faults import Delivery as Trouble, Enforcement, Fault, Outcome
+from .people import Channel, ChannelKind, Group, Person, PersonKind
+from .web_api.method import SlackError
+from .workspace import Plan
 
 if TYPE_CHECKING:
-    from hitl_bot.sandbox.delivery import Delivery, Receipt
-    from hitl_bot.sandbox.workspace import Workspace
+    from .delivery import Delivery, Receipt
+    from .workspace import Workspace
 
 Json = dict[str, Any]
 LONGEST_POLL = 60.0

@@ -17,13 +17,13 @@ from urllib.parse import urlencode
 import aiohttp
 from aiohttp import WSMsgType, web
 
-from hitl_bot.sandbox import limits
-from hitl_bot.sandbox.changes import Kind
-from hitl_bot.sandbox.faults import Delivery as Trouble
-from hitl_bot.sandbox.people import APP_ID
+from . import limits
+from .changes import Kind
+from .faults import Delivery as Trouble
+from .people import APP_ID
 
 if TYPE_CHECKING:
-    from hitl_bot.sandbox.workspace import Workspace
+    from .workspace import Workspace
 
 # What the sandbox sends to the app, whichever way it travels.
 

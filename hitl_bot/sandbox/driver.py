@@ -13,8 +13,8 @@ Everything waits on the sandbox's changes, with a timeout in real seconds; nothi
 from collections.abc import Callable
 from typing import Any
 
-from hitl_bot.sandbox.control import Control, NothingHappened
-from hitl_bot.sandbox.surfaces import (
+from .control import Control, NothingHappened
+from .surfaces import (
     TIMEOUT,
     Client,
     Closed,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Set as AbstractSet
 from typing import Any
 
-from hitl_bot.sandbox import limits
+from . import limits
 
 # What is wrong with a block or a view, said the way Slack says it.
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hitl_bot.sandbox.elements import Json
+from .elements import Json
 
 # How Slack writes texts in what it sends: with entities for ``& < >``, and with ids where a command escapes names.
 

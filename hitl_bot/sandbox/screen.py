@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hitl_bot.sandbox.mentions import visible_text
-from hitl_bot.sandbox.people import BOT_USER_ID, Channel, ChannelKind, Person
+from .mentions import visible_text
+from .people import BOT_USER_ID, Channel, ChannelKind, Person
 
 if TYPE_CHECKING:
-    from hitl_bot.sandbox.workspace import Message, View, Workspace
+    from .workspace import Message, View, Workspace
 
 Json = dict[str, Any]
 

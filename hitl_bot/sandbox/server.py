@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from hitl_bot.sandbox.acts import use_response_url
-from hitl_bot.sandbox.changes import Clock
-from hitl_bot.sandbox.control_api import ControlApi
-from hitl_bot.sandbox.delivery import Delivery
-from hitl_bot.sandbox.manifest import DEFAULT_MANIFEST, AppManifest
-from hitl_bot.sandbox.people import Population, default_population
-from hitl_bot.sandbox.web_api.endpoint import Endpoint, Tokens
-from hitl_bot.sandbox.web_api.files import is_picture
-from hitl_bot.sandbox.web_api.method import SlackError
-from hitl_bot.sandbox.workspace import Workspace
+from .acts import use_response_url
+from .changes import Clock
+from .control_api import ControlApi
+from .delivery import Delivery
+from .manifest import DEFAULT_MANIFEST, AppManifest
+from .people import Population, default_population
+from .web_api.endpoint import Endpoint, Tokens
+from .web_api.files import is_picture
+from .web_api.method import SlackError
+from .workspace import Workspace
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from hitl_bot.sandbox.blocks import elements_of
-from hitl_bot.sandbox.control import Control
-from hitl_bot.sandbox.mentions import visible_text
+from .blocks import elements_of
+from .control import Control
+from .mentions import visible_text
 
 Json = dict[str, Any]
 TIMEOUT = 10.0

@@ -9,21 +9,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from hitl_bot.sandbox import limits
-from hitl_bot.sandbox.changes import CallLog, Clock, Feed, Kind
-from hitl_bot.sandbox.faults import RateLimits, Weather
-from hitl_bot.sandbox.manifest import AppManifest
-from hitl_bot.sandbox.people import (
-    APP_ID,
-    BOT_ID,
-    BOT_USER_ID,
-    TEAM_ID,
-    Channel,
-    ChannelKind,
-    Group,
-    Person,
-    Population,
-)
+from . import limits
+from .changes import CallLog, Clock, Feed, Kind
+from .faults import RateLimits, Weather
+from .manifest import AppManifest
+from .people import APP_ID, BOT_ID, BOT_USER_ID, TEAM_ID, Channel, ChannelKind, Group, Person, Population
 
 Json = dict[str, Any]
 

@@ -17,9 +17,10 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
-from hitl_bot.slack.client import SLACK_FAILED, honour_no_proxy
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, is_busy, meaning_of, pause_of
+
+from .client import SLACK_FAILED, honour_no_proxy
 
 # How Slack reaches the bot.
 

@@ -12,13 +12,14 @@ from typing import Any
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from hitl_bot.slack.client import SLACK_FAILED, NoTurn, Turns
 from metaflow_extensions.hitl.approvals.bounded import BoundedCache, this_moment
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoUserGroups, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ports import Bar, Clock
 from metaflow_extensions.hitl.approvals.record import Person
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, meaning_of, method_of, status_of
 from metaflow_extensions.hitl.slack import SLACK
+
+from .client import SLACK_FAILED, NoTurn, Turns
 
 # What Slack says about people, user groups and channels: asked afresh for a decision, and cached for showing.
 

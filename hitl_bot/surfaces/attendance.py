@@ -1,7 +1,5 @@
 """Notices when nobody waits for an answer any longer, so that no message asks for what would start nothing."""
 
-from __future__ import annotations
-
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 

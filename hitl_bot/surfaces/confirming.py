@@ -16,7 +16,6 @@ from slack_sdk import WebClient
 
 from hitl_bot.slack.client import SLACK_FAILED
 from hitl_bot.slack.people import SlackPeople
-from hitl_bot.surfaces.threads import Threads
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.deciding import proposal as proposals
 from metaflow_extensions.hitl.approvals.deciding.permission import needs_confirming
@@ -39,6 +38,8 @@ from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.messages import answers
 from metaflow_extensions.hitl.messages.answers import Reply
 from metaflow_extensions.hitl.messages.blocks import code, escape
+
+from .threads import Threads
 
 LOOK_EVERY = timedelta(seconds=2)
 KEEP_FOR = timedelta(days=1)  # a proposal that nobody confirms

@@ -12,7 +12,6 @@ from slack_sdk import WebClient
 
 from hitl_bot.slack.client import SLACK_FAILED
 from hitl_bot.slack.people import SlackPeople
-from hitl_bot.surfaces.sight import Sight, asked_of
 from hitl_bot.sweeper import BackgroundJob
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
@@ -23,6 +22,8 @@ from metaflow_extensions.hitl.approvals.sweeping.worker import RETRY_FIRST, RETR
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import lists
 from metaflow_extensions.hitl.slack import SLACK
+
+from .sight import Sight, asked_of
 
 _WATCHERS = 200  # people whose tab is kept up to date; those who opened it last
 _WATCHED_FOR = timedelta(hours=1)  # since they opened it: Slack does not tell when somebody looks away

@@ -1,7 +1,5 @@
 """Answers for shards of a foreach that have not asked yet: who gives them, and giving them to each shard that asks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
@@ -9,7 +7,6 @@ from threading import Lock
 
 import structlog
 
-from hitl_bot.surfaces.batches import Batches
 from hitl_bot.sweeper import BackgroundJob
 from metaflow_extensions.hitl.approvals.deciding import in_advance
 from metaflow_extensions.hitl.approvals.deciding.in_advance import (
@@ -25,6 +22,8 @@ from metaflow_extensions.hitl.approvals.ports import People
 from metaflow_extensions.hitl.approvals.record import Answer, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages.batch import Batch
+
+from .batches import Batches
 
 _RETRY = timedelta(seconds=5)  # after the store, or Slack, did not answer
 

@@ -8,8 +8,6 @@ from threading import Lock
 
 import structlog
 
-from hitl_bot.surfaces import drawing
-from hitl_bot.surfaces.threads import in_slack
 from hitl_bot.sweeper import BackgroundJob
 from hitl_bot.telemetry.logs import ProblemLog
 from metaflow_extensions.hitl.approvals import bucket
@@ -30,6 +28,9 @@ from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval, Post, State, TrailEvent
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
+
+from . import drawing
+from .threads import in_slack
 
 _WAITING = 1_000  # questions whose pictures are yet to be shown; with more the oldest go without
 _OLDEST = timedelta(minutes=10)  # of a question that was asked before this bot began

@@ -14,7 +14,6 @@ from threading import Lock
 
 import structlog
 
-from hitl_bot.surfaces.reminding import GATHER_FOR, RemindedTogether, Reminding, is_covered
 from hitl_bot.sweeper import BackgroundJob
 from hitl_bot.telemetry.logs import ProblemLog
 from metaflow_extensions.hitl.approvals import bucket
@@ -36,6 +35,8 @@ from metaflow_extensions.hitl.messages.blocks import mention
 from metaflow_extensions.hitl.messages.threads import Line, nobody_knows_who_asked, together
 from metaflow_extensions.hitl.messages.trail import happened
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
+
+from .reminding import GATHER_FOR, RemindedTogether, Reminding, is_covered
 
 # Which of several bots writes in a thread: one at a time, until it falls silent.
 

@@ -17,9 +17,10 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hitl_bot.slack.connection import Transport
-from hitl_bot.web.readiness import Readiness
-from hitl_bot.web.request_url import RequestUrl
 from metaflow_extensions.hitl.approvals.errors import HitlError
+
+from .readiness import Readiness
+from .request_url import RequestUrl
 
 # uvicorn's HTTP/1.1 with bounds: a request that is never finished holds neither a connection nor a descriptor.
 

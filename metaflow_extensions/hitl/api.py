@@ -15,30 +15,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from metaflow_extensions.hitl.approvals.auditing import Audited, audit_alone
-from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
-from metaflow_extensions.hitl.approvals.errors import HitlError, NotTakenOverYet, StoreUnavailable
-from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
-from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.queries import Queries
-from metaflow_extensions.hitl.approvals.record import (
-    Answer,
-    Approval,
-    EngineKind,
-    Origin,
-    Person,
-    State,
-    Verdict,
-    Where,
-)
-from metaflow_extensions.hitl.approvals.refusals import NeedsConfirmation
-from metaflow_extensions.hitl.approvals.sealed import Trust, parse_keys
-from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
-from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
-from metaflow_extensions.hitl.configuration import Configuration
-from metaflow_extensions.hitl.engines.local import LocalEngine
-from metaflow_extensions.hitl.slack import ClaimedPeople
-from metaflow_extensions.hitl.stores import open_store
+from .approvals.auditing import Audited, audit_alone
+from .approvals.deciding.proposal import AnswerProposal
+from .approvals.errors import HitlError, NotTakenOverYet, StoreUnavailable
+from .approvals.ledger import Entry, Ledger
+from .approvals.ports import Store
+from .approvals.queries import Queries
+from .approvals.record import Answer, Approval, EngineKind, Origin, Person, State, Verdict, Where
+from .approvals.refusals import NeedsConfirmation
+from .approvals.sealed import Trust, parse_keys
+from .approvals.statistics import RuleScore, Statistics
+from .approvals.use_cases import Outcome, UseCases
+from .configuration import Configuration
+from .engines.local import LocalEngine
+from .slack import ClaimedPeople
+from .stores import open_store
 
 log = logging.getLogger("metaflow_hitl")
 
@@ -460,18 +451,18 @@ def parse_input(schema: Mapping[str, Any] | None, texts: Mapping[str, str]) -> d
     """
     if schema is None:
         return dict(texts)
-    from metaflow_extensions.hitl.inputs import parse  # noqa: PLC0415 - jsonschema takes 100 ms
+    from .inputs import parse  # noqa: PLC0415 - jsonschema takes 100 ms
 
     return parse(schema, texts)
 
 
 def _check_input(schema: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    from metaflow_extensions.hitl.inputs import validate  # noqa: PLC0415 - jsonschema takes 100 ms
+    from .inputs import validate  # noqa: PLC0415 - jsonschema takes 100 ms
 
     return validate(schema, values)
 
 
 def _s3_client(endpoint_url: str | None) -> Any:
-    from metaflow_extensions.hitl.stores.s3 import s3_client  # noqa: PLC0415 - boto3 takes 200 ms
+    from .stores.s3 import s3_client  # noqa: PLC0415 - boto3 takes 200 ms
 
     return s3_client(endpoint_url)

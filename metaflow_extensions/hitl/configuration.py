@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from metaflow_extensions.hitl.approvals.errors import HitlError
+from .approvals.errors import HitlError
 
 _FOLDER = ".metaflow"
 

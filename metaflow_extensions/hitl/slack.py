@@ -16,10 +16,10 @@ Every number is from Slack's reference documentation:
 
 from collections.abc import Collection
 
-from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
-from metaflow_extensions.hitl.approvals.ports import Bar
-from metaflow_extensions.hitl.approvals.record import Origin, Person
-from metaflow_extensions.hitl.approvals.schema.showable import FormLimits
+from .approvals.errors import PeopleUnavailable
+from .approvals.ports import Bar
+from .approvals.record import Origin, Person
+from .approvals.schema.showable import FormLimits
 
 SLACK = Origin("slack")
 """Who vouches for the id of a person in Slack."""

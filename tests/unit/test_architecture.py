@@ -49,9 +49,11 @@ def imported_by(path: str) -> set[str]:
     """Return the modules that a file imports, with the packages' own ``__init__`` looked through."""
     found: set[str] = set()
     for node in ast.walk(ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-            package = Path(*node.module.split(".")) / "__init__.py"
+        if isinstance(node, ast.ImportFrom):
+            folder = path.split("/")[: -node.level] if node.level else []
+            module = ".".join([*folder, *(node.module or "").split(".")]).rstrip(".")
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+            package = Path(*module.split(".")) / "__init__.py"
             if (REPOSITORY / package).is_file() and str(package) != path:
                 found |= imported_by(str(package))
     return {name for name in found if (REPOSITORY / Path(*name.split("."))).with_suffix(".py").is_file()}

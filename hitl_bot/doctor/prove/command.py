@@ -11,13 +11,14 @@ from slack_sdk.errors import SlackApiError
 
 from hitl_bot.clock import utc_now
 from hitl_bot.doctor.checks import Finding, bad, good, unknown
-from hitl_bot.doctor.prove.gallery import Exhibit, exhibits
-from hitl_bot.doctor.prove.walk import Recording, RecordingClient, Walk
 from hitl_bot.settings import Mode, Settings, SettingsError, mode_of, needed
 from hitl_bot.slack.client import SLACK_FAILED
 from hitl_bot.slack.people import SlackPeople
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, code_of, meaning_of
+
+from .gallery import Exhibit, exhibits
+from .walk import Recording, RecordingClient, Walk
 
 # Everything that the bot can build, held to Slack's own check: blocks.validate, which shows nothing to anybody.
 

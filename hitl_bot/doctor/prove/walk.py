@@ -16,7 +16,6 @@ from slack_sdk.web import SlackResponse
 from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.clock import utc_now
 from hitl_bot.doctor.checks import Finding, bad, good
-from hitl_bot.doctor.prove.gallery import SHARDS
 from hitl_bot.settings import Settings
 from hitl_bot.slack.client import TIMEOUT, honour_no_proxy
 from metaflow_extensions.hitl.approvals.errors import MessageUnreachable, NotifierError
@@ -26,6 +25,8 @@ from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.notifiers.slack.codes import code_of
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME, SlackNotifier
 from metaflow_extensions.hitl.stores import MemoryStore
+
+from .gallery import SHARDS
 
 # What Slack was asked and what it sent, without a value of either: only names, types and error codes.
 

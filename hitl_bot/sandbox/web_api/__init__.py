@@ -1,7 +1,7 @@
 """The methods of Slack's Web API that the sandbox speaks; any other answers ``unknown_method``."""
 
-from hitl_bot.sandbox.web_api import apps, chat, conversations, files, users, validate, views
-from hitl_bot.sandbox.web_api.method import Method
+from . import apps, chat, conversations, files, users, validate, views
+from .method import Method
 
 METHODS: dict[str, Method] = {
     method.name: method

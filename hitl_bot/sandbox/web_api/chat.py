@@ -11,8 +11,9 @@ from hitl_bot.sandbox.blocks import are_blocks_too_long, complaints_about_blocks
 from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.mentions import mentions
 from hitl_bot.sandbox.people import BOT_USER_ID, Channel, ChannelKind
-from hitl_bot.sandbox.web_api.method import Arguments, Json, Method, SlackError
 from hitl_bot.sandbox.workspace import Message
+
+from .method import Arguments, Json, Method, SlackError
 
 if TYPE_CHECKING:
     from hitl_bot.sandbox.workspace import Workspace

@@ -11,16 +11,9 @@ from aiohttp import web
 
 from hitl_bot.sandbox.changes import Kind
 from hitl_bot.sandbox.faults import Fault, Outcome
-from hitl_bot.sandbox.web_api import METHODS
-from hitl_bot.sandbox.web_api.method import (
-    Arguments,
-    Method,
-    SlackError,
-    Token,
-    is_documented,
-    missing_scope,
-    unknown_arguments,
-)
+
+from . import METHODS
+from .method import Arguments, Method, SlackError, Token, is_documented, missing_scope, unknown_arguments
 
 if TYPE_CHECKING:
     from hitl_bot.sandbox.workspace import Workspace

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.people import BOT_USER_ID, TEAM_ID
-from hitl_bot.sandbox.web_api.chat import writable_channel
-from hitl_bot.sandbox.web_api.method import Arguments, Json, Method, SlackError
 from hitl_bot.sandbox.workspace import Message, UploadedFile
+
+from .chat import writable_channel
+from .method import Arguments, Json, Method, SlackError
 
 if TYPE_CHECKING:
     from hitl_bot.sandbox.workspace import Workspace

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.people import Group, Person, PersonKind
-from hitl_bot.sandbox.web_api.method import Arguments, Json, Method, SlackError, page_of
 from hitl_bot.sandbox.workspace import Plan
+
+from .method import Arguments, Json, Method, SlackError, page_of
 
 if TYPE_CHECKING:
     from hitl_bot.sandbox.workspace import Workspace

@@ -5,8 +5,9 @@ from typing import Any
 from hitl_bot.sandbox import limits
 from hitl_bot.sandbox.blocks import are_blocks_too_long, complaints_about_blocks, complaints_about_view
 from hitl_bot.sandbox.faults import Tier
-from hitl_bot.sandbox.web_api.method import Arguments, Json, Method, SlackError, Token
 from hitl_bot.sandbox.workspace import Workspace
+
+from .method import Arguments, Json, Method, SlackError, Token
 
 _MOST = 100_000  # characters of an argument
 

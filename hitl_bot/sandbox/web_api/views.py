@@ -10,7 +10,8 @@ from hitl_bot.sandbox.blocks import complaints_about_view, is_view_too_large, na
 from hitl_bot.sandbox.changes import Kind
 from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.people import PersonKind
-from hitl_bot.sandbox.web_api.method import Arguments, Json, Method, SlackError
+
+from .method import Arguments, Json, Method, SlackError
 
 if TYPE_CHECKING:
     from hitl_bot.sandbox.workspace import Trigger, View, Workspace

@@ -3,15 +3,13 @@
 Only a local run waits in a process, which may die without a word. What waits on Argo is looked up in the cluster.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from metaflow_extensions.hitl.approvals import bucket
-from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
-from metaflow_extensions.hitl.approvals.ports import Clock, Store
+from . import bucket
+from .errors import StoreUnavailable
+from .ports import Clock, Store
 
 OFTEN, SELDOM = 30, 60  # seconds between two heartbeats: a PUT and a DELETE each
 _OFTEN_FOR = 600.0  # seconds

@@ -11,18 +11,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from metaflow_extensions.hitl.approvals import bucket
-from metaflow_extensions.hitl.approvals.codec import Version
-from metaflow_extensions.hitl.approvals.errors import (
-    CorruptRecord,
-    NoSuchApproval,
-    NotVouchedFor,
-    OtherPathspec,
-    RecordError,
-)
-from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
-from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger, check_whole
-from metaflow_extensions.hitl.approvals.record import Approval, Decision, Person, State, TrailEvent, Verdict, is_id
+from . import bucket
+from .codec import Version
+from .errors import CorruptRecord, NoSuchApproval, NotVouchedFor, OtherPathspec, RecordError
+from .evidence.binding import question_digest
+from .ledger import Entry, Ledger, check_whole
+from .record import Approval, Decision, Person, State, TrailEvent, Verdict, is_id
 
 # One record: its versions, who vouches for each, the first thing that is wrong, and what the indexes say about it.
 

@@ -7,7 +7,7 @@ from itertools import count
 from threading import Lock
 from typing import Generic, TypeVar
 
-from metaflow_extensions.hitl.approvals.ports import Clock
+from .ports import Clock
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from enum import Enum
 
-from metaflow_extensions.hitl.approvals.errors import BadKey
-from metaflow_extensions.hitl.approvals.record import checked_id, is_id, is_part
+from .errors import BadKey
+from .record import checked_id, is_id, is_part
 
 FIRST_MOMENT = datetime(2000, 1, 1, tzinfo=timezone.utc)
 LAST_MOMENT = datetime(2200, 1, 1, tzinfo=timezone.utc)

@@ -12,20 +12,12 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
-from metaflow_extensions.hitl.approvals.bucket import FIRST_MOMENT, LAST_MOMENT
-from metaflow_extensions.hitl.approvals.errors import (
-    CorruptRecord,
-    HitlError,
-    NeedsNewer,
-    NewerFormat,
-    NotVouchedFor,
-    OlderFormat,
-    RecordError,
-)
-from metaflow_extensions.hitl.approvals.question import Need, PolicyRule, Question
-from metaflow_extensions.hitl.approvals.record import Approval, Decision, TrailEvent, Vote, read_event
-from metaflow_extensions.hitl.approvals.schema.fields import fields as form_fields
-from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
+from .bucket import FIRST_MOMENT, LAST_MOMENT
+from .errors import CorruptRecord, HitlError, NeedsNewer, NewerFormat, NotVouchedFor, OlderFormat, RecordError
+from .question import Need, PolicyRule, Question
+from .record import Approval, Decision, TrailEvent, Vote, read_event
+from .schema.fields import fields as form_fields
+from .sealed import OPEN, Trust
 
 # Reading plain JSON values as the types of frozen dataclasses, strictly. A reader is built once for each type.
 

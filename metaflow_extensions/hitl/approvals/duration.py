@@ -2,7 +2,7 @@
 
 import re
 
-from metaflow_extensions.hitl.approvals.errors import HitlError
+from .errors import HitlError
 
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _COUNT = r"[0-9]{1,9}"  # ASCII; nine digits are 31 years in seconds

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from metaflow_extensions.hitl.approvals.errors import RecordError
-from metaflow_extensions.hitl.approvals.evidence.collected import Baseline
-from metaflow_extensions.hitl.approvals.ledger import Ledger
-from metaflow_extensions.hitl.approvals.question import Earlier, Question
-from metaflow_extensions.hitl.approvals.record import Approval, Pathspec, Person, State, Verdict
+from .errors import RecordError
+from .evidence.collected import Baseline
+from .ledger import Ledger
+from .question import Earlier, Question
+from .record import Approval, Pathspec, Person, State, Verdict
 
 _TRIES = 5  # markers that may lead to nothing before there is nothing to compare with
 

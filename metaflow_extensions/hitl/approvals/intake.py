@@ -7,17 +7,12 @@ from what the bot knows itself. A proposal that can't be used is set aside, and 
 from itertools import islice
 from typing import Protocol
 
-from metaflow_extensions.hitl.approvals import bucket
-from metaflow_extensions.hitl.approvals.bounded import BoundedMap
-from metaflow_extensions.hitl.approvals.errors import (
-    HitlError,
-    KeyMissing,
-    NoSuchApproval,
-    RecordError,
-)
-from metaflow_extensions.hitl.approvals.proposing import check_same_question, read_closing, read_proposal
-from metaflow_extensions.hitl.approvals.record import EngineKind
-from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from . import bucket
+from .bounded import BoundedMap
+from .errors import HitlError, KeyMissing, NoSuchApproval, RecordError
+from .proposing import check_same_question, read_closing, read_proposal
+from .record import EngineKind
+from .use_cases import UseCases
 
 _AT_ONCE = 1_000  # keys of one look: one LIST
 _REMEMBERED = 10_000  # of those set aside

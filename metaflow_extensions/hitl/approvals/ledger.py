@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar, cast
 
-from metaflow_extensions.hitl.approvals import bucket
-from metaflow_extensions.hitl.approvals.bucket import Change, DecidedMarker, version_key
-from metaflow_extensions.hitl.approvals.codec import Version, decode, encode, with_checksum, without_checksum
-from metaflow_extensions.hitl.approvals.errors import (
+from . import bucket
+from .bucket import Change, DecidedMarker, version_key
+from .codec import Version, decode, encode, with_checksum, without_checksum
+from .errors import (
     AmbiguousId,
     CorruptRecord,
     HitlError,
@@ -34,10 +34,10 @@ from metaflow_extensions.hitl.approvals.errors import (
     StoreUnavailable,
     TooManyWriters,
 )
-from metaflow_extensions.hitl.approvals.ports import Each, Store
-from metaflow_extensions.hitl.approvals.record import Approval, Pathspec, State, TrailEvent, checked_id
-from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
-from metaflow_extensions.hitl.approvals.transitions import belongs_to
+from .ports import Each, Store
+from .record import Approval, Pathspec, State, TrailEvent, checked_id
+from .sealed import OPEN, Trust
+from .transitions import belongs_to
 
 # What is read from a ledger.
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from metaflow_extensions.hitl.approvals.question import PolicyRule
-from metaflow_extensions.hitl.approvals.record import Approval, Person, Post
+from .question import PolicyRule
+from .record import Approval, Person, Post
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")

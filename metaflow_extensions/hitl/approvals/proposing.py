@@ -12,18 +12,13 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, cast
 
-from metaflow_extensions.hitl.approvals import bucket, transitions
-from metaflow_extensions.hitl.approvals.codec import Version, decode, encode
-from metaflow_extensions.hitl.approvals.errors import (
-    CorruptRecord,
-    KeyMissing,
-    KeyTaken,
-    OtherQuestion,
-)
-from metaflow_extensions.hitl.approvals.evidence.collected import digest
-from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.question import Question
-from metaflow_extensions.hitl.approvals.record import Approval, TrailEvent
+from . import bucket, transitions
+from .codec import Version, decode, encode
+from .errors import CorruptRecord, KeyMissing, KeyTaken, OtherQuestion
+from .evidence.collected import digest
+from .ports import Store
+from .question import Question
+from .record import Approval, TrailEvent
 
 _KEYS = "trusted_keys"  # among the proposal's own names: the ids of the public keys that the run trusts
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")  # of a Python object without a text of its own; another in each process

@@ -9,13 +9,13 @@ from heapq import nlargest
 from threading import Lock
 from typing import Any, cast
 
-from metaflow_extensions.hitl.approvals import bucket
-from metaflow_extensions.hitl.approvals.codec import plain_approval, read_approval, with_checksum, without_checksum
-from metaflow_extensions.hitl.approvals.errors import CorruptRecord, KeyMissing, KeyTaken, RecordError
-from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
-from metaflow_extensions.hitl.approvals.ports import Clock
-from metaflow_extensions.hitl.approvals.record import Approval, State
-from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics, rule_scores, statistics
+from . import bucket
+from .codec import plain_approval, read_approval, with_checksum, without_checksum
+from .errors import CorruptRecord, KeyMissing, KeyTaken, RecordError
+from .ledger import Entry, Ledger
+from .ports import Clock
+from .record import Approval, State
+from .statistics import RuleScore, Statistics, rule_scores, statistics
 
 # What is open, as a process that runs for long keeps it in memory, so that a list costs no request.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
-from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
+from .evidence.collected import Evidence
 
 # The codec reads the annotations.
 

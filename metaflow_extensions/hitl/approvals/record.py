@@ -9,17 +9,9 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, ClassVar
 
-from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.evidence.comparing import raised
-from metaflow_extensions.hitl.approvals.question import (
-    OnReject,
-    OnTimeout,
-    PolicyRule,
-    Question,
-    Rule,
-    RuleMode,
-    stricter,
-)
+from .errors import HitlError
+from .evidence.comparing import raised
+from .question import OnReject, OnTimeout, PolicyRule, Question, Rule, RuleMode, stricter
 
 # Which task an approval is about, and the id that follows from it.
 

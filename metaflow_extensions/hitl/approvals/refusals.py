@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from metaflow_extensions.hitl.approvals.duration import in_words
-from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.record import Approval, Decision, Person, State, Verdict
+from .duration import in_words
+from .errors import HitlError
+from .record import Approval, Decision, Person, State, Verdict
 
 
 class ApprovalError(HitlError):

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 
-from metaflow_extensions.hitl.approvals.question import OnTimeout
-from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind, State
+from .question import OnTimeout
+from .record import Approval, ReminderKind, State
 
 SHORTEST = timedelta(minutes=1)  # between two reminders
 LAST_CALL = timedelta(hours=1)  # before the deadline, or a tenth of the timeout if that is less

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError
-from metaflow_extensions.hitl.approvals.ports import Engine, People, Starter
-from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Person, Verdict
+from .errors import EngineUnavailable, HitlError
+from .ports import Engine, People, Starter
+from .record import Approval, EngineKind, Person, Verdict
 
 _HOW = "You can also use the command on the message."
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Protocol, TypeAlias
 
-from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, NotVouchedFor
+from .errors import CorruptRecord, HitlError, NotVouchedFor
 
 # Keys of bots: what a flow believes, and how a key is written on one line.
 

@@ -8,8 +8,8 @@ more what somebody may have failed to show.
 from collections.abc import Collection
 from threading import Lock
 
-from metaflow_extensions.hitl.approvals.bounded import BoundedMap
-from metaflow_extensions.hitl.approvals.record import Approval, Post
+from .bounded import BoundedMap
+from .record import Approval, Post
 
 _KEPT = 20_000  # messages; one that was forgotten is shown once more
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from metaflow_extensions.hitl.approvals.question import RuleMode
-from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict, Where
+from .question import RuleMode
+from .record import Approval, State, Verdict, Where
 
 _NOT_PEOPLE = frozenset({Where.TIMEOUT, Where.RULE, Where.NEWER_QUESTION, Where.IN_ADVANCE})
 

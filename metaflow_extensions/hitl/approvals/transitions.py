@@ -5,12 +5,12 @@ from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from metaflow_extensions.hitl.approvals.deciding import votes
-from metaflow_extensions.hitl.approvals.errors import OtherPathspec
-from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
-from metaflow_extensions.hitl.approvals.evidence.comparing import find
-from metaflow_extensions.hitl.approvals.question import Automatic, OnTimeout, PolicyRule, Question, RuleMode
-from metaflow_extensions.hitl.approvals.record import (
+from .deciding import votes
+from .errors import OtherPathspec
+from .evidence.binding import question_digest
+from .evidence.comparing import find
+from .question import Automatic, OnTimeout, PolicyRule, Question, RuleMode
+from .record import (
     CLOCK,
     Approval,
     Closing,
@@ -30,14 +30,7 @@ from metaflow_extensions.hitl.approvals.record import (
     Vote,
     Where,
 )
-from metaflow_extensions.hitl.approvals.refusals import (
-    AlreadyDecided,
-    ApprovalReasonMissing,
-    NotDecidedByTheBot,
-    ReasonMissing,
-    TooLate,
-    closed,
-)
+from .refusals import AlreadyDecided, ApprovalReasonMissing, NotDecidedByTheBot, ReasonMissing, TooLate, closed
 
 
 def request(pathspec: Pathspec, question: Question, gate: Gate, requester: Person, now: datetime) -> Approval:

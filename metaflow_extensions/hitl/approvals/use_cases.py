@@ -10,18 +10,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
-from metaflow_extensions.hitl.approvals.deciding.in_advance import AnswerInAdvance, NotInAdvance
-from metaflow_extensions.hitl.approvals.deciding.permission import (
-    AWAY_FROM_POLICY,
-    Eligibility,
-    check_may_decide,
-    unaccepted,
-)
-from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, propose_answer
-from metaflow_extensions.hitl.approvals.earlier_runs import compared, earlier_changes
-from metaflow_extensions.hitl.approvals.errors import (
+from . import transitions
+from .deciding.delegation import Delegations
+from .deciding.in_advance import AnswerInAdvance, NotInAdvance
+from .deciding.permission import AWAY_FROM_POLICY, Eligibility, check_may_decide, unaccepted
+from .deciding.proposal import AnswerProposal, propose_answer
+from .earlier_runs import compared, earlier_changes
+from .errors import (
     EngineUnavailable,
     HitlError,
     KeyMissing,
@@ -32,17 +27,11 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierUnavailable,
     RecordError,
 )
-from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
-from metaflow_extensions.hitl.approvals.ports import CheckInput, Clock, Engine, Finder, Notifier, People, Policy
-from metaflow_extensions.hitl.approvals.proposing import (
-    check_same_question,
-    is_proposed,
-    propose,
-    propose_closing,
-    without_what_the_bot_adds,
-)
-from metaflow_extensions.hitl.approvals.question import PolicyRule, Question
-from metaflow_extensions.hitl.approvals.record import (
+from .ledger import Entry, Ledger
+from .ports import CheckInput, Clock, Engine, Finder, Notifier, People, Policy
+from .proposing import check_same_question, is_proposed, propose, propose_closing, without_what_the_bot_adds
+from .question import PolicyRule, Question
+from .record import (
     Answer,
     Approval,
     Decision,
@@ -58,15 +47,8 @@ from metaflow_extensions.hitl.approvals.record import (
     Vote,
     Where,
 )
-from metaflow_extensions.hitl.approvals.refusals import (
-    ChangesNotOffered,
-    NeedsConfirmation,
-    NotAllowed,
-    Rejected,
-    StillPending,
-    closed,
-)
-from metaflow_extensions.hitl.approvals.shown import Shown
+from .refusals import ChangesNotOffered, NeedsConfirmation, NotAllowed, Rejected, StillPending, closed
+from .shown import Shown
 
 _SUPERSEDED = 50  # questions of older runs that one of a newer run lets go
 

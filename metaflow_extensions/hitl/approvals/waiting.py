@@ -3,15 +3,15 @@
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
-from metaflow_extensions.hitl.approvals.ledger import Entry
-from metaflow_extensions.hitl.approvals.proposing import check_same_question
-from metaflow_extensions.hitl.approvals.question import OnTimeout
-from metaflow_extensions.hitl.approvals.record import Approval, State
-from metaflow_extensions.hitl.approvals.refusals import NotTakenOver
-from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
-from metaflow_extensions.hitl.approvals.use_cases import UseCases, passed, unposted
+from . import transitions
+from .errors import StoreUnavailable
+from .ledger import Entry
+from .proposing import check_same_question
+from .question import OnTimeout
+from .record import Approval, State
+from .refusals import NotTakenOver
+from .sweeping import CLAIM_FOR
+from .use_cases import UseCases, passed, unposted
 
 _NO_BOT_AFTER = timedelta(seconds=8)  # a question that is left to a bot is posted from here if there is none
 _PAUSES = ((timedelta(minutes=2), 0.5), (timedelta(hours=1), 1.0), (timedelta(hours=8), 2.0))

@@ -12,9 +12,10 @@ from typing import Any
 from metaflow_extensions.hitl.api import Answered, parse_input
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.record import Approval, State
-from metaflow_extensions.hitl.commands import looking
-from metaflow_extensions.hitl.commands.context import BadEntry, BadUsage, Context, ExitCode, code_of_error, worst
 from metaflow_extensions.hitl.messages import terminal
+
+from . import looking
+from .context import BadEntry, BadUsage, Context, ExitCode, code_of_error, worst
 
 # The input of an approval as it is typed: ``--input`` with JSON, or ``--set`` with one value.
 

@@ -9,7 +9,8 @@ from importlib import import_module
 
 from metaflow_extensions.hitl import __version__
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.commands.context import Context, ExitCode, code_of_error
+
+from .context import Context, ExitCode, code_of_error
 
 _EXIT_CODES = """\
 exit codes:

@@ -13,9 +13,10 @@ from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, Person, State, Verdict
 from metaflow_extensions.hitl.approvals.schema import Field, accepted, fields
 from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
-from metaflow_extensions.hitl.commands.context import BadUsage, Context, ExitCode, code_of_state, worst
 from metaflow_extensions.hitl.messages import sentences, terminal
 from metaflow_extensions.hitl.messages.terminal import audited
+
+from .context import BadUsage, Context, ExitCode, code_of_state, worst
 
 # An approval as JSON, for scripts: what people look for by short names, and the whole record beside it.
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from metaflow_extensions.hitl.api import Approvals
-from metaflow_extensions.hitl.commands.context import Context
-from metaflow_extensions.hitl.commands.line import Scope, run
+
+from .context import Context
+from .line import Scope, run
 
 _NAME = "hitl"
 

@@ -12,8 +12,9 @@ from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Person
 from metaflow_extensions.hitl.approvals.running_again import AlreadyRunAgain, CantRunAgain
-from metaflow_extensions.hitl.engines import gates, nodes
-from metaflow_extensions.hitl.engines.nodes import Ending, Workflow
+
+from . import gates, nodes
+from .nodes import Ending, Workflow
 
 ATTEMPTS = 6
 PATIENCE = timedelta(seconds=8)  # of one call in all; the sweeper has the longer breath

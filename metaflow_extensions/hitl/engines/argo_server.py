@@ -14,19 +14,11 @@ from requests.auth import AuthBase
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, checked_id
-from metaflow_extensions.hitl.engines import nodes
-from metaflow_extensions.hitl.engines.argo import (
-    CONNECT_TIMEOUT,
-    PASSING,
-    READ_TIMEOUT,
-    ArgoEngine,
-    Changed,
-    MayNotCreate,
-    Passing,
-    seconds_to_wait,
-)
-from metaflow_extensions.hitl.engines.gates import Waiting
-from metaflow_extensions.hitl.engines.nodes import Ending, Workflow
+
+from . import nodes
+from .argo import CONNECT_TIMEOUT, PASSING, READ_TIMEOUT, ArgoEngine, Changed, MayNotCreate, Passing, seconds_to_wait
+from .gates import Waiting
+from .nodes import Ending, Workflow
 
 _NO_MATCH = "no suspend nodes matching"  # in the message of a 500
 _OK, _UNAUTHENTICATED, _FORBIDDEN, _MISSING, _CONFLICT = 200, 401, 403, 404, 409

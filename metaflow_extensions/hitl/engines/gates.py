@@ -14,7 +14,8 @@ from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import GateNotReached
 from metaflow_extensions.hitl.approvals.proposing import asked_digest
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, Verdict, Where
-from metaflow_extensions.hitl.engines.nodes import (
+
+from .nodes import (
     QUESTION,
     Ending,
     Node,

@@ -13,8 +13,9 @@ from typing import Any
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval
-from metaflow_extensions.hitl.engines import nodes
-from metaflow_extensions.hitl.engines.argo import (
+
+from . import nodes
+from .argo import (
     CONNECT_TIMEOUT,
     NOBODY,
     PASSING,
@@ -25,8 +26,8 @@ from metaflow_extensions.hitl.engines.argo import (
     Passing,
     seconds_to_wait,
 )
-from metaflow_extensions.hitl.engines.gates import Waiting
-from metaflow_extensions.hitl.engines.nodes import Ending, Operation, Workflow
+from .gates import Waiting
+from .nodes import Ending, Operation, Workflow
 
 JSON_PATCH = "application/json-patch+json"
 _CONTROLLER = re.compile(r"(?:^|/)workflow-controller:(?P<tag>[\w.-]+)")  # the image's name in Argo's own manifests

@@ -1,5 +1,5 @@
 """Hold what people enter to the schema in the record, with the ``jsonschema`` library."""
 
-from metaflow_extensions.hitl.inputs.validation import parse, validate
+from .validation import parse, validate
 
 __all__ = ["parse", "validate"]

@@ -3,8 +3,6 @@
 ``regex`` reads what Python's ``re`` reads, lets other threads work while it does, and stops when its time is over.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from itertools import product

@@ -1,7 +1,5 @@
 """From what was entered, as JSON or as text, to the values that the record keeps."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -20,7 +18,8 @@ from metaflow_extensions.hitl.approvals.schema import (
     storable,
 )
 from metaflow_extensions.hitl.approvals.schema.fields import FORMATS
-from metaflow_extensions.hitl.inputs.patterns import PatternTooSlow, matches
+
+from .patterns import PatternTooSlow, matches
 
 
 def _format_checker() -> FormatChecker:

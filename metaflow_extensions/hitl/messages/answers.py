@@ -11,8 +11,9 @@ from metaflow_extensions.hitl.approvals.errors import GateNotReached, NotifierBu
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
-from metaflow_extensions.hitl.messages import action_ids, question, sentences, voting
-from metaflow_extensions.hitl.messages.blocks import (
+
+from . import action_ids, question, sentences, voting
+from .blocks import (
     Block,
     actions,
     approver,

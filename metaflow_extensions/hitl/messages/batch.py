@@ -15,8 +15,9 @@ from metaflow_extensions.hitl.approvals.deciding.in_advance import (
     shards_in_all,
 )
 from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict, is_id
-from metaflow_extensions.hitl.messages import action_ids, evidence, question, sentences, voting
-from metaflow_extensions.hitl.messages.blocks import (
+
+from . import action_ids, evidence, question, sentences, voting
+from .blocks import (
     ELLIPSIS,
     Block,
     actions,
@@ -41,7 +42,7 @@ from metaflow_extensions.hitl.messages.blocks import (
     quoted,
     section,
 )
-from metaflow_extensions.hitl.messages.question import Rendered
+from .question import Rendered
 
 _CODE = re.compile(r"`([a-z0-9-]+)`")
 _LINES = 20  # shards that the message lists; those that wait come first

@@ -16,22 +16,12 @@ from typing import Any
 from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.record import Approval, State
-from metaflow_extensions.hitl.messages import action_ids, question, sentences
-from metaflow_extensions.hitl.messages.batch import Batch, ending, label, line, progress
-from metaflow_extensions.hitl.messages.blocks import (
-    VIEW_TITLE,
-    Block,
-    actions,
-    button,
-    code,
-    context,
-    modal,
-    one_line,
-    plain,
-    section,
-)
-from metaflow_extensions.hitl.messages.form import form_blocks
-from metaflow_extensions.hitl.messages.views import reason_input, rule_wants_one
+
+from . import action_ids, question, sentences
+from .batch import Batch, ending, label, line, progress
+from .blocks import VIEW_TITLE, Block, actions, button, code, context, modal, one_line, plain, section
+from .form import form_blocks
+from .views import reason_input, rule_wants_one
 
 # Which shards somebody ticks, over as many pages as it takes.
 

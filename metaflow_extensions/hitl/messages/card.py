@@ -8,10 +8,11 @@ from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
 from metaflow_extensions.hitl.approvals.evidence.pictures import Picture
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State
-from metaflow_extensions.hitl.messages import evidence, sentences, voting
-from metaflow_extensions.hitl.messages.blocks import cut, is_web_address, one_line, utc
-from metaflow_extensions.hitl.messages.trail import short
-from metaflow_extensions.hitl.messages.voting import requester, vouched
+
+from . import evidence, sentences, voting
+from .blocks import cut, is_web_address, one_line, utc
+from .trail import short
+from .voting import requester, vouched
 
 _MESSAGE = 6_000  # characters of a message that may be megabytes
 _REASON = 3_000  # as much as people can enter

@@ -6,18 +6,8 @@ from metaflow_extensions.hitl.approvals.evidence.collected import Code, Evidence
 from metaflow_extensions.hitl.approvals.evidence.comparing import Comparison, compare, other_parameters, raised, worst
 from metaflow_extensions.hitl.approvals.question import RuleMode
 from metaflow_extensions.hitl.approvals.record import Approval, Judgement
-from metaflow_extensions.hitl.messages.blocks import (
-    Block,
-    bold,
-    context,
-    date,
-    escape,
-    link,
-    mrkdwn,
-    one_line,
-    section,
-    table,
-)
+
+from .blocks import Block, bold, context, date, escape, link, mrkdwn, one_line, section, table
 
 ROWS = 5  # of a table: more do not fit on a phone's first screen
 _COLUMNS = 4  # metrics beside each other, where each shard has a row

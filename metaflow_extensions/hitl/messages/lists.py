@@ -8,10 +8,11 @@ from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.queries import urgency
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State
 from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
-from metaflow_extensions.hitl.messages import action_ids, evidence, question, sentences, voting
-from metaflow_extensions.hitl.messages.answers import Reply, nothing_waits, reply, said
-from metaflow_extensions.hitl.messages.batch import Batch, answer_buttons as all_buttons, title_of
-from metaflow_extensions.hitl.messages.blocks import (
+
+from . import action_ids, evidence, question, sentences, voting
+from .answers import Reply, nothing_waits, reply, said
+from .batch import Batch, answer_buttons as all_buttons, title_of
+from .blocks import (
     BUTTON,
     Block,
     actions,
@@ -37,7 +38,7 @@ from metaflow_extensions.hitl.messages.blocks import (
     quoted,
     section,
 )
-from metaflow_extensions.hitl.messages.question import more_menu
+from .question import more_menu
 
 # Long lists, a page at a time: as many rows as one message carries, with buttons that turn the page.
 

@@ -4,15 +4,13 @@ Values come in with a backslash before each character that could mean something 
 stays letters. What is parsed is a likeness of the text, with a character in their place that means nothing.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape as html
 from typing import Any
 
-from metaflow_extensions.hitl.messages.blocks import Block, is_web_address, legible, spelled, table
+from .blocks import Block, is_web_address, legible, spelled, table
 
 ROWS, COLUMNS, CELL = 10, 6, 60  # of a table: what a person reads beside a question
 
@@ -142,7 +140,7 @@ class _Text:
     likeness: str
 
     @classmethod
-    def of(cls, text: str) -> _Text:
+    def of(cls, text: str) -> "_Text":
         letters, likeness, end = "", "", 0
         for found in _ESCAPED.finditer(text):
             between = text[end : found.start()]
@@ -151,17 +149,17 @@ class _Text:
             end = found.end()
         return cls(letters + text[end:], likeness + text[end:])
 
-    def cut(self, start: int, end: int | None = None) -> _Text:
+    def cut(self, start: int, end: int | None = None) -> "_Text":
         return _Text(self.letters[start:end], self.likeness[start:end])
 
-    def split(self, mark: str) -> list[_Text]:
+    def split(self, mark: str) -> "list[_Text]":
         found, start = list[_Text](), 0
         for piece in self.likeness.split(mark):
             found.append(self.cut(start, start + len(piece)))
             start += len(piece) + len(mark)
         return found
 
-    def stripped(self) -> _Text:
+    def stripped(self) -> "_Text":
         start = len(self.likeness) - len(self.likeness.lstrip())
         return self.cut(start, start + len(self.likeness.strip()))
 

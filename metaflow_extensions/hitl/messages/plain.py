@@ -7,8 +7,9 @@ from html import escape
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.record import Approval
-from metaflow_extensions.hitl.messages import evidence, markdown, question, sentences, voting
-from metaflow_extensions.hitl.messages.blocks import (
+
+from . import evidence, markdown, question, sentences, voting
+from .blocks import (
     BACKTICK,
     Block,
     code,
@@ -26,7 +27,7 @@ from metaflow_extensions.hitl.messages.blocks import (
     section,
     utc,
 )
-from metaflow_extensions.hitl.messages.voting import requester
+from .voting import requester
 
 TITLE = 150
 _MESSAGE = 3_000  # of a message that may be megabytes

@@ -10,8 +10,9 @@ from metaflow_extensions.hitl.approvals.question import RuleMode
 from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict, is_id
 from metaflow_extensions.hitl.approvals.running_again import can_run_again
 from metaflow_extensions.hitl.approvals.schema.fields import choice_text
-from metaflow_extensions.hitl.messages import action_ids, evidence, markdown, sentences, voting
-from metaflow_extensions.hitl.messages.blocks import (
+
+from . import action_ids, evidence, markdown, sentences, voting
+from .blocks import (
     ELLIPSIS,
     HEADER,
     Block,
@@ -44,7 +45,7 @@ from metaflow_extensions.hitl.messages.blocks import (
     section,
     utc,
 )
-from metaflow_extensions.hitl.messages.voting import requester, vouched
+from .voting import requester, vouched
 
 _TEXT = 300  # of the message, in a notification; a phone shows less
 _SHOWN_INPUTS = 20

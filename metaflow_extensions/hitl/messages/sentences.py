@@ -11,7 +11,8 @@ from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.schema.fields import Field, choice_text, fields
 from metaflow_extensions.hitl.approvals.statistics import RuleScore
-from metaflow_extensions.hitl.messages import markdown, voting
+
+from . import markdown, voting
 
 _HEADS = {Verdict.APPROVE: "Approved", Verdict.REJECT: "Rejected", Verdict.CHANGES: "Changes requested"}
 

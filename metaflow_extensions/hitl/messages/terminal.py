@@ -16,9 +16,10 @@ from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict
 from metaflow_extensions.hitl.approvals.schema import Field, accepted
 from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
-from metaflow_extensions.hitl.messages import evidence, sentences, voting
-from metaflow_extensions.hitl.messages.trail import short
-from metaflow_extensions.hitl.messages.voting import requester, vouched, who_vouches
+
+from . import evidence, sentences, voting
+from .trail import short
+from .voting import requester, vouched, who_vouches
 
 _MESSAGE = 2_000  # of a message that may be megabytes
 _VALUE = 500

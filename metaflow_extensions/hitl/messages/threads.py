@@ -6,8 +6,9 @@ from datetime import datetime
 
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.record import Approval, Reminder, ReminderKind
-from metaflow_extensions.hitl.messages import question
-from metaflow_extensions.hitl.messages.blocks import approver, code, name
+
+from . import question
+from .blocks import approver, code, name
 
 # What a reminder says, below the question.
 

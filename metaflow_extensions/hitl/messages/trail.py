@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind, TrailEvent, Verdict, Where
-from metaflow_extensions.hitl.messages import evidence, sentences, voting
-from metaflow_extensions.hitl.messages.blocks import escape, literal, name, one_line, quoted, utc
-from metaflow_extensions.hitl.messages.voting import requester
+
+from . import evidence, sentences, voting
+from .blocks import escape, literal, name, one_line, quoted, utc
+from .voting import requester
 
 _INPUT = 400  # characters of what was entered
 

@@ -11,9 +11,10 @@ from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.question import OnReject
 from metaflow_extensions.hitl.approvals.record import Approval, State
-from metaflow_extensions.hitl.messages import action_ids, evidence, lists, question, sentences, voting
-from metaflow_extensions.hitl.messages.answers import refusal_block
-from metaflow_extensions.hitl.messages.blocks import (
+
+from . import action_ids, evidence, lists, question, sentences, voting
+from .answers import refusal_block
+from .blocks import (
     Block,
     approver,
     code,
@@ -33,9 +34,9 @@ from metaflow_extensions.hitl.messages.blocks import (
     quoted,
     section,
 )
-from metaflow_extensions.hitl.messages.form import form_blocks
-from metaflow_extensions.hitl.messages.trail import happened
-from metaflow_extensions.hitl.messages.voting import requester
+from .form import form_blocks
+from .trail import happened
+from .voting import requester
 
 # The last decisions of a step in one view: what the values were, the verdict, who, and why.
 

@@ -13,7 +13,8 @@ from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierU
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.messages import plain
-from metaflow_extensions.hitl.notifiers.sent import Sent
+
+from .sent import Sent
 
 NAME = "apprise"
 SETTING = "METAFLOW_HITL_APPRISE_URLS"

@@ -17,7 +17,8 @@ from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierU
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.messages.plain import render_letter
-from metaflow_extensions.hitl.notifiers.sent import Sent
+
+from .sent import Sent
 
 NAME = "email"
 HOST = "METAFLOW_HITL_SMTP_HOST"

@@ -59,19 +59,19 @@ class NotifierKind:
 
 
 def _slack_webhook(settings: Mapping[str, str], clock: Clock, script: str) -> Notifier:
-    from metaflow_extensions.hitl.notifiers.slack.webhook import SETTING, SlackWebhookNotifier  # noqa: PLC0415 - lazy
+    from .slack.webhook import SETTING, SlackWebhookNotifier  # noqa: PLC0415 - lazy
 
     return SlackWebhookNotifier(settings[SETTING], clock=clock, script=script)
 
 
 def _email(settings: Mapping[str, str], clock: Clock, script: str) -> Notifier:
-    from metaflow_extensions.hitl.notifiers.email import EmailNotifier, Mailbox  # noqa: PLC0415 - lazy
+    from .email import EmailNotifier, Mailbox  # noqa: PLC0415 - lazy
 
     return EmailNotifier(Mailbox.read(settings), clock=clock, script=script)
 
 
 def _apprise(settings: Mapping[str, str], clock: Clock, script: str) -> Notifier:
-    from metaflow_extensions.hitl.notifiers.apprise import SETTING, AppriseNotifier  # noqa: PLC0415 - lazy
+    from .apprise import SETTING, AppriseNotifier  # noqa: PLC0415 - lazy
 
     return AppriseNotifier(settings[SETTING], clock=clock, script=script)
 

@@ -11,7 +11,9 @@ from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import Need, OnReject, OnTimeout, Question, RuleMode
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.approvals.schema.fields import fields
-from metaflow_extensions.hitl.plugins.evidence_arguments import (
+from metaflow_extensions.hitl.slack import FORM
+
+from .evidence_arguments import (
     MetricSpec,
     PlotSpec,
     read_condition,
@@ -20,9 +22,8 @@ from metaflow_extensions.hitl.plugins.evidence_arguments import (
     read_plots,
     read_quorum_if,
 )
-from metaflow_extensions.hitl.plugins.forms import check_form, depends_on_run
-from metaflow_extensions.hitl.plugins.models import model_of
-from metaflow_extensions.hitl.slack import FORM
+from .forms import check_form, depends_on_run
+from .models import model_of
 
 _DEFAULT_MESSAGE = "{flow} / {step}: continue run {run_id}?"
 _SENTENCE = 200  # characters of what an answer leads to

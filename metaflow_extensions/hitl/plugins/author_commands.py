@@ -11,7 +11,7 @@ from metaflow._vendor import click
 )
 @click.pass_obj
 def check(obj: Any) -> None:
-    from metaflow_extensions.hitl.plugins.checking import check_flow  # noqa: PLC0415 - every command imports this module
+    from .checking import check_flow  # noqa: PLC0415 - every command imports this module
 
     gated, problems, demands = check_flow(obj.flow)
     for line in demands:
@@ -34,7 +34,8 @@ def preview(obj: Any, step: str, run: str | None) -> None:
 
     from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415
     from metaflow_extensions.hitl.messages import terminal  # noqa: PLC0415
-    from metaflow_extensions.hitl.plugins import checking, root  # noqa: PLC0415
+
+    from . import checking, root  # noqa: PLC0415
 
     try:
         approval = checking.preview(obj, step, run)

@@ -22,11 +22,12 @@ from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout, Rul
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate
 from metaflow_extensions.hitl.approvals.transitions import request
 from metaflow_extensions.hitl.notifiers.registry import needed_for
-from metaflow_extensions.hitl.plugins import forms, root
-from metaflow_extensions.hitl.plugins.arguments import StepArguments
-from metaflow_extensions.hitl.plugins.gate import find, question
-from metaflow_extensions.hitl.plugins.incoming import TaskOptions, arguments_of, load_task
-from metaflow_extensions.hitl.plugins.settings import Settings, misspelt_here, read_settings
+
+from . import forms, root
+from .arguments import StepArguments
+from .gate import find, question
+from .incoming import TaskOptions, arguments_of, load_task
+from .settings import Settings, misspelt_here, read_settings
 
 _ROOTS = ("flow", "run_id", "step")
 _FIELD = re.compile(r"(\w+)(?:\.(\w+))?")

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Code, Evidence, Metric, failed, measure
-from metaflow_extensions.hitl.plugins.evidence_arguments import MetricSpec
+
+from .evidence_arguments import MetricSpec
 
 if TYPE_CHECKING:
-    from metaflow_extensions.hitl.plugins.gate import GatedTask
+    from .gate import GatedTask
 
 _PARAMETER = 200  # characters of a value that is recorded as it is
 _SECRET = re.compile(r"pass(word|wd)?|secret|token|credential|api_?key|private_?key", re.IGNORECASE)

@@ -29,15 +29,16 @@ from metaflow_extensions.hitl.approvals.waiting import wait, wait_for_bot
 from metaflow_extensions.hitl.messages import terminal
 from metaflow_extensions.hitl.messages.voting import vouchers
 from metaflow_extensions.hitl.notifiers.registry import GROUP, needed_for
-from metaflow_extensions.hitl.plugins import models, resuming, root
-from metaflow_extensions.hitl.plugins.arguments import StepArguments, check_defaults
-from metaflow_extensions.hitl.plugins.evidence import collect
-from metaflow_extensions.hitl.plugins.evidence_arguments import MetricSpec, fill_in_links
-from metaflow_extensions.hitl.plugins.forms import settle_form
-from metaflow_extensions.hitl.plugins.leaving import Leaves
-from metaflow_extensions.hitl.plugins.message import run_again, shard_of, write_markdown, write_message
-from metaflow_extensions.hitl.plugins.settings import ASKED, POD_NAMESPACE, in_container, read_settings
-from metaflow_extensions.hitl.plugins.task_log import complain, say
+
+from . import models, resuming, root
+from .arguments import StepArguments, check_defaults
+from .evidence import collect
+from .evidence_arguments import MetricSpec, fill_in_links
+from .forms import settle_form
+from .leaving import Leaves
+from .message import run_again, shard_of, write_markdown, write_message
+from .settings import ASKED, POD_NAMESPACE, in_container, read_settings
+from .task_log import complain, say
 
 _STOPS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -294,7 +295,7 @@ def with_plots(task: GatedTask, arguments: StepArguments, asked: Question, store
     """Draw the run's own pictures, last of all: what is wrong with the question is said before."""
     if not arguments.plots or asked.evidence is None:
         return asked
-    from metaflow_extensions.hitl.plugins.plots import draw  # noqa: PLC0415 - only where there are plots
+    from .plots import draw  # noqa: PLC0415 - only where there are plots
 
     return replace(asked, evidence=replace(asked.evidence, plots=draw(task, arguments.plots, _incoming(task), store)))
 

@@ -9,8 +9,8 @@ from typing import Any
 from metaflow._vendor import click
 from metaflow.exception import MetaflowException
 
-from metaflow_extensions.hitl.plugins.author_commands import check, preview
-from metaflow_extensions.hitl.plugins.task_commands import notify, wait_and_run
+from .author_commands import check, preview
+from .task_commands import notify, wait_and_run
 
 # As in commands/line.py, which every command of every flow would import here; a test compares the two.
 NAMES = {
@@ -41,8 +41,9 @@ def cli() -> None:
 def hitl(ctx: click.Context) -> None:
     from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415 - every command imports this module
     from metaflow_extensions.hitl.messages.terminal import words  # noqa: PLC0415
-    from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
-    from metaflow_extensions.hitl.plugins.models import checked_by  # noqa: PLC0415
+
+    from . import root  # noqa: PLC0415
+    from .models import checked_by  # noqa: PLC0415
 
     datastore = ctx.obj.flow_datastore
     try:
@@ -71,7 +72,8 @@ def _add(name: str) -> None:
     @click.pass_obj
     def command(obj: Any, words: tuple[str, ...]) -> None:
         from metaflow_extensions.hitl.commands import line  # noqa: PLC0415 - as above
-        from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
+
+        from . import root  # noqa: PLC0415
 
         typed = f"python {shlex.quote(root.script())} hitl"
         code = line.run([name, *words], command=typed, scope=line.Scope.FLOW, open_context=_opener(obj, typed))
@@ -82,7 +84,8 @@ def _opener(obj: Any, typed: str) -> Callable[[Namespace], Any]:
     def open_context(_: Namespace) -> Any:
         from metaflow_extensions.hitl.api import Approvals  # noqa: PLC0415
         from metaflow_extensions.hitl.commands.context import Context  # noqa: PLC0415
-        from metaflow_extensions.hitl.plugins import root  # noqa: PLC0415
+
+        from . import root  # noqa: PLC0415
 
         return Context(
             approvals=Approvals(obj.hitl, root.local_person(), flow=obj.flow.name),

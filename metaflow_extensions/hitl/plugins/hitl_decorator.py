@@ -13,15 +13,16 @@ from metaflow import flowspec
 from metaflow.decorators import StepDecorator, _base_step_decorator
 from metaflow.exception import MetaflowException
 
-from metaflow_extensions.hitl.plugins.launch import REMOTE
-from metaflow_extensions.hitl.plugins.specification import encode, parse
-from metaflow_extensions.hitl.plugins.step_guard import GateClosed, RunLeaves, guard_steps, refuse, refuse_without_gates
+from .launch import REMOTE
+from .specification import encode, parse
+from .step_guard import GateClosed, RunLeaves, guard_steps, refuse, refuse_without_gates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from metaflow_extensions.hitl.approvals.record import Approval
-    from metaflow_extensions.hitl.plugins.arguments import StepArguments
+
+    from .arguments import StepArguments
 
 
 class BadHitl(MetaflowException):
@@ -168,8 +169,9 @@ class HitlDecorator(StepDecorator):
     def init(self) -> None:
         from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415 - not on import of metaflow
         from metaflow_extensions.hitl.notifiers.registry import check_names  # noqa: PLC0415
-        from metaflow_extensions.hitl.plugins.arguments import read_arguments  # noqa: PLC0415
-        from metaflow_extensions.hitl.plugins.settings import in_container, read_settings  # noqa: PLC0415
+
+        from .arguments import read_arguments  # noqa: PLC0415
+        from .settings import in_container, read_settings  # noqa: PLC0415
 
         try:
             self.arguments = read_arguments(self.attributes)
@@ -183,7 +185,7 @@ class HitlDecorator(StepDecorator):
             self.attributes["input_schema"] = self.arguments.question.schema
 
     def _check_patterns(self) -> None:
-        from metaflow_extensions.hitl.plugins.forms import check_form  # noqa: PLC0415
+        from .forms import check_form  # noqa: PLC0415
 
         form = self.arguments.form
         schema = self.arguments.question.schema if form is None else check_form(form)
@@ -195,7 +197,7 @@ class HitlDecorator(StepDecorator):
     def step_init(
         self, flow: Any, graph: Any, step_name: str, decorators: Any, environment: Any, flow_datastore: Any, logger: Any
     ) -> None:
-        from metaflow_extensions.hitl.plugins.message import check_template, parameter_options  # noqa: PLC0415
+        from .message import check_template, parameter_options  # noqa: PLC0415
 
         refuse_without_gates(step_name)
         self._parameters = parameter_options(flow)
@@ -235,7 +237,7 @@ class HitlDecorator(StepDecorator):
         """
         from metaflow.plugins.environment_decorator import EnvironmentDecorator  # noqa: PLC0415 - heavy
 
-        from metaflow_extensions.hitl.plugins.settings import read_settings  # noqa: PLC0415
+        from .settings import read_settings  # noqa: PLC0415
 
         settings = read_settings()
         handed_on = {
@@ -255,7 +257,7 @@ class HitlDecorator(StepDecorator):
 
     def package_init(self, flow: Any, step_name: str, environment: Any) -> None:
         # Metaflow loads a command's own modules after step_init, and packages before it compiles.
-        from metaflow_extensions.hitl.plugins.argo.compiling import put_gates_in  # noqa: PLC0415
+        from .argo.compiling import put_gates_in  # noqa: PLC0415
 
         put_gates_in()
         self._say_what_to_know(flow)
@@ -263,20 +265,20 @@ class HitlDecorator(StepDecorator):
     def runtime_init(self, flow: Any, graph: Any, package: Any, run_id: str) -> None:
         self._say_what_to_know(flow)
         if self._leaves():
-            from metaflow_extensions.hitl.plugins.leaving import let_run_leave  # noqa: PLC0415 - seldom
-            from metaflow_extensions.hitl.plugins.task_log import say  # noqa: PLC0415
+            from .leaving import let_run_leave  # noqa: PLC0415 - seldom
+            from .task_log import say  # noqa: PLC0415
 
             let_run_leave(say)
 
     def _leaves(self) -> bool:
-        from metaflow_extensions.hitl.plugins.settings import read_settings  # noqa: PLC0415 - not on import of metaflow
+        from .settings import read_settings  # noqa: PLC0415 - not on import of metaflow
 
         return read_settings().leaves
 
     def _say_what_to_know(self, flow: Any) -> None:
-        from metaflow_extensions.hitl.plugins.models import notes_once  # noqa: PLC0415 - not on import of metaflow
-        from metaflow_extensions.hitl.plugins.settings import say_once  # noqa: PLC0415
-        from metaflow_extensions.hitl.plugins.task_log import complain, say  # noqa: PLC0415
+        from .models import notes_once  # noqa: PLC0415 - not on import of metaflow
+        from .settings import say_once  # noqa: PLC0415
+        from .task_log import complain, say  # noqa: PLC0415
 
         say_once(complain)
         notes_once(flow, say)
@@ -310,7 +312,7 @@ class HitlDecorator(StepDecorator):
     def runtime_finished(self, exception: Any) -> None:
         # A run that leaves has its questions answered while it is away, also one of which another task failed.
         if exception is not None and (isinstance(exception, KeyboardInterrupt) or not self._leaves()):
-            from metaflow_extensions.hitl.plugins import gate  # noqa: PLC0415
+            from . import gate  # noqa: PLC0415
 
             gate.close_unanswered(self.flow_name, self.created, self._datastore)
 
@@ -332,7 +334,8 @@ class HitlDecorator(StepDecorator):
 
         from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415
         from metaflow_extensions.hitl.messages.terminal import words  # noqa: PLC0415
-        from metaflow_extensions.hitl.plugins import gate, leaving  # noqa: PLC0415
+
+        from . import gate, leaving  # noqa: PLC0415
 
         task = gate.GatedTask(
             flow=flow,
@@ -371,7 +374,7 @@ class HitlDecorator(StepDecorator):
         self.opened = True
 
     def _leave_lineage(self, approval: Approval) -> None:
-        from metaflow_extensions.hitl.plugins.lineage import leave  # noqa: PLC0415 - not on import of metaflow
+        from .lineage import leave  # noqa: PLC0415 - not on import of metaflow
 
         leave(self._task, approval, self._metadata, self._attempt)
 
@@ -391,7 +394,7 @@ class HitlDecorator(StepDecorator):
         retry_count: int,
         max_user_code_retries: int,
     ) -> None:
-        from metaflow_extensions.hitl.plugins import gate, leaving  # noqa: PLC0415
+        from . import gate, leaving  # noqa: PLC0415
 
         leaving.note_refused()
         if approval is not None and approval.decision is not None:

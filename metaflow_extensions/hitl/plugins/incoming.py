@@ -12,9 +12,9 @@ from typing import Any
 
 from metaflow.exception import MetaflowException
 
-from metaflow_extensions.hitl.plugins.arguments import StepArguments
-from metaflow_extensions.hitl.plugins.gate import GatedTask
-from metaflow_extensions.hitl.plugins.message import parameter_options
+from .arguments import StepArguments
+from .gate import GatedTask
+from .message import parameter_options
 
 
 class NotGated(MetaflowException):

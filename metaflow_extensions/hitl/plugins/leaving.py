@@ -5,8 +5,6 @@ on with everything else, so that all that can ask have asked before the run ends
 2.19.39, ``NativeRuntime._poll_workers``).
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -112,7 +110,7 @@ def _ids(folder: Path, how: str) -> list[str]:
 
 
 def _said(runtime: Any, left: list[str]) -> str:
-    from metaflow_extensions.hitl.plugins import resuming, root  # noqa: PLC0415 - only when a run leaves
+    from . import resuming, root  # noqa: PLC0415 - only when a run leaves
 
     gates = "1 gate waits" if len(left) == 1 else f"{len(left)} gates wait"
     return (

@@ -14,10 +14,11 @@ from metaflow_extensions.hitl.approvals.record import Approval, Decision, Verdic
 from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.messages import card
 from metaflow_extensions.hitl.messages.voting import vouchers
-from metaflow_extensions.hitl.plugins import root
-from metaflow_extensions.hitl.plugins.gate import GatedTask
-from metaflow_extensions.hitl.plugins.settings import read_settings
-from metaflow_extensions.hitl.plugins.task_log import say
+
+from . import root
+from .gate import GatedTask
+from .settings import read_settings
+from .task_log import say
 
 CARD = "hitl"  # the type that `get_cards(task, type=…)` finds it by
 _TAG = 400  # characters; Metaflow takes 500

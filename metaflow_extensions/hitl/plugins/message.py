@@ -10,7 +10,8 @@ from metaflow.exception import MetaflowException
 
 from metaflow_extensions.hitl.approvals.question import Shard
 from metaflow_extensions.hitl.messages import markdown
-from metaflow_extensions.hitl.plugins.tables import rows_of, shortened
+
+from .tables import rows_of, shortened
 
 _SHARD_LENGTH = 200  # characters of what a shard works on; a checkbox shows 75
 _VALUE_LENGTH = 500  # characters of one value: enough to decide by, too few to flood a channel

@@ -4,8 +4,6 @@ They run where the flow is: on a command line before anything is decided, and at
 has no flow, so what it takes fits the form and no more.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any

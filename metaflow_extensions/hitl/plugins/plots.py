@@ -14,9 +14,10 @@ from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.errors import KeyTaken, StoreError
 from metaflow_extensions.hitl.approvals.evidence.collected import Plot, failed
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.plugins.evidence import NothingThere, look_up
-from metaflow_extensions.hitl.plugins.evidence_arguments import PlotSpec
-from metaflow_extensions.hitl.plugins.gate import GatedTask
+
+from .evidence import NothingThere, look_up
+from .evidence_arguments import PlotSpec
+from .gate import GatedTask
 
 LARGEST = 2 * 2**20  # bytes of a PNG
 _LARGEST_ARTIFACT = 50 * 2**20  # bytes, pickled, beyond which a figure is not even loaded

@@ -23,10 +23,11 @@ from metaflow_extensions.hitl.approvals.proposing import differing, read_proposa
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, State, Where
 from metaflow_extensions.hitl.approvals.use_cases import UseCases, passed
-from metaflow_extensions.hitl.plugins.message import shard_of
+
+from .message import shard_of
 
 if TYPE_CHECKING:
-    from metaflow_extensions.hitl.plugins.gate import GatedTask  # which imports this module
+    from .gate import GatedTask  # which imports this module
 
 _LOOKED_AT = 10  # questions of one gate: each attempt at its run asked one at most
 # Of a question, what says something about the run that asks, or about how it is shown.

@@ -16,10 +16,11 @@ from metaflow_extensions.hitl.approvals.record import EngineKind, Origin, Person
 from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.engines.local import LocalEngine
-from metaflow_extensions.hitl.plugins.argo.engine import OwnRights
-from metaflow_extensions.hitl.plugins.settings import Settings, all_settings, read_settings
 from metaflow_extensions.hitl.slack import ClaimedPeople
 from metaflow_extensions.hitl.stores import open_store
+
+from .argo.engine import OwnRights
+from .settings import Settings, all_settings, read_settings
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient  # 60 ms, and only with a token

@@ -1,7 +1,5 @@
 """What a person reads of a value that is a table or a long list. No package is imported for it: values are asked."""
 
-from __future__ import annotations
-
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice

@@ -15,8 +15,8 @@ from typing import Any
 from metaflow._vendor import click
 from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY, MetaflowException
 
-from metaflow_extensions.hitl.plugins.arguments import StepArguments
-from metaflow_extensions.hitl.plugins.gate import GatedTask
+from .arguments import StepArguments
+from .gate import GatedTask
 
 
 class NotAsked(MetaflowException):
@@ -54,7 +54,8 @@ def notify(
     from metaflow_extensions.hitl.approvals.errors import StoreUnavailable  # noqa: PLC0415
     from metaflow_extensions.hitl.approvals.proposing import asked_digest  # noqa: PLC0415
     from metaflow_extensions.hitl.approvals.use_cases import passed  # noqa: PLC0415
-    from metaflow_extensions.hitl.plugins.argo.asking import ask_and_leave  # noqa: PLC0415
+
+    from .argo.asking import ask_and_leave  # noqa: PLC0415
 
     if "ARGO_WORKFLOW_NAME" not in os.environ:
         raise NotAsked("`hitl notify` works only in a pod of an Argo workflow.")
@@ -88,7 +89,7 @@ def notify(
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def wait_and_run(obj: Any, step_name: str, command: tuple[str, ...], **options: Any) -> None:
-    from metaflow_extensions.hitl.plugins import gate  # noqa: PLC0415
+    from . import gate  # noqa: PLC0415
 
     with _no_more_attempts_where_none_can_help():
         gate.pass_gate(*_load(obj, step_name, options), os.environ)
@@ -101,7 +102,7 @@ def wait_and_run(obj: Any, step_name: str, command: tuple[str, ...], **options: 
 
 
 def _load(obj: Any, step: str, options: dict[str, Any]) -> tuple[GatedTask, StepArguments]:
-    from metaflow_extensions.hitl.plugins import incoming  # noqa: PLC0415
+    from . import incoming  # noqa: PLC0415
 
     arguments = incoming.arguments_of(obj.flow, step)
     return incoming.load_task(obj, step, incoming.TaskOptions.of_command(options)), arguments
@@ -112,8 +113,9 @@ def _no_more_attempts_where_none_can_help() -> Iterator[None]:
     """Say by the exit code, to Metaflow and to Argo alike, that a refusal or a bad message stays what it is."""
     from metaflow_extensions.hitl.approvals.errors import HitlError, StoreUnavailable  # noqa: PLC0415
     from metaflow_extensions.hitl.messages.terminal import words  # noqa: PLC0415
-    from metaflow_extensions.hitl.plugins import leaving  # noqa: PLC0415
-    from metaflow_extensions.hitl.plugins.message import BadMessage  # noqa: PLC0415
+
+    from . import leaving  # noqa: PLC0415
+    from .message import BadMessage  # noqa: PLC0415
 
     try:
         yield

@@ -8,9 +8,10 @@ from urllib.parse import unquote, urlsplit
 
 from metaflow_extensions.hitl.approvals.errors import StoreError
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.stores import keys
-from metaflow_extensions.hitl.stores.directory import DirectoryStore
-from metaflow_extensions.hitl.stores.memory import MemoryStore
+
+from . import keys
+from .directory import DirectoryStore
+from .memory import MemoryStore
 
 __all__ = ["BadRoot", "DirectoryStore", "MemoryStore", "open_store"]
 
@@ -89,6 +90,6 @@ def _open_s3(root: str, client: Callable[[], Any] | None) -> Store:
     if not all(keys.is_part(part.lstrip(".")) for part in f"{bucket}/{prefix}".rstrip("/").split("/")):
         raise BadRoot(root, "a part of it is empty, too long, or holds dots alone or control characters")
     # boto3 takes a second to import, which a flow on a directory should not pay for.
-    from metaflow_extensions.hitl.stores import s3  # noqa: PLC0415  (see above)
+    from . import s3  # noqa: PLC0415  (see above)
 
     return s3.S3Store(s3.s3_client() if client is None else client(), bucket, prefix)

@@ -23,8 +23,9 @@ from random import Random, SystemRandom
 
 from metaflow_extensions.hitl.approvals.errors import BadKey, KeyMissing, KeyTaken, StoreUnavailable, StoreUnfit
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.stores import keys
-from metaflow_extensions.hitl.stores.keys import prove
+
+from . import keys
+from .keys import prove
 
 _TMP = ".tmp"  # no key begins with a dot, so none can be in there
 

@@ -7,8 +7,9 @@ from threading import Lock
 from time import monotonic
 
 from metaflow_extensions.hitl.approvals.errors import KeyMissing, KeyTaken
-from metaflow_extensions.hitl.stores import keys
-from metaflow_extensions.hitl.stores.keys import prove
+
+from . import keys
+from .keys import prove
 
 _PAGE = 1000
 

@@ -41,8 +41,9 @@ from metaflow_extensions.hitl.approvals.errors import (
     StoreUnavailable,
     StoreUnfit,
 )
-from metaflow_extensions.hitl.stores import keys
-from metaflow_extensions.hitl.stores.keys import prove
+
+from . import keys
+from .keys import prove
 
 # What S3 and botocore fail with, as errors of this project that say what to do.
 

@@ -4,21 +4,20 @@ Such an answer is bound to the run and the step, to who may answer under which r
 alike. What a shard asks by itself (its words, its artifacts) nobody has seen; every record that follows says so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from metaflow_extensions.hitl.approvals import bucket
-from metaflow_extensions.hitl.approvals.deciding.permission import electorate
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, KeyTaken
 from metaflow_extensions.hitl.approvals.evidence.binding import plain
 from metaflow_extensions.hitl.approvals.evidence.collected import digest
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.question import Shard
 from metaflow_extensions.hitl.approvals.record import Answer, Approval, Origin, Person, Verdict
+
+from .permission import electorate
 
 LONGEST = timedelta(days=7)  # where the question itself waits for longer, or without end
 _KIND = "answer in advance"  # of what is signed
@@ -31,7 +30,7 @@ class NotInAdvance(HitlError):
 class AnsweredInAdvance(HitlError):
     """Somebody else was faster."""
 
-    def __init__(self, given: AnswerInAdvance) -> None:
+    def __init__(self, given: "AnswerInAdvance") -> None:
         said = "took the answer back" if given.verdict is None else f"{_DONE[given.verdict]} all of them in advance"
         super().__init__(f"{given.by.name} {said} a moment ago. Nothing was recorded; look at the message again.")
 

@@ -5,11 +5,12 @@ from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Any
 
-from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, digest
-from metaflow_extensions.hitl.approvals.evidence.comparing import differences, find
 from metaflow_extensions.hitl.approvals.question import RuleMode
 from metaflow_extensions.hitl.approvals.record import Approval, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAsApproved, Stale
+
+from .collected import Evidence, digest
+from .comparing import differences, find
 
 _AHEAD = timedelta(minutes=5)  # that the clock of who decided may be before the gate's
 

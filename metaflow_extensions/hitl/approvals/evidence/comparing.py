@@ -6,16 +6,8 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 
-from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Baseline, Better, Evidence, Metric, measure
-from metaflow_extensions.hitl.approvals.evidence.expressions import (
-    BadExpression,
-    Expression,
-    Missing,
-    NoAnswer,
-    Scope,
-    Value,
-    parse_expression,
-)
+from .collected import Artifacts, Baseline, Better, Evidence, Metric, measure
+from .expressions import BadExpression, Expression, Missing, NoAnswer, Scope, Value, parse_expression
 
 _NAMED = 5  # differences that are named; the rest is counted
 

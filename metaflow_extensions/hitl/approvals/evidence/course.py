@@ -5,9 +5,10 @@ from datetime import datetime
 from enum import Enum
 
 from metaflow_extensions.hitl.approvals.errors import RecordError
-from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import Approval, State
+
+from .collected import Evidence, Metric
 
 POINTS = 12  # decisions in a picture
 METRICS = 6

@@ -5,7 +5,7 @@ imports the standard library only, because it also runs in pods; ``inputs`` hold
 ``jsonschema`` library.
 """
 
-from metaflow_extensions.hitl.approvals.schema.fields import (
+from .fields import (
     Field,
     InputSchemaError,
     InvalidInput,
@@ -18,9 +18,9 @@ from metaflow_extensions.hitl.approvals.schema.fields import (
     fields,
     plain_digits,
 )
-from metaflow_extensions.hitl.approvals.schema.normalise import normalise
-from metaflow_extensions.hitl.approvals.schema.showable import FormLimits
-from metaflow_extensions.hitl.approvals.schema.values import canonical, fits, read_text, storable, typed
+from .normalise import normalise
+from .showable import FormLimits
+from .values import canonical, fits, read_text, storable, typed
 
 __all__ = [
     "Field",

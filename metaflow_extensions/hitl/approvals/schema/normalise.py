@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import cast
 from urllib.parse import unquote
 
-from metaflow_extensions.hitl.approvals.schema.fields import (
+from .fields import (
     BUTTONS,
     FORMAT_BY_KIND,
     KIND_BY_FORMAT,
@@ -24,9 +24,9 @@ from metaflow_extensions.hitl.approvals.schema.fields import (
     as_whole,
     field_of,
 )
-from metaflow_extensions.hitl.approvals.schema.settings import TYPES, translate
-from metaflow_extensions.hitl.approvals.schema.showable import UNLIMITED, FormLimits, refuse_unshowable
-from metaflow_extensions.hitl.approvals.schema.values import canonical
+from .settings import TYPES, translate
+from .showable import UNLIMITED, FormLimits, refuse_unshowable
+from .values import canonical
 
 # Follow ``$ref`` and drop ``null`` in JSON Schema, so that what is left of a property is one plain schema.
 

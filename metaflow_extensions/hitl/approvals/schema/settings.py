@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 
-from metaflow_extensions.hitl.approvals.schema.fields import (
+from .fields import (
     BUTTONS,
     FORMAT_BY_KIND,
     TEXTUAL,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import chain
 
-from metaflow_extensions.hitl.approvals.schema.fields import (
+from .fields import (
     TEXTUAL,
     Field,
     InputSchemaError,
@@ -19,7 +19,7 @@ from metaflow_extensions.hitl.approvals.schema.fields import (
     plain_digits,
     read_datetime,
 )
-from metaflow_extensions.hitl.approvals.schema.values import fits, storable
+from .values import fits, storable
 
 # What a chat system can show of a form. The adapter of each has its numbers.
 

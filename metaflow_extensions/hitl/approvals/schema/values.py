@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timezone
 
-from metaflow_extensions.hitl.approvals.schema.fields import (
+from .fields import (
     FORMAT_BY_KIND,
     FORMATS,
     Field,

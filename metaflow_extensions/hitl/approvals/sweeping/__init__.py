@@ -5,19 +5,8 @@ decided, closes what nobody waits for, and takes what is settled off the list of
 several sweepers, or one that was killed half-way, do no harm.
 """
 
-from metaflow_extensions.hitl.approvals.sweeping.sweeper import LOOK_BACK, READ_ALL_EVERY, Sweeper
-from metaflow_extensions.hitl.approvals.sweeping.worker import (
-    CARRY_OUT_AFTER,
-    CLAIM_FOR,
-    GATHER_FOR,
-    POST_AFTER,
-    Act,
-    Observer,
-    Plan,
-    Reminders,
-    Subscriber,
-    plan,
-)
+from .sweeper import LOOK_BACK, READ_ALL_EVERY, Sweeper
+from .worker import CARRY_OUT_AFTER, CLAIM_FOR, GATHER_FOR, POST_AFTER, Act, Observer, Plan, Reminders, Subscriber, plan
 
 __all__ = [
     "CARRY_OUT_AFTER",

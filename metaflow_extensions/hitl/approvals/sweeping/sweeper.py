@@ -19,16 +19,9 @@ from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.ports import Clock, Each
 from metaflow_extensions.hitl.approvals.queries import History, Projection
-from metaflow_extensions.hitl.approvals.sweeping.worker import (
-    Act,
-    Agenda,
-    Observer,
-    Reminders,
-    Subscriber,
-    Worker,
-    clean,
-)
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
+
+from .worker import Act, Agenda, Observer, Reminders, Subscriber, Worker, clean
 
 # The tail of changes: which markers are new to this process, and which name what is not written yet.
 

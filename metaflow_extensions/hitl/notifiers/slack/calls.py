@@ -22,16 +22,8 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierRefused,
     NotifierUnavailable,
 )
-from metaflow_extensions.hitl.notifiers.slack.codes import (
-    Meaning,
-    advice,
-    code_of,
-    is_busy,
-    meaning,
-    passing,
-    pause_of,
-    status_of,
-)
+
+from .codes import Meaning, advice, code_of, is_busy, meaning, passing, pause_of, status_of
 
 # The pace at which Slack lets an app call its methods, kept before Slack has to ask for it.
 

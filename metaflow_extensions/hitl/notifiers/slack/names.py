@@ -12,7 +12,8 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from metaflow_extensions.hitl.approvals.bounded import BoundedCache
 from metaflow_extensions.hitl.approvals.ports import Clock
-from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning_of
+
+from .codes import Meaning, meaning_of
 
 _KEPT = timedelta(minutes=2)  # usergroups.list takes 20 calls a minute, users.lookupByEmail 50
 _NAMES = 4_096

@@ -21,9 +21,10 @@ from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.messages import action_ids
 from metaflow_extensions.hitl.messages.blocks import mrkdwn, section
 from metaflow_extensions.hitl.messages.question import Rendered, brief, render
-from metaflow_extensions.hitl.notifiers.slack.calls import Pace, SlackCalls, TooLong
-from metaflow_extensions.hitl.notifiers.slack.codes import asked_to_wait
-from metaflow_extensions.hitl.notifiers.slack.names import Names, SlackNames
+
+from .calls import Pace, SlackCalls, TooLong
+from .codes import asked_to_wait
+from .names import Names, SlackNames
 
 # Which questions stand in a channel already, without reading the channel again for each of them.
 

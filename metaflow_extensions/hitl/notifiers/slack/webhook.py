@@ -12,7 +12,8 @@ from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.messages import plain
 from metaflow_extensions.hitl.notifiers.sent import Sent
-from metaflow_extensions.hitl.notifiers.slack.calls import PATIENCE
+
+from .calls import PATIENCE
 
 if TYPE_CHECKING:
     from requests import Response

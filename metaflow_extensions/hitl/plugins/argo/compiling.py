@@ -7,20 +7,12 @@ from typing import Any
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.plugins import root
-from metaflow_extensions.hitl.plugins.argo.notify_container import SecretKey, Small
-from metaflow_extensions.hitl.plugins.argo.wrapper import (
-    COPIES,
-    MOST_TEMPLATES,
-    WORKFLOW_SIZE,
-    GateSpec,
-    NotCompiled,
-    Pods,
-    stored_size,
-    wrap,
-)
 from metaflow_extensions.hitl.plugins.settings import Settings, read_settings
 from metaflow_extensions.hitl.plugins.step_guard import NotDeployed
 from metaflow_extensions.hitl.stores import Scheme, scheme_of
+
+from .notify_container import SecretKey, Small
+from .wrapper import COPIES, MOST_TEMPLATES, WORKFLOW_SIZE, GateSpec, NotCompiled, Pods, stored_size, wrap
 
 _COMPILER = "metaflow.plugins.argo.argo_workflows"
 _MARK = "_puts_gates_in"

@@ -25,8 +25,9 @@ from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.engines.nodes import PARAMETER, QUESTION
 from metaflow_extensions.hitl.notifiers.registry import is_secret
-from metaflow_extensions.hitl.plugins.argo.notify_container import File, Small, notify_template
 from metaflow_extensions.hitl.plugins.settings import ASKED
+
+from .notify_container import File, Small, notify_template
 
 # What Argo keeps of a workflow, and how much it takes.
 
