@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from math import prod
 from types import SimpleNamespace
 from typing import Any
 
@@ -317,9 +318,9 @@ def with_form(task: GatedTask, arguments: StepArguments, names: dict[str, Any]) 
 
 
 def _shards(flow: Any) -> int:
-    """Return how many shards the innermost foreach has; 0 outside of any, and where Metaflow does not know."""
+    """Return how many shards such foreachs have, one inside the other; 0 outside of any, and where nobody knows."""
     stack = getattr(flow, "_foreach_stack", None) or ()
-    return (stack[-1].num_splits or 0) if stack else 0
+    return prod(frame.num_splits or 0 for frame in stack) if stack else 0
 
 
 def hand_over(flow: Any, approval: Approval, model: Any = None) -> None:
