@@ -73,7 +73,8 @@ def test_how_many_there_are(shards, in_all):
 )
 def test_what_it_is_bound_to(other):
     """Run, step, what the shards ask alike, code, parameters, the operator's rule, and whose channel it is."""
-    assert terms(shard(0)) == terms(shard(1, message="Deploy to another region?", links={"Map": "https://m.example"}))
+    words = {"message": "Deploy to another region?", "markdown": "*Deploy*?", "links": {"Map": "https://m.example"}}
+    assert terms(shard(0)) == terms(shard(1, **words))
     assert not given().is_good_for(other, NOW)
 
 

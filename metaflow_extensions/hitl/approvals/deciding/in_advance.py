@@ -101,6 +101,7 @@ def terms(approval: Approval) -> str:
     alike = replace(
         approval.question,
         message="",
+        markdown=None,
         shard=None,
         evidence=None,
         links={},
