@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from threading import current_thread, main_thread
 
 import pytest
 
@@ -203,9 +204,18 @@ def test_500_shards_cost_what_500_cost(
 ) -> None:
     """500 shards that come in waves are one post and one click; updates go by time, requests by the shards."""
     requests: Counter[str] = Counter()
+    looking: list[bool] = []  # while the test reads for itself
 
     def count(request: str, key: str) -> None:
-        requests[f"{request} {key.partition('/')[0]}"] += 1
+        if not (looking and current_thread() is main_thread()):
+            requests[f"{request} {key.partition('/')[0]}"] += 1
+
+    def are_decided(asked: list[Approval]) -> bool:
+        looking.append(True)
+        try:
+            return set(states(bot.cases.ledger, asked)) == {State.APPROVED}
+        finally:
+            looking.clear()
 
     interventions.append(count)
     began = clock.now
@@ -216,15 +226,15 @@ def test_500_shards_cost_what_500_cost(
     waves: list[Counter[str]] = []
     for start in (20, 180, 340):
         before = Counter(requests)
-        ask(bot, range(start, start + 160), of=500)
-
-        def answered(said: str = f"{start + 160} approved") -> bool:
-            sweep(bot, clock)
-            return said in top(bob)[0].plain  # reading the records would be counted as well
-
-        control.wait_until(answered, 60, f"the wave from {start}")
+        wave = ask(bot, range(start, start + 160), of=500)
+        sweep(bot, clock)
+        # As many rounds for each wave, however long a machine takes for one.
+        control.wait_until(lambda wave=wave: are_decided(wave), 60, f"the wave from {start}")
+        sweep(bot, clock)
+        shown(bob, lambda one, said=f"{start + 160} approved": said in one.plain)
+        sweep(bot, clock)
         waves.append(requests - before)
-    control.wait_until(lambda: sweep(bot, clock) or "All 500 shards are answered" in top(bob)[0].plain, 60, "the end")
+    shown(bob, lambda one: "All 500 shards are answered" in one.plain)
     assert len([call for call in control.calls("chat.postMessage") if "thread_ts" not in call["args"]]) == 1
     assert len(control.calls("chat.update")) <= (clock.now - began).total_seconds()
     assert waves[2].total() <= waves[0].total() * 1.3, [wave.most_common(12) for wave in waves]
