@@ -198,7 +198,12 @@ class Confirming:
         if not self._may_ask(approval.id, person, now):
             return False
         if self._cases.ledger.claim(approval.id, f"confirm-{proposal.nonce}", self._holder, now=now, during=KEEP_FOR):
-            self._send(person, answers.was_that_you(approval, proposal))
+            try:
+                self._send(person, answers.was_that_you(approval, proposal))
+            except SLACK_FAILED:
+                with self._lock:  # with one of the next looks: what never arrived has not bothered anybody
+                    self._lately[approval.id, person.id].pop()
+                raise
         return True
 
     def confirm_answer(self, value: str, user_id: str) -> Outcome:

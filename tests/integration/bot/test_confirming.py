@@ -145,6 +145,23 @@ def test_whoever_writes_the_bucket_can_not_flood_people(
 # Whose run it is.
 
 
+@pytest.mark.parametrize("error", ["fatal_error", "token_revoked"])
+def test_an_answer_outlives_that_slack_is_away(
+    ask: Ask, bot: Bot, bob: Somebody, machine: UseCases, clock: HandClock, control: Control, error: str
+) -> None:
+    """However often the person can't be asked, the answer stays, and they are asked once Slack takes the message."""
+    asked = ask(approvers=("@ml-leads",))
+    typed(machine, asked, "bobby")
+    posted = len(control.calls("chat.postMessage"))
+    control.fault("chat.postMessage", error=error, times=8)
+    for number in range(1, 9):
+        clock.forward(3)
+        bot.sweeper.tick()
+        control.wait_for_calls("chat.postMessage", posted + number)
+    assert list(proposals.proposed(bot.cases.ledger.store, limit=10)) != []
+    assert "Yes, that was me" in direct(bot, clock, bob, "Was that you?").buttons
+
+
 def test_a_run_is_approved_once_its_requester_confirmed_it(
     ask: Ask, bot: Bot, bob: Somebody, alice: Somebody, clock: HandClock, ledger: Ledger
 ) -> None:
