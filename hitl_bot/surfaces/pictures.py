@@ -44,6 +44,10 @@ _WITHOUT = "questions are asked without their pictures"
 log = structlog.get_logger("hitl_bot.pictures")
 
 
+class _NotOurs(Exception):
+    """Another bot is at it."""
+
+
 @dataclass(kw_only=True)
 class _Wanted:
     since: datetime
@@ -120,6 +124,10 @@ class Pictures:
         wanted = self._wanted.get(approval_id) or _Wanted(since=now)
         try:
             self._show(approval_id, now)
+        except _NotOurs:
+            if now - wanted.since < 2 * _LEASE:  # the other bot may die over it
+                wanted.not_before = now + _LEASE
+                return
         except NotifierBusy:
             wanted.not_before = now + _LOOK_AGAIN
             return
@@ -146,8 +154,10 @@ class Pictures:
         post = in_slack(approval)
         if approval.state is not State.PENDING or post is None or post.batch is not None or not _has_some(approval):
             return
-        if self._is_shown(approval_id) or not ledger.claim(approval_id, _WHAT, self._holder, now=now, during=_LEASE):
+        if self._is_shown(approval_id):
             return
+        if not ledger.claim(approval_id, _WHAT, self._holder, now=now, during=_LEASE):
+            raise _NotOurs
         found = [*self._course(approval, post), *plots_of(ledger.store, approval)]
         if found:
             self._slack.attach(post, self._uploaded(found, now))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -11,14 +12,17 @@ import pytest
 from hitl_bot.bootstrap import Bot
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Message, Person
+from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.evidence.collected import Plot
 from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval
 from tests.fixtures.approvals import HandClock
 from tests.integration.bot.conftest import CHANNEL
 from tests.integration.bot.test_batches import ask_shards, sweep
 from tests.integration.bot.test_evidence import ask_in, measured
+from tests.integration.bot.test_threads import another_bot
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x02\x08\x02\0\0\0 a picture"
 DIGEST = sha256(PNG).hexdigest()
@@ -99,6 +103,26 @@ def test_the_runs_own_picture_is_shown_if_it_is_what_the_question_names(bot: Bot
     bot.sweeper.tick()
     assert [one["title"]["text"] for one in images(bob, message)] == ["Confusion matrix"]
     assert "Loss can't be shown: it took too long to draw" in message.plain
+
+
+def test_a_bot_that_starts_shows_what_another_one_left_undone(
+    bot: Bot, bob: Person, settings: Settings, store: Store, clock: HandClock, ledger: Ledger, control: Control
+) -> None:
+    """The first one claimed the pictures of a question and died: the other takes over when that claim has run out."""
+    approve_first(bot, bob)
+    asked = ask_in(bot, "2", evidence=measured(0.95))
+    message = question(bob, asked)
+    assert ledger.claim(asked.id, "pictures", "the one that died", now=clock(), during=timedelta(minutes=2))
+    with another_bot(settings, store, clock, 10) as other:
+        shown = f"pictures/{asked.id}/shown"
+
+        def is_noted() -> bool:
+            clock.forward(1)
+            other.sweeper.tick()
+            return shown in ledger.store.list(shown)
+
+        control.wait_until(is_noted, 60, "the note")
+    assert len(images(bob, message)) == 1
 
 
 def test_a_lost_answer_doubles_no_picture(bot: Bot, bob: Person, control: Control) -> None:

@@ -41,7 +41,8 @@ def plots_of(store: Store, approval: Approval) -> list[Picture]:
 def pictures_of(store: Store, approval: Approval) -> list[Picture]:
     """Return all pictures of a question: how its metrics developed, as the bot drew it, and the run's own."""
     drawn = stored_course(store, approval.id)
-    course = [] if drawn is None else [Picture(name="course.png", title=COURSE, png=drawn, alt=COURSE)]
+    seen = f"{COURSE}; the last values are those of the table"
+    course = [] if drawn is None else [Picture(name="course.png", title=COURSE, png=drawn, alt=seen)]
     return [*course, *plots_of(store, approval)]
 
 
