@@ -5,6 +5,7 @@ All of it is for finding and reading: the record is what counts, so none of it m
 
 import hashlib
 from collections.abc import Callable, Iterable
+from threading import Thread
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.codec import Version
@@ -21,6 +22,7 @@ from .settings import read_settings
 from .task_log import say
 
 CARD = "hitl"  # the type that `get_cards(task, type=…)` finds it by
+_PATIENCE = 10.0  # seconds for the tags
 _TAG = 400  # characters; Metaflow takes 500
 
 
@@ -41,7 +43,7 @@ def leave(task: GatedTask, approval: Approval, metadata: Any, attempt: int) -> N
     effects: dict[str, Callable[[], None]] = {
         "The card": lambda: _save_card(task, approval),
         "The task's metadata": lambda: _register(task, approval, metadata, attempt),
-        "The run's tags": lambda: _tag(task, approval, metadata),
+        "The run's tags": lambda: _in_time(lambda: _tag(task, approval, metadata)),
     }
     for what, effect in effects.items():
         try:
@@ -92,6 +94,25 @@ def _tag(task: GatedTask, approval: Approval, metadata: Any) -> None:
     tags = tags_of(approval)
     if tags:
         metadata.mutate_user_tags_for_run(task.flow.name, task.run_id, tags_to_add=tags, tags_to_remove=())
+
+
+def _in_time(effect: Callable[[], None]) -> None:
+    """Give an effect up that takes too long: where Metaflow's service refuses a tag, its client tries for a minute."""
+    errors: list[Exception] = []
+
+    def do() -> None:
+        try:
+            effect()
+        except Exception as error:  # noqa: BLE001 - handed on
+            errors.append(error)
+
+    thread = Thread(target=do, name="tags", daemon=True)
+    thread.start()
+    thread.join(_PATIENCE)
+    if thread.is_alive():
+        raise TimeoutError(f"Metaflow's metadata service did not take them within {_PATIENCE:.0f} s.")
+    if errors:
+        raise errors[0]
 
 
 def tags_of(approval: Approval) -> list[str]:
