@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
+from threading import Event
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from tests.fixtures.approvals import HandClock
 from tests.integration.bot.conftest import CHANNEL
 from tests.integration.bot.test_batches import ask_shards, sweep
 from tests.integration.bot.test_evidence import ask_in, measured
-from tests.integration.bot.test_threads import another_bot
+from tests.integration.bot.test_threads import another_bot, tick_until
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x02\x08\x02\0\0\0 a picture"
 DIGEST = sha256(PNG).hexdigest()
@@ -64,7 +66,6 @@ def test_the_second_question_has_a_picture_in_its_thread(
     assert image["alt_text"] == "accuracy: 90.0% (run 1, approved), 95.0% (run 2, this question)."
     assert image["title"]["text"] == "Metrics over the last runs"
     assert ledger.store.read(bucket.course_key(asked.id)).startswith(b"\x89PNG")
-    control.wait_until(lambda: bucket.pictures_shown_key(asked.id) in ledger.store.list("pictures/"), 10, "the note")
     assert second.refresh().versions == second.versions
     ledger.store.mark(bucket.change_key(bot.cases.clock(), asked.id, 2))  # told of once more
     bot.sweeper.tick()
@@ -106,7 +107,13 @@ def test_the_runs_own_picture_is_shown_if_it_is_what_the_question_names(bot: Bot
 
 
 def test_a_bot_that_starts_shows_what_another_one_left_undone(
-    bot: Bot, bob: Person, settings: Settings, store: Store, clock: HandClock, ledger: Ledger, control: Control
+    bot: Bot,
+    bob: Person,
+    settings: Settings,
+    store: Store,
+    clock: HandClock,
+    ledger: Ledger,
+    noted: Callable[[str], Event],
 ) -> None:
     """The first one claimed the pictures of a question and died: the other takes over when that claim has run out."""
     approve_first(bot, bob)
@@ -114,14 +121,7 @@ def test_a_bot_that_starts_shows_what_another_one_left_undone(
     message = question(bob, asked)
     assert ledger.claim(asked.id, "pictures", "the one that died", now=clock(), during=timedelta(minutes=2))
     with another_bot(settings, store, clock, 10) as other:
-        shown = f"pictures/{asked.id}/shown"
-
-        def is_noted() -> bool:
-            clock.forward(1)
-            other.sweeper.tick()
-            return shown in ledger.store.list(shown)
-
-        control.wait_until(is_noted, 60, "the note")
+        tick_until(other, clock, noted(bucket.pictures_shown_key(asked.id)))
     assert len(images(bob, message)) == 1
 
 
