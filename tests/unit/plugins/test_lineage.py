@@ -91,7 +91,7 @@ def service(monkeypatch):
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
         server.asked, server.status, server.provider = [], 200, ServiceMetadataProvider
-        monkeypatch.setattr(ServiceMetadataProvider, "INFO", f"http://127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setattr(ServiceMetadataProvider, "_INFO", f"http://127.0.0.1:{server.server_address[1]}")
         monkeypatch.setattr(ServiceMetadataProvider, "_supports_tag_mutation", None)
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
