@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,9 +13,13 @@ from pydantic import BaseModel, field_validator, model_validator
 
 from metaflow_extensions.hitl.approvals.schema import InvalidInput, fields, normalise
 from metaflow_extensions.hitl.inputs import validate
-from metaflow_extensions.hitl.plugins import models
 from tests.fixtures.approvals import approval, approving, rejecting
-from tests.unit.plugins.test_declarations import _read
+
+with warnings.catch_warnings():
+    # The plugin loads Metaflow, whose own copy of yaml warns where another one is installed.
+    warnings.simplefilter("ignore")
+    from metaflow_extensions.hitl.plugins import models
+    from tests.unit.plugins.test_declarations import _read
 
 
 class Target(enum.Enum):

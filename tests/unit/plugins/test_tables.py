@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import pytest
 
 from metaflow_extensions.hitl.messages import markdown
-from metaflow_extensions.hitl.plugins.message import write_markdown
-from metaflow_extensions.hitl.plugins.tables import rows_of, shortened
+
+with warnings.catch_warnings():
+    # The plugin loads Metaflow, whose own copy of yaml warns where another one is installed.
+    warnings.simplefilter("ignore")
+    from metaflow_extensions.hitl.plugins.message import write_markdown
+    from metaflow_extensions.hitl.plugins.tables import rows_of, shortened
 
 
 class Index(list):
