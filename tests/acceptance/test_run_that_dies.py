@@ -53,6 +53,7 @@ def test_an_answer_to_a_run_that_died_is_kept_for_resume(flow):
     run = gated.start("run")
     (approval,) = gated.wait_for_approvals()
     (folder,) = wait_for_files(Path(gated.root) / "waiting", 1)
+    wait_for_files(folder, 1)
     run.stop()  # no process of it is left to close anything, as when a machine loses its power
     for heartbeat in folder.iterdir():
         os.utime(heartbeat, (time.time() - 600,) * 2)

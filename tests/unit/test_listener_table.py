@@ -24,7 +24,7 @@ INPUTS_AND_METADATA = {
 def test_every_id_has_its_callback() -> None:
     """Each id that Slack sends back is in the table once; the others are inputs, metadata, or views without Submit."""
     ids = {value for name, value in vars(action_ids).items() if name.isupper() and str(value).startswith("hitl_")}
-    ids |= set(action_ids.CHOOSE)
+    ids |= {*action_ids.CHOOSE, *action_ids.LINKS}
     listened = [*table.BUTTONS, *table.FORMS, *table.MESSAGE_SHORTCUTS]
     assert len(listened) == len(set(listened))
     assert ids == {*listened, *NOTHING_TO_SUBMIT, *INPUTS_AND_METADATA}
