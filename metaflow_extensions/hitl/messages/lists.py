@@ -343,7 +343,9 @@ def _where(row: Batch, now: datetime, differs: Mapping[str, str]) -> str:
     shard = "" if is_shared or not approval.shard_value else bold(approval.shard_value, _SHARD)
     tags = [escape(tag, _TAG) for tag in approval.question.tags[:_TAGS]]
     told = [question.origin(approval), *tags, shard, "" if is_shared else escape(differs.get(approval.id, ""))]
-    waits = [asked, until] if is_shared else [asked, until, code(approval.id)]
+    away = sorted(one.unattended_since for one in row.members if one.unattended_since is not None)
+    waits = [asked, until, *([f"*nobody has been waiting since* {date(away[0])}"] if away else [])]
+    waits += [] if is_shared else [code(approval.id)]
     voted = "" if is_shared else voting.votes_so_far(approval, name, lambda written: approver(written, {}))
     return "\n".join(filter(None, [" · ".join(filter(None, told)), " · ".join(waits), voted]))
 

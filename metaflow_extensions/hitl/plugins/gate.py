@@ -74,17 +74,17 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
     store = root.build_store(*task.datastore)
     cases = root.build_use_cases(store, say)
     if in_container(environ):
-        approval = cases.open_gate(task.pathspec)
+        approval = resuming.open_in_container(cases, task)
         check_place(approval, environ)
         if cases.ledger.trust.is_sealed:
             _check_asks(task, arguments, approval)
             check_asked(approval, environ)
-        models.entered(arguments.model, check_same(approval, find(task), cases.clock()))
+        _check_same(cases, task, approval, find(task))
+        models.entered(arguments.model, approval)
         return approval
     if task.control_task is not None:
         approval = resuming.of_control_task(cases, replace(task, task_id=task.control_task))
-        if approval.pathspec.run == task.run_id:
-            check_same(approval, find(task), cases.clock())
+        _check_same(cases, task, approval, find(task))
         return approval
     parent = os.getppid()  # before anything takes time: a run that is killed meanwhile must be missed afterwards
     found = find(task, arguments.metrics)
@@ -102,11 +102,18 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
             sleep = _sleep_while_run_lives(parent, heartbeat)
             approval = _wait(cases, outcome.approval, arguments.poll_interval, sleep)
     say(terminal.decided(approval))
-    if approval.pathspec.run == task.run_id:  # else it is about the same by other names, as resuming.py has checked
-        check_same(approval, found, cases.clock())
+    _check_same(cases, task, approval, found)
     resuming.start(store, approval, task)
     models.entered(arguments.model, approval)  # what it refuses, a resumed run asks again
     return approval
+
+
+def _check_same(cases: UseCases, task: GatedTask, approval: Approval, found: Evidence) -> None:
+    """Hold an approval to what the task is about to run with; that of an earlier run has other names for the same."""
+    if approval.pathspec.run == task.run_id:
+        check_same(approval, found, cases.clock())
+    else:
+        resuming.check_taken_over(approval, found)
 
 
 def _wait(cases: UseCases, asked: Approval, poll_interval: float | None, sleep: Callable[[float], None]) -> Approval:

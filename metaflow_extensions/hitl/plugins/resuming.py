@@ -22,6 +22,7 @@ from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.proposing import differing, read_proposal
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, State, Where
+from metaflow_extensions.hitl.approvals.refusals import NotAsApproved
 from metaflow_extensions.hitl.approvals.use_cases import UseCases, passed
 
 from .message import shard_of
@@ -82,16 +83,53 @@ def of_control_task(cases: UseCases, control: GatedTask) -> Approval:
     NoSuchApproval, StillPending, Rejected, Closed
         It has not.
     """
-    path = control.pathspec
     try:
-        return cases.open_gate(path)
+        return cases.open_gate(control.pathspec)
     except NoSuchApproval:
         # The control task of a resumed run goes on with the question of the run before, and has noted which it is.
-        folder = bucket.gate_folder(path.flow, path.run, path.step, _place_of_control(control.flow))
-        noted = next(filter(None, map(bucket.read_gate_key, cases.ledger.store.list(folder, limit=1))), None)
-        if noted is None:
-            raise
-        return passed(cases.ledger.read_to_act(noted).approval)
+        return _noted(cases, control, _place_of_control(control.flow))
+
+
+def open_in_container(cases: UseCases, task: GatedTask) -> Approval:
+    """Return the approval that a container's task may start by: its own, or the one that its launcher took over.
+
+    Raises
+    ------
+    NoSuchApproval, StillPending, Rejected, Closed
+        It may not.
+    """
+    try:
+        return cases.open_gate(task.pathspec)
+    except NoSuchApproval:
+        shard = shard_of(task.flow)
+        approval = _noted(cases, task, shard.place if shard else ())
+        start(cases.ledger.store, approval, task)  # by whoever launched this; nobody else may use it
+        return approval
+
+
+def check_taken_over(approval: Approval, found: Evidence) -> None:
+    """Raise NotAsApproved if a task is about to run with something else than the approval is about."""
+    then = approval.question.evidence
+    different = ("everything",) if then is None else differences(_comparable(then), _comparable(found))
+    if different:
+        raise NotAsApproved(approval, different)
+
+
+def _noted(cases: UseCases, task: GatedTask, place: tuple[int, ...]) -> Approval:
+    """Return the approval that a task of this run has noted as its own; raises NoSuchApproval."""
+    path = task.pathspec
+    folder = bucket.gate_folder(path.flow, path.run, path.step, place)
+    noted = next(filter(None, map(bucket.read_gate_key, cases.ledger.store.list(folder, limit=1))), None)
+    if noted is None:
+        raise NoSuchApproval(path.approval_id, cases.ledger.store.url)
+    approval = passed(cases.ledger.read_to_act(noted).approval)
+    if (approval.pathspec.flow, approval.pathspec.step, approval.gate.engine) != (
+        path.flow,
+        path.step,
+        EngineKind.LOCAL,
+    ):
+        raise NoSuchApproval(path.approval_id, cases.ledger.store.url)
+    return approval
 
 
 def start(store: Store, approval: Approval, task: GatedTask) -> None:
