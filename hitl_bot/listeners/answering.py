@@ -25,7 +25,7 @@ from metaflow_extensions.hitl.messages.form import form_errors, form_values
 from metaflow_extensions.hitl.messages.sentences import asks_for_input, chosen_by_button, form_fields, opens_form
 from metaflow_extensions.hitl.messages.views import approval_of, reason_of
 
-from .forms import ANSWERING_TAKES, FormErrors, Opening, opens, submit
+from .forms import ANSWERING_TAKES, FormErrors, FormOver, Opening, opens, submit
 from .payloads import Json, clicked_approval, is_home, place_of, refresh_if_stale, user_of
 from .slash_command import BadWords, Typed, Words, as_typed, read_pairs, unquoted
 
@@ -175,9 +175,12 @@ def approval_submitted(
         values = view["state"]["values"]
         answer = Answer(verdict=Verdict.APPROVE, input=form_values(fields, values), reason=reason_of(values))
         try:
-            return cases.take(seen.approval.id, answer, who=people.person(user_of(body)), where=Where.FORM, seen=seen)
+            taken = cases.take(seen.approval.id, answer, who=people.person(user_of(body)), where=Where.FORM, seen=seen)
         except InvalidInput as error:
             raise FormErrors(form_errors(fields, error.problems)) from error
+        if taken.number == seen.number and taken.approval.state is State.PENDING:
+            raise FormOver(views.voted_before_view(taken.approval))
+        return taken
 
     submit(ack, view, client, cases, workers, take)
 

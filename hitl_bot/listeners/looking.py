@@ -202,6 +202,8 @@ def _open_page(
         problems=found.problems,
         page=page,
         words=words.text,
+        # A shared message leads here for the shards that it does not list.
+        rows_of=lists.alone if chosen.only is Only.STEP else None,
     )
 
 

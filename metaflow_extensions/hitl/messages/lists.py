@@ -117,6 +117,7 @@ def listing(
     problems: Sequence[Exception] = (),
     page: int = 1,
     words: str = "list",
+    rows_of: Callable[[Sequence[Approval]], list[Batch]] | None = None,
 ) -> Reply:
     """List what waits, what waits for this person first, then by deadline.
 
@@ -134,6 +135,8 @@ def listing(
         From 1.
     words : str
         What was typed behind ``/hitl``, for the buttons that turn the page.
+    rows_of : Callable, optional
+        From approvals to rows: `alone`, or by default `in_rows`.
     """
     waiting = sorted((one for one in approvals if one.state is State.PENDING), key=urgency)
     if not waiting and not problems:
@@ -156,7 +159,7 @@ def listing(
 
     def rows() -> Iterator[list[Block]]:
         for heading, group in (("Waiting for you", for_me), ("Waiting for others", for_others)):
-            for position, one in enumerate(in_rows(group)):
+            for position, one in enumerate((rows_of or in_rows)(group)):
                 head = [section(mrkdwn(f"*{heading}*"))] if position == 0 and for_me and for_others else []
                 yield [*head, *(row(one, now, differs, mine) if group is for_me else watched_row(one, now, differs))]
 
@@ -272,6 +275,11 @@ def in_rows(waiting: Sequence[Approval]) -> list[Batch]:
         Batch(id=key, pathspec=str(members[0].pathspec).rpartition("/")[0], members=members)
         for key, members in rows.items()
     ]
+
+
+def alone(waiting: Sequence[Approval]) -> list[Batch]:
+    """Put each approval into a row of its own, also those that share a message: for who looks for one of them."""
+    return [Batch(id=one.id, pathspec=str(one.pathspec).rpartition("/")[0], members=[one]) for one in waiting]
 
 
 def differences(waiting: Sequence[Approval]) -> dict[str, str]:

@@ -173,6 +173,13 @@ def closed_view(approval: Approval, *, now: datetime) -> Block:
     return _notice(title, [*blocks, *question.message_blocks(approval, _MESSAGE), _foot(approval)])
 
 
+def voted_before_view(approval: Approval) -> Block:
+    """Say that the same vote was there already, so that nothing changed, and who is missing."""
+    so_far = voting.votes_so_far(approval, mention, lambda written: approver(written, {}))
+    said = f"*You have already voted like this*, so nothing changed. {so_far}"
+    return _notice("Voted", [section(mrkdwn(said)), *question.message_blocks(approval, _MESSAGE), _foot(approval)])
+
+
 def details_view(approval: Approval, *, now: datetime, trail: Sequence[Version] = (), script: str = "flow.py") -> Block:
     """Show everything about an approval.
 

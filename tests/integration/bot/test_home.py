@@ -111,6 +111,8 @@ def test_shards_are_one_row(bot: Bot, bob: Person, clock: HandClock, ledger: Led
     sweep(bot, clock)
     (listed,) = bob.command("/hitl list")
     assert listed.buttons == ["Open", "Approve all", "Approve all except…", "Reject all…"]
+    (apart,) = bob.command("/hitl list step deploy")
+    assert all(one.id in apart.plain for one in asked)
     shown = bob.home()
     assert "5 are waiting for you" in shown.plain
     assert shown.plain.count("5 shards wait") == 1

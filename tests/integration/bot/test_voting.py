@@ -12,7 +12,7 @@ import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.sandbox.control import Control
-from hitl_bot.sandbox.driver import Closed, Errors, Message, Person
+from hitl_bot.sandbox.driver import Closed, Errors, Message, Person, Updated
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
@@ -106,6 +106,17 @@ def test_one_person_is_one_vote(ask: Ask, bob: Person, ledger: Ledger) -> None:
         assert "bob approves. Still missing: 1 more." in said.plain
     standing = ledger.read(approval.id).approval
     assert (standing.state, len(standing.votes)) == (State.PENDING, 1)
+
+
+def test_the_same_form_again(ask: Ask, bob: Person) -> None:
+    """Whoever sends the same input twice reads that it was there already, and who is missing."""
+    ask(quorum=2, schema=SCHEMA)
+    entered = {"Deploy target": "moon", "Replicas": 1}
+    assert isinstance(bob.open(bob.wait_for_message(CHANNEL), "Approve…").fill(entered).submit(), Closed)
+    voted = bob.wait_for_message(CHANNEL, lambda one: "Votes" in one.plain)
+    again = bob.open(voted, "Approve…").fill(entered).submit()
+    assert isinstance(again, Updated)
+    assert "You have already voted like this" in again.view.plain
 
 
 def test_one_no_is_enough(ask: Ask, bob: Person, carol: Person, ledger: Ledger) -> None:
