@@ -21,7 +21,7 @@ from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.driver import Driver, Message, Person
 from hitl_bot.settings import Settings
-from metaflow_extensions.hitl.approvals.question import Question
+from metaflow_extensions.hitl.approvals.question import Question, Shard
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Origin, Pathspec, Person as Somebody
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.engines.fake import FakeEngine
@@ -169,11 +169,16 @@ def inbox(play: Scene) -> None:
 
 
 def batch(play: Scene) -> str:
-    """Six shards share a message, and two of them are answered; return what it is about."""
+    """Six of twenty shards have asked on one message, and two of them are answered; return what it is about."""
     bob = play.people.as_("bob")
     regions = ("Austria", "Belgium", "Chile", "Denmark", "Estonia", "France")
     asked = [
-        play.ask(f"Deploy to {region}?", f"Rollout/argo-rollout-t6j4s/region/t-{number}", batch=True)
+        play.ask(
+            f"Deploy to {region}?",
+            f"Rollout/argo-rollout-t6j4s/region/t-{number}",
+            batch=True,
+            shard=Shard(place=(number,), value=region, counts=(20,)),
+        )
         for number, region in enumerate(regions)
     ]
     play.forward(1)
