@@ -350,10 +350,9 @@ def _to_come_buttons(batch: Batch) -> list[Block]:
         return [button("Take back", action_ids.TAKE_BACK, batch.id, about=about, confirm=sure)]
     if not batch.offers_in_advance or sentences.opens_form(batch.members[0]):
         return []  # the form asks whether it is for those to come as well
-    label = f"Approve all {len(batch.members) + to_come}"
-    text = (
-        f"{len(batch.members)} have asked. {to_come} more will be approved as they ask, before anybody has seen them."
-    )
+    waiting = len(batch.waiting)
+    label = f"Approve all {waiting + to_come}"
+    text = f"{waiting} wait now. {to_come} more will be approved as they ask, before anybody has seen them."
     return [
         button(label, action_ids.APPROVE_TO_COME, batch.id, about=about, confirm=confirm(f"{label}?", text, yes=label))
     ]

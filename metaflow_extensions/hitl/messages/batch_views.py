@@ -227,10 +227,13 @@ def _to_come(batch: Batch, done: str) -> list[Block]:
     """Ask whether the answer is also for the shards that have not asked yet."""
     if not batch.offers_in_advance:
         return []
-    asked, to_come = len(batch.members), batch.to_come
+    waiting, to_come = len(batch.waiting), batch.to_come
     options = [
-        {"text": plain(f"Those that have asked ({asked})", _OPTION), "value": action_ids.ASKED},
-        {"text": plain(f"All {asked + to_come}, also those to come ({to_come})", _OPTION), "value": action_ids.TO_COME},
+        {"text": plain(f"Those that wait now ({waiting})", _OPTION), "value": action_ids.ASKED},
+        {
+            "text": plain(f"All {waiting + to_come}, also those to come ({to_come})", _OPTION),
+            "value": action_ids.TO_COME,
+        },
     ]
     hint = f"Those to come are {done} as they ask, before anybody has seen them. The record says so."
     return [
