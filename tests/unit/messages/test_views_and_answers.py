@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
+from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, GateNotReached
 from metaflow_extensions.hitl.approvals.record import Post, Verdict
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed, TooLate
 from metaflow_extensions.hitl.approvals.transitions import posted
@@ -101,6 +101,14 @@ def test_done_says_what_is_still_to_come():
     text = visible(answers.done(late)["blocks"])
     assert "The run is being resumed." in text
     assert "Not done when you answered; the bot will retry: The cluster did not answer." in text
+
+
+def test_a_gate_that_is_not_reached_yet_is_said_in_words_that_stay_true():
+    """Nobody corrects this answer later, so it neither says that something failed nor that it is still to be done."""
+    late = Outcome(approval=decided(pending()), pending=(GateNotReached("The decision takes effect when it does."),))
+    text = visible(answers.done(late)["blocks"])
+    assert "The decision takes effect when it does." in text
+    assert "Not done" not in text
 
 
 def test_unknown_word_gets_help():
