@@ -48,6 +48,7 @@ from .surfaces.batches import Batches, BatchingNotifier
 from .surfaces.confirming import Confirming
 from .surfaces.home import HomeTabs
 from .surfaces.in_advance import InAdvance
+from .surfaces.obligations import OwnerReminders
 from .surfaces.outbox import Outbox
 from .surfaces.pictures import Pictures
 from .surfaces.reminding import Reminding, never_quiet
@@ -231,7 +232,8 @@ def assemble(
     cases = use_cases(notifiers=reporting({SLACK: BatchingNotifier(slack, batches), **notifiers}, problems))
     swept = use_cases(notifiers=reporting({SLACK: BatchingNotifier(bulk, batches), **notifiers}, problems))
     homes = HomeTabs(cases, queries, people, client, pools.workers)
-    reminding = Reminding(cases, people, never_quiet if policy is None else policy.quiet_for)
+    quiet_for = never_quiet if policy is None else policy.quiet_for
+    reminding = Reminding(cases, people, quiet_for)
     threads = Threads(cases, bulk, reminding, workers=pools.workers, problems=problems, holder=name)
     pictures = Pictures(cases, bulk, workers=pools.workers, problems=problems, holder=name)
     confirming = Confirming(cases, queries, people, client, threads, workers=pools.workers, holder=name)
@@ -269,6 +271,7 @@ def assemble(
             in_advance,
             confirming,
             homes,
+            OwnerReminders(cases, people, client, quiet_for, workers=pools.workers, holder=name),
             outbox,
             pictures,
             Digests(history, clock, pools.workers),

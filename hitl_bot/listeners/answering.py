@@ -26,6 +26,7 @@ from metaflow_extensions.hitl.messages.sentences import asks_for_input, chosen_b
 from metaflow_extensions.hitl.messages.views import approval_of, reason_of
 
 from .forms import ANSWERING_TAKES, FormErrors, FormOver, Opening, opens, submit
+from .obligations import obligation_of
 from .payloads import Json, clicked_approval, is_home, place_of, refresh_if_stale, user_of
 from .slash_command import BadWords, Typed, Words, as_typed, read_pairs, unquoted
 
@@ -173,9 +174,12 @@ def approval_submitted(
         seen = cases.ledger.read(checked_id(approval_of(view)))
         fields = form_fields(seen.approval)
         values = view["state"]["values"]
-        answer = Answer(verdict=Verdict.APPROVE, input=form_values(fields, values), reason=reason_of(values))
+        who = user_of(body)
+        owed = obligation_of(seen.approval, values, cases=cases, people=people, user_id=who)
+        entered = form_values(fields, values)
+        answer = Answer(verdict=Verdict.APPROVE, input=entered, reason=reason_of(values), obligation=owed)
         try:
-            taken = cases.take(seen.approval.id, answer, who=people.person(user_of(body)), where=Where.FORM, seen=seen)
+            taken = cases.take(seen.approval.id, answer, who=people.person(who), where=Where.FORM, seen=seen)
         except InvalidInput as error:
             raise FormErrors(form_errors(fields, error.problems)) from error
         if taken.number == seen.number and taken.approval.state is State.PENDING:

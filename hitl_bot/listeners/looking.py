@@ -26,6 +26,7 @@ from metaflow_extensions.hitl.messages.question import asked_by_message
 from metaflow_extensions.hitl.messages.views import SHOWN, like_before_view
 
 from .forms import Opening
+from .obligations import owed_page
 from .payloads import Json, clicked_approval, is_home, refresh_if_stale, user_of
 from .slash_command import Filter, Only, Typed, Words, read_filter, read_span, read_words
 
@@ -176,6 +177,8 @@ def turn_page(
     words = read_words(typed)
     if words.verb == "history":
         shown = _history_page(cases, queries, Sight(cases, people, user_of(body)), words, page)
+    elif words.verb == "obligations":
+        shown = owed_page(cases, queries, people, user_of(body), words, page)
     else:
         shown = _open_page(cases, queries, people, user_of(body), words, page)
     shown["replace_original"] = True

@@ -26,7 +26,7 @@ from metaflow_extensions.hitl.approvals.queries import Queries
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import action_ids, answers, views
 
-from . import answering, answering_many, looking, slash_command
+from . import answering, answering_many, looking, obligations, slash_command
 from .payloads import Json, fill_in_initial_values, is_in_attachment, user_of
 from .slash_command import dispatcher, explain, remind
 
@@ -158,6 +158,7 @@ BUTTONS = {  # and menus, by action_id
     action_ids.NEXT_PAGE: looking.turn_page,
     action_ids.HOME_FLOW: looking.choose_home_flow,
     action_ids.RUN_AGAIN: answering.open_run_again,
+    action_ids.OBLIGATION_DONE: obligations.open_closing,
     action_ids.CONFIRM_ANSWER: answering.confirm_answer,
     action_ids.CONFIRM_RUN: answering.confirm_run,
 }
@@ -169,6 +170,7 @@ FORMS = {  # views with a Submit button, by callback_id
     action_ids.APPROVE_EXCEPT_VIEW: answering_many.choice_submitted,
     action_ids.REJECT_ALL_VIEW: answering_many.rejection_submitted,
     action_ids.RUN_AGAIN_VIEW: answering.run_again_submitted,
+    action_ids.OBLIGATION_VIEW: obligations.closing_submitted,
 }
 MESSAGE_SHORTCUTS = {action_ids.WHY: looking.why}  # entries of a message's own menu, by callback_id
 EVENTS = {"app_home_opened": looking.home_opened}
@@ -179,6 +181,7 @@ WORDS = {  # the first word after the command
     "list": looking.list_open,
     "history": looking.history,
     "stats": looking.statistics,
+    "obligations": obligations.list_owed,
     "delegate": slash_command.delegate,
 }
 WORDS_WITH_ID = {  # likewise, followed by the ID of an approval

@@ -18,7 +18,7 @@ from metaflow_extensions.hitl.approvals.question import Automatic, OnVeto, Polic
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.reminding import NEVER, Quiet, read_quiet
 
-from .model import Naming, PolicyOfFile, Reason, RuleOfFile, Subject, Word
+from .model import Naming, Offer, PolicyOfFile, Reason, RuleOfFile, Subject, Word
 
 # Reading the policy file: strictly, with the line of whatever can't be meant.
 
@@ -139,7 +139,7 @@ def _problem(error: Exception) -> str:
 
 # The policy as it is in the file now.
 
-log = structlog.get_logger("hitl_bot.policy")
+log = structlog.get_logger("hitl_bot.policy.file")
 
 
 class PolicyFile:
@@ -292,6 +292,8 @@ def _in_short(rule: RuleOfFile | None) -> dict[str, Any]:
 def demanded(rule: RuleOfFile) -> Iterator[str]:
     """Say what a rule demands, a line a demand."""
     said = list(_of_people(rule)) + list(_of_the_rest(rule))
+    if rule.obligations is Offer.OFFERED:
+        said.append("approving asks for an obligation, which nobody has to enter")
     yield from said or ["nothing more than the step does"]
 
 

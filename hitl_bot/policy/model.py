@@ -68,6 +68,13 @@ class Reason(str, Enum):
     REQUIRED = "required"
 
 
+class Offer(str, Enum):
+    """Whether approving asks for an obligation; nobody has to enter one."""
+
+    NONE = "none"
+    OFFERED = "offered"
+
+
 class Naming(str, Enum):
     """Whether a step has to name its approvers."""
 
@@ -138,6 +145,7 @@ class RuleOfFile(_Strict):
     claimed_requester: Word = Word.REFUSED
     outsiders: Somebodies = ()
     on_veto: OnVeto = OnVeto.REJECT
+    obligations: Offer = Offer.NONE
     quiet_hours: Hours | None = None
 
     @field_validator("longest_timeout", mode="before")
@@ -171,6 +179,7 @@ class RuleOfFile(_Strict):
             on_veto=self.on_veto,
             continue_allowed=self.continue_on_reject is Word.ALLOWED,
             named_approvers=self.named_approvers is Naming.REQUIRED,
+            obligations_offered=self.obligations is Offer.OFFERED,
             claimed_requester_counts=self.claimed_requester is Word.ALLOWED,
         )
 

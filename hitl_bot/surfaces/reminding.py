@@ -76,6 +76,14 @@ def never_quiet(_: Approval) -> Quiet:
     return NEVER_QUIET
 
 
+def zone_of(people: SlackPeople, user_id: str) -> tzinfo:
+    """Return somebody's time zone; UTC if it is not known."""
+    try:
+        return ZoneInfo(people.zone(user_id) or "UTC")
+    except (PeopleUnavailable, ZoneInfoNotFoundError, ValueError):
+        return timezone.utc
+
+
 class MayNotRemind(HitlError):
     """This person doesn't remind others."""
 
@@ -184,7 +192,7 @@ class Reminding:
         quiet, now = self._quiet_for(approval), self._cases.clock()
         if quiet == NEVER_QUIET:
             return set()
-        return {one for one in users if quiet.holds_in(self._zone(one), now)}
+        return {one for one in users if quiet.holds_in(zone_of(self._people, one), now)}
 
     def _ids(self, name: str, done: set[str]) -> list[str]:
         if is_group(name):
@@ -206,7 +214,9 @@ class Reminding:
         quiet = self._quiet_for(approval)
         if quiet == NEVER_QUIET:
             return quiet
-        zones = tuple(dict.fromkeys(self._zone(user) for name in approval.rule.names for user in self._users(name)))
+        zones = tuple(
+            dict.fromkeys(zone_of(self._people, user) for name in approval.rule.names for user in self._users(name))
+        )
         return replace(quiet, zones=zones) if zones else quiet
 
     def _users(self, name: str) -> list[str]:
@@ -219,9 +229,3 @@ class Reminding:
         except PeopleUnavailable:
             return []
         return [] if person is None else [person.id]
-
-    def _zone(self, user_id: str) -> tzinfo:
-        try:
-            return ZoneInfo(self._people.zone(user_id) or "UTC")
-        except (PeopleUnavailable, ZoneInfoNotFoundError, ValueError):
-            return timezone.utc

@@ -104,6 +104,7 @@ SAID = frozenset(
         TrailEvent.TIMED_OUT,
         TrailEvent.CLOSED,
         TrailEvent.NOT_ACCEPTED,
+        TrailEvent.OBLIGATION_DONE,
     }
 )
 """The events that get a line: what somebody decided. That it was asked and settled is shown on the message itself."""

@@ -21,7 +21,7 @@ from .approvals.errors import HitlError, NotTakenOverYet, StoreUnavailable
 from .approvals.ledger import Entry, Ledger
 from .approvals.ports import Store
 from .approvals.queries import Queries
-from .approvals.record import Answer, Approval, EngineKind, Origin, Person, State, Verdict, Where
+from .approvals.record import Answer, Approval, EngineKind, Obligation, Origin, Person, State, Verdict, Where
 from .approvals.refusals import NeedsConfirmation
 from .approvals.sealed import Trust, parse_keys
 from .approvals.statistics import RuleScore, Statistics
@@ -152,6 +152,11 @@ class Approvals:
         """Let go of the store. It holds nothing open today; a later one may."""
 
     @property
+    def who(self) -> Person:
+        """In whose name it answers."""
+        return self._who
+
+    @property
     def url(self) -> str:
         """Where the records are: ``s3://bucket/prefix`` or a path."""
         return self._ledger.store.url
@@ -237,8 +242,15 @@ class Approvals:
 
     # Answering.
 
-    def approve(self, approval_id: str, *, input: Mapping[str, Any] | None = None, reason: str = "") -> Answered:  # noqa: A002 - the record's word
-        """Approve, with the input that the step needs.
+    def approve(
+        self,
+        approval_id: str,
+        *,
+        input: Mapping[str, Any] | None = None,  # noqa: A002 - the record's word
+        reason: str = "",
+        obligation: Obligation | None = None,
+    ) -> Answered:
+        """Approve, with the input that the step needs, and perhaps with what somebody owes for it.
 
         Raises
         ------
@@ -249,7 +261,9 @@ class Approvals:
         AlreadyDecided, TooLate, Closed
             It can no longer be answered so.
         """
-        return self._answer(approval_id, Answer(verdict=Verdict.APPROVE, input=dict(input or {}), reason=reason))
+        return self._answer(
+            approval_id, Answer(verdict=Verdict.APPROVE, input=dict(input or {}), reason=reason, obligation=obligation)
+        )
 
     def reject(self, approval_id: str, *, reason: str) -> Answered:
         """Reject; the run fails with the reason. Raises as ``approve`` does."""

@@ -16,7 +16,7 @@ from .codec import Version
 from .errors import CorruptRecord, NoSuchApproval, NotVouchedFor, OtherPathspec, RecordError
 from .evidence.binding import question_digest
 from .ledger import Entry, Ledger, check_whole
-from .record import Approval, Decision, Person, State, TrailEvent, Verdict, is_id
+from .record import Approval, Decision, FollowUpKind, Person, State, TrailEvent, Verdict, is_id
 
 # One record: its versions, who vouches for each, the first thing that is wrong, and what the indexes say about it.
 
@@ -371,6 +371,7 @@ def document(audited: Audited) -> dict[str, Any]:
         **(_question(approval) if approval is not None else {}),
         **(_decision(approval.decision) if approval is not None and approval.decision is not None else {}),
         **(_evidence(approval) if approval is not None else {}),
+        "obligations": [] if approval is None else _obligations(approval),
         "versions": len(audited.versions),
         "record_sha256": newest.sha256 if newest else None,
         "vouched_by": newest.voucher.key if newest else None,
@@ -383,8 +384,29 @@ COLUMNS = (
     *("id", "state", "flow", "run", "step", "task", "question", "requested_by", "requested_at"),
     *("verdict", "decided_by", "on_behalf_of", "voters", "decided_at", "where", "input", "reason"),
     *("metrics", "compared_with", "parameters", "commit", "local_changes", "code_package", "artifacts_sha256"),
+    "obligations",
     *("question_sha256", "versions", "record_sha256", "vouched_by", "whole", "faults"),
 )
+
+
+def _obligations(approval: Approval) -> list[dict[str, Any]]:
+    """Return what is owed with an approval, and what became of it."""
+    found: list[dict[str, Any]] = []
+    for number, owed in enumerate(approval.obligations, start=1):
+        after = [one for one in approval.follow_ups if one.number == number]
+        end = next((one for one in after if one.kind is FollowUpKind.DONE), None)
+        found.append(
+            {
+                "text": owed.text,
+                "owner": _person(owed.owner),
+                "due": owed.due,
+                "reminded": sum(one.kind is FollowUpKind.REMINDED for one in after),
+                "closed_at": None if end is None else end.at.isoformat(),
+                "closed_by": None if end is None or end.by is None else _person(end.by),
+                "word": None if end is None else end.word,
+            }
+        )
+    return found
 
 
 def row(exported: Mapping[str, Any]) -> list[str]:

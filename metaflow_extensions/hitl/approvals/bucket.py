@@ -293,6 +293,15 @@ OUTBOX = Prefix(
     ends="what waits, when it is delivered or after 7 days; what was sent, 7 days after the last change of the record; "
     "by the bot",
 )
+OWED = Prefix(
+    pattern="owed/<day>-<id>-<number>",
+    holds="a marker for each obligation that is open, by the day on which it is due",
+    written_by=_ALL,
+    removed_by=_BOT,
+    read_by=_ALL,
+    if_false="one request; without it, nobody is reminded of an obligation, and lists of them leave it out",
+    ends="when the obligation is closed, by the bot",
+)
 PROBE = Prefix(
     pattern="probe/<token>",
     holds="the proof that this store creates a key once and no more",
@@ -325,6 +334,7 @@ PREFIXES = (
     GATES,
     STARTED,
     OUTBOX,
+    OWED,
     PROBE,
 )
 
@@ -866,6 +876,35 @@ def read_gate_key(key: str) -> str | None:
 
 def started_key(approval_id: str) -> str:
     return STARTED.key(checked_id(approval_id))
+
+
+# Obligations.
+
+_OWED = re.compile(r"([0-9]{8})-([a-z0-9-]+)-([0-9]{5})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owed:
+    """One marker of an open obligation."""
+
+    day: date  # on which it is due
+    approval_id: str
+    number: int
+
+
+def owed_key(owed: Owed) -> str:
+    return OWED.key(f"{owed.day:%Y%m%d}-{checked_id(owed.approval_id)}-{_number(owed.number)}")
+
+
+def read_owed_key(key: str) -> Owed | None:
+    """Return which obligation is open."""
+    parts = OWED.parts(key)
+    match = _OWED.fullmatch(parts[0]) if parts is not None and len(parts) == 1 else None
+    at = _unstamp(f"{match[1]}T000000000000Z") if match else None
+    number = _read_number(match[3]) if match else None
+    if match is None or at is None or number is None or not is_id(match[2]):
+        return None
+    return Owed(day=at.date(), approval_id=match[2], number=number)
 
 
 # Proofs.

@@ -211,10 +211,11 @@ NOT_NAMED = frozenset(
         *(f"question.{name}" for name in ("message", "notifiers", "channel", "run_url", "run_again", "follows")),
         *(f"question.{name}" for name in ("batch", "shard", "tags", "remind_every")),
         "question.links",
-        *(f"question.{name}" for name in ("what_happens", "resume", "leaves", "markdown")),
-        *(f"policy_rule.{name}" for name in ("name", "channel")),
+        *(f"question.{name}" for name in ("what_happens", "resume", "leaves", "markdown", "obligations")),
+        *(f"policy_rule.{name}" for name in ("name", "channel", "obligations_offered")),
         *(f"approval.{name}" for name in ("deadline", "posts", "votes", "reminders", "decision", "closing")),
         *(f"approval.{name}" for name in ("settlement", "policy_rule", "vouched_by", "unknown", "unattended_since")),
+        "approval.follow_ups",
     }
 )
 _CLASSES = {

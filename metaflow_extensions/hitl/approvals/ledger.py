@@ -12,12 +12,12 @@ import types
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar, cast
 
 from . import bucket
-from .bucket import Change, DecidedMarker, version_key
+from .bucket import Change, DecidedMarker, Owed, version_key
 from .codec import Version, decode, encode, with_checksum, without_checksum
 from .errors import (
     AmbiguousId,
@@ -99,6 +99,7 @@ def _asks_only(first: Approval) -> bool:
         decision=None,
         closing=None,
         settlement=None,
+        follow_ups=(),
     )
 
 
@@ -115,6 +116,8 @@ def _follows(before: Approval, after: Approval) -> bool:
         and before.decision in (None, after.decision)
         and before.closing in (None, after.closing)
         and before.settlement in (None, after.settlement)
+        and after.follow_ups[: len(before.follow_ups)] == before.follow_ups
+        and (after.decision is not None or not after.follow_ups)
     )
 
 
@@ -132,6 +135,7 @@ def _unchanging(approval: Approval) -> Approval:
         decision=None,
         closing=None,
         settlement=None,
+        follow_ups=(),
         unknown={},
     )
 
@@ -484,10 +488,21 @@ class Ledger:
         end = approval.decision or approval.closing
         if end is not None:
             self.store.mark(bucket.decided_key(flow, step, approval.id, end.at))
+        for number, obligation in approval.open_obligations.items():
+            self.store.mark(bucket.owed_key(bucket.Owed(day=obligation.day, approval_id=approval.id, number=number)))
         recorded = approval.question.evidence is not None  # without, there is nothing to compare the next one with
         if recorded and approval.state is State.APPROVED and approval.decision is not None:
             folder = bucket.approved_folder(flow, step, approval.shard_value)
             self.store.mark(bucket.newest_first_key(folder, approval.id, approval.decision.at))
+
+    def owed(self, until: date | None = None) -> Iterator[Owed]:
+        """Yield the markers of open obligations, the first due first: one LIST for each 1,000."""
+        for key in self.store.list(bucket.OWED.root):
+            owed = bucket.read_owed_key(key)
+            if owed is not None:
+                if until is not None and owed.day > until:
+                    return
+                yield owed
 
     def asked_ids(self, flow: str, step: str, shard: str | None, *, limit: int) -> list[str]:
         """Return the ids of open questions that a newer one may take the place of, newest first: one LIST."""

@@ -96,6 +96,7 @@ class Question:
     quorum_if: dict[str, int] = field(default_factory=dict[str, int])  # conditions that ask for more people
     valid_for: int | None = None  # seconds from an approval to the start of its step
     what_happens: dict[str, str] = field(default_factory=dict[str, str])  # by answer, in the author's words
+    obligations: bool = False  # whether approving asks for something that somebody owes with it
     supersede: bool = False  # whether the same question of a newer run takes the place of this one
 
 
@@ -135,6 +136,7 @@ class PolicyTerms:
     on_veto: OnVeto = OnVeto.REJECT
     continue_allowed: bool = True  # whether a step may go on after a rejection, where it wants that
     named_approvers: bool = False  # the step has to name its approvers
+    obligations_offered: bool = False  # approving asks for something that somebody owes with it
     claimed_requester_counts: bool = False  # who started a run is taken from the run's own word
 
 
@@ -261,6 +263,7 @@ def stricter(question: Question, demands: PolicyRule | None) -> Rule:
     timeouts = [seconds for seconds in (question.timeout, demands.longest_timeout) if seconds is not None]
     terms: dict[str, Any] = {term.name: getattr(demands, term.name) for term in fields(PolicyTerms)}
     terms["channel"] = demands.channel or question.channel
+    terms["obligations_offered"] = demands.obligations_offered or question.obligations
     terms["self_approval_allowed"] = demands.self_approval_allowed and question.allow_self_approval
     return Rule(
         **terms,

@@ -5,7 +5,7 @@ import re
 from base64 import b32encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -106,6 +106,8 @@ class TrailEvent(str, Enum):
     CLOSED = "closed"  # without an answer
     NOT_ACCEPTED = "not accepted"  # the operator's policy refuses the decision
     SETTLED = "settled"  # every effect was carried out
+    OWNER_REMINDED = "owner reminded"  # of an obligation
+    OBLIGATION_DONE = "obligation done"
 
     def __str__(self) -> str:
         return self.value
@@ -253,12 +255,43 @@ class Post:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Obligation:
+    """What somebody owes with an approval. It holds nothing up.
+
+    Attributes
+    ----------
+    due : str
+        A day, as ``2026-12-31``.
+
+    Raises
+    ------
+    ValueError
+        There is no text, or no such day.
+    """
+
+    text: str
+    owner: Person
+    due: str
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise ValueError("an obligation needs a text")
+        if date.fromisoformat(self.due).isoformat() != self.due:
+            raise ValueError(f"{self.due!r} is not a day such as 2026-12-31")
+
+    @property
+    def day(self) -> date:
+        return date.fromisoformat(self.due)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a person says: verdict, input, reason."""
+    """What a person says: verdict, input, reason, and what somebody owes with a yes."""
 
     verdict: Verdict
     input: dict[str, Any] = field(default_factory=dict[str, Any])
     reason: str = ""
+    obligation: Obligation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,6 +351,24 @@ class Reminder:
     by: Person | None = None  # who wanted it; None: it was time
 
 
+class FollowUpKind(str, Enum):
+    """What became of an obligation."""
+
+    REMINDED = "reminded"
+    DONE = "done"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowUp:
+    """Something that happened to an obligation after the decision."""
+
+    number: int  # of the obligation, from 1
+    kind: FollowUpKind
+    at: datetime
+    by: Person | None = None  # who closed it; None: it was time to remind
+    word: str = ""  # of who closed it
+
+
 @dataclass(frozen=True, kw_only=True)
 class Closing:
     """Why an approval can no longer be answered: nobody waits for it, or its decision does not count."""
@@ -357,6 +408,8 @@ class Approval:
     closing: Closing | None = None
     settlement: Settlement | None = None
     unattended_since: datetime | None = None  # since when nobody waits for the answer, as far as a bot could tell
+    # About obligations, oldest first: the only part that grows when all is settled.
+    follow_ups: tuple[FollowUp, ...] = ()
     # The id of the bot's key whose signature was checked on reading; None: nobody vouches for this. Never written.
     vouched_by: str | None = field(default=None, compare=False)
     # What a later release wrote and this one does not know is carried along, never dropped.
@@ -391,6 +444,21 @@ class Approval:
     def shard_value(self) -> str | None:
         """What its shard of a foreach works on; None outside of any."""
         return self.question.shard.value if self.question.shard else None
+
+    @property
+    def obligations(self) -> tuple[Obligation, ...]:
+        """What is owed with the approval, numbered from 1: of each person whose vote made it, or of who decided."""
+        if self.state is not State.APPROVED or self.decision is None:
+            return ()
+        given: tuple[GivenAnswer, ...] = self.votes if self.decision.voters else (self.decision,)
+        approving = (one for one in given if one.verdict is Verdict.APPROVE)
+        return tuple(one.obligation for one in approving if one.obligation is not None)
+
+    @property
+    def open_obligations(self) -> dict[int, Obligation]:
+        """Those that nobody has closed yet, by number."""
+        done = {one.number for one in self.follow_ups if one.kind is FollowUpKind.DONE}
+        return {number: one for number, one in enumerate(self.obligations, start=1) if number not in done}
 
     def reminded(self, kind: ReminderKind) -> Reminder | None:
         """Return the newest reminder of a kind."""

@@ -190,5 +190,35 @@ class Stale(ApprovalError):
         super().__init__(approval, f"{given}, {why}. The step does not run. Start a new run to ask again.")
 
 
+class NoSuchObligation(ApprovalError):
+    """There is nothing left to close."""
+
+    def __init__(self, approval: Approval) -> None:
+        super().__init__(
+            approval, f"This obligation of {approval.id} was closed before. `/hitl obligations` lists yours."
+        )
+
+
+class NotYourObligation(ApprovalError):
+    """Somebody else owes it."""
+
+    def __init__(self, approval: Approval, owner: Person) -> None:
+        super().__init__(
+            approval,
+            f"Only {owner.name}, or whoever approved {approval.id}, can close this obligation. Nothing was recorded.",
+        )
+
+
+class ObligationNeedsChat(ApprovalError):
+    """An answer that its person has to confirm can't carry an obligation."""
+
+    def __init__(self, approval: Approval) -> None:
+        super().__init__(
+            approval,
+            f"{approval.id} has to be confirmed by you, and an obligation can't be confirmed that way. Nothing was "
+            "recorded. Approve it in the chat, with the obligation, or leave the obligation out here.",
+        )
+
+
 def _said(verdict: Verdict) -> str:
     return "sent back for changes" if verdict is Verdict.CHANGES else verdict.value

@@ -15,6 +15,7 @@ from .record import (
     Approval,
     Closing,
     Decision,
+    FollowUp,
     Gate,
     GivenAnswer,
     Judgement,
@@ -142,6 +143,8 @@ def same_answer(standing: Decision, decision: Decision) -> bool:
     """Whether two decisions say the same thing. Why somebody rejected as well makes no difference."""
     if standing.verdict is not decision.verdict:
         return False
+    if decision.obligation not in (None, standing.obligation):
+        return False  # nobody must think that theirs was recorded
     return standing.verdict is not Verdict.APPROVE or standing.input == decision.input
 
 
@@ -262,6 +265,13 @@ def posted(approval: Approval, post: Post) -> Approval:
     if any(known.notifier == post.notifier for known in approval.posts):
         return approval
     return replace(approval, posts=(*approval.posts, post))
+
+
+def follow_up(approval: Approval, said: FollowUp) -> Approval:
+    """Note what became of an obligation, also when all is settled. About one that is closed nothing is noted."""
+    if said.number not in approval.open_obligations:
+        return approval
+    return replace(approval, follow_ups=(*approval.follow_ups, said))
 
 
 def settle(

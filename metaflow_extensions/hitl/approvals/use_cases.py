@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from . import transitions
+from . import bucket, transitions
 from .deciding.delegation import Delegations
 from .deciding.in_advance import AnswerInAdvance, NotInAdvance
 from .deciding.permission import AWAY_FROM_POLICY, Eligibility, check_may_decide, unaccepted
@@ -36,7 +36,10 @@ from .record import (
     Approval,
     Decision,
     EngineKind,
+    FollowUp,
+    FollowUpKind,
     Gate,
+    Obligation,
     Origin,
     Pathspec,
     Person,
@@ -47,7 +50,17 @@ from .record import (
     Vote,
     Where,
 )
-from .refusals import ChangesNotOffered, NeedsConfirmation, NotAllowed, Rejected, StillPending, closed
+from .refusals import (
+    ChangesNotOffered,
+    NeedsConfirmation,
+    NoSuchObligation,
+    NotAllowed,
+    NotYourObligation,
+    ObligationNeedsChat,
+    Rejected,
+    StillPending,
+    closed,
+)
 from .shown import Shown
 
 _SUPERSEDED = 50  # questions of older runs that one of a newer run lets go
@@ -371,6 +384,7 @@ class UseCases:
             where=where,
             input=answer.input,
             reason=answer.reason.strip(),
+            obligation=answer.obligation if answer.verdict is Verdict.APPROVE else None,
             on_behalf_of=eligibility.on_behalf_of,
             counts_for=eligibility.counts_for,
             given_at=given_at,
@@ -446,6 +460,8 @@ class UseCases:
     def _propose_answer(self, approval: Approval, answer: Answer, who: Person, nonce: str) -> AnswerProposal:
         if answer.verdict is Verdict.CHANGES and not approval.question.allow_changes:
             raise ChangesNotOffered(approval)
+        if answer.obligation is not None:
+            raise ObligationNeedsChat(approval)
         vote = Vote(
             verdict=answer.verdict,
             by=who,
@@ -601,6 +617,50 @@ class UseCases:
         ).approval
         here = tuple(post for post in noted.posts if post.notifier in self.notifiers)
         return Outcome(approval=noted, pending=tuple(self.show(noted, here)))
+
+    # Obligations.
+
+    def close_obligation(self, approval_id: str, number: int, *, who: Person, word: str) -> Approval:
+        """Note that an obligation is done: by its owner, or by whoever decided.
+
+        Raises
+        ------
+        NotYourObligation
+            It is somebody else's. Nothing was recorded.
+        NoSuchObligation
+            It was closed before, or there is none of this number.
+        """
+        seen, now = self.ledger.linked(self.ledger.read(approval_id)), self.clock()
+        who = self.people.now().current(who)
+        obligation = seen.approval.open_obligations.get(number)
+        if obligation is None:
+            raise NoSuchObligation(seen.approval)
+        if not self._may_close(seen.approval, obligation, who):
+            raise NotYourObligation(seen.approval, obligation.owner)
+        done = FollowUp(number=number, kind=FollowUpKind.DONE, at=now, by=who, word=word.strip())
+        closed = self._note_follow_up(seen, done, TrailEvent.OBLIGATION_DONE)
+        self.ledger.store.unmark(
+            bucket.owed_key(bucket.Owed(day=obligation.day, approval_id=approval_id, number=number))
+        )
+        return closed.approval
+
+    def _may_close(self, approval: Approval, obligation: Obligation, who: Person) -> bool:
+        decision = approval.decision
+        deciders = [] if decision is None else [decision.by, *decision.voters]
+        owner = self.people.identify(obligation.owner) or obligation.owner
+        return any((one.origin, one.id) == (who.origin, who.id) for one in (owner, *deciders))
+
+    def note_owner_reminded(self, entry: Entry, number: int) -> Entry:
+        """Note that the owner of an obligation is reminded; the same entry if there is nothing to remind of."""
+        reminded = FollowUp(number=number, kind=FollowUpKind.REMINDED, at=self.clock())
+        return self._note_follow_up(entry, reminded, TrailEvent.OWNER_REMINDED)
+
+    def _note_follow_up(self, entry: Entry, said: FollowUp, event: TrailEvent) -> Entry:
+        return self.ledger.update(
+            entry.approval.id, event, said.at, lambda newest: transitions.follow_up(newest, said), seen=entry
+        )
+
+    # Closing.
 
     def close(self, entry: Entry, reason: str) -> Outcome:
         """Close an approval that can no longer be answered, and show it."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from metaflow_extensions.hitl.api import Answered, parse_input
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.record import Approval, State
+from metaflow_extensions.hitl.approvals.record import Approval, Obligation, Origin, Person, State
 from metaflow_extensions.hitl.messages import terminal
 
 from . import looking
@@ -104,12 +104,32 @@ class _Tried:
 
 def approve(context: Context, options: Namespace) -> ExitCode:
     """Approve, with the input that each step asks for."""
+    owed = _owed(context, options)
 
     def answer(approval: Approval) -> Answered:
         given = entered(approval.question.schema, options.input, options.set)
-        return context.approvals.approve(approval.id, input=given, reason=options.reason)
+        return context.approvals.approve(approval.id, input=given, reason=options.reason, obligation=owed)
 
     return _answer(context, options, answer)
+
+
+def _owed(context: Context, options: Namespace) -> Obligation | None:
+    """Read what somebody owes for the approval; raise BadEntry if it is incomplete."""
+    if not options.owes:
+        if options.due or options.owner:
+            raise BadEntry("--due and --owner go with --owes TEXT.")
+        return None
+    owner = context.approvals.who
+    if options.owner:
+        email = options.owner if "@" in options.owner else None
+        owner = Person(id=options.owner, name=options.owner, origin=Origin.CLAIM, email=email)
+    try:
+        owed = Obligation(text=options.owes, owner=owner, due=options.due or "")
+    except ValueError:
+        raise BadEntry(f"--owes needs --due with a day such as 2026-12-31, not {options.due!r}.") from None
+    if owed.day < context.now.astimezone(context.zone).date():
+        raise BadEntry(f"--due {options.due} has passed. Choose today or a later day.")
+    return owed
 
 
 def reject(context: Context, options: Namespace) -> ExitCode:

@@ -58,6 +58,9 @@ def _approve(parser: ArgumentParser, scope: Scope) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="one input value; can be repeated"
     )
+    parser.add_argument("--owes", metavar="TEXT", help="with --due: what somebody owes for this approval")
+    parser.add_argument("--due", metavar="DAY", help="with --owes: by when, such as 2026-12-31")
+    parser.add_argument("--owner", metavar="NAME", help="with --owes: who, by user name or email address (you)")
     parser.add_argument("--reason", default="", help="the reason; required if the operator's policy demands one")
     _json(parser)
 

@@ -10,7 +10,7 @@ from metaflow_extensions.hitl.approvals.auditing import CheckedVersion
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.ledger import Entry
-from metaflow_extensions.hitl.approvals.record import Approval, Decision, Person, State, Verdict
+from metaflow_extensions.hitl.approvals.record import Approval, Decision, FollowUpKind, Person, State, Verdict
 from metaflow_extensions.hitl.approvals.schema import Field, accepted, fields
 from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
 from metaflow_extensions.hitl.messages import sentences, terminal
@@ -42,6 +42,7 @@ def approval_document(approval: Approval) -> dict[str, Any]:
         "fields": [field_document(field) for field in (fields(question.schema) if question.schema else ())],
         "url": next((post.url for post in approval.posts if post.url), None),
         "decision": None if approval.decision is None else _decision(approval.decision),
+        "obligations": [_obligation(approval, number) for number in range(1, len(approval.obligations) + 1)],
         "closed": None if approval.closing is None else approval.closing.reason,
         "vouched_by": approval.vouched_by,
         "record": _record(approval),
@@ -140,6 +141,20 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "where": decision.where.value,
         "input": decision.input,
         "reason": decision.reason,
+    }
+
+
+def _obligation(approval: Approval, number: int) -> dict[str, Any]:
+    owed = approval.obligations[number - 1]
+    ends = [one for one in approval.follow_ups if one.number == number and one.kind is FollowUpKind.DONE]
+    end = ends[-1] if ends else None
+    return {
+        "text": owed.text,
+        "owner": owed.owner.name,
+        "due": owed.due,
+        "closed_at": None if end is None else _time(end.at),
+        "closed_by": None if end is None else _name(end.by),
+        "word": None if end is None else end.word,
     }
 
 

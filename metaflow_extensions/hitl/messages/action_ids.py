@@ -7,6 +7,7 @@ REJECT = "hitl_reject"  # opens the view that asks for the reason
 REQUEST_CHANGES = "hitl_request_changes"  # opens the view that asks what must change
 CONFIRM_ANSWER = "hitl_confirm_answer"  # the value is `<approval id>:<nonce>:<SHA-256>` of what is confirmed
 CONFIRM_RUN = "hitl_confirm_run"
+OBLIGATION_DONE = "hitl_obligation_done"  # opens the view that closes one; the value is `<approval id>:<number>`
 RUN_AGAIN = "hitl_run_again"  # opens the view with the parameters of the run
 OPEN = "hitl_open"  # a link to the message: Slack follows it, and the click still wants its ack
 LINKS = tuple(f"hitl_link_{number}" for number in range(5))  # links to elsewhere; likewise
@@ -35,6 +36,7 @@ APPROVE_VIEW = "hitl_approve_view"
 REJECT_VIEW = "hitl_reject_view"
 CHANGES_VIEW = "hitl_changes_view"
 RUN_AGAIN_VIEW = "hitl_run_again_view"
+OBLIGATION_VIEW = "hitl_obligation_view"
 NOTICE_VIEW = "hitl_notice_view"  # nothing to submit: loading, closed, details
 APPROVE_ALL_VIEW = "hitl_approve_all_view"
 APPROVE_EXCEPT_VIEW = "hitl_approve_except_view"
@@ -44,6 +46,12 @@ HOME_VIEW = "hitl_home_view"
 # The reason: input of the views that reject and request changes, and of the one that approves where a rule wants it
 REASON_BLOCK = "hitl_reason"
 REASON_VALUE = "value"
+
+# Inputs of an obligation, in the view that approves and in the one that closes it
+OBLIGATION_TEXT = "hitl_obligation_text"
+OBLIGATION_OWNER = "hitl_obligation_owner"
+OBLIGATION_DUE = "hitl_obligation_due"
+OBLIGATION_VALUE = "value"
 
 # Inputs of the view that runs again: a parameter each, named behind this
 PARAMETER_BLOCK = "hitl_parameter:"

@@ -68,6 +68,7 @@ _WORDS = (
     ("/hitl history", "what was decided in the last 7 days; also: history flow NAME 30d"),
     ("/hitl stats", "how many were asked and how long answers took, in the last 30 days; also: stats flow NAME 7d"),
     ("/hitl stats rules", "how often rules in shadow mode agreed with people; also: stats rules flow NAME 90d"),
+    ("/hitl obligations", "what you owe with an approval, and a button to close it; also: obligations all"),
     ("/hitl delegate @person until 2026-12-24", "let someone decide for you until then; also: delegate, delegate end"),
     ("/hitl help", "this list"),
 )

@@ -49,6 +49,7 @@ from .voting import requester, vouched
 
 _TEXT = 300  # of the message, in a notification; a phone shows less
 _SHOWN_INPUTS = 20
+_SHOWN_OBLIGATIONS = 5
 _SHOWN_APPROVERS = 10
 
 
@@ -257,6 +258,17 @@ def votes_blocks(approval: Approval, ids: Mapping[str, str], share: int) -> list
     return [*blocks, *input_fields(votes.proposal(approval) or {}, share)]
 
 
+def owed_blocks(approval: Approval) -> list[Block]:
+    """Show on the message what is owed. What became of it is in the thread below."""
+    owed = approval.obligations
+    if not owed:
+        return []
+    rows = [f"• {name(one.owner)}: {quoted(one.text, _TEXT)}, due {one.due}" for one in owed[:_SHOWN_OBLIGATIONS]]
+    if len(owed) > _SHOWN_OBLIGATIONS:
+        rows.append(f"and {len(owed) - _SHOWN_OBLIGATIONS} more under Details")
+    return [section(mrkdwn("\n".join(["*Owed with this approval*", *rows])))]
+
+
 def again_blocks(approval: Approval, share: int) -> list[Block]:
     """Offer the command that runs this again, where changes were requested."""
     if approval.decision is None or approval.decision.verdict is not Verdict.CHANGES or not approval.question.run_again:
@@ -362,6 +374,7 @@ def _blocks(
         blocks.append(section(mrkdwn(verdict_line(approval))))
         blocks += reason_blocks(approval, share)
         blocks += input_fields(approval.decision.input if approval.decision else {}, share)
+        blocks += owed_blocks(approval)
         if approval.judgement is not None and approval.judgement.mode is RuleMode.SHADOW:
             blocks += evidence.rule_blocks(approval)
         if trouble := sentences.trouble(approval):

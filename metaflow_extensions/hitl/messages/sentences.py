@@ -57,13 +57,14 @@ def asks_for_input(approval: Approval) -> bool:
 
 def opens_form(approval: Approval) -> bool:
     """Whether approving takes a form: for input, or for the reason that the operator's policy wants."""
-    return asks_for_input(approval) or approval.rule.reason_required
+    return asks_for_input(approval) or approval.rule.reason_required or approval.rule.obligations_offered
 
 
 def chosen_by_button(approval: Approval) -> Field | None:
     """Return the field whose choices are buttons; None where approving takes a form, or asks for nothing."""
     shown = form_fields(approval)
-    return shown[0] if len(shown) == 1 and shown[0].buttons and not approval.rule.reason_required else None
+    asks_more = approval.rule.reason_required or approval.rule.obligations_offered
+    return shown[0] if len(shown) == 1 and shown[0].buttons and not asks_more else None
 
 
 def asked_when_approving(approval: Approval) -> str:

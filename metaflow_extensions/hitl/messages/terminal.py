@@ -17,7 +17,7 @@ from metaflow_extensions.hitl.approvals.record import Approval, Person, State, V
 from metaflow_extensions.hitl.approvals.schema import Field, accepted
 from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
 
-from . import evidence, sentences, voting
+from . import evidence, obligations, sentences, voting
 from .trail import short
 from .voting import requester, vouched, who_vouches
 
@@ -306,6 +306,7 @@ def shown(
             )
             for key, value in decision.input.items()
         ]
+    rows += [("owed", one_line(text, _VALUE)) for text in obligations.lines(approval)]
     if decision is not None and decision.verdict is Verdict.CHANGES and approval.question.run_again:
         rows.append(("again", harmless(approval.question.run_again, _MESSAGE)))
     after = sentences.trouble(approval) or sentences.aftermath(approval)

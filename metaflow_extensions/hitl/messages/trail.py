@@ -6,7 +6,7 @@ from typing import NamedTuple
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.record import Approval, ReminderKind, TrailEvent, Verdict, Where
 
-from . import evidence, sentences, voting
+from . import evidence, obligations, sentences, voting
 from .blocks import escape, literal, name, one_line, quoted, utc
 from .voting import requester
 
@@ -140,5 +140,7 @@ EVENTS = {
     TrailEvent.CLOSED: EventWords(_closed, "closed"),
     TrailEvent.NOT_ACCEPTED: EventWords(_not_accepted, "not accepted"),
     TrailEvent.SETTLED: EventWords(_settled, "settled"),
+    TrailEvent.OWNER_REMINDED: EventWords(obligations.told_reminded, "owner reminded"),
+    TrailEvent.OBLIGATION_DONE: EventWords(obligations.told_done, "obligation done"),
 }
 """Every event's words, in one place."""

@@ -12,7 +12,7 @@ from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.question import OnReject
 from metaflow_extensions.hitl.approvals.record import Approval, State
 
-from . import action_ids, evidence, lists, question, sentences, voting
+from . import action_ids, evidence, lists, obligations, question, sentences, voting
 from .answers import refusal_block
 from .blocks import (
     Block,
@@ -99,7 +99,8 @@ def approve_view(approval: Approval, *, now: datetime, values: Mapping[str, Any]
     """
     reason = [reason_input("Reason", rule_wants_one(approval))] if approval.rule.reason_required else []
     proposed = votes.proposal(approval) if values is None else values
-    inputs = [*form_blocks(sentences.form_fields(approval), values=proposed), *reason]
+    owed = obligations.inputs() if approval.rule.obligations_offered else []
+    inputs = [*form_blocks(sentences.form_fields(approval), values=proposed), *reason, *owed]
     blocks = _question(approval, now)
     if proposed and sentences.asks_for_input(approval) and len(blocks) + len(inputs) < _BLOCKS:
         blocks.append(

@@ -265,6 +265,7 @@ ARGUMENTS: Mapping[str, Reader] = {
     "quorum_if": lambda name, value, parts: {name: read_quorum_if(value, parts["metrics"])},
     "valid_for": _as("valid_for", _duration),
     "supersede": _as("supersede", _yes_or_no),
+    "obligations": _as("obligations", _yes_or_no),
     "what_happens": _what_happens,
 }
 """How each argument of ``@hitl`` is read, and into which part of the question. Its default and its manual stand at the

@@ -113,6 +113,9 @@ class HitlDecorator(StepDecorator):
         Default: forever.
     supersede : bool, default False
         Whether the same question of a newer run takes the place of this one, which then ends as if it were rejected.
+    obligations : bool, default False
+        Whether the form that approves asks for an obligation, which nobody has to enter: what somebody owes with the
+        yes, who, and by when. The bot reminds them.
     what_happens : dict, optional
         What each answer leads to, as people read it above the buttons: ``{"approve": "{self.model} goes live",
         "reject": "the run fails, v6 stays"}``; ``changes`` is the third. Default: what happens to run and step.
@@ -144,6 +147,7 @@ class HitlDecorator(StepDecorator):
         "quorum_if": None,
         "valid_for": None,
         "supersede": False,
+        "obligations": False,
         "what_happens": None,
     }
 

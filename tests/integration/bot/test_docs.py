@@ -30,6 +30,7 @@ ANSWERS = {
     "list": "wait",
     "history": "decided in ",
     "stats": "Approvals in ",
+    "obligations": "owe",
 }
 
 

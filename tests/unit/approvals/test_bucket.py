@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[3]
 ID = "gate-7f3k2m9qx4"
 AT = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=timezone.utc)
 BATCH = "gate-abcdefghij-2"
+OWED = bucket.Owed(day=AT.date(), approval_id=ID, number=7)
 EVENT = bucket.WaitingEvent(at=AT, approval_id=ID, number=7, where="webhook")
 
 SAMPLES = {
@@ -46,6 +47,7 @@ SAMPLES = {
     bucket.WAITING: (bucket.heartbeat_key(ID, AT, 30), f"waiting/{ID}/20260102T030405678900Z-30"),
     bucket.GATES: (bucket.gate_key("F", "17", "gate", (3, 0), ID), f"gates/F/17/gate/3.0/{ID}"),
     bucket.STARTED: (bucket.started_key(ID), f"started/{ID}"),
+    bucket.OWED: (bucket.owed_key(OWED), f"owed/20260102-{ID}-00007"),
     bucket.PROBE: (bucket.probe_key("abc"), "probe/abc"),
 }
 
@@ -81,6 +83,7 @@ def test_a_key_is_read_as_it_was_written():
     assert bucket.read_proposed_answer_key(bucket.proposed_answer_key(ID, "0a" * 16)) == (ID, "0a" * 16)
     assert bucket.read_waiting_event_key(bucket.waiting_event_key(EVENT)) == EVENT
     assert bucket.read_sent_event_key(bucket.sent_event_key(EVENT)) == (7, "webhook")
+    assert bucket.read_owed_key(bucket.owed_key(OWED)) == OWED
     assert bucket.read_events_seen_key(bucket.events_seen_key(AT)) == AT
     assert bucket.read_heartbeat_key(bucket.heartbeat_key(ID, AT, 30)) == (ID, 30)
     assert bucket.read_gate_key(bucket.gate_key("F", "17", "gate", (), ID)) == ID
@@ -104,6 +107,7 @@ READERS = [
     bucket.read_events_seen_key,
     bucket.read_heartbeat_key,
     bucket.read_gate_key,
+    bucket.read_owed_key,
 ]
 
 
@@ -143,6 +147,8 @@ READERS = [
         f"outbox/waiting/20260102T030405678900Z-{ID}-00007-",
         f"outbox/sent/{ID}/7-webhook",
         "outbox/seen/99990101T000000000000Z",
+        f"owed/20260230-{ID}-00001",
+        f"owed/20260102-{ID}-1",
     ],
 )
 def test_a_name_of_another_form_is_not_read(key):

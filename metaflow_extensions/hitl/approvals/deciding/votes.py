@@ -71,4 +71,7 @@ def _identity(person: Person) -> tuple[Origin, str]:
 
 
 def _says_the_same(one: Vote, other: Vote) -> bool:
-    return (one.verdict, one.input, one.reason) == (other.verdict, other.input, other.reason)
+    return (one.verdict, one.input, one.reason, one.obligation) == (
+        *(other.verdict, other.input, other.reason),
+        other.obligation,
+    )

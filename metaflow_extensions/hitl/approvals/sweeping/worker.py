@@ -232,7 +232,12 @@ def _clean_batch(ledger: Ledger, batch_id: str, before: datetime) -> None:
 
 
 def _is_over(approval: Approval, before: datetime) -> bool:
-    return approval.settlement is not None and approval.settlement.at < before
+    lately = [one.at for one in approval.follow_ups if one.at >= before]
+    return (
+        approval.settlement is not None
+        and approval.settlement.at < before
+        and not (lately or approval.open_obligations)
+    )
 
 
 def _remove(ledger: Ledger, folder: str) -> None:

@@ -1,0 +1,139 @@
+"""Reminding people of what they owe: in a direct message, from the day on which it is due, once a day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from datetime import datetime, timedelta
+
+import structlog
+from slack_sdk import WebClient
+
+from hitl_bot.slack.client import SLACK_FAILED
+from hitl_bot.slack.people import SlackPeople
+from hitl_bot.sweeper import BackgroundJob
+from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals.bounded import BoundedMap
+from metaflow_extensions.hitl.approvals.bucket import Owed
+from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.ledger import Entry
+from metaflow_extensions.hitl.approvals.record import Approval, FollowUpKind, Obligation, Person
+from metaflow_extensions.hitl.approvals.reminding import Quiet
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.messages import obligations as messages
+
+from .reminding import zone_of
+
+LOOK_EVERY = timedelta(minutes=10)
+MOST = 7  # reminders of one obligation; after that it is in the list alone
+_FROM = 9  # o'clock, where the owner lives
+_APART = timedelta(hours=20)
+_A_DAY = timedelta(days=1)
+_AHEAD = timedelta(hours=14)  # the day begins as much earlier in the east
+_KNOWN = 10_000
+
+log = structlog.get_logger("hitl_bot.obligations")
+
+
+class OwnerReminders:
+    """Looks now and then what is due. The record has each reminder before it is sent, so that none is sent twice.
+
+    Parameters
+    ----------
+    cases : UseCases
+        Its ledger has the obligations, and keeps what was sent.
+    people : SlackPeople
+        Who owns them, and where they live.
+    client : WebClient
+        With chat:write: a direct message needs no more.
+    quiet_for : Callable[[Approval], Quiet]
+        When nobody is reminded.
+    workers : Executor
+        Where it is done.
+    holder : str
+        Of this bot among all that share the store.
+    """
+
+    def __init__(
+        self,
+        cases: UseCases,
+        people: SlackPeople,
+        client: WebClient,
+        quiet_for: Callable[[Approval], Quiet],
+        *,
+        workers: Executor,
+        holder: str,
+    ) -> None:
+        self._cases = cases
+        self._people = people
+        self._client = client
+        self._quiet_for = quiet_for
+        self._holder = holder
+        self._look_at: datetime | None = None
+        self._not_before: BoundedMap[tuple[str, int], datetime] = BoundedMap(_KNOWN)
+        self._job = BackgroundJob(workers, self._look, name="obligations")
+
+    def changed(self, entry: Entry) -> None:
+        """Do nothing: the markers say what is owed."""
+
+    def tick(self) -> None:
+        """Look, if it is time."""
+        now = self._cases.clock()
+        if self._look_at is None or now >= self._look_at:
+            self._look_at = now + LOOK_EVERY
+            self._job.ask()
+
+    def _look(self) -> None:
+        now = self._cases.clock()
+        for owed in self._cases.ledger.owed(until=(now + _AHEAD).date()):
+            not_before = self._not_before.get((owed.approval_id, owed.number))
+            if not_before is not None and now < not_before:
+                continue
+            try:
+                self._remind(owed, now)
+            except (HitlError, *SLACK_FAILED) as error:  # one that fails holds up none of the others
+                log.warning("an owner was not reminded", approval_id=owed.approval_id, why=str(error))
+
+    def _remind(self, owed: Owed, now: datetime) -> None:
+        entry = self._cases.ledger.read_to_act(owed.approval_id)
+        obligation = entry.approval.open_obligations.get(owed.number)
+        if obligation is None:
+            if entry.approval.settlement is not None:
+                self._cases.ledger.store.unmark(bucket.owed_key(owed))  # closed, and somebody died before this
+            return
+        owner = self._owner(entry.approval, obligation)
+        if owner is None or not self._is_time(entry.approval, owed, owner, now):
+            return
+        ledger = self._cases.ledger
+        if not ledger.claim(owed.approval_id, f"owed{owed.number}", self._holder, now=now, during=_A_DAY):
+            self._not_before[owed.approval_id, owed.number] = now + timedelta(hours=1)
+            return
+        noted = self._cases.note_owner_reminded(entry, owed.number)
+        if noted.number == entry.number:
+            return
+        self._not_before[owed.approval_id, owed.number] = now + _APART
+        today = now.astimezone(zone_of(self._people, owner.id)).date()
+        message = messages.reminder(noted.approval, owed.number, today=today)
+        self._client.chat_postMessage(
+            channel=owner.id, text=message["text"], blocks=message["blocks"], unfurl_links=False, unfurl_media=False
+        )
+        log.info("an owner was reminded", approval_id=owed.approval_id, number=owed.number)
+
+    def _owner(self, approval: Approval, obligation: Obligation) -> Person | None:
+        """Return whom to write to: the owner, or whoever approved if the owner isn't linked to a Slack user."""
+        owner = self._people.identify(obligation.owner)
+        if owner is None and approval.decision is not None:
+            owner = self._people.identify(approval.decision.by)
+        return owner
+
+    def _is_time(self, approval: Approval, owed: Owed, owner: Person, now: datetime) -> bool:
+        sent = [
+            one.at for one in approval.follow_ups if one.number == owed.number and one.kind is FollowUpKind.REMINDED
+        ]
+        if len(sent) >= MOST or (sent and now - sent[-1] < _APART):
+            self._not_before[owed.approval_id, owed.number] = (sent[-1] if sent else now) + _APART
+            return False
+        zone = zone_of(self._people, owner.id)
+        local = now.astimezone(zone)
+        due = local.date() > owed.day or (local.date() == owed.day and local.hour >= _FROM)
+        return due and not self._quiet_for(approval).holds_in(zone, now)
