@@ -16,6 +16,9 @@ INPUTS_AND_METADATA = {
     action_ids.SHARDS_BLOCK,
     action_ids.OTHERS_BLOCK,
     action_ids.TO_COME_BLOCK,
+    action_ids.OBLIGATION_TEXT,
+    action_ids.OBLIGATION_OWNER,
+    action_ids.OBLIGATION_DUE,
     action_ids.EVENT_TYPE,
     action_ids.SAID,
 }
