@@ -288,7 +288,7 @@ def question(task: GatedTask, arguments: StepArguments, found: Evidence, *, star
         notifiers=settings.notifiers(asked.notifiers),
         channel=asked.channel or settings.slack_channel,
         run_url=link or None,
-        batch=_shards(task.flow) >= _MANY if asked.batch is None else asked.batch,
+        batch=count_shards(task.flow) >= _MANY if asked.batch is None else asked.batch,
         shard=shard_of(task.flow),
         tags=task.tags,
         evidence=found,
@@ -324,7 +324,7 @@ def with_form(task: GatedTask, arguments: StepArguments, names: dict[str, Any]) 
     return asked
 
 
-def _shards(flow: Any) -> int:
+def count_shards(flow: Any) -> int:
     """Return how many shards such foreachs have, one inside the other; 0 outside of any, and where nobody knows."""
     stack = getattr(flow, "_foreach_stack", None) or ()
     return prod(frame.num_splits or 0 for frame in stack) if stack else 0
