@@ -9,6 +9,7 @@ from threading import Thread
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.codec import Version
+from metaflow_extensions.hitl.approvals.errors import StoreError
 from metaflow_extensions.hitl.approvals.evidence.pictures import Picture, pictures_of
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, Verdict, Where
@@ -72,7 +73,11 @@ def _shown(task: GatedTask, approval: Approval) -> tuple[list[Version], list[Pic
     """Read what only the card shows: the versions, and the pictures of the question."""
     ledger = Ledger(root.build_store(*task.datastore), Trust.of(read_settings().public_keys))
     trail = [entry.version for entry in ledger.trail(approval.id)]
-    return trail, pictures_of(ledger.store, approval)
+    try:
+        return trail, pictures_of(ledger.store, approval)
+    except StoreError as error:
+        say(f"The card of {approval.id} goes without its pictures: {error}")
+        return trail, []
 
 
 def _register(task: GatedTask, approval: Approval, metadata: Any, attempt: int) -> None:
