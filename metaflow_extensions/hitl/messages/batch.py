@@ -250,7 +250,10 @@ def _asked(batch: Batch, now: datetime, ids: Mapping[str, str], nobody: Collecti
     waiting = batch.waiting
     first = waiting[0]
     soonest = min(waiting, key=lambda one: (one.deadline is None, one.deadline or now))
+    # Of one run all wait, or none: a shard for which somebody does is reason enough to say nothing.
+    attended = next((one for one in waiting if one.unattended_since is None), first)
     return [
+        *question.attendance_blocks(attended),
         *field_sections(
             [f"*Who decides*\n{question.who_decides(first, ids)}", f"*Answer by*\n{question.answer_by(soonest)}"]
         ),

@@ -18,6 +18,7 @@ from metaflow_extensions.hitl.approvals.schema import Field, accepted
 from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
 
 from . import evidence, obligations, sentences, voting
+from .blocks import is_web_address
 from .trail import short
 from .voting import requester, vouched, who_vouches
 
@@ -87,7 +88,8 @@ def _attendance(approval: Approval, zone: tzinfo) -> list[tuple[str, str]]:
 
 def _measured(approval: Approval) -> list[tuple[str, str]]:
     lines = evidence.text_lines(approval.question.evidence)
-    return [(one_line(label, _CELL).ljust(10), one_line(text, _VALUE)) for label, text in lines]
+    links = ((name, url) for name, url in approval.question.links.items() if is_web_address(url))
+    return [(one_line(label, _CELL).ljust(10), one_line(text, _VALUE)) for label, text in (*lines, *links)]
 
 
 def nobody(approval: Approval) -> list[str]:
@@ -278,6 +280,7 @@ def shown(
         ("until", _until(approval, zone)),
         *(("posted", one_line(f"{post.notifier} {post.url or post.channel or ''}", _VALUE)) for post in approval.posts),
     ]
+    rows += [(one_line(name, _CELL), one_line(url, _VALUE)) for name, url in approval.question.links.items()]
     rows += _bound_to(approval)
     if approval.question.run_url:
         rows.append(("run", one_line(approval.question.run_url, _VALUE)))

@@ -144,3 +144,12 @@ def test_links_are_buttons_and_leave_the_lines():
     assert [(one["text"]["text"], one["url"], one["action_id"]) for one in links] == [
         ("Card", "https://models.example.com/17", "hitl_link_0")
     ]
+
+
+def test_links_are_lines_in_a_terminal():
+    """Where nothing can be pressed, a link is its name and its address."""
+    pending = approval(links={"Card": "https://models.example.com/17"})
+    for shown in (terminal.question(pending), terminal.shown(pending, now=NOW)):
+        assert [line.split() for line in shown.splitlines() if "Card" in line] == [
+            ["Card", "https://models.example.com/17"]
+        ]
