@@ -189,6 +189,9 @@ class Store:
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> Iterator[str]:
         yield from self._make("list", prefix, lambda: list(self._shared.list(prefix, after=after, limit=limit)))
 
+    def ages(self, prefix: str) -> Iterator[tuple[str, float]]:
+        yield from self._make("list", prefix, lambda: list(self._shared.ages(prefix)))
+
     def mark(self, key: str) -> None:
         self._make("mark", key, partial(self._shared.mark, key))
 

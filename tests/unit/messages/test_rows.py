@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from metaflow_extensions.hitl.approvals import transitions
+from metaflow_extensions.hitl.approvals.question import Shard
 from metaflow_extensions.hitl.approvals.schema import normalise
-from metaflow_extensions.hitl.messages import lists
-from tests.fixtures.approvals import NOW, approval
+from metaflow_extensions.hitl.messages import batch, lists
+from tests.fixtures.approvals import NOW, approval, pathspec
 
 
 def test_a_row_offers_the_choice_buttons():
@@ -21,3 +24,15 @@ def test_a_row_says_that_nobody_waits():
     asked = transitions.attend(approval(), NOW)
     shown = str(lists.listing([asked], now=NOW, mine={asked.id: None})["blocks"])
     assert "*nobody has been waiting since* <!date^1772443800^" in shown
+
+
+def test_a_shared_message_says_that_nobody_waits():
+    """Where no shard of a foreach is waited for, its message says so; one that is keeps the sentence away."""
+    shards = [
+        transitions.attend(approval(pathspec(task=str(number)), shard=Shard(place=(number,))), NOW)
+        for number in range(4)
+    ]
+    shared = batch.Batch(id="deploy-abcdefghij-1", pathspec="TrainFlow/17/deploy", members=shards)
+    assert "*Nobody has been waiting since <!date^1772443800^" in str(batch.render(shared, now=NOW).blocks)
+    one_waits = replace(shared, members=[*shards[:3], transitions.attend(shards[3], None)])
+    assert "Nobody has been waiting" not in str(batch.render(one_waits, now=NOW).blocks)
