@@ -55,7 +55,7 @@ from .surfaces.reminding import Reminding, never_quiet
 from .surfaces.threads import Threads
 from .sweeper import Digests, LogObserver, SweeperThread
 from .telemetry.logs import Outage, ProblemLog, reporting
-from .telemetry.metrics import CountingObserver, Metrics, ReportingStore
+from .telemetry.metrics import CountingObserver, Metrics, ReportingStore, reports_versions
 from .web import readiness
 from .web.readiness import Readiness
 from .web.request_url import RequestUrl, Signatures
@@ -207,7 +207,9 @@ def assemble(
     name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     trust = trust_of(settings)
     history = History(Ledger(store, trust, each=pools.read), clock)
-    ledger = Ledger(store, trust, observers=(projection.learn, history.learn), each=pools.read)
+    ledger = Ledger(
+        store, trust, observers=(projection.learn, history.learn), on_write=reports_versions(metrics), each=pools.read
+    )
     queries = Queries(ledger, clock, projection=projection, history=history)
     policy = None if settings.policy is None else PolicyFile(settings.policy)
     known_as = nobody_is_known if policy is None else policy.known_as

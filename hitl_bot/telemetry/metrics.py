@@ -10,13 +10,18 @@ from contextlib import contextmanager
 from datetime import datetime
 from threading import Lock
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import BadKey, HitlError, KeyMissing, KeyTaken, StoreError
+from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.ports import Clock, Store
-from metaflow_extensions.hitl.approvals.record import Approval, State
+from metaflow_extensions.hitl.approvals.record import Approval, State, TrailEvent
 from metaflow_extensions.hitl.approvals.sweeping import Act, Observer
+from metaflow_extensions.hitl.messages.trail import EVENTS
+
+log = structlog.get_logger("hitl_bot.records")
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _TIMES_TO_DECIDE = (
@@ -51,6 +56,12 @@ class Metrics:
             "hitl_decisions",
             "Approvals decided, by any bot or command line.",
             ("verdict", "where"),
+            registry=self.registry,
+        )
+        self._versions = Counter(
+            "hitl_versions_written",
+            "Versions of records that this bot wrote, by what they add.",
+            ("event",),
             registry=self.registry,
         )
         self._not_accepted = Counter(
@@ -141,6 +152,10 @@ class Metrics:
             self._counted[approval.id] = None
         self._decisions.labels(decision.verdict.value, decision.where.value).inc()
         self._seconds_to_decide.observe(max(0.0, (decision.at - approval.requested_at).total_seconds()))
+
+    def wrote(self, event: str) -> None:
+        """Count a version that this bot wrote, by its event's word for metrics."""
+        self._versions.labels(event).inc()
 
     def did(self, approval: Approval) -> None:
         """Count a decision that the policy does not accept once the bot, this one or another, has said so."""
@@ -246,6 +261,19 @@ class Waiting:
             while self._by_age and self._by_age[0][1] not in self._since:
                 heapq.heappop(self._by_age)
             return self._by_age[0][0] if self._by_age else None
+
+
+def reports_versions(metrics: Metrics) -> Callable[[Entry], None]:
+    """Build what a ledger tells of each version that it writes: a log line and a count, in the event's own words."""
+
+    def report(entry: Entry) -> None:
+        if not isinstance(entry.version.event, TrailEvent):
+            return  # a later release's, which this one reads and never writes
+        words = EVENTS[entry.version.event]
+        log.info(words.log, approval_id=entry.approval.id, version=entry.number)
+        metrics.wrote(words.metric)
+
+    return report
 
 
 class CountingObserver:

@@ -169,6 +169,8 @@ class Ledger:
         Whose signatures count here, and what signs. Default: the open mode.
     observers : Sequence[Callable[[Entry], None]]
         Told of every newest version that is read or written here, in the thread that does it.
+    on_write : Callable[[Entry], None], optional
+        Told of every version that is written here, once, after it is in the store.
     each : Each
         Reads many at once. Default: with threads that end with the reading, as befits a command.
     """
@@ -179,11 +181,13 @@ class Ledger:
         trust: Trust = OPEN,
         *,
         observers: Sequence[Callable[[Entry], None]] = (),
+        on_write: Callable[[Entry], None] | None = None,
         each: Each | None = None,
     ) -> None:
         self.store = store
         self.trust = trust
         self._observers = observers
+        self._on_write = on_write
         self._each: Each = each or _in_threads
         self._untold: dict[tuple[str, int], None] = {}  # versions that the tail does not name yet
         self._listed: dict[str, Approval] = {}  # settled, and on the list of open ones all the same
@@ -374,6 +378,8 @@ class Ledger:
         approval_id = version.approval.id
         self.store.create(bucket.version_key(approval_id, version.number), body)
         entry = self._observed(self._as_entry(version, body))
+        if self._on_write is not None:
+            self._on_write(entry)
         # After the record, so that who follows the tail finds what it names, and nobody waits for it; a bot's checks of
         # what is open find what a crash in between leaves out. Without the marker the record is there all the same: an
         # error here would tell a person that it is not.

@@ -22,10 +22,16 @@ class EventWords(NamedTuple):
         In Slack: who did what; mrkdwn. Empty where the version does not hold what its event says.
     short : str
         In a terminal's list of versions.
+    log : str
+        The line that the bot which wrote the version writes to its log.
+    metric : str
+        The value of the label ``event`` in ``hitl_versions_written_total``.
     """
 
     told: Callable[[Approval], str]
     short: str
+    log: str
+    metric: str
 
 
 def happened(version: Version) -> str:
@@ -123,24 +129,38 @@ def _decided(approval: Approval) -> str:
 
 
 EVENTS = {
-    TrailEvent.REQUESTED: EventWords(_requested, "requested"),
-    TrailEvent.POSTED: EventWords(_posted, "posted"),
-    TrailEvent.POLICY_APPLIED: EventWords(_policy_applied, "policy applied"),
-    TrailEvent.JUDGED: EventWords(_judged, "judged by rule"),
-    TrailEvent.REQUESTER_CONFIRMED: EventWords(_requester_confirmed, "requester confirmed"),
-    TrailEvent.UNATTENDED: EventWords(_unattended, "nobody waits"),
-    TrailEvent.ATTENDED: EventWords(lambda _: "A run waits for the answer again", "attended again"),
-    TrailEvent.VOTED: EventWords(_voted, "voted"),
-    TrailEvent.REMINDED: EventWords(_reminded(ReminderKind.REMINDER, "Reminded"), "reminded"),
-    TrailEvent.ESCALATED: EventWords(_reminded(ReminderKind.ESCALATION, "Asked further people"), "escalated"),
-    TrailEvent.LAST_CALL: EventWords(_reminded(ReminderKind.LAST_CALL, "Last call before the deadline"), "last call"),
-    TrailEvent.DECIDED: EventWords(_decided, "decided"),
-    TrailEvent.TIMED_OUT: EventWords(_decided, "timed out"),
-    TrailEvent.SUPERSEDED: EventWords(_decided, "superseded"),
-    TrailEvent.CLOSED: EventWords(_closed, "closed"),
-    TrailEvent.NOT_ACCEPTED: EventWords(_not_accepted, "not accepted"),
-    TrailEvent.SETTLED: EventWords(_settled, "settled"),
-    TrailEvent.OWNER_REMINDED: EventWords(obligations.told_reminded, "owner reminded"),
-    TrailEvent.OBLIGATION_DONE: EventWords(obligations.told_done, "obligation done"),
+    TrailEvent.REQUESTED: EventWords(_requested, "requested", "approval requested", "requested"),
+    TrailEvent.POSTED: EventWords(_posted, "posted", "question posted", "posted"),
+    TrailEvent.POLICY_APPLIED: EventWords(_policy_applied, "policy applied", "policy applied", "policy_applied"),
+    TrailEvent.JUDGED: EventWords(_judged, "judged by rule", "rule judged", "judged"),
+    TrailEvent.REQUESTER_CONFIRMED: EventWords(
+        _requester_confirmed, "requester confirmed", "requester confirmed", "requester_confirmed"
+    ),
+    TrailEvent.UNATTENDED: EventWords(_unattended, "nobody waits", "nobody waits", "unattended"),
+    TrailEvent.ATTENDED: EventWords(
+        lambda _: "A run waits for the answer again", "attended again", "a run waits again", "attended"
+    ),
+    TrailEvent.VOTED: EventWords(_voted, "voted", "vote counted", "voted"),
+    TrailEvent.REMINDED: EventWords(
+        _reminded(ReminderKind.REMINDER, "Reminded"), "reminded", "reminder sent", "reminded"
+    ),
+    TrailEvent.ESCALATED: EventWords(
+        _reminded(ReminderKind.ESCALATION, "Asked further people"), "escalated", "further approvers asked", "escalated"
+    ),
+    TrailEvent.LAST_CALL: EventWords(
+        _reminded(ReminderKind.LAST_CALL, "Last call before the deadline"), "last call", "last call sent", "last_call"
+    ),
+    TrailEvent.DECIDED: EventWords(_decided, "decided", "approval decided", "decided"),
+    TrailEvent.TIMED_OUT: EventWords(_decided, "timed out", "deadline decided", "timed_out"),
+    TrailEvent.SUPERSEDED: EventWords(_decided, "superseded", "question superseded", "superseded"),
+    TrailEvent.CLOSED: EventWords(_closed, "closed", "approval closed", "closed"),
+    TrailEvent.NOT_ACCEPTED: EventWords(_not_accepted, "not accepted", "decision not accepted", "not_accepted"),
+    TrailEvent.SETTLED: EventWords(_settled, "settled", "approval settled", "settled"),
+    TrailEvent.OWNER_REMINDED: EventWords(
+        obligations.told_reminded, "owner reminded", "owner of an obligation reminded", "owner_reminded"
+    ),
+    TrailEvent.OBLIGATION_DONE: EventWords(
+        obligations.told_done, "obligation done", "obligation done", "obligation_done"
+    ),
 }
 """Every event's words, in one place."""

@@ -90,6 +90,17 @@ def test_a_command_that_is_shown_names_the_root_that_was_given(terminal):
     assert terminal.json("show", asked.id, "--root", root)["commands"] == shown["commands"]
 
 
+def test_an_approval_has_exactly_these_keys(terminal):
+    """A script relies on their names: a new one is added here and to docs/scripts.md, and none goes away."""
+    asked = terminal.bench.ask()
+    listed, shown = terminal.json("list")[0], terminal.json("show", asked.id)
+    assert list(listed) == [
+        *("id", "state", "pathspec", "flow", "run", "step", "task", "message", "requested_at", "requested_by"),
+        *("deadline", "approvers", "fields", "url", "decision", "closed", "vouched_by", "record"),
+    ]
+    assert list(shown) == [*listed, "commands", "trail"]
+
+
 def test_json_tells_all_that_the_record_tells(terminal):
     """Every field of the record is below `record`; what people look for has a name of its own above it."""
     asked = terminal.bench.ask(approvers=("U0ALICE", "@ml-leads"), timeout=3600, links={"Card": "https://c.example/1"})

@@ -5,10 +5,15 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
+from hitl_bot.telemetry.metrics import Metrics, reports_versions
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.codec import Version
+from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import ReminderKind, TrailEvent
 from metaflow_extensions.hitl.messages.trail import EVENTS, happened, short
+from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import NOW, approval
 
 ROOT = Path(__file__).parents[3]
@@ -16,9 +21,27 @@ TEXTS = {event.value for event in TrailEvent}
 
 
 def test_every_event_has_its_words():
-    """Slack and the terminal have words for each event, and for nothing else."""
+    """Slack, the terminal, the log and the metrics have words for each event, and for nothing else."""
     assert set(EVENTS) == set(TrailEvent)
     assert all(words.short for words in EVENTS.values())
+    assert (
+        len({words.log for words in EVENTS.values()}) == len({words.metric for words in EVENTS.values()}) == len(EVENTS)
+    )
+    assert all(words.metric.isidentifier() and words.metric.islower() for words in EVENTS.values())
+
+
+def test_each_version_is_logged_and_counted_once_by_who_writes_it():
+    """The log's line and the metric's label are the event's own words; reading a version tells nothing."""
+    metrics = Metrics(lambda: NOW, lambda: 0)
+    store = MemoryStore()
+    ledger = Ledger(store, on_write=reports_versions(metrics))
+    with capture_logs() as lines:
+        asked = ledger.begin(approval())
+        ledger.update(asked.approval.id, TrailEvent.CLOSED, NOW, lambda one: transitions.close(one, "gone", NOW))
+        Ledger(store, on_write=reports_versions(metrics)).read(asked.approval.id)
+    assert [line["event"] for line in lines] == ["approval requested", "approval closed"]
+    for event in ("requested", "closed"):
+        assert metrics.registry.get_sample_value("hitl_versions_written_total", {"event": event}) == 1
 
 
 def test_a_later_release_s_event_is_shown_as_it_is_written():
