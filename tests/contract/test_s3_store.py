@@ -7,7 +7,7 @@ import random
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import boto3
 import pytest
@@ -16,7 +16,17 @@ from botocore.awsrequest import AWSPreparedRequest
 from metaflow_extensions.hitl.approvals.errors import BadKey, KeyMissing, KeyTaken, StoreUnavailable, StoreUnfit
 from metaflow_extensions.hitl.stores.s3 import S3Store
 from tests.fixtures.s3 import ACCESS_KEY, REGION, S3, counted_requests, make_client
-from tests.fixtures.s3_proxy import CutBody, IgnoreCondition, LoseAnswer, Refuse, S3Proxy, SendTwice, proxy_before
+from tests.fixtures.s3_proxy import (
+    CutBody,
+    IgnoreCondition,
+    LoseAnswer,
+    Refuse,
+    Reset,
+    S3Proxy,
+    SendTwice,
+    Silence,
+    proxy_before,
+)
 
 CONFLICT = Refuse(409, "ConditionalRequestConflict")
 
@@ -74,6 +84,57 @@ def test_a_write_that_never_arrived_is_not_taken_for_done(store: S3Store, proxy:
     with pytest.raises(StoreUnavailable, match="InternalError"):
         store.create("a/1", b"mine")
     store.create("a/1", b"mine")
+
+
+TROUBLE = {
+    "500": Refuse(500, "InternalError"),
+    "503": Refuse(503, "ServiceUnavailable"),
+    "SlowDown": Refuse(503, "SlowDown"),
+    "reset": Reset(),
+    "lost": LoseAnswer(),
+    "silence": Silence(),
+}
+CALLS = {
+    "PUT": lambda store: store.create("a/new", b"mine"),
+    "GET": lambda store: store.read("a/old"),
+    "LIST": lambda store: list(store.list("a/")),
+    "MARK": lambda store: store.mark("open/a"),
+    "DELETE": lambda store: store.unmark("open/b"),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize("call", CALLS)
+def test_trouble_that_passes_is_said_or_survived(s3_versitygw: S3, trouble: str, call: str) -> None:
+    """A call that meets it has done its work, or says that the store is unavailable; the same call again is right."""
+    s3_versitygw.store().create("a/old", b"old")
+    s3_versitygw.store().mark("open/b")
+    with proxy_before(s3_versitygw.endpoint) as proxy:
+        store = S3Store(
+            s3_versitygw.client(endpoint=proxy.endpoint, attempts=1, read_timeout=0.5), s3_versitygw.bucket, "hitl"
+        )
+        proxy.fail({"LIST": "GET", "MARK": "PUT"}.get(call, call), TROUBLE[trouble])
+        with suppress(StoreUnavailable):
+            CALLS[call](store)
+        with suppress(KeyTaken):
+            CALLS[call](store)
+    after = s3_versitygw.store()
+    assert after.read("a/old") == b"old"
+    assert after.read("a/new" if call == "PUT" else "a/old") == (b"mine" if call == "PUT" else b"old")
+    assert list(after.list("open/")) == {"MARK": ["open/a", "open/b"], "DELETE": []}.get(call, ["open/b"])
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+def test_trouble_is_outlasted(s3_versitygw: S3, trouble: str) -> None:
+    """With the attempts that a bot has, nobody hears of two failures in a row: what is written is written once."""
+    with proxy_before(s3_versitygw.endpoint) as proxy:
+        store = S3Store(
+            s3_versitygw.client(endpoint=proxy.endpoint, attempts=3, read_timeout=0.5), s3_versitygw.bucket, "hitl"
+        )
+        proxy.fail("PUT", TROUBLE[trouble], TROUBLE[trouble])
+        store.create("a/1", b"mine")
+        proxy.fail("GET", TROUBLE[trouble], TROUBLE[trouble])
+        assert store.read("a/1") == b"mine"
 
 
 def test_what_can_not_be_known_is_not_claimed(store: S3Store, proxy: S3Proxy) -> None:

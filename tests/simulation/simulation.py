@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -135,7 +136,7 @@ class Simulation:
         )
         if log:
             self.calls.log = []
-        self.store = _store_of_yesterday()
+        self.store = _store_of_yesterday(self.kernel)
         self.ledger = Ledger(self.store, each=map)  # as the world sees it, without faults
         self.engine = FakeEngine()
         self.slack = Workspace(self.kernel, USERS)
@@ -590,13 +591,13 @@ def _holds(approval: Approval, who: str, verdict: Verdict) -> bool:
     return who in _answered(approval) or (approval.decision is not None and approval.decision.verdict is verdict)
 
 
-def _store_of_yesterday() -> MemoryStore:
+def _store_of_yesterday(kernel: Kernel) -> MemoryStore:
     """Return a store in which nothing was asked yet, with the digests that a bot would write at its start."""
     if not _digests:
         empty = MemoryStore()
         History(Ledger(empty, each=map), lambda: EPOCH).write_digests()
         _digests.update({key: empty.read(key) for key in empty.list("")})
-    store = MemoryStore()
+    store = MemoryStore(kernel.monotonic)
     for key, body in _digests.items():
         store.create(key, body)
     return store
@@ -610,7 +611,7 @@ def simulating() -> Iterator[list[str]]:
     def note(_logger: Any, _method: str, event: dict[str, Any]) -> Any:
         defect = "broke" in event["event"] or "failed" in event["event"]
         if defect and not isinstance(event.get("exc_info"), (SlackApiError, OSError)):
-            broke.append(f"{event['event']}: {event.get('exc_info')!r}")
+            broke.append(f"{event['event']}: {sys.exc_info()[1]!r}")
         raise structlog.DropEvent
 
     before = structlog.get_config()

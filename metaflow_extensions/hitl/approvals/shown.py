@@ -1,8 +1,9 @@
 """What each message is known to show, so that a difference from the record is work for the sweeper.
 
 Of an approval that has ended the record itself keeps it, where every bot sees it: it is settled once its messages show
-the end. Of one that is open each process remembers what it showed. One that starts remembers nothing, and shows once
-more what somebody may have failed to show.
+the end. Beyond that each process remembers what it showed: of one that is open, and less than the end if that came just
+before another process had shown it all. One that starts remembers nothing, and shows once more what somebody may have
+failed to show.
 """
 
 from collections.abc import Collection
@@ -40,6 +41,12 @@ class Shown:
         with self._lock:
             return all(self._shown.get((approval.id, post.notifier)) == visible for post in places)
 
+    def showed_less(self, approval: Approval) -> bool:
+        """Whether this process showed less than how a settled approval ended, maybe after another one showed it."""
+        visible = _visible(approval)
+        with self._lock:
+            return any(self._shown.get((approval.id, post.notifier), visible) != visible for post in approval.posts)
+
 
 def _visible(approval: Approval) -> object:
-    return approval.state, approval.votes, approval.decision, approval.closing
+    return approval.state, approval.votes, approval.decision, approval.closing, approval.settlement is not None

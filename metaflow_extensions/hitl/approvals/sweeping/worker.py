@@ -134,6 +134,8 @@ def plan(
         None: it waits for a person without a deadline that decides, or for a sweeper that can do more.
     """
     if approval.settlement is not None:
+        if shown is not None and shown.showed_less(approval):
+            return Plan(act=Act.SHOW, at=approval.requested_at)
         return Plan(act=Act.FINISH, at=approval.settlement.at)
     ended = approval.decision or approval.closing
     if ended is not None:
@@ -455,7 +457,8 @@ class Worker:
         coming = self.plan(approval)
         if coming is None or coming.at > now:
             return Outcome(approval=approval)
-        if coming.act in {Act.POST, Act.GOVERN, Act.SHOW} and approval.is_due(now):
+        is_open = approval.state is State.PENDING
+        if coming.act in {Act.POST, Act.GOVERN, Act.SHOW} and is_open and approval.is_due(now):
             # What could not be posted or shown until its deadline must not keep the deadline from deciding.
             coming = Plan(act=Act.EXPIRE, at=now)
         outcome: Outcome | None
@@ -469,6 +472,8 @@ class Worker:
             outcome = self._cases.govern(entry)
         elif coming.act is Act.EXPIRE:
             outcome = self._cases.expire(entry)
+        elif coming.act is Act.SHOW and approval.settlement is not None:
+            outcome = Outcome(approval=approval, pending=tuple(self._cases.show(approval, approval.posts)))
         else:
             outcome = self._carry_out(entry, now)
         if outcome is not None and not outcome.pending:

@@ -76,3 +76,19 @@ def test_who_dies_before_the_marker_delays_nothing(bench: Bench, observer: Obser
     pass_time(fresh, Sweeper(fresh.cases, observer, name="fresh"), 6)
     assert bench.engine.released.keys() == {asked.id}
     assert bench.notifier.shown[asked.id].state is State.APPROVED
+
+
+def test_who_showed_less_after_another_showed_all_shows_it_again(
+    bench: Bench, sweeper: Sweeper, observer: Observer
+) -> None:
+    """Two bots show a decision at once, and the last update is of the one that knew less: it mends that itself."""
+    asked = bench.ask()
+    pass_time(bench, sweeper, 2)
+    other = bench.on(bench.store)
+    decided = other.cases.take(asked.id, APPROVE, who=ALICE, where=Where.BUTTON)
+    other.cases.carry_out(decided)
+    assert bench.cases.show(decided.approval, decided.approval.posts) == []
+    assert bench.notifier.shown[asked.id].settlement is None
+    pass_time(bench, sweeper, 3)
+    assert bench.notifier.shown[asked.id].settlement is not None
+    assert [act.value for act, _ in observer.done].count("show") == 1
