@@ -31,6 +31,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierError,
     NotifierRefused,
     RecordError,
+    StoreUnavailable,
 )
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.ports import Clock
@@ -166,6 +167,10 @@ class Batches:
     def _standing(self, batch_id: str) -> AnswerInAdvance | None:
         try:
             return self._answers.newest(batch_id)
+        except StoreUnavailable:
+            with self._lock:
+                known = self._known.get(batch_id)
+            return known.standing if known is not None else None
         except RecordError as error:
             log.warning("an answer in advance counts for nothing", batch=batch_id, why=str(error))
             return None
@@ -302,6 +307,8 @@ class Batches:
             if not members:
                 self._slack.withdraw_message(shown.post)  # all of its gates stand elsewhere
                 return
+            if standing is not None or _batch(shown.id, members).to_come:
+                standing = self._standing(shown.id)  # another bot may have taken an answer, or one back
             self._slack.show(render(_batch(shown.id, members, standing), now=self._clock()), shown.post)
         except NotifierBusy:
             with self._lock:
