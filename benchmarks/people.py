@@ -162,10 +162,10 @@ def _acknowledgements(mode: str, apps: dict[str, _App]) -> Iterator[Row]:
         app.clicks(1, payload)  # what is made once
     for people in PEOPLE:
         took: dict[str, list[float]] = {kind: [] for kind in apps}
-        for _ in range(TURNS if people > 1 else TURNS * 10):
+        for _ in range(2 * TURNS if people > 1 else TURNS * 10):
             for kind, app in apps.items():
                 took[kind] += app.clicks(people, payload)
-                time.sleep(0.2 if people == 1 else 4.0)  # until what follows an acknowledgement is done
+                time.sleep(0.2 if people == 1 else 2.5)  # until what follows an acknowledgement is done
         who = f"{people} at once" if people > 1 else "one person"
         for kind, name in (("empty", "an empty Bolt app"), ("ours", "the bot")):
             yield Row.of(
