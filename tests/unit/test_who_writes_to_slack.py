@@ -14,6 +14,7 @@ WRITING = {
         "SlackNotifier.post_message": "takes the turn for _send",
         "SlackNotifier._send": "a question: the record names it, or Finder finds it",
         "SlackNotifier.reply": "a line in a thread: the store has a marker for each, and the message its names",
+        "OwnerReminders._remind": "a direct message: the record has each reminder before it is sent",
         "Confirming._send": "a direct message: claimed in the store before it is sent",
         "_tell": "an answer to a person's own act, which shows nothing that could change",
         "_answers_all": "likewise",
@@ -21,7 +22,7 @@ WRITING = {
     },
     "chat.update": {"SlackNotifier.show": "called by UseCases.show and Batches alone, which note what it shows"},
     "chat.delete": {
-        "SlackNotifier.withdraw": "a second message, which no record names",
+        "SlackNotifier.withdraw_message": "a second message, which no record names, or one without gates",
         "Walk._deleted": "the doctor's own message",
     },
     "views.publish": {"HomeTabs._send": "drawn afresh after every change"},
