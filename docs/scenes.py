@@ -52,6 +52,13 @@ class Clock:
         return self.now
 
 
+class Cluster(FakeEngine):
+    """Knows who started each workflow, as Argo does: whom the run names."""
+
+    def started_by(self, approval: Approval) -> tuple[Somebody, ...]:
+        return (approval.requester,)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scene:
     """A Slack with a bot, and people who can be played."""
@@ -101,7 +108,7 @@ def scene(folder: Path) -> Iterator[Scene]:
             settings,
             store=MemoryStore(),
             clock=clock,
-            engines={EngineKind.ARGO: FakeEngine()},
+            engines={EngineKind.ARGO: Cluster()},
             pace=Pace(count(step=60).__next__),
         )
         bot.transport.open(Event())
