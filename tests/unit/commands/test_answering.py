@@ -142,3 +142,18 @@ def test_wait_for_a_run_that_has_asked_nothing_yet(terminal):
     """It is waited for until the time is over."""
     assert terminal.hitl("wait", "--run", "17", "--timeout", "0") == ExitCode.PENDING
     assert "The run 17 has asked nothing" in terminal.err
+
+
+def test_a_yes_can_carry_an_obligation(terminal):
+    """With text, owner and day; `show` and the JSON list it, and what is incomplete is refused."""
+    asked = terminal.bench.ask(pathspec())
+    assert terminal.hitl("approve", asked.id, "--owes", "Look again.") == ExitCode.BAD_INPUT
+    assert "--owes needs --due with a day such as 2026-12-31" in terminal.err
+    assert terminal.hitl("approve", asked.id, "--due", "2199-12-31") == ExitCode.BAD_INPUT
+    assert terminal.hitl("approve", asked.id, "--owes", "Look again.", "--due", "2020-01-01") == ExitCode.BAD_INPUT
+    assert terminal.bench.ledger.read(asked.id).approval.decision is None
+    assert terminal.hitl("approve", asked.id, "--owes", "Look again.", "--due", "2199-12-31", "--owner", "carol") == 0
+    terminal.hitl("show", asked.id)
+    assert "owed       carol: Look again., due 2199-12-31" in terminal.out
+    (owed,) = terminal.json("show", asked.id)["obligations"]
+    assert (owed["text"], owed["owner"], owed["due"], owed["closed_by"]) == ("Look again.", "carol", "2199-12-31", None)
