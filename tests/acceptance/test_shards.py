@@ -71,4 +71,4 @@ def test_a_gang_is_one_question(flow):
     assert sorted(line[-16:] for line in run.lines if ": approved" in line) == [
         f"node {node}: approved" for node in range(3)
     ]
-    assert len(gated.wait_for_approvals(1)) == 1
+    assert sum("Waiting for approval" in line for line in run.lines) == 1
