@@ -27,7 +27,7 @@ def told(seed: int, report: Report) -> str:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(7_200)
+@pytest.mark.timeout(14_400)  # of a soak
 def test_everything_holds_in_every_history(record_property):
     """500 histories with faults, 100,000 in a soak: one verdict, no gate without a yes, all of it shown in time."""
     number = soak(500, 100_000)
