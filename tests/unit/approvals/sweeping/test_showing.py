@@ -81,7 +81,7 @@ def test_who_dies_before_the_marker_delays_nothing(bench: Bench, observer: Obser
 def test_who_showed_less_after_another_showed_all_shows_it_again(
     bench: Bench, sweeper: Sweeper, observer: Observer
 ) -> None:
-    """Two bots show a decision at once, and the last update is of the one that knew less: it mends that itself."""
+    """Two bots show a decision at once, and the last update is of the one that knew less: it corrects that itself."""
     asked = bench.ask()
     pass_time(bench, sweeper, 2)
     other = bench.on(bench.store)
