@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 
 FLOW = """
@@ -63,7 +67,9 @@ GANG = """
 
 def test_a_gang_is_one_question(flow):
     """The nodes of @parallel on one machine have one gate: its control task asks, and one answer starts all of them."""
-    gated = flow(GANG, above="from metaflow import parallel\n\n\n")
+    # Metaflow starts the other nodes with the `python` of the PATH.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    gated = flow(GANG, above="from metaflow import parallel\n\n\n", PATH=path)
     run = gated.start("run")
     (asked,) = gated.wait_for_approvals(1)
     gated.hitl("approve", asked.id)
