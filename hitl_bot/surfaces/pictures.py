@@ -23,7 +23,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     StoreError,
 )
 from metaflow_extensions.hitl.approvals.evidence.course import courses
-from metaflow_extensions.hitl.approvals.evidence.pictures import COURSE, Picture, plots_of, stored_course
+from metaflow_extensions.hitl.approvals.evidence.pictures import COURSE, Picture, plots_of
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval, Post, State, TrailEvent
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
@@ -180,8 +180,8 @@ class Pictures:
             developed = courses(self._cases.ledger, approval, post.channel)
             if not developed:
                 return []
-            stored = stored_course(self._cases.ledger.store, approval.id)
-            png = stored or drawing.draw(developed)
+            # Drawn anew, although it may lie there already: people decide by it, and anybody may have written that one.
+            png = drawing.draw(developed)
         except (StoreError, RecordError):
             raise
         except Exception as error:  # noqa: BLE001 - a picture is a comfort; the table says the same

@@ -15,10 +15,11 @@ import pytest
 from hitl_bot.sandbox.driver import Driver
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.codec import Version, encode
+from metaflow_extensions.hitl.approvals.deciding import in_advance
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
-from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.errors import HitlError, NotVouchedFor
 from metaflow_extensions.hitl.approvals.ledger import Ledger
-from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.question import OnTimeout, Question, Shard
 from metaflow_extensions.hitl.approvals.record import Answer, State, Verdict, Where
 from metaflow_extensions.hitl.stores import DirectoryStore
 from tests.attacks.conftest import CHANNEL, STRICT, Bucket
@@ -230,6 +231,35 @@ def test_a_marker_puts_no_gate_into_a_batch(bucket: Bucket, people: Driver):
     first = bucket.bot.cases.ledger.read(pathspec(task="1").approval_id).approval
     assert first.state is State.APPROVED
     assert not bucket.opens(other.pathspec)
+
+
+@pytest.mark.way("plants an answer to shards that have yet to ask")
+def test_a_planted_answer_in_advance(bucket: Bucket, people: Driver):
+    """What is answered for a whole foreach before all of it has asked is signed, too."""
+
+    def shard(number: int) -> Question:
+        return question(f"Deploy region {number}?", batch=True, shard=Shard(place=(number,), counts=(3,)))
+
+    for number in (0, 1):
+        bucket.propose(shard(number), task=str(number))
+    bucket.sweep()
+    first = bucket.newest(bucket.ask(shard(0), task="0"))[1]
+    batch = next(post.batch for post in first.posts if post.batch)
+    planted = in_advance.given(first, YES, BOB, bucket.clock(), asked=2, in_all=3)
+    in_advance.AnswersInAdvance(bucket.attacker).write(batch, planted)
+    last = bucket.propose(shard(2), task="2")
+
+    def decided() -> bool:
+        bucket.sweep()
+        return bucket.newest(last)[1].decision is not None
+
+    if bucket.is_sealed:
+        assert not decided()
+        with pytest.raises(NotVouchedFor):
+            in_advance.AnswersInAdvance(bucket.bot.cases.ledger).newest(batch)
+    else:
+        people.control.wait_until(decided, 20, "an answer to the last shard")
+    assert bucket.opens(last.pathspec) is not bucket.is_sealed
 
 
 @pytest.mark.way("writes a decision and lets the deadline pass while the bot is down")

@@ -12,6 +12,13 @@ HITL_E2E_ARGO_SERVER_URL, HITL_E2E_ARGO_SERVER_TOKEN, HITL_E2E_ARGO_SERVER_CA_FI
 HITL_E2E_S3_ROOT, with boto3's own AWS_* variables and METAFLOW_S3_ENDPOINT_URL
     ``s3://bucket/prefix`` that pods reach. Default on a cluster without nodes, whose pods run as processes of this
     machine: an S3 server of the tests.
+
+A cluster without nodes is the control plane of tests/cluster with Argo's controller beside it. The controller builds
+from its Go module (``github.com/argoproj/argo-workflows/v3/cmd/workflow-controller``, 3.7.3, twenty minutes on two
+cores, which is why CI doesn't run these tests), and needs the definitions in ``manifests/base/crds/minimal`` there, a
+namespace with a service account ``default`` and an empty config map ``workflow-controller-configmap``, and
+``LEADER_ELECTION_DISABLE=true workflow-controller --namespaced --namespace argo --executor-image any``. Each test
+starts Python a dozen times a pod: one to three minutes on a machine that does nothing else.
 """
 
 from __future__ import annotations

@@ -144,21 +144,22 @@ def replace_proposal(deployed: Deployed, run: Run, **changes: object) -> None:
     store.create(key, encode(replace(version, approval=other)))
 
 
-def test_an_answer_to_another_question_opens_nothing(sealed, bot):
-    """A question whose text or namespace was replaced is asked and approved, and its run starts nothing; others do."""
+def test_another_question_than_the_run_asked_opens_nothing(sealed, bot):
+    """One whose text or namespace was replaced is closed, and nobody is asked; beside them an answer starts a run."""
     swapped, foreign, real = (sealed.trigger("--why", why) for why in ("swapped", "foreign", "real"))
     replace_proposal(sealed, swapped, message="Start in the playground?")
     replace_proposal(sealed, foreign, namespace="playground")
     real.wait_until_suspended()
     serve(bot, sealed)
-    for words in ("Start in the playground?", "Start for foreign?", "Start for real?"):
-        bob, message = question(sealed, words)
-        bob.click(message, "Approve", confirm="Approve")
-        bob.wait_for_update(message, lambda one: "Approved" in one.plain and not one.buttons, 120)
-    assert real.end() == "Succeeded", real.story()
-    assert f"RUNS bob button the bot's key {KEY.public_key.id}" in real.logs()
-    for run in (swapped, foreign):
+    bob, message = question(sealed, "Start for real?")
+    bob.click(message, "Approve", confirm="Approve")
+    for run, why in (
+        (swapped, "the run asked another question"),
+        (foreign, "no longer exists in namespace playground"),
+    ):
+        run.until(lambda one: (closing := wait_until_taken_over(one, sealed).closing) and closing.reason)
         assert len(run.suspended()) == 1, run.story()
         run.end_by_hand(gate_of(run), "Succeeded")
-    refused(swapped, "was asked with a different question")
-    refused(foreign, "this task runs in the workflow")
+        refused(run, why)
+    assert real.end() == "Succeeded", real.story()
+    assert f"RUNS bob button the bot's key {KEY.public_key.id}" in real.logs()

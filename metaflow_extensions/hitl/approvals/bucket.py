@@ -170,7 +170,7 @@ PICTURES = Prefix(
     written_by=_BOT,
     removed_by=_BOT,
     read_by=(Role.BOT, Role.RUN),
-    if_false="a picture is missing from a thread or a card, is there twice, or shows something wrong beside the table",
+    if_false="a picture is missing from a thread or a card, is there twice, or is wrong on a card beside its table",
     ends="7 days after the last change of the record, by the bot",
 )
 CLAIMS = Prefix(

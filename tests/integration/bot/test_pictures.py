@@ -73,6 +73,18 @@ def test_the_second_question_has_a_picture_in_its_thread(
     assert len(control.calls("files.completeUploadExternal")) == 1
 
 
+def test_a_planted_picture_is_shown_to_nobody(bot: Bot, bob: Person, ledger: Ledger, control: Control) -> None:
+    """Whoever may write the bucket draws no picture that people decide by: the bot shows what it has drawn itself."""
+    approve_first(bot, bob)
+    asked = ask_in(bot, "2", evidence=measured(0.95))
+    planted = b"\x89PNG planted"
+    ledger.store.create(bucket.course_key(asked.id), planted)
+    bot.sweeper.tick()
+    images(bob, question(bob, asked))
+    (upload,) = control.calls("files.getUploadURLExternal")
+    assert int(upload["args"]["length"]) != len(planted)
+
+
 @pytest.mark.parametrize("code", ["missing_scope", "file_uploads_disabled"])
 def test_where_uploads_are_refused_questions_are_asked_all_the_same(
     bot: Bot, bob: Person, control: Control, code: str, capfd: pytest.CaptureFixture[str]
