@@ -335,6 +335,34 @@ def without_checksum(key: str, body: bytes) -> bytes:
     return whole
 
 
+def sign_document(document: Mapping[str, Any], *, trust: Trust, kind: str, store: str) -> bytes:
+    """Write a document for one store: signed with the newest key if there is one, and with a checksum."""
+    signed = {"key": trust.newest_key, "store": store} if trust.newest_key else {}
+    return with_checksum({**document, **signed}, trust=trust, kind=kind)
+
+
+def check_document(key: str, body: bytes, *, trust: Trust, kind: str, store: str) -> tuple[dict[str, Any], str | None]:
+    """Return what ``sign_document`` wrote at a key of this store, and the key that vouches for it; None if none has to.
+
+    Raises
+    ------
+    CorruptRecord, NotVouchedFor
+        There is something else.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise CorruptRecord(key, "it is not JSON") from error
+    whole = without_checksum(key, body)
+    if not isinstance(document, dict):
+        raise CorruptRecord(key, "it is not a JSON object")
+    document = cast("dict[str, Any]", document)
+    vouched_by = trust.check(key, kind, document.get("key"), whole)
+    if vouched_by is not None and document.get("store") != store:
+        raise NotVouchedFor(key, "it was signed for another store")
+    return document, vouched_by
+
+
 def plain_approval(approval: Approval) -> dict[str, Any]:
     """Return an approval as a JSON object, which ``read_approval`` reads."""
     body: dict[str, Any] = _plain(approval)

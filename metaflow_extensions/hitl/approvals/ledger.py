@@ -7,18 +7,17 @@ overwritten, so this works on any store with an atomic create.
 """
 
 import hashlib
-import json
 import types
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from . import bucket
 from .bucket import Change, DecidedMarker, Owed, version_key
-from .codec import Version, decode, encode, with_checksum, without_checksum
+from .codec import Version, check_document, decode, encode, sign_document
 from .errors import (
     AmbiguousId,
     CorruptRecord,
@@ -27,7 +26,6 @@ from .errors import (
     KeyTaken,
     NoSuchApproval,
     NotTakenOverYet,
-    NotVouchedFor,
     OnlyTheBotWrites,
     OtherPathspec,
     RecordError,
@@ -596,10 +594,8 @@ class Ledger:
 
     def write_note(self, key: str, kind: str, document: Mapping[str, Any]) -> None:
         """Write a small JSON object once, signed in the sealed mode; raise KeyTaken, or NotJson."""
-        noted: dict[str, Any] = {**document, "place": key}
-        if signing_key := self.trust.newest_key:
-            noted |= {"key": signing_key, "store": self.store.url}
-        self.store.create(key, with_checksum(noted, trust=self.trust, kind=kind))
+        noted = {**document, "place": key}
+        self.store.create(key, sign_document(noted, trust=self.trust, kind=kind, store=self.store.url))
 
     def read_note(self, key: str, kind: str) -> dict[str, Any]:
         """Read what ``write_note`` wrote at this key as this kind.
@@ -612,19 +608,9 @@ class Ledger:
             There is something else. In the open mode whoever can write the store can write notes.
         """
         body = self.store.read(key)
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise CorruptRecord(key, "it is not JSON") from error
-        whole = without_checksum(key, body)
-        if not isinstance(document, dict):
-            raise CorruptRecord(key, "it is not a JSON object")
-        document = cast("dict[str, Any]", document)
+        document, _ = check_document(key, body, trust=self.trust, kind=kind, store=self.store.url)
         if document.get("place") != key:
             raise CorruptRecord(key, "it was written for another place")
-        vouched_by = self.trust.check(key, kind, document.get("key"), whole)
-        if vouched_by is not None and document.get("store") != self.store.url:
-            raise NotVouchedFor(key, "it was signed for another store")
         return document
 
     # The trail.

@@ -6,16 +6,15 @@ Nothing is passed on: who decides for somebody can't let a third person do it.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from metaflow_extensions.hitl.approvals import bucket
-from metaflow_extensions.hitl.approvals.codec import with_checksum, without_checksum
+from metaflow_extensions.hitl.approvals.codec import check_document, sign_document
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, KeyTaken, NotVouchedFor
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Origin, Person
@@ -180,26 +179,14 @@ class Delegations:
             "at": delegation.at.isoformat(),
             "until": delegation.until.isoformat(),
         }
-        if key := self._trust.newest_key:
-            document |= {"key": key, "store": self._store.url}
-        return with_checksum(document, trust=self._trust, kind=_KIND)
+        return sign_document(document, trust=self._trust, kind=_KIND, store=self._store.url)
 
     def _document(self, key: str, body: bytes) -> dict[str, Any]:
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise CorruptRecord(key, "it is not JSON") from error
-        whole = without_checksum(key, body)
-        if not isinstance(document, dict):
-            raise CorruptRecord(key, "it is not a JSON object")
-        document = cast("dict[str, Any]", document)
+        document, vouched_by = check_document(key, body, trust=self._trust, kind=_KIND, store=self._store.url)
         if document.get("format") != FORMAT:
             raise CorruptRecord(key, "it has another format")
-        if self._trust.check(key, _KIND, document.get("key"), whole) is not None:
-            if document.get("store") != self._store.url:
-                raise NotVouchedFor(key, "it was signed for another store")
-            if bucket.read_delegation_key(key) != (key.split("/")[1], document.get("version")):
-                raise NotVouchedFor(key, "it was signed as another version")
+        if vouched_by is not None and bucket.read_delegation_key(key) != (key.split("/")[1], document.get("version")):
+            raise NotVouchedFor(key, "it was signed as another version")
         return document
 
     def _keys(self, user_id: str) -> list[str]:
