@@ -206,10 +206,11 @@ def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, le
 
 def cards_of_gates(compiler):
     """Return the cards that gates left in the datastore, where Metaflow looks for them."""
-    listed = compiler.place.client.list_objects_v2(Bucket="argo-templates")
-    found = [one["Key"] for one in listed.get("Contents", ()) if "/steps/start/" in one["Key"]]
-    named = [key for key in found if "mf.cards/" in key and key.rsplit("/", 1)[-1].startswith("hitl-")]
-    return [compiler.place.client.get_object(Bucket="argo-templates", Key=key)["Body"].read() for key in named]
+    client = compiler.place.client()
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket="argo-templates")
+    keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
+    named = [key for key in keys if "mf.cards/Pod/" in key and key.rsplit("/", 1)[-1].startswith("hitl-")]
+    return [client.get_object(Bucket="argo-templates", Key=key)["Body"].read() for key in named]
 
 
 def test_the_gated_container_refuses_after_a_rejection(compiled_pod, pod, ledger):
