@@ -36,7 +36,7 @@ class Control:
         self.url = url.rstrip("/")
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    # Weather
+    # Faults and time.
 
     def fault(
         self,
@@ -125,7 +125,7 @@ class Control:
         self.post("clock", {"set": instant})
 
     def now(self) -> float:
-        return float(self.get("weather")["now"])
+        return float(self.get("faults-and-time")["now"])
 
     # People and places
 
@@ -231,7 +231,7 @@ class Control:
 
     def wait_for_connection(self, count: int = 1, timeout: float = 10.0) -> None:
         """Return when the app has so many Socket Mode connections."""
-        self.wait_until(lambda: self.get("weather")["connections"] >= count, timeout, f"{count} connection(s)")
+        self.wait_until(lambda: self.get("faults-and-time")["connections"] >= count, timeout, f"{count} connection(s)")
 
     def wait_for_calls(self, method: str, count: int = 1, timeout: float = 10.0) -> list[Json]:
         """Return the calls of a method when there are so many."""
@@ -243,7 +243,7 @@ class Control:
     @property
     def seq(self) -> int:
         """The number of the latest change."""
-        return int(self.get("weather")["seq"])
+        return int(self.get("faults-and-time")["seq"])
 
     # Transport
 

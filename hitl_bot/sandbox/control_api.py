@@ -72,7 +72,7 @@ class ControlApi:
             web.get("/sandbox/calls", self._calls),
             web.get("/sandbox/rates", self._rate_counts),
             web.get("/sandbox/envelopes", self._envelopes),
-            web.get("/sandbox/weather", self._weather),
+            web.get("/sandbox/faults-and-time", self._faults_and_time),
         ]
 
     # Acts
@@ -122,16 +122,16 @@ class ControlApi:
 
     async def _fault(self, body: Json) -> Json:
         fault = Fault(**{**body, "outcome": Outcome(body["outcome"])})
-        self._workspace.weather.faults.append(fault)
+        self._workspace.pending_faults.faults.append(fault)
         return self._switched(fault.shape())
 
     async def _clear_faults(self, _body: Json) -> Json:
-        self._workspace.weather.clear()
+        self._workspace.pending_faults.clear()
         return self._switched({})
 
     async def _delivery_fault(self, body: Json) -> Json:
-        self._workspace.weather.deliveries[Trouble(body["trouble"])] += int(body.get("times", 1))
-        return self._switched(self._workspace.weather.shape())
+        self._workspace.pending_faults.deliveries[Trouble(body["trouble"])] += int(body.get("times", 1))
+        return self._switched(self._workspace.pending_faults.shape())
 
     async def _clock(self, body: Json) -> Json:
         if "set" in body:
@@ -259,10 +259,10 @@ class ControlApi:
     async def _envelopes(self, _request: web.Request) -> web.Response:
         return web.json_response(self._delivery.log.shape())
 
-    async def _weather(self, _request: web.Request) -> web.Response:
+    async def _faults_and_time(self, _request: web.Request) -> web.Response:
         return web.json_response(
             {
-                **self._workspace.weather.shape(),
+                **self._workspace.pending_faults.shape(),
                 "seq": self._workspace.feed.seq,
                 "now": self._workspace.clock.now(),
                 "enforcement": self._workspace.rates.enforcement.value,

@@ -352,8 +352,8 @@ class Delivery:
         return receipt
 
     async def _attempt(self, envelope: Envelope, retry: int, reason: str) -> Receipt:
-        copies = 1 + self._workspace.weather.take_delivery(Trouble.TWICE)
-        unheard = self._workspace.weather.take_delivery(Trouble.UNHEARD)
+        copies = 1 + self._workspace.pending_faults.take_delivery(Trouble.TWICE)
+        unheard = self._workspace.pending_faults.take_delivery(Trouble.UNHEARD)
         self._workspace.feed.add(Kind.DELIVERED, envelope=envelope.id)
         if self.request_url:
             receipt = await self._post(envelope, copies, retry, reason)

@@ -1,4 +1,4 @@
-"""Bad weather: what the next calls and deliveries shall suffer."""
+"""Faults for the next calls and deliveries, and rate limits."""
 
 import math
 from collections import Counter, deque
@@ -40,7 +40,7 @@ class Fault:
     outcome : Outcome
         What happens.
     times : int
-        How many calls suffer it; it is gone afterwards.
+        How many calls fail by it; it is gone afterwards.
     error : str
         With `Outcome.ERROR`: Slack's error code.
     status : int
@@ -78,7 +78,7 @@ class Fault:
         }
 
 
-class Weather:
+class PendingFaults:
     """The faults that are still to come."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Weather:
         return None
 
     def take_delivery(self, kind: Delivery) -> int:
-        """Return 1 if the next envelope suffers this, else 0, and use it up."""
+        """Return 1 if this is to happen to the next envelope, else 0, and use it up."""
         struck = int(self.deliveries[kind] > 0)
         self.deliveries[kind] -= struck
         return struck

@@ -171,7 +171,7 @@ class Doors:
             body = json.loads(await request.text())
         except ValueError:
             return web.Response(status=400, text="invalid_payload")
-        fault = self._workspace.weather.take("response_url", body)
+        fault = self._workspace.pending_faults.take("response_url", body)
         if fault is not None and request.transport is not None:
             request.transport.abort()
             return web.Response()

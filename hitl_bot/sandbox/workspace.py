@@ -11,7 +11,7 @@ from typing import Any
 
 from . import limits
 from .changes import CallLog, Clock, Feed, Kind
-from .faults import RateLimits, Weather
+from .faults import PendingFaults, RateLimits
 from .manifest import AppManifest
 from .people import APP_ID, BOT_ID, BOT_USER_ID, TEAM_ID, Channel, ChannelKind, Group, Person, Population
 
@@ -168,7 +168,7 @@ class Workspace:
         self.feed = Feed()
         self.calls = CallLog()
         self.rates = RateLimits()
-        self.weather = Weather()
+        self.pending_faults = PendingFaults()
         self.plan = Plan.PAID
         self.enterprise = ""  # id of the Enterprise Grid organisation that the workspace belongs to
         self.deviations: list[str] = []  # from Slack's reference, in calls and in answers

@@ -30,7 +30,7 @@ export class Weather {
     this.calls = h("ol", { class: "calls" });
     this.enforce = h("input", { type: "checkbox", onchange: (event) => post("rates", { enforcement: event.currentTarget.checked ? "enforced" : "counted" }) });
     element.replaceChildren(
-      h("header", {}, h("h2", {}, "Weather"), h("button", { class: "icon-button", type: "button", "aria-label": "Close", onclick: () => this.toggle() }, "✕")),
+      h("header", {}, h("h2", {}, "Faults and time"), h("button", { class: "icon-button", type: "button", "aria-label": "Close", onclick: () => this.toggle() }, "✕")),
       h("div", { class: "weather-body" },
         SWITCHES.map(([title, switches]) => h("section", {}, h("h3", {}, title), switches.map((one) => this.button(...one)))),
         h("label", { class: "choice" }, this.enforce, h("span", {}, "Enforce Slack's rate limits")),
@@ -53,7 +53,7 @@ export class Weather {
 
   async refresh() {
     if (this.element.hidden) return;
-    const [weather, calls] = await Promise.all([get("weather"), get("calls")]);
+    const [weather, calls] = await Promise.all([get("faults-and-time"), get("calls")]);
     this.enforce.checked = weather.enforcement === "enforced";
     const coming = [
       ...weather.faults.map((fault) => `${fault.method}: ${fault.error || (fault.outcome === "status" ? fault.status : fault.outcome)}`),

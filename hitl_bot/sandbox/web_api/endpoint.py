@@ -1,4 +1,4 @@
-"""The door of the Web API: decoding a call, judging its token, weather and rate, and answering as Slack does."""
+"""The door of the Web API: decoding a call, judging its token, faults and rate, and answering as Slack does."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Endpoint:
             args = await _decode(request)
         except SlackError as error:
             return self._answer(name, {}, {"ok": False, "error": error.code})
-        fault = self._workspace.weather.take(name, args)
+        fault = self._workspace.pending_faults.take(name, args)
         if fault is not None and (struck := await self._strike(request, name, args, fault)) is not None:
             return struck
         answer = self._carry_out(request, name, args)
