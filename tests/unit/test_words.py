@@ -33,6 +33,12 @@ def test_the_domain_does_not_know_slack():
     assert _lines_with("slack", APPROVALS) == []
 
 
+def test_names_are_those_of_the_field():
+    """Slack, Kubernetes and Python have words for what once had names of our own here; those don't come back."""
+    ours = r"\bweather\b|\bnothings\b|\bToldClient\b|\bclass _?(Floor|Seat|Witness|Tended|Told|Suffer|Troubles)\b"
+    assert _lines_with(ours, ROOT / "metaflow_extensions", ROOT / "metaflow_hitl", ROOT / "hitl_bot") == []
+
+
 def test_an_origin_is_compared_by_its_value():
     """An origin that was read from a record is another object than the constant, so `is` would not find it."""
     assert _lines_with(r"\borigin is (not )?(Origin|SLACK)", ROOT / "metaflow_extensions", ROOT / "hitl_bot") == []
