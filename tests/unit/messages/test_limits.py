@@ -137,7 +137,9 @@ def test_any_number_of_shards_is_chosen_on_pages(shards, fields):
         assert not is_view_too_large(view)
         groups = [block["element"] for block in view["blocks"] if block.get("block_id", "").startswith("hitl_shards_")]
         seen += [option["value"] for group in groups for option in group["options"]]
-        unticked = {one["block_id"]: {"value": {"selected_options": []}} for one in view["blocks"] if "element" in one}
+        unticked = {
+            one["block_id"]: {"hitl_shards": {"selected_options": []}} for one in view["blocks"] if "element" in one
+        }
         choice = chosen(batch, {**view, "state": {"values": unticked}})
     assert seen == [one.id for one in members]
     assert choice.ticked == frozenset()
