@@ -29,6 +29,7 @@ class BreakingEngine(LocalEngine):
     """Fails whenever something is to be carried out."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.error: Exception | None = None
 
     def carry_out(self, approval: Approval) -> str:
