@@ -96,7 +96,7 @@ def test_an_approval_has_exactly_these_keys(terminal):
     listed, shown = terminal.json("list")[0], terminal.json("show", asked.id)
     assert list(listed) == [
         *("id", "state", "pathspec", "flow", "run", "step", "task", "message", "requested_at", "requested_by"),
-        *("deadline", "approvers", "fields", "url", "decision", "closed", "vouched_by", "record"),
+        *("deadline", "approvers", "fields", "url", "decision", "obligations", "closed", "vouched_by", "record"),
     ]
     assert list(shown) == [*listed, "commands", "trail"]
 
