@@ -145,7 +145,7 @@ def test_the_methods_of_the_page_are_those_of_the_class():
     """All public ones, with their arguments by name."""
     table = page("api.md").split("| method of")[1].split("\n\n")[0]
     named = set(re.findall(r"`(\w+)\(", table))
-    assert named == {one for one in vars(Approvals) if not one.startswith("_")} - {"close", "url"}
+    assert named == {one for one in vars(Approvals) if not one.startswith("_")} - {"close", "url", "who"}
 
 
 def test_a_bot_of_your_own_asks_and_takes_answers(world, monkeypatch, tmp_path):
