@@ -11,7 +11,7 @@ from typing import Any
 import click
 import yaml
 
-from metaflow_extensions.hitl.messages import action_ids
+from metaflow_extensions.hitl.messages import controls
 
 from .listeners.table import COMMAND, EVENTS
 
@@ -152,7 +152,7 @@ def app_manifest(
                 {
                     "name": "Why was this decided?",
                     "type": "message",
-                    "callback_id": action_ids.WHY,
+                    "callback_id": controls.WHY,
                     "description": "Shows who asked, who answered, and when",
                 }
             ],

@@ -19,7 +19,7 @@ from metaflow_extensions.hitl.approvals.running_again import BadParameter, Runni
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.inputs import parse
-from metaflow_extensions.hitl.messages import action_ids, answers, views
+from metaflow_extensions.hitl.messages import answers, controls, views
 from metaflow_extensions.hitl.messages.blocks import code, name
 from metaflow_extensions.hitl.messages.form import form_errors, form_values
 from metaflow_extensions.hitl.messages.sentences import asks_for_input, chosen_by_button, form_fields, opens_form
@@ -90,7 +90,7 @@ def _approved(approval: Approval, _action_id: str) -> Answer | None:
 
 def _chosen(approval: Approval, action_id: str) -> Answer | None:
     field = chosen_by_button(approval)
-    number = action_ids.CHOOSE.index(action_id)
+    number = controls.CHOOSE.index(action_id)
     if field is None or number >= len(field.choices):
         return None  # by now a rule wants a reason, or the message is about another question
     return Answer(verdict=Verdict.APPROVE, input={field.name: field.choices[number]})

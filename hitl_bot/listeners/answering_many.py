@@ -22,7 +22,7 @@ from metaflow_extensions.hitl.approvals.record import Answer, Approval, Person, 
 from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ApprovalError, Closed, TooLate
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.messages import action_ids, answers, batch_views, views
+from metaflow_extensions.hitl.messages import answers, batch_views, controls, views
 from metaflow_extensions.hitl.messages.batch import Batch, ended_how, progress
 from metaflow_extensions.hitl.messages.batch_views import OtherShards, chosen
 from metaflow_extensions.hitl.messages.form import form_errors, form_values, with_initials_of
@@ -217,11 +217,11 @@ def choose_shards(ack: Ack, action: Json, body: Json, client: WebClient, batches
     except OtherShards as error:
         replace_view(client, view["id"], views.refused_view(error))
         return
-    if action["action_id"] == action_ids.TICK_ALL:
+    if action["action_id"] == controls.TICK_ALL:
         choice = choice.all_ticked()
-    elif action["action_id"] == action_ids.UNTICK_ALL:
+    elif action["action_id"] == controls.UNTICK_ALL:
         choice = choice.none_ticked()
-    elif action["action_id"] in {action_ids.SHARDS_NEXT, action_ids.SHARDS_PREVIOUS}:
+    elif action["action_id"] in {controls.SHARDS_NEXT, controls.SHARDS_PREVIOUS}:
         choice = choice.turned_to(int(str(action["value"])))
     page = with_initials_of(view, batch_views.approve_except_view(found, choice, batch_views.rejected_in(choice, view)))
     # Of two quick clicks the first counts: the second was made on a page that is no longer there.
@@ -316,9 +316,9 @@ def _chosen_answers(found: Batch, view: Json) -> Chosen:
     approval = _approval_in(view, found)
     rejected = frozenset(batch_views.rejected_in(choice, view))
     if rejected and not approval.reason:
-        raise FormErrors({action_ids.REASON_BLOCK: "Enter a reason. The requester will see it."})
+        raise FormErrors({controls.REASON_BLOCK: "Enter a reason. The requester will see it."})
     if not (choice.ticked or rejected):
-        raise FormErrors({action_ids.OTHERS_BLOCK: "Select at least one."})
+        raise FormErrors({controls.OTHERS_BLOCK: "Select at least one."})
     waiting = {one.id for one in found.waiting}
     if not batch_views.says_what_it_does(choice, view) and waiting & (choice.ticked | rejected):
         page = batch_views.approve_except_view(found, choice, rejected)

@@ -20,7 +20,7 @@ from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError, NotAllowed, ReasonMissing
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.messages import answers, views
-from metaflow_extensions.hitl.messages.action_ids import NOTICE_VIEW
+from metaflow_extensions.hitl.messages.controls import NOTICE_VIEW
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning_of
 
 from .payloads import Json, clicked_approval, is_home, refresh_if_stale, user_of

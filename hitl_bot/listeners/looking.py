@@ -17,10 +17,10 @@ from metaflow_extensions.hitl.approvals.queries import Queries
 from metaflow_extensions.hitl.approvals.record import Approval, checked_id
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import answers, lists, views
-from metaflow_extensions.hitl.messages.action_ids import COPY_COMMAND, LIKE_BEFORE, overflow_choice
 from metaflow_extensions.hitl.messages.answers import Reply
 from metaflow_extensions.hitl.messages.batch import gate_on_message
 from metaflow_extensions.hitl.messages.batch_views import why_all_view
+from metaflow_extensions.hitl.messages.controls import COPY_COMMAND, LIKE_BEFORE, overflow_choice
 from metaflow_extensions.hitl.messages.lists import ALL_FLOWS, turned_page
 from metaflow_extensions.hitl.messages.question import asked_by_message
 from metaflow_extensions.hitl.messages.views import SHOWN, like_before_view

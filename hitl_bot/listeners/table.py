@@ -24,7 +24,7 @@ from hitl_bot.surfaces.threads import Threads
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.queries import Queries
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.messages import action_ids, answers, views
+from metaflow_extensions.hitl.messages import answers, controls, views
 
 from . import answering, answering_many, looking, obligations, slash_command
 from .payloads import Json, fill_in_initial_values, is_in_attachment, user_of
@@ -136,43 +136,43 @@ def parts_adder(
 # Which id that Slack sends goes to which callback: all of them.
 
 BUTTONS = {  # and menus, by action_id
-    action_ids.APPROVE: answering.approve,
-    **dict.fromkeys(action_ids.CHOOSE, answering.choose),
-    action_ids.REJECT: answering.reject,
-    action_ids.REQUEST_CHANGES: answering.request_changes,
-    action_ids.APPROVE_ALL: answering_many.approve_all,
-    action_ids.APPROVE_TO_COME: answering_many.approve_to_come,
-    action_ids.TAKE_BACK: answering_many.take_back,
-    action_ids.APPROVE_EXCEPT: answering_many.approve_except,
-    action_ids.REJECT_ALL: answering_many.reject_all,
-    action_ids.SHARDS_PREVIOUS: answering_many.choose_shards,
-    action_ids.SHARDS_NEXT: answering_many.choose_shards,
-    action_ids.SHARDS_VALUE: answering_many.choose_shards,
-    action_ids.OTHERS_VALUE: answering_many.choose_shards,
-    action_ids.TICK_ALL: answering_many.choose_shards,
-    action_ids.UNTICK_ALL: answering_many.choose_shards,
-    action_ids.DETAILS: looking.details,
-    action_ids.OPEN: looking.follow_link,
-    **dict.fromkeys(action_ids.LINKS, looking.follow_link),
-    action_ids.PREVIOUS_PAGE: looking.turn_page,
-    action_ids.NEXT_PAGE: looking.turn_page,
-    action_ids.HOME_FLOW: looking.choose_home_flow,
-    action_ids.RUN_AGAIN: answering.open_run_again,
-    action_ids.OBLIGATION_DONE: obligations.open_closing,
-    action_ids.CONFIRM_ANSWER: answering.confirm_answer,
-    action_ids.CONFIRM_RUN: answering.confirm_run,
+    controls.APPROVE: answering.approve,
+    **dict.fromkeys(controls.CHOOSE, answering.choose),
+    controls.REJECT: answering.reject,
+    controls.REQUEST_CHANGES: answering.request_changes,
+    controls.APPROVE_ALL: answering_many.approve_all,
+    controls.APPROVE_TO_COME: answering_many.approve_to_come,
+    controls.TAKE_BACK: answering_many.take_back,
+    controls.APPROVE_EXCEPT: answering_many.approve_except,
+    controls.REJECT_ALL: answering_many.reject_all,
+    controls.SHARDS_PREVIOUS: answering_many.choose_shards,
+    controls.SHARDS_NEXT: answering_many.choose_shards,
+    controls.SHARDS_VALUE: answering_many.choose_shards,
+    controls.OTHERS_VALUE: answering_many.choose_shards,
+    controls.TICK_ALL: answering_many.choose_shards,
+    controls.UNTICK_ALL: answering_many.choose_shards,
+    controls.DETAILS: looking.details,
+    controls.OPEN: looking.follow_link,
+    **dict.fromkeys(controls.LINKS, looking.follow_link),
+    controls.PREVIOUS_PAGE: looking.turn_page,
+    controls.NEXT_PAGE: looking.turn_page,
+    controls.HOME_FLOW: looking.choose_home_flow,
+    controls.RUN_AGAIN: answering.open_run_again,
+    controls.OBLIGATION_DONE: obligations.open_closing,
+    controls.CONFIRM_ANSWER: answering.confirm_answer,
+    controls.CONFIRM_RUN: answering.confirm_run,
 }
 FORMS = {  # views with a Submit button, by callback_id
-    action_ids.APPROVE_VIEW: answering.approval_submitted,
-    action_ids.REJECT_VIEW: answering.rejection_submitted,
-    action_ids.CHANGES_VIEW: answering.changes_submitted,
-    action_ids.APPROVE_ALL_VIEW: answering_many.approval_submitted,
-    action_ids.APPROVE_EXCEPT_VIEW: answering_many.choice_submitted,
-    action_ids.REJECT_ALL_VIEW: answering_many.rejection_submitted,
-    action_ids.RUN_AGAIN_VIEW: answering.run_again_submitted,
-    action_ids.OBLIGATION_VIEW: obligations.closing_submitted,
+    controls.APPROVE_VIEW: answering.approval_submitted,
+    controls.REJECT_VIEW: answering.rejection_submitted,
+    controls.CHANGES_VIEW: answering.changes_submitted,
+    controls.APPROVE_ALL_VIEW: answering_many.approval_submitted,
+    controls.APPROVE_EXCEPT_VIEW: answering_many.choice_submitted,
+    controls.REJECT_ALL_VIEW: answering_many.rejection_submitted,
+    controls.RUN_AGAIN_VIEW: answering.run_again_submitted,
+    controls.OBLIGATION_VIEW: obligations.closing_submitted,
 }
-MESSAGE_SHORTCUTS = {action_ids.WHY: looking.why}  # entries of a message's own menu, by callback_id
+MESSAGE_SHORTCUTS = {controls.WHY: looking.why}  # entries of a message's own menu, by callback_id
 EVENTS = {"app_home_opened": looking.home_opened}
 COMMAND = "/hitl"
 WORDS = {  # the first word after the command

@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 
 from hitl_bot.sandbox.control import Control
 from metaflow_extensions.hitl.approvals.errors import NotifierBusy, NotifierUnavailable
-from metaflow_extensions.hitl.messages import action_ids
+from metaflow_extensions.hitl.messages import controls
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from tests.contract.conftest import CHANNEL, CHANNEL_ID, decided
 from tests.fixtures.approvals import NOW, HandClock, approval, pathspec
@@ -52,7 +52,7 @@ def test_update_removes_the_buttons(slack_notifier: SlackNotifier, control: Cont
     """After the answer the same message has no buttons, says who decided what, and keeps its metadata."""
     asked = approval()
     post = slack_notifier.post(asked)
-    assert action_ids.APPROVE in buttons(control.messages(CHANNEL)[0])
+    assert controls.APPROVE in buttons(control.messages(CHANNEL)[0])
     slack_notifier.update(decided(asked), post)
     [message] = control.messages(CHANNEL)
     assert buttons(message) == []
@@ -105,7 +105,7 @@ def test_message_is_found_behind_many_others(
 def test_another_approvals_metadata_does_not_count(slack_notifier: SlackNotifier, slack: WebClient) -> None:
     """A message about the same id and another task, or of another kind, is not taken for the question."""
     asked = approval()
-    for event_type, task in ((action_ids.EVENT_TYPE, "Other/1/deploy/1"), ("greeting", str(asked.pathspec))):
+    for event_type, task in ((controls.EVENT_TYPE, "Other/1/deploy/1"), ("greeting", str(asked.pathspec))):
         payload = {"approval_id": asked.id, "pathspec": task}
         metadata = {"event_type": event_type, "event_payload": payload}
         slack.chat_postMessage(channel=CHANNEL_ID, text="hello", metadata=metadata)
@@ -225,7 +225,7 @@ def test_another_apps_metadata_is_not_ours(
     slack.chat_postMessage(
         channel=CHANNEL_ID,
         text="forged",
-        metadata={"event_type": action_ids.EVENT_TYPE, "event_payload": payload},
+        metadata={"event_type": controls.EVENT_TYPE, "event_payload": payload},
     )
     slack_notifier._bot_id.append("B0ANOTHER")  # so that the message above is another app's
     clock.forward(60)

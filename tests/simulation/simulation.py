@@ -46,7 +46,7 @@ from metaflow_extensions.hitl.approvals.waiting import wait
 from metaflow_extensions.hitl.engines.fake import FakeEngine
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.inputs import validate
-from metaflow_extensions.hitl.messages import action_ids, batch as batch_messages, question as question_messages
+from metaflow_extensions.hitl.messages import batch as batch_messages, controls, question as question_messages
 from metaflow_extensions.hitl.messages.views import approval_of
 from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
@@ -337,9 +337,9 @@ class Simulation:
 
     def _click(self, act: Act, approval_id: str, who: str) -> bool:
         """Click what is to be seen; False if nothing is, or nobody is there to hear of it."""
-        wanted = {"reject": action_ids.REJECT, "all": action_ids.APPROVE_ALL}.get(act.what, action_ids.APPROVE)
+        wanted = {"reject": controls.REJECT, "all": controls.APPROVE_ALL}.get(act.what, controls.APPROVE)
         if act.what != "all" and self.schedule.shared:
-            wanted = action_ids.REJECT_ALL if act.what == "reject" else action_ids.APPROVE_ALL
+            wanted = controls.REJECT_ALL if act.what == "reject" else controls.APPROVE_ALL
         found = [
             (message, button)
             for message in self.slack.questions()
@@ -369,7 +369,7 @@ class Simulation:
             self.kernel.sleep(1.0)
             for view in list(self.slack.views.values()):
                 if view["trigger"] == trigger and view["callback_id"] in table.FORMS:
-                    state = {action_ids.REASON_BLOCK: {action_ids.REASON_VALUE: {"value": "Stale."}}}
+                    state = {controls.REASON_BLOCK: {controls.REASON_VALUE: {"value": "Stale."}}}
                     body = {
                         "type": "view_submission",
                         "user": {"id": who},

@@ -32,8 +32,8 @@ def test_the_table_has_the_twelve_changes() -> None:
 
 
 def test_no_change_touches_more_than_three_files() -> None:
-    """A button is the one exception, and the page says why."""
-    assert {name for name, number, _ in CHANGES if int(number) > 3} == {"button"}
+    """Neither tests nor docs are counted."""
+    assert [name for name, number, _ in CHANGES if int(number) > 3] == []
 
 
 WALKS = re.findall(r"^### ([^\n]+)\n\n((?:\d+\. .*\n)+)", PAGE, re.MULTILINE)

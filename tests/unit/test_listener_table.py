@@ -6,28 +6,28 @@ import ast
 from pathlib import Path
 
 from hitl_bot.listeners import table
-from metaflow_extensions.hitl.messages import action_ids
+from metaflow_extensions.hitl.messages import controls
 from metaflow_extensions.hitl.messages.answers import help_text
 
-NOTHING_TO_SUBMIT = {action_ids.NOTICE_VIEW, action_ids.HOME_VIEW}
+NOTHING_TO_SUBMIT = {controls.NOTICE_VIEW, controls.HOME_VIEW}
 INPUTS_AND_METADATA = {
-    action_ids.REASON_BLOCK,
-    action_ids.PARAMETER_BLOCK,
-    action_ids.SHARDS_BLOCK,
-    action_ids.OTHERS_BLOCK,
-    action_ids.TO_COME_BLOCK,
-    action_ids.OBLIGATION_TEXT,
-    action_ids.OBLIGATION_OWNER,
-    action_ids.OBLIGATION_DUE,
-    action_ids.EVENT_TYPE,
-    action_ids.SAID,
+    controls.REASON_BLOCK,
+    controls.PARAMETER_BLOCK,
+    controls.SHARDS_BLOCK,
+    controls.OTHERS_BLOCK,
+    controls.TO_COME_BLOCK,
+    controls.OBLIGATION_TEXT,
+    controls.OBLIGATION_OWNER,
+    controls.OBLIGATION_DUE,
+    controls.EVENT_TYPE,
+    controls.SAID,
 }
 
 
 def test_every_id_has_its_callback() -> None:
     """Each id that Slack sends back is in the table once; the others are inputs, metadata, or views without Submit."""
-    ids = {value for name, value in vars(action_ids).items() if name.isupper() and str(value).startswith("hitl_")}
-    ids |= {*action_ids.CHOOSE, *action_ids.LINKS}
+    ids = {value for name, value in vars(controls).items() if name.isupper() and str(value).startswith("hitl_")}
+    ids |= {*controls.CHOOSE, *controls.LINKS}
     listened = [*table.BUTTONS, *table.FORMS, *table.MESSAGE_SHORTCUTS]
     assert len(listened) == len(set(listened))
     assert ids == {*listened, *NOTHING_TO_SUBMIT, *INPUTS_AND_METADATA}

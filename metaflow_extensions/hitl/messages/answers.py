@@ -12,7 +12,7 @@ from metaflow_extensions.hitl.approvals.record import Approval, Person, State, V
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
 
-from . import action_ids, question, sentences, voting
+from . import controls, question, sentences, voting
 from .blocks import (
     Block,
     actions,
@@ -222,7 +222,7 @@ def was_that_you(approval: Approval, proposal: AnswerProposal) -> Reply:
         blocks.append(section(mrkdwn("\n".join(lines))))
     value = _SEPARATOR.join((approval.id, proposal.nonce, proposal.digest))
     about = sentences.spoken(approval)
-    yes = button("Yes, that was me", action_ids.CONFIRM_ANSWER, value, about=about, style="primary")
+    yes = button("Yes, that was me", controls.CONFIRM_ANSWER, value, about=about, style="primary")
     blocks.append(actions([yes]))
     blocks.append(context("It counts as your answer once you confirm it. If it wasn't you, do nothing."))
     return reply(f"Was that you? {one_line(sentences.question(approval))}", blocks)
@@ -236,7 +236,7 @@ def did_you_start_it(approval: Approval) -> Reply:
     blocks = [
         section(mrkdwn(said)),
         _place(approval),
-        actions([button("Yes, I started it", action_ids.CONFIRM_RUN, approval.id, about=about, style="primary")]),
+        actions([button("Yes, I started it", controls.CONFIRM_RUN, approval.id, about=about, style="primary")]),
         context(
             "Nobody may approve their own run here, so others can approve it only after its owner has confirmed "
             "the run. If it isn't yours, do nothing."

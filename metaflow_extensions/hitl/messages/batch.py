@@ -16,7 +16,7 @@ from metaflow_extensions.hitl.approvals.deciding.in_advance import (
 )
 from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict, is_id
 
-from . import action_ids, evidence, question, sentences, voting
+from . import controls, evidence, question, sentences, voting
 from .blocks import (
     ELLIPSIS,
     Block,
@@ -141,7 +141,7 @@ def render(
         text=f"{escape(title)} ({escape(sentences.place(first))})",
         blocks=blocks,
         metadata={
-            "event_type": action_ids.EVENT_TYPE,
+            "event_type": controls.EVENT_TYPE,
             "event_payload": {"approval_id": batch.id, "pathspec": batch.pathspec},
         },
     )
@@ -324,16 +324,16 @@ def answer_buttons(batch: Batch) -> list[Block]:
     first, count = batch.waiting[0], len(batch.waiting)
     about = _about(batch)
     if sentences.opens_form(first):
-        approve = button(f"Approve all{ELLIPSIS}", action_ids.APPROVE_ALL, batch.id, about=about, style="primary")
+        approve = button(f"Approve all{ELLIPSIS}", controls.APPROVE_ALL, batch.id, about=about, style="primary")
     else:
         label = f"Approve these {count}" if batch.offers_in_advance else "Approve all"
         asked = confirm(f"{label}?", f"{count} of {sentences.place(first)[:200]}", yes=label)
-        approve = button(label, action_ids.APPROVE_ALL, batch.id, about=about, style="primary", confirm=asked)
+        approve = button(label, controls.APPROVE_ALL, batch.id, about=about, style="primary", confirm=asked)
     return [
         approve,
         *_to_come_buttons(batch),
-        button(f"Approve all except{ELLIPSIS}", action_ids.APPROVE_EXCEPT, batch.id, about=about),
-        button(f"Reject all{ELLIPSIS}", action_ids.REJECT_ALL, batch.id, about=about, style="danger"),
+        button(f"Approve all except{ELLIPSIS}", controls.APPROVE_EXCEPT, batch.id, about=about),
+        button(f"Reject all{ELLIPSIS}", controls.REJECT_ALL, batch.id, about=about, style="danger"),
     ]
 
 
@@ -350,12 +350,12 @@ def _to_come_buttons(batch: Batch) -> list[Block]:
     if batch.standing is not None and batch.standing.verdict is not None:
         text = f"{to_come} more will then wait for an answer of their own. What was decided so far stays decided."
         sure = confirm("Take the answer back?", text, yes="Take it back")
-        return [button("Take back", action_ids.TAKE_BACK, batch.id, about=about, confirm=sure)]
+        return [button("Take back", controls.TAKE_BACK, batch.id, about=about, confirm=sure)]
     if not batch.offers_in_advance or sentences.opens_form(batch.members[0]):
         return []  # the form asks whether it is for those to come as well
     waiting = len(batch.waiting)
     label = f"Approve all {waiting + to_come}"
     text = f"{waiting} wait now. {to_come} more will be approved as they ask, before anybody has seen them."
     return [
-        button(label, action_ids.APPROVE_TO_COME, batch.id, about=about, confirm=confirm(f"{label}?", text, yes=label))
+        button(label, controls.APPROVE_TO_COME, batch.id, about=about, confirm=confirm(f"{label}?", text, yes=label))
     ]

@@ -17,7 +17,7 @@ from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.record import Approval, State
 
-from . import action_ids, question, sentences
+from . import controls, question, sentences
 from .batch import Batch, ending, label, line, progress
 from .blocks import VIEW_TITLE, Block, actions, button, code, context, modal, one_line, plain, section
 from .form import form_blocks
@@ -161,12 +161,12 @@ def _ticked_in(view: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     """Return the ids of the shards on this page that are ticked, and of those that are not."""
     offered: set[str] = set()
     for block in view.get("blocks", ()):
-        if str(block.get("block_id", "")).startswith(action_ids.SHARDS_BLOCK):
+        if str(block.get("block_id", "")).startswith(controls.SHARDS_BLOCK):
             offered |= {str(option["value"]) for option in block["element"]["options"]}
     ticked: set[str] = set()
     for block_id, values in view["state"]["values"].items():
-        if block_id.startswith(action_ids.SHARDS_BLOCK):
-            ticked |= {str(one["value"]) for one in values[action_ids.SHARDS_VALUE].get("selected_options") or ()}
+        if block_id.startswith(controls.SHARDS_BLOCK):
+            ticked |= {str(one["value"]) for one in values[controls.SHARDS_VALUE].get("selected_options") or ()}
     return ticked & offered, offered - ticked
 
 
@@ -211,7 +211,7 @@ def approve_all_view(batch: Batch) -> Block:
     inputs = _inputs(batch)
     blocks = [_origin(batch), section(plain(said)), *inputs, *_to_come(batch, "approved")][:_BLOCKS]
     submit = "Approve" if batch.offers_in_advance else f"Approve {len(batch.waiting)}"
-    return _view("Approve all", blocks, batch, callback_id=action_ids.APPROVE_ALL_VIEW, submit=submit)
+    return _view("Approve all", blocks, batch, callback_id=controls.APPROVE_ALL_VIEW, submit=submit)
 
 
 def reject_all_view(batch: Batch) -> Block:
@@ -220,7 +220,7 @@ def reject_all_view(batch: Batch) -> Block:
     reason = reason_input("Reason", "The requester will see it.")
     blocks = [_origin(batch), section(plain(said)), reason, *_to_come(batch, "rejected")]
     submit = "Reject" if batch.offers_in_advance else f"Reject {len(batch.waiting)}"
-    return _view("Reject all", blocks, batch, callback_id=action_ids.REJECT_ALL_VIEW, submit=submit)
+    return _view("Reject all", blocks, batch, callback_id=controls.REJECT_ALL_VIEW, submit=submit)
 
 
 def _to_come(batch: Batch, done: str) -> list[Block]:
@@ -229,22 +229,22 @@ def _to_come(batch: Batch, done: str) -> list[Block]:
         return []
     waiting, to_come = len(batch.waiting), batch.to_come
     options = [
-        {"text": plain(f"Those that wait now ({waiting})", _OPTION), "value": action_ids.ASKED},
+        {"text": plain(f"Those that wait now ({waiting})", _OPTION), "value": controls.ASKED},
         {
             "text": plain(f"All {waiting + to_come}, also those to come ({to_come})", _OPTION),
-            "value": action_ids.TO_COME,
+            "value": controls.TO_COME,
         },
     ]
     hint = f"Those to come are {done} as they ask, before anybody has seen them. The record says so."
     return [
         {
             "type": "input",
-            "block_id": action_ids.TO_COME_BLOCK,
+            "block_id": controls.TO_COME_BLOCK,
             "label": plain("Which shards"),
             "hint": plain(hint),
             "element": {
                 "type": "radio_buttons",
-                "action_id": action_ids.TO_COME_VALUE,
+                "action_id": controls.TO_COME_VALUE,
                 "options": options,
                 "initial_option": options[0],
             },
@@ -254,8 +254,8 @@ def _to_come(batch: Batch, done: str) -> list[Block]:
 
 def is_for_those_to_come(view: Mapping[str, Any]) -> bool:
     """Whether a form that was sent back answers also the shards that have not asked yet."""
-    entered = view["state"]["values"].get(action_ids.TO_COME_BLOCK, {}).get(action_ids.TO_COME_VALUE, {})
-    return (entered.get("selected_option") or {}).get("value") == action_ids.TO_COME
+    entered = view["state"]["values"].get(controls.TO_COME_BLOCK, {}).get(controls.TO_COME_VALUE, {})
+    return (entered.get("selected_option") or {}).get("value") == controls.TO_COME
 
 
 def page_size(batch: Batch) -> int:
@@ -293,17 +293,17 @@ def approve_except_view(batch: Batch, choice: Choice, rejected: Collection[str] 
         blocks.append(context(f"{gone} of these {'was' if gone == 1 else 'were'} answered in the meantime."))
     blocks += _turning(choice)
     options = [
-        {"text": plain("The others keep waiting", _OPTION), "value": action_ids.OTHERS_WAIT},
-        {"text": plain("The others are rejected too", _OPTION), "value": action_ids.OTHERS_REJECTED},
+        {"text": plain("The others keep waiting", _OPTION), "value": controls.OTHERS_WAIT},
+        {"text": plain("The others are rejected too", _OPTION), "value": controls.OTHERS_REJECTED},
     ]
     blocks.append(
         {
             "type": "input",
-            "block_id": action_ids.OTHERS_BLOCK,
+            "block_id": controls.OTHERS_BLOCK,
             "label": plain("Shards that are not selected"),
             "element": {
                 "type": "radio_buttons",
-                "action_id": action_ids.OTHERS_VALUE,
+                "action_id": controls.OTHERS_VALUE,
                 "options": options,
                 "initial_option": options[1 if rejected else 0],
             },
@@ -321,7 +321,7 @@ def approve_except_view(batch: Batch, choice: Choice, rejected: Collection[str] 
         "Approve all except…",
         blocks,
         batch,
-        callback_id=action_ids.APPROVE_EXCEPT_VIEW,
+        callback_id=controls.APPROVE_EXCEPT_VIEW,
         submit=submit_says(choice, rejected),
         more=choice.held,
     )
@@ -356,7 +356,7 @@ def answered_view(batch: Batch) -> Block:
     return modal(
         "Answered",
         [_origin(batch), section(plain(said)), *lines],
-        callback_id=action_ids.NOTICE_VIEW,
+        callback_id=controls.NOTICE_VIEW,
         close="Close",
     )
 
@@ -369,7 +369,7 @@ def why_all_view(batch: Batch) -> Block:
     if len(answered_first) > _EXPLAINED:
         blocks.append(context(f"and {len(answered_first) - _EXPLAINED} more"))
     blocks.append(context(f"The full history of one gate: {code('/hitl show ID')}, Details."))
-    return modal("Why?", blocks, callback_id=action_ids.NOTICE_VIEW, close="Close")
+    return modal("Why?", blocks, callback_id=controls.NOTICE_VIEW, close="Close")
 
 
 def batch_of(view: Mapping[str, Any]) -> str:
@@ -380,8 +380,8 @@ def batch_of(view: Mapping[str, Any]) -> str:
 
 def others_are_rejected(view: Mapping[str, Any]) -> bool:
     """Whether the view says so."""
-    entered = view["state"]["values"].get(action_ids.OTHERS_BLOCK, {}).get(action_ids.OTHERS_VALUE, {})
-    return (entered.get("selected_option") or {}).get("value") == action_ids.OTHERS_REJECTED
+    entered = view["state"]["values"].get(controls.OTHERS_BLOCK, {}).get(controls.OTHERS_VALUE, {})
+    return (entered.get("selected_option") or {}).get("value") == controls.OTHERS_REJECTED
 
 
 def _origin(batch: Batch) -> Block:
@@ -402,12 +402,12 @@ def _inputs(batch: Batch) -> list[Block]:
 
 def _checkboxes(batch: Batch, choice: Choice, some: Sequence[Approval], name: str, heading: str) -> Block:
     options = {one.id: _option(batch, one) for one in some}
-    element = {"type": "checkboxes", "action_id": action_ids.SHARDS_VALUE, "options": list(options.values())}
+    element = {"type": "checkboxes", "action_id": controls.SHARDS_VALUE, "options": list(options.values())}
     if ticked := [option for shard, option in options.items() if shard not in choice.off]:
         element["initial_options"] = ticked
     return {
         "type": "input",
-        "block_id": f"{action_ids.SHARDS_BLOCK}{name}",
+        "block_id": f"{controls.SHARDS_BLOCK}{name}",
         "label": plain(heading),
         "optional": True,  # an empty group is an answer
         "element": element,
@@ -418,16 +418,16 @@ def _checkboxes(batch: Batch, choice: Choice, some: Sequence[Approval], name: st
 def _turning(choice: Choice) -> list[Block]:
     turns: list[Block] = []
     if choice.page > 0:
-        turns.append(button("Previous page", action_ids.SHARDS_PREVIOUS, str(choice.page - 1)))
+        turns.append(button("Previous page", controls.SHARDS_PREVIOUS, str(choice.page - 1)))
     if choice.page + 1 < choice.pages:
-        turns.append(button("Next page", action_ids.SHARDS_NEXT, str(choice.page + 1)))
+        turns.append(button("Next page", controls.SHARDS_NEXT, str(choice.page + 1)))
     count = f" {len(choice.offered)}" if choice.pages > 1 else ""
     return [
         actions(
             [
                 *turns,
-                button(f"Select all{count}", action_ids.TICK_ALL, str(choice.page)),
-                button(f"Clear all{count}", action_ids.UNTICK_ALL, str(choice.page)),
+                button(f"Select all{count}", controls.TICK_ALL, str(choice.page)),
+                button(f"Clear all{count}", controls.UNTICK_ALL, str(choice.page)),
             ]
         )
     ]

@@ -9,7 +9,7 @@ from metaflow_extensions.hitl.approvals.queries import urgency
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State
 from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
 
-from . import action_ids, evidence, question, sentences, voting
+from . import controls, evidence, question, sentences, voting
 from .answers import Reply, nothing_waits, reply, said
 from .batch import Batch, answer_buttons as all_buttons, title_of
 from .blocks import (
@@ -38,7 +38,7 @@ from .blocks import (
     quoted,
     section,
 )
-from .question import more_menu
+from .controls import more_menu
 
 # Long lists, a page at a time: as many rows as one message carries, with buttons that turn the page.
 
@@ -85,8 +85,8 @@ def _position(first: int, last: int, count: int) -> Block:
 
 
 def _turning(page: int, pages: int, words: str) -> Block:
-    previous = [_button("Previous", action_ids.PREVIOUS_PAGE, page - 1, words)] if page > 1 else []
-    following = [_button("Next", action_ids.NEXT_PAGE, page + 1, words)] if page < pages else []
+    previous = [_button("Previous", controls.PREVIOUS_PAGE, page - 1, words)] if page > 1 else []
+    following = [_button("Next", controls.NEXT_PAGE, page + 1, words)] if page < pages else []
     return actions([*previous, *following])
 
 
@@ -328,7 +328,7 @@ def row(
     if len(one.members) > 1:
         return [section(_head(title_of(one))), context(where), actions([*_open_button(first), *all_buttons(one)])]
     more = [] if further is None else [further(first)]
-    buttons = [*_open_button(first), *question.answer_buttons(first), *more]
+    buttons = [*_open_button(first), *controls.answer_buttons(first), *more]
     return [section(_head(_title(first))), context(where), actions(buttons)]
 
 
@@ -386,7 +386,7 @@ def _title(approval: Approval) -> str:
 
 def _open_button(approval: Approval) -> list[Block]:
     url = next((post.url for post in approval.posts if post.url and is_web_address(post.url)), None)
-    return [] if url is None else [link_button("Open", action_ids.OPEN, url, about=sentences.spoken(approval))]
+    return [] if url is None else [link_button("Open", controls.OPEN, url, about=sentences.spoken(approval))]
 
 
 # The app's Home tab: one person's inbox.
@@ -459,7 +459,7 @@ def broken_home(error: Exception) -> Block:
 
 
 def _home(blocks: list[Block]) -> Block:
-    return {"type": "home", "callback_id": action_ids.HOME_VIEW, "blocks": blocks}
+    return {"type": "home", "callback_id": controls.HOME_VIEW, "blocks": blocks}
 
 
 def _filter(inbox: Inbox) -> Block:
@@ -468,7 +468,7 @@ def _filter(inbox: Inbox) -> Block:
     chosen = next((one for one in options if one["value"] == inbox.flow), everything)
     menu = {
         "type": "static_select",
-        "action_id": action_ids.HOME_FLOW,
+        "action_id": controls.HOME_FLOW,
         "placeholder": plain("Flow"),
         "options": [everything, *options],
         "initial_option": chosen,

@@ -8,7 +8,7 @@ from typing import Any
 
 from metaflow_extensions.hitl.approvals.record import Approval, FollowUpKind, Obligation
 
-from . import action_ids, sentences
+from . import controls, sentences
 from .answers import Reply, reply, said
 from .blocks import (
     Block,
@@ -59,12 +59,12 @@ def inputs() -> list[Block]:
     return [
         section(mrkdwn("*With an obligation* (optional)")),
         _input(
-            action_ids.OBLIGATION_TEXT,
+            controls.OBLIGATION_TEXT,
             "What is owed",
             {"type": "plain_text_input", "multiline": True, "max_length": LONGEST},
         ),
-        _input(action_ids.OBLIGATION_OWNER, "Who owes it", {"type": "users_select"}, hint="You, if you name nobody."),
-        _input(action_ids.OBLIGATION_DUE, "Due", {"type": "datepicker"}),
+        _input(controls.OBLIGATION_OWNER, "Who owes it", {"type": "users_select"}, hint="You, if you name nobody."),
+        _input(controls.OBLIGATION_DUE, "Due", {"type": "datepicker"}),
     ]
 
 
@@ -74,7 +74,7 @@ def _input(block_id: str, label: str, element: Block, *, hint: str = "") -> Bloc
         "block_id": block_id,
         "label": plain(label),
         "optional": True,
-        "element": {**element, "action_id": action_ids.OBLIGATION_VALUE},
+        "element": {**element, "action_id": controls.OBLIGATION_VALUE},
     }
     return {**block, "hint": plain(hint)} if hint else block
 
@@ -91,20 +91,20 @@ def entered(values: Mapping[str, Any], *, today: date) -> tuple[tuple[str, str, 
     """
 
     def value(block_id: str, key: str) -> str:
-        found = (values.get(block_id) or {}).get(action_ids.OBLIGATION_VALUE) or {}
+        found = (values.get(block_id) or {}).get(controls.OBLIGATION_VALUE) or {}
         return str(found.get(key) or "").strip()
 
-    text = value(action_ids.OBLIGATION_TEXT, "value")
-    owner = value(action_ids.OBLIGATION_OWNER, "selected_user")
-    due = value(action_ids.OBLIGATION_DUE, "selected_date")
+    text = value(controls.OBLIGATION_TEXT, "value")
+    owner = value(controls.OBLIGATION_OWNER, "selected_user")
+    due = value(controls.OBLIGATION_DUE, "selected_date")
     if not (text or owner or due):
         return None, {}
     if not text:
-        return None, {action_ids.OBLIGATION_TEXT: "Say what is owed, or leave owner and due date empty, too."}
+        return None, {controls.OBLIGATION_TEXT: "Say what is owed, or leave owner and due date empty, too."}
     if not due:
-        return None, {action_ids.OBLIGATION_DUE: "Choose the day on which it is due."}
+        return None, {controls.OBLIGATION_DUE: "Choose the day on which it is due."}
     if date.fromisoformat(due) < today:
-        return None, {action_ids.OBLIGATION_DUE: "Choose today or a later day."}
+        return None, {controls.OBLIGATION_DUE: "Choose today or a later day."}
     return (text, owner, due), {}
 
 
@@ -152,10 +152,10 @@ def reminder(approval: Approval, number: int, *, today: date) -> Reply:
 
 def _buttons(approval: Approval, number: int) -> Iterable[Block]:
     about = f"{sentences.spoken(approval)}, obligation {number}"
-    yield button("Done…", action_ids.OBLIGATION_DONE, f"{approval.id}:{number}", about=about, style="primary")
+    yield button("Done…", controls.OBLIGATION_DONE, f"{approval.id}:{number}", about=about, style="primary")
     url = next((post.url for post in approval.posts if post.url and is_web_address(post.url)), None)
     if url is not None:
-        yield link_button("Open", action_ids.OPEN, url)
+        yield link_button("Open", controls.OPEN, url)
 
 
 def close_view(approval: Approval, number: int) -> Block:
@@ -168,19 +168,19 @@ def close_view(approval: Approval, number: int) -> Block:
             context(f"{name(one.owner)} · due {one.due} · {code(approval.id)}"),
             {
                 "type": "input",
-                "block_id": action_ids.OBLIGATION_TEXT,
+                "block_id": controls.OBLIGATION_TEXT,
                 "label": plain("What was done"),
                 "hint": plain("It becomes part of the record."),
                 "element": {
                     "type": "plain_text_input",
-                    "action_id": action_ids.OBLIGATION_VALUE,
+                    "action_id": controls.OBLIGATION_VALUE,
                     "min_length": 1,
                     "max_length": LONGEST,
                     "focus_on_load": True,
                 },
             },
         ],
-        callback_id=action_ids.OBLIGATION_VIEW,
+        callback_id=controls.OBLIGATION_VIEW,
         close="Cancel",
         submit=plain("Close"),
         private_metadata=f"{approval.id}:{number}",
@@ -189,7 +189,7 @@ def close_view(approval: Approval, number: int) -> Block:
 
 def word_of(values: Mapping[str, Any]) -> str:
     """Read the word out of the view that closes an obligation."""
-    found = (values.get(action_ids.OBLIGATION_TEXT) or {}).get(action_ids.OBLIGATION_VALUE) or {}
+    found = (values.get(controls.OBLIGATION_TEXT) or {}).get(controls.OBLIGATION_VALUE) or {}
     return str(found.get("value") or "").strip()
 
 

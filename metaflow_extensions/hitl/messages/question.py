@@ -9,9 +9,8 @@ from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.question import RuleMode
 from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict, is_id
 from metaflow_extensions.hitl.approvals.running_again import can_run_again
-from metaflow_extensions.hitl.approvals.schema.fields import choice_text
 
-from . import action_ids, evidence, markdown, sentences, voting
+from . import controls, evidence, markdown, sentences, voting
 from .blocks import (
     ELLIPSIS,
     HEADER,
@@ -19,10 +18,8 @@ from .blocks import (
     actions,
     approver,
     bold,
-    button,
     code,
     code_block,
-    confirm,
     context,
     cut,
     date,
@@ -30,20 +27,16 @@ from .blocks import (
     field_sections,
     fitted,
     header,
-    is_web_address,
     length,
     link,
-    link_button,
     literal,
     mention,
     mrkdwn,
     name,
     one_line,
-    overflow,
     plain,
     quoted,
     section,
-    utc,
 )
 from .voting import requester, vouched
 
@@ -87,7 +80,7 @@ def render(
         text=notification(approval),
         blocks=fitted(lambda share: _blocks(approval, now, known, nobody, share)),
         metadata={
-            "event_type": action_ids.EVENT_TYPE,
+            "event_type": controls.EVENT_TYPE,
             "event_payload": {"approval_id": approval.id, "pathspec": str(approval.pathspec)},
         },
     )
@@ -113,7 +106,7 @@ def asked_by_message(message: Mapping[str, Any]) -> str | None:
     By its metadata, which Slack does not send along with every payload, or else by its last line.
     """
     metadata = message.get("metadata") or {}
-    if metadata.get("event_type") == action_ids.EVENT_TYPE:
+    if metadata.get("event_type") == controls.EVENT_TYPE:
         return str((metadata.get("event_payload") or {}).get("approval_id"))
     last = (message.get("blocks") or [{}])[-1]
     texts = [str(element.get("text", "")) for element in last.get("elements") or () if isinstance(element, dict)]
@@ -210,43 +203,6 @@ def reason_blocks(approval: Approval, share: int) -> list[Block]:
     return [section(mrkdwn(quoted(reason, share)))] if reason.strip() else []
 
 
-def approve_button(approval: Approval) -> Block:
-    """Build the button that decides after Slack's own question, or that opens the form where input is asked."""
-    about = sentences.spoken(approval)
-    if sentences.opens_form(approval):
-        return button(f"Approve{ELLIPSIS}", action_ids.APPROVE, approval.id, about=about, style="primary")
-    asked = confirm(f"Approve {approval.pathspec.step}?", _asked_again(approval), yes="Approve")
-    return button("Approve", action_ids.APPROVE, approval.id, about=about, style="primary", confirm=asked)
-
-
-def _approving_buttons(approval: Approval) -> list[Block]:
-    """Build the buttons that approve: one, or one for each choice."""
-    field = sentences.chosen_by_button(approval)
-    if field is None:
-        return [approve_button(approval)]
-    made: list[Block] = []
-    for action_id, choice in zip(action_ids.CHOOSE, map(choice_text, field.choices), strict=False):
-        asked = confirm(f"Approve with {choice}?", _asked_again(approval), yes=choice)
-        made.append(button(choice, action_id, approval.id, about=sentences.spoken(approval), confirm=asked))
-    return made
-
-
-def reject_button(approval: Approval) -> Block:
-    about = sentences.spoken(approval)
-    return button(f"Reject{ELLIPSIS}", action_ids.REJECT, approval.id, about=about, style="danger")
-
-
-def changes_button(approval: Approval) -> Block:
-    about = sentences.spoken(approval)
-    return button(f"Request changes{ELLIPSIS}", action_ids.REQUEST_CHANGES, approval.id, about=about)
-
-
-def answer_buttons(approval: Approval) -> list[Block]:
-    """Build the buttons that answer, those that the step offers."""
-    offered = [*_approving_buttons(approval), reject_button(approval)]
-    return [*offered, changes_button(approval)] if approval.question.allow_changes else offered
-
-
 def votes_blocks(approval: Approval, ids: Mapping[str, str], share: int) -> list[Block]:
     """Show who has voted how, what they approve, and who is missing; nothing before the first vote."""
     if not approval.votes:
@@ -276,8 +232,7 @@ def again_blocks(approval: Approval, share: int) -> list[Block]:
     said = f"To run it again with the changes:\n{code_block(approval.question.run_again, share)}"
     blocks = [section(mrkdwn(said))]
     if can_run_again(approval):
-        again = button(f"Run again{ELLIPSIS}", action_ids.RUN_AGAIN, approval.id, about=sentences.spoken(approval))
-        blocks.append(actions([again]))
+        blocks.append(actions([controls.run_again_button(approval)]))
     return blocks
 
 
@@ -305,22 +260,6 @@ def attendance_blocks(approval: Approval) -> list[Block]:
     return [section(mrkdwn(f"*{head}*{mark}{rest}."))] if said else []
 
 
-def _asked_again(approval: Approval) -> str:
-    """Return what Slack asks before a button decides: the question, after what to know about who waits."""
-    aside = sentences.nobody_waits(approval, utc)
-    asked = one_line(sentences.question(approval))
-    return f"{aside}. {asked}" if aside else asked
-
-
-def link_blocks(approval: Approval) -> list[Block]:
-    """Build the buttons that lead to where there is something to look at."""
-    offered = [(one_line(name), url) for name, url in approval.question.links.items() if is_web_address(url)]
-    buttons = [
-        link_button(name, action_id, url) for action_id, (name, url) in zip(action_ids.LINKS, offered, strict=False)
-    ]
-    return [actions(buttons)] if buttons else []
-
-
 def demands_blocks(approval: Approval) -> list[Block]:
     said = filter(None, [voting.demands(approval.rule), voting.waits_at_most(approval)])
     return [context(escape("; ".join(said), 600))] if approval.rule.name else []
@@ -340,17 +279,6 @@ def nobody_blocks(approval: Approval, nobody: Collection[str]) -> list[Block]:
     return [section(mrkdwn(f"*No one in Slack matches {names}*, so {consequence}."))]
 
 
-def more_menu(approval: Approval) -> Block:
-    return overflow(
-        action_ids.DETAILS,
-        [
-            ("Details", action_ids.overflow_value(action_ids.SHOW_DETAILS, approval.id)),
-            ("Like before", action_ids.overflow_value(action_ids.LIKE_BEFORE, approval.id)),
-            ("Copy command", action_ids.overflow_value(action_ids.COPY_COMMAND, approval.id)),
-        ],
-    )
-
-
 def _blocks(
     approval: Approval, now: datetime, ids: Mapping[str, str], nobody: Collection[str], share: int
 ) -> list[Block]:
@@ -358,7 +286,7 @@ def _blocks(
     blocks = message_blocks(approval, share, tables=0 if shows_metrics else 1)
     if approval.state is State.PENDING:
         blocks += [context(origin(approval)), *_follows(approval), *evidence.blocks(approval)]
-        blocks += [*link_blocks(approval), *evidence.rule_blocks(approval)]
+        blocks += [*controls.link_blocks(approval), *evidence.rule_blocks(approval)]
         if sentences.asks_for_input(approval) and sentences.chosen_by_button(approval) is None:
             blocks.append(section(plain(sentences.asked_when_approving(approval), min(share, 600))))
         blocks += [*attendance_blocks(approval), context(consequences(approval))]
@@ -369,7 +297,7 @@ def _blocks(
         if approval.is_due(now):
             blocks.append(section(mrkdwn("*The deadline has passed*, so this can no longer be answered.")))
         else:
-            blocks.append(actions([*answer_buttons(approval), more_menu(approval)]))
+            blocks.append(actions([*controls.answer_buttons(approval), controls.more_menu(approval)]))
     else:
         blocks.append(section(mrkdwn(verdict_line(approval))))
         blocks += reason_blocks(approval, share)

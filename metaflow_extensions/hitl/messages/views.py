@@ -12,7 +12,7 @@ from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.question import OnReject
 from metaflow_extensions.hitl.approvals.record import Approval, State
 
-from . import action_ids, evidence, lists, obligations, question, sentences, voting
+from . import controls, evidence, lists, obligations, question, sentences, voting
 from .answers import refusal_block
 from .blocks import (
     Block,
@@ -62,7 +62,7 @@ def like_before_view(approval: Approval, earlier: Sequence[Approval], *, now: da
         blocks.append(section(mrkdwn("Nothing was decided in this step before, as far as you can see.")))
     for one in earlier[:SHOWN]:
         blocks += [*lists.decided_row(one, now), context(_values(one))]
-    return modal("Like before", blocks, callback_id=action_ids.NOTICE_VIEW, close="Close")
+    return modal("Like before", blocks, callback_id=controls.NOTICE_VIEW, close="Close")
 
 
 def _values(approval: Approval) -> str:
@@ -114,7 +114,7 @@ def approve_view(approval: Approval, *, now: datetime, values: Mapping[str, Any]
     return modal(
         f"Approve {approval.pathspec.step}",
         [*blocks, *inputs],
-        callback_id=action_ids.APPROVE_VIEW,
+        callback_id=controls.APPROVE_VIEW,
         close="Cancel",
         submit=plain("Approve"),
         private_metadata=metadata_of(approval.id),
@@ -131,7 +131,7 @@ def reject_view(approval: Approval, *, now: datetime) -> Block:
             *_question(approval, now),
             reason_input("Reason", f"{approval.requester.name[:80]} will see this. {consequence}", Focus.AT_ONCE),
         ],
-        callback_id=action_ids.REJECT_VIEW,
+        callback_id=controls.REJECT_VIEW,
         close="Cancel",
         submit=plain("Reject"),
         private_metadata=metadata_of(approval.id),
@@ -144,7 +144,7 @@ def changes_view(approval: Approval, *, now: datetime) -> Block:
     return modal(
         "Request changes",
         [*_question(approval, now), reason_input("What must change", hint, Focus.AT_ONCE)],
-        callback_id=action_ids.CHANGES_VIEW,
+        callback_id=controls.CHANGES_VIEW,
         close="Cancel",
         submit=plain("Request changes"),
         private_metadata=metadata_of(approval.id),
@@ -290,7 +290,7 @@ def approval_of(view: Mapping[str, Any]) -> str:
 
 def reason_of(values: Mapping[str, Any]) -> str:
     """Read the reason out of ``view["state"]["values"]`` of the reject view; empty if it holds none."""
-    entered = values.get(action_ids.REASON_BLOCK, {}).get(action_ids.REASON_VALUE, {}).get("value")
+    entered = values.get(controls.REASON_BLOCK, {}).get(controls.REASON_VALUE, {}).get("value")
     return entered.strip() if isinstance(entered, str) else ""
 
 
@@ -324,7 +324,7 @@ def reason_input(label: str, hint: str, focus: Focus = Focus.LATER) -> Block:
     """Build the input for a reason; ``reason_of`` reads it."""
     element: Block = {
         "type": "plain_text_input",
-        "action_id": action_ids.REASON_VALUE,
+        "action_id": controls.REASON_VALUE,
         "multiline": True,
         "min_length": 1,
         "max_length": REASON,
@@ -333,7 +333,7 @@ def reason_input(label: str, hint: str, focus: Focus = Focus.LATER) -> Block:
         element["focus_on_load"] = True
     return {
         "type": "input",
-        "block_id": action_ids.REASON_BLOCK,
+        "block_id": controls.REASON_BLOCK,
         "label": plain(label),
         "hint": plain(hint),
         "element": element,
@@ -351,7 +351,7 @@ def metadata_of(approval_id: str) -> str:
 
 
 def _notice(title: str, blocks: Sequence[Block]) -> Block:
-    return modal(title, blocks, callback_id=action_ids.NOTICE_VIEW, close="Close")
+    return modal(title, blocks, callback_id=controls.NOTICE_VIEW, close="Close")
 
 
 # The view that runs a workflow again with other parameters.
@@ -383,7 +383,7 @@ def run_again_view(approval: Approval, parameters: Mapping[str, str]) -> Block:
     return modal(
         "Run again",
         blocks,
-        callback_id=action_ids.RUN_AGAIN_VIEW,
+        callback_id=controls.RUN_AGAIN_VIEW,
         close="Cancel",
         submit=plain("Run again"),
         private_metadata=metadata_of(approval.id),
@@ -392,9 +392,9 @@ def run_again_view(approval: Approval, parameters: Mapping[str, str]) -> Block:
 
 def parameters_of(values: Mapping[str, Any]) -> dict[str, str]:
     """Read the parameters out of ``view["state"]["values"]``; one that was emptied is an empty text."""
-    beginning = action_ids.PARAMETER_BLOCK
+    beginning = controls.PARAMETER_BLOCK
     return {
-        block_id.removeprefix(beginning): str(inputs[action_ids.PARAMETER_VALUE].get("value") or "")
+        block_id.removeprefix(beginning): str(inputs[controls.PARAMETER_VALUE].get("value") or "")
         for block_id, inputs in values.items()
         if block_id.startswith(beginning)
     }
@@ -402,7 +402,7 @@ def parameters_of(values: Mapping[str, Any]) -> dict[str, str]:
 
 def parameter_block(name: str) -> str:
     """Return the ``block_id`` of a parameter's input."""
-    return f"{action_ids.PARAMETER_BLOCK}{name}"
+    return f"{controls.PARAMETER_BLOCK}{name}"
 
 
 def started(workflow: str) -> str:
@@ -420,7 +420,7 @@ def _fits(name: str, value: str) -> bool:
 def _input(name: str, value: str) -> Block:
     element: Block = {
         "type": "plain_text_input",
-        "action_id": action_ids.PARAMETER_VALUE,
+        "action_id": controls.PARAMETER_VALUE,
         "multiline": "\n" in value,
         "max_length": _LONGEST,
     }

@@ -19,7 +19,7 @@ from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, State
-from metaflow_extensions.hitl.messages import action_ids
+from metaflow_extensions.hitl.messages import controls
 from tests.fixtures.approvals import REQUESTER, HandClock, question
 from tests.fixtures.engines import ArgoPlace
 from tests.fixtures.slack import connect
@@ -89,7 +89,7 @@ def ask(bot: Bot, flow: Gated, number: int = 0) -> Approval:
 
 
 def asks(message: Message) -> bool:
-    return action_ids.APPROVE in [element.action_id for element in message.elements]
+    return controls.APPROVE in [element.action_id for element in message.elements]
 
 
 def test_click_opens_the_gate(

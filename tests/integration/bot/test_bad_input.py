@@ -14,7 +14,7 @@ from hitl_bot.sandbox.people import BOT_USER_ID
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.question import Shard
 from metaflow_extensions.hitl.approvals.record import Answer, Origin, Person, State, Verdict, Where
-from metaflow_extensions.hitl.messages.action_ids import APPROVE, WHY
+from metaflow_extensions.hitl.messages.controls import APPROVE, WHY
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.integration.bot.conftest import CHANNEL, Ask
 from tests.integration.bot.test_batches import shown, sweep

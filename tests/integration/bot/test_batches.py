@@ -13,7 +13,7 @@ from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, State
-from metaflow_extensions.hitl.messages.action_ids import APPROVE_ALL
+from metaflow_extensions.hitl.messages.controls import APPROVE_ALL
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL, SCHEMA

@@ -18,14 +18,14 @@ from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import State, TrailEvent, Where
-from metaflow_extensions.hitl.messages import action_ids
+from metaflow_extensions.hitl.messages import controls
 from metaflow_extensions.hitl.slack import SLACK
 from tests.fixtures.approvals import BOB, HandClock, approving, rejecting
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
 
 
 def asks(message: Message) -> bool:
-    return action_ids.APPROVE in [element.action_id for element in message.elements]
+    return controls.APPROVE in [element.action_id for element in message.elements]
 
 
 def test_approve_decides_after_the_confirmation(ask: Ask, bob: Person, ledger: Ledger, clock: HandClock) -> None:
@@ -209,7 +209,7 @@ def test_a_forged_value_is_refused(ask: Ask, bob: Person, control: Control, ledg
     message = bob.wait_for_message(CHANNEL, asks)
     bob.click(message, "Copy command")
     before = bob.wait_for_ephemeral(CHANNEL)
-    approve = {"action_id": action_ids.APPROVE, "type": "button", "value": value}
+    approve = {"action_id": controls.APPROVE, "type": "button", "value": value}
     assert control.deliver("interactive", forged(control, action=approve))["error"] == ""
     told = bob.wait_for_message(CHANNEL, lambda one: one.is_ephemeral and one.ts > before.ts)
     refused = "was found in" if value == "nobody-aaaaaaaaaa" else "is not an approval id"
@@ -223,7 +223,7 @@ def test_a_value_of_another_approval_is_refused(ask: Ask, bob: Person, control: 
     message = next(one for one in bob.messages(CHANNEL) if first.id in one.plain)
     bob.click(message, "Copy command")
     bob.wait_for_ephemeral(CHANNEL)
-    approve = {"action_id": action_ids.APPROVE, "type": "button", "value": second.id}
+    approve = {"action_id": controls.APPROVE, "type": "button", "value": second.id}
     control.deliver("interactive", forged(control, action=approve))
     told = bob.wait_for_ephemeral(CHANNEL, lambda one: "is not on the message" in one.plain)
     assert second.id in told.plain
@@ -242,7 +242,7 @@ def test_who_is_no_member_never_decides(
     message = bob.wait_for_message(CHANNEL, asks)
     bob.click(message, "Copy command")
     bob.wait_for_ephemeral(CHANNEL)
-    approve = {"action_id": action_ids.APPROVE, "type": "button", "value": approval.id}
+    approve = {"action_id": controls.APPROVE, "type": "button", "value": approval.id}
     control.deliver("interactive", forged(control, action=approve, user={"id": user}))
     told = bob.wait_for_ephemeral(CHANNEL, lambda one: "can't decide" in one.plain)
     assert why in told.plain
@@ -368,7 +368,7 @@ def test_a_button_in_an_attachment_counts_for_nothing(ask: Ask, bob: Person, con
     message = bob.wait_for_message(CHANNEL, asks)
     bob.click(message, "Copy command")
     bob.wait_for_ephemeral(CHANNEL)
-    payload = forged(control, action={"action_id": action_ids.APPROVE, "type": "button", "value": approval.id})
+    payload = forged(control, action={"action_id": controls.APPROVE, "type": "button", "value": approval.id})
     payload["container"] = {**payload["container"], "type": "message_attachment", "attachment_id": 1}
     assert control.deliver("interactive", payload)["error"] == ""
     assert "is in a copy" in bob.wait_for_ephemeral(CHANNEL, lambda one: "copy of" in one.plain).plain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hitl_bot.bootstrap import Bot
 from hitl_bot.sandbox.driver import Person
-from metaflow_extensions.hitl.messages.action_ids import WHY
+from metaflow_extensions.hitl.messages.controls import WHY
 from tests.fixtures.approvals import HandClock
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
 

@@ -9,7 +9,7 @@ import pytest
 
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Origin, Person, Verdict, Where
-from metaflow_extensions.hitl.messages import action_ids, question
+from metaflow_extensions.hitl.messages import controls, question
 from metaflow_extensions.hitl.messages.question import render
 from metaflow_extensions.hitl.messages.voting import vouched
 from tests.unit.messages.examples import BOB, LATER, NOW, SCHEMA, decided, every_state, expired, pending, settled
@@ -76,7 +76,7 @@ def test_handles_are_mentioned_once_their_ids_are_known():
 def test_without_a_schema_the_button_asks_back():
     """Approve decides at once, so it carries Slack's confirm dialog; its value is the approval's id."""
     approval = pending()
-    approve = buttons(approval)[action_ids.APPROVE]
+    approve = buttons(approval)[controls.APPROVE]
     assert approve["text"]["text"] == "Approve"
     assert approve["confirm"]["text"]["text"] == "Deploy fraud v7? Accuracy 94.0%"
     assert approve["value"] == approval.id
@@ -85,7 +85,7 @@ def test_without_a_schema_the_button_asks_back():
 def test_with_a_schema_the_button_opens_a_form():
     """Approve… promises a form, so there is no confirm dialog; the message says what will be asked."""
     approval = pending(schema=SCHEMA)
-    approve = buttons(approval)[action_ids.APPROVE]
+    approve = buttons(approval)[controls.APPROVE]
     assert approve["text"]["text"] == "Approve…"
     assert "confirm" not in approve
     assert "Deploy target and notes are requested when you approve." in visible(render(approval, now=LATER).blocks)
@@ -94,12 +94,12 @@ def test_with_a_schema_the_button_opens_a_form():
 def test_overflow_names_choice_and_approval():
     """The menu offers Details, Like before and Copy command; each value is split into the choice and the id."""
     approval = pending()
-    options = buttons(approval)[action_ids.DETAILS]["options"]
+    options = buttons(approval)[controls.DETAILS]["options"]
     assert [option["text"]["text"] for option in options] == ["Details", "Like before", "Copy command"]
-    assert [action_ids.overflow_choice(option["value"]) for option in options] == [
-        (action_ids.SHOW_DETAILS, approval.id),
-        (action_ids.LIKE_BEFORE, approval.id),
-        (action_ids.COPY_COMMAND, approval.id),
+    assert [controls.overflow_choice(option["value"]) for option in options] == [
+        (controls.SHOW_DETAILS, approval.id),
+        (controls.LIKE_BEFORE, approval.id),
+        (controls.COPY_COMMAND, approval.id),
     ]
 
 
@@ -113,7 +113,7 @@ def test_question_posted_behind_its_deadline_has_no_buttons():
 def test_notify_keeps_its_buttons_behind_the_deadline():
     """With on_timeout="notify" the deadline decides nothing, so the buttons stay."""
     approval = pending(on_timeout=OnTimeout.NOTIFY)
-    assert action_ids.APPROVE in buttons(approval, now=NOW + timedelta(days=2))
+    assert controls.APPROVE in buttons(approval, now=NOW + timedelta(days=2))
 
 
 def test_input_and_reason_are_shown():

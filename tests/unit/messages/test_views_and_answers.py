@@ -13,7 +13,7 @@ from metaflow_extensions.hitl.approvals.record import Post, Verdict
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed, TooLate
 from metaflow_extensions.hitl.approvals.transitions import posted
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
-from metaflow_extensions.hitl.messages import action_ids, answers, lists, views
+from metaflow_extensions.hitl.messages import answers, controls, lists, views
 from tests.unit.messages.examples import BOB, LATER, NOW, SCHEMA, decided, pending, settled
 from tests.unit.messages.limits import visible
 
@@ -26,7 +26,7 @@ def test_form_repeats_the_question():
     assert "Deploy fraud v7?  Accuracy 94.0%" in visible(view["blocks"])
     labels = [block["label"]["text"] for block in view["blocks"] if block["type"] == "input"]
     assert labels == ["Deploy target", "Notes"]
-    assert view["callback_id"] == action_ids.APPROVE_VIEW
+    assert view["callback_id"] == controls.APPROVE_VIEW
     assert views.approval_of(view) == approval.id
 
 
@@ -82,7 +82,7 @@ def test_list_links_to_the_message():
     mine = lists.listing([approval], now=NOW, mine={approval.id: None})["blocks"][-1]["elements"]
     others = lists.listing([approval], now=NOW)["blocks"][-2]["accessory"]
     for button in (mine[0], others):
-        assert (button["url"], button["action_id"]) == ("https://s.example/p1", action_ids.OPEN)
+        assert (button["url"], button["action_id"]) == ("https://s.example/p1", controls.OPEN)
     assert len(mine) == 3
 
 

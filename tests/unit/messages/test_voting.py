@@ -8,7 +8,7 @@ from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.question import Earlier, Need, OnTimeout, OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.record import Post, Verdict
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
-from metaflow_extensions.hitl.messages import action_ids, answers, sentences, terminal, views, voting
+from metaflow_extensions.hitl.messages import answers, controls, sentences, terminal, views, voting
 from metaflow_extensions.hitl.messages.question import render
 from tests.unit.messages.examples import BOB, CAROL, LATER, NOW, RUN_AGAIN, SCHEMA, decided, every_state, pending, voted
 
@@ -90,7 +90,7 @@ def test_the_message_shows_votes_and_who_is_missing():
     assert "*Votes*" not in shown(asked)
     said = shown(voted(asked, CAROL, on_behalf_of=BOB, counts_for=("@ml-leads",)))
     assert "<@U0CAROL> for <@U0BOB> approves. Still missing: 1 of @risk." in said
-    assert action_ids.APPROVE in said
+    assert controls.APPROVE in said
 
 
 def test_who_has_voted_is_not_missing():
@@ -151,8 +151,8 @@ def test_changes_come_with_the_command_that_runs_it_again():
 
 def test_the_button_for_changes_is_there_where_it_is_offered():
     """Without allow_changes there are two buttons, with it three."""
-    assert action_ids.REQUEST_CHANGES in shown(pending(allow_changes=True))
-    assert action_ids.REQUEST_CHANGES not in shown(pending())
+    assert controls.REQUEST_CHANGES in shown(pending(allow_changes=True))
+    assert controls.REQUEST_CHANGES not in shown(pending())
 
 
 def test_the_next_question_links_to_the_request():
@@ -224,14 +224,14 @@ def test_an_approval_asks_for_its_reason_where_a_rule_wants_one():
     asked = governed(PolicyRule(name="audited", reason_required=True))
     assert sentences.opens_form(asked)
     blocks = views.approve_view(asked, now=LATER)["blocks"]
-    assert [block["block_id"] for block in blocks if block["type"] == "input"] == [action_ids.REASON_BLOCK]
+    assert [block["block_id"] for block in blocks if block["type"] == "input"] == [controls.REASON_BLOCK]
     assert "“audited”" in blocks[-1]["hint"]["text"]
 
 
 def test_the_view_for_changes_asks_what_must_change():
     """One input, and who will read it."""
     view = views.changes_view(pending(allow_changes=True), now=LATER)
-    assert view["callback_id"] == action_ids.CHANGES_VIEW
+    assert view["callback_id"] == controls.CHANGES_VIEW
     assert view["blocks"][-1]["label"]["text"] == "What must change"
     assert "alice" in view["blocks"][-1]["hint"]["text"]
 

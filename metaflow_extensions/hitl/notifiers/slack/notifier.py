@@ -18,7 +18,7 @@ from metaflow_extensions.hitl.approvals.errors import NotifierError, NotifierRef
 from metaflow_extensions.hitl.approvals.evidence.pictures import Picture
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Post
-from metaflow_extensions.hitl.messages import action_ids
+from metaflow_extensions.hitl.messages import controls
 from metaflow_extensions.hitl.messages.blocks import mrkdwn, section
 from metaflow_extensions.hitl.messages.question import Rendered, brief, render
 
@@ -145,7 +145,7 @@ def _key(approval: Postable) -> tuple[str, str]:
 def _key_of(message: dict[str, Any]) -> tuple[str, str] | None:
     metadata = message.get("metadata") or {}
     payload = metadata.get("event_payload") or {}
-    if metadata.get("event_type") != action_ids.EVENT_TYPE:
+    if metadata.get("event_type") != controls.EVENT_TYPE:
         return None
     return str(payload.get("approval_id")), str(payload.get("pathspec"))
 
@@ -328,7 +328,7 @@ class SlackNotifier:
             "thread_ts": post.ts,
             "text": text,
             "blocks": [section(mrkdwn(text))],
-            "metadata": {"event_type": action_ids.SAID, "event_payload": {"said": sorted(said)}},
+            "metadata": {"event_type": controls.SAID, "event_payload": {"said": sorted(said)}},
             "unfurl_links": False,
             "unfurl_media": False,
         }
@@ -347,7 +347,7 @@ class SlackNotifier:
         found = [
             one["metadata"]
             for one in below
-            if (one.get("metadata") or {}).get("event_type") == action_ids.SAID and one.get("bot_id") == self._own_id()
+            if (one.get("metadata") or {}).get("event_type") == controls.SAID and one.get("bot_id") == self._own_id()
         ]
         payloads = [one.get("event_payload") or {} for one in found]
         return {str(name) for payload in payloads for name in payload.get("said") or ()}

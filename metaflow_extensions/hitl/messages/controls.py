@@ -1,4 +1,24 @@
-"""The names that Slack sends back. Whoever builds a button and whoever listens to it read them here."""
+"""What people click and fill in: the IDs that Slack sends back, and the buttons and menus of a question.
+
+Whoever builds a button and whoever listens to it find its ID here.
+"""
+
+from metaflow_extensions.hitl.approvals.record import Approval
+from metaflow_extensions.hitl.approvals.schema.fields import choice_text
+
+from . import sentences
+from .blocks import (
+    ELLIPSIS,
+    Block,
+    actions,
+    button,
+    confirm,
+    is_web_address,
+    link_button,
+    one_line,
+    overflow,
+    utc,
+)
 
 # Buttons and menus (action_id). The value of each button is the id of its approval.
 APPROVE = "hitl_approve"  # decides at once without a schema; opens the form with one
@@ -84,3 +104,72 @@ def overflow_choice(value: str) -> tuple[str, str]:
     """Split the value of an option of the overflow menu into its choice and the approval id; both may be empty."""
     choice, _, approval_id = value.partition(":")
     return choice, approval_id
+
+
+# The buttons and menus of a question.
+
+
+def approve_button(approval: Approval) -> Block:
+    """Build the button that decides after Slack's own question, or that opens the form where input is asked."""
+    about = sentences.spoken(approval)
+    if sentences.opens_form(approval):
+        return button(f"Approve{ELLIPSIS}", APPROVE, approval.id, about=about, style="primary")
+    asked = confirm(f"Approve {approval.pathspec.step}?", _asked_again(approval), yes="Approve")
+    return button("Approve", APPROVE, approval.id, about=about, style="primary", confirm=asked)
+
+
+def _approving_buttons(approval: Approval) -> list[Block]:
+    """Build the buttons that approve: one, or one for each choice."""
+    field = sentences.chosen_by_button(approval)
+    if field is None:
+        return [approve_button(approval)]
+    made: list[Block] = []
+    for action_id, choice in zip(CHOOSE, map(choice_text, field.choices), strict=False):
+        asked = confirm(f"Approve with {choice}?", _asked_again(approval), yes=choice)
+        made.append(button(choice, action_id, approval.id, about=sentences.spoken(approval), confirm=asked))
+    return made
+
+
+def reject_button(approval: Approval) -> Block:
+    about = sentences.spoken(approval)
+    return button(f"Reject{ELLIPSIS}", REJECT, approval.id, about=about, style="danger")
+
+
+def changes_button(approval: Approval) -> Block:
+    about = sentences.spoken(approval)
+    return button(f"Request changes{ELLIPSIS}", REQUEST_CHANGES, approval.id, about=about)
+
+
+def answer_buttons(approval: Approval) -> list[Block]:
+    """Build the buttons that answer, those that the step offers."""
+    offered = [*_approving_buttons(approval), reject_button(approval)]
+    return [*offered, changes_button(approval)] if approval.question.allow_changes else offered
+
+
+def link_blocks(approval: Approval) -> list[Block]:
+    """Build the buttons that lead to where there is something to look at."""
+    offered = [(one_line(name), url) for name, url in approval.question.links.items() if is_web_address(url)]
+    buttons = [link_button(name, action_id, url) for action_id, (name, url) in zip(LINKS, offered, strict=False)]
+    return [actions(buttons)] if buttons else []
+
+
+def more_menu(approval: Approval) -> Block:
+    return overflow(
+        DETAILS,
+        [
+            ("Details", overflow_value(SHOW_DETAILS, approval.id)),
+            ("Like before", overflow_value(LIKE_BEFORE, approval.id)),
+            ("Copy command", overflow_value(COPY_COMMAND, approval.id)),
+        ],
+    )
+
+
+def _asked_again(approval: Approval) -> str:
+    """Return what Slack asks before a button decides: the question, after what to know about who waits."""
+    aside = sentences.nobody_waits(approval, utc)
+    asked = one_line(sentences.question(approval))
+    return f"{aside}. {asked}" if aside else asked
+
+
+def run_again_button(approval: Approval) -> Block:
+    return button(f"Run again{ELLIPSIS}", RUN_AGAIN, approval.id, about=sentences.spoken(approval))
