@@ -446,10 +446,13 @@ class Acts:
         return values
 
     def _action(self, blocks: list[Json], block_id: str, action_id: str, entry: Any) -> Json:
-        for block in blocks:
-            for element in elements_of(block):
-                if (block["block_id"], element["action_id"]) == (block_id, action_id):
-                    return self._shaped(element, block_id, entry)
+        found = [(block["block_id"], element) for block in blocks for element in elements_of(block)]
+        # An update gives new IDs to blocks that have none of their own. It must not lose the click of somebody who
+        # still has the message as it was, or who is being asked whether they are sure.
+        redrawn = block_id not in {one["block_id"] for one in blocks}
+        for its_block, element in found:
+            if element["action_id"] == action_id and (redrawn or its_block == block_id):
+                return self._shaped(element, its_block, entry)
         raise ImpossibleAct(f"there is no element {block_id}/{action_id} here")
 
     def _shaped(self, element: Json, block_id: str, entry: Any) -> Json:

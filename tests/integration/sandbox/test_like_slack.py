@@ -7,7 +7,7 @@ from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
-from slack_bolt import App
+from slack_bolt import Ack, App
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
@@ -129,3 +129,22 @@ def test_an_organisation_is_named_in_what_comes_from_its_workspaces(
     people.as_("bob").command("/hitl help")
     [payload] = [one["payload"] for one in control.envelopes()]
     assert (payload["enterprise_id"], payload["is_enterprise_install"]) == ("E0ORG", "false")
+
+
+def test_a_click_on_a_message_that_was_just_redrawn_arrives(connected: App, slack: WebClient, people: Driver) -> None:
+    """An update gives new IDs to blocks without their own; who still looks at the old ones clicks the same button."""
+    clicked: list[str] = []
+
+    @connected.action("go")
+    def _(ack: Ack, action: dict[str, str]) -> None:
+        ack()
+        clicked.append(action["value"])
+
+    button = {"type": "button", "action_id": "go", "text": {"type": "plain_text", "text": "Go"}, "value": "1"}
+    blocks = [{"type": "actions", "elements": [button]}]
+    ts = slack.chat_postMessage(channel="C0APPROVALS", text="Go?", blocks=blocks)["ts"]
+    bob = people.as_("bob")
+    seen = bob.wait_for_message("#ml-approvals")
+    slack.chat_update(channel="C0APPROVALS", ts=ts, text="Go now?", blocks=blocks)
+    bob.click(seen, "Go", timeout=0.1)
+    assert clicked == ["1"]
