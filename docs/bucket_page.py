@@ -11,7 +11,7 @@ from metaflow_extensions.hitl.approvals.bucket import PREFIXES, Prefix, Role
 
 _HEAD = """# What is in the bucket
 
-Everything that metaflow-hitl keeps is below `METAFLOW_HITL_ROOT`, in keys of these forms. The page is written from
+Everything that metaflow-hitl keeps is below `METAFLOW_HITL_ROOT`, in keys of these forms. This page is generated from
 `metaflow_extensions/hitl/approvals/bucket.py` by `python docs/bucket_page.py`; a test compares the two.
 
 Objects whose names have another form are ignored, or make the record that they lie in unreadable. Numbers have five
@@ -25,8 +25,8 @@ means that the bot signs what it writes, and that runs and command lines only pr
 bucket and the rest of `METAFLOW_HITL_ROOT`. Everybody needs `s3:ListBucket`: without it, S3 answers 403 for a key that
 does not exist. No right to overwrite is needed; records are created once.
 
-These are policies for the role or user that each of them has. In a policy of the bucket itself, add to each statement
-who it is for, as in `"Principal": {"AWS": "arn:aws:iam::123456789012:role/hitl-bot"}`. Tests try every prefix with an
+These are policies to attach to the role or user of each. In a bucket policy, add to each statement whom it
+applies to, as in `"Principal": {"AWS": "arn:aws:iam::123456789012:role/hitl-bot"}`. Tests try every prefix with an
 account of each kind on a real S3 server.
 """
 

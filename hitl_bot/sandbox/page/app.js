@@ -4,7 +4,7 @@ import { avatar, failureText, get, h, post } from "./dom.js";
 import { renderBlocks } from "./blocks.js";
 import { mrkdwn, show } from "./mrkdwn.js";
 import { askFirst, Form, Modals } from "./views.js";
-import { Weather } from "./weather.js";
+import { Faults } from "./faults.js";
 
 const $ = (selector) => document.querySelector(selector);
 
@@ -18,7 +18,7 @@ class Page {
     this.rendered = new Map(); // key of a message -> { json, node }
     this.read = new Map(); // person/channel -> ts of the latest message seen
     this.modals = new Modals(this);
-    this.weather = new Weather($("#weather"));
+    this.faults = new Faults($("#faults"));
     this.homeForm = null;
     this.pending = null;
   }
@@ -31,7 +31,7 @@ class Page {
     $("#composer").addEventListener("submit", (event) => { event.preventDefault(); this.send(); });
     $("#composer-text").addEventListener("input", () => this.hint());
     $("#composer-text").addEventListener("keydown", (event) => this.complete(event));
-    $("#open-weather").addEventListener("click", () => this.weather.toggle());
+    $("#open-faults").addEventListener("click", () => this.faults.toggle());
     $("#open-sidebar").addEventListener("click", () => this.toggleSidebar());
     document.addEventListener("keydown", (event) => { if (event.key === "Escape") this.toggleSidebar(false); });
     document.addEventListener("visibilitychange", () => this.draw());
@@ -52,7 +52,7 @@ class Page {
     if (this.world && world.seq < this.world.seq && world.me.id === this.world.me.id) return; // an older answer came late
     this.world = world;
     this.draw();
-    this.weather.refresh();
+    this.faults.refresh();
   }
 
   async become(name) {

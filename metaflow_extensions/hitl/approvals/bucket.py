@@ -104,7 +104,7 @@ class Prefix:
 
 APPROVALS = Prefix(
     pattern="approvals/<id>/<number>.json",
-    holds="the versions of each record; the highest number is how it stands",
+    holds="the versions of each record; the one with the highest number is current",
     written_by=_ALL,
     read_by=_ALL,
     if_false="nothing opens: a version that the bot did not sign is refused, and shown as damaged",
@@ -138,7 +138,7 @@ DECIDED = Prefix(
 )
 ASKED = Prefix(
     pattern="asked/<flow>/<step>/<shard>/<newest first>-<id>",
-    holds="a marker for each open question that a newer one may take the place of",
+    holds="a marker for each open question that a newer one may replace",
     written_by=_ALL,
     removed_by=_ALL,
     read_by=_ALL,
@@ -175,7 +175,7 @@ PICTURES = Prefix(
 )
 CLAIMS = Prefix(
     pattern="claims/<id>/<what>-<span of time>",
-    holds="which process may do what can't be done twice, for a span of time",
+    holds="which process may do what must not be done twice, for a span of time",
     written_by=_ALL,
     removed_by=_BOT,
     read_by=_ALL,
@@ -211,7 +211,7 @@ BATCHES = Prefix(
 )
 IN_ADVANCE = Prefix(
     pattern="in-advance/<batch>/<number>.json",
-    holds="answers to all shards of a foreach, also to those that have not asked yet; the newest of a message counts",
+    holds="answers to all shards of a foreach, also to those that have not asked yet; the newest for a message counts",
     written_by=_BOT,
     removed_by=_BOT,
     read_by=_BOT,
@@ -250,12 +250,12 @@ PROPOSALS = Prefix(
     written_by_if_sealed=(Role.RUN, Role.CLI),
     removed_by=_BOT,
     read_by=_ALL,
-    if_false="one request: the bot takes nothing over that its rules and the cluster do not confirm",
-    ends="when the bot has taken it over or refused it, by the bot",
+    if_false="one request: the bot accepts nothing that its rules and the cluster do not confirm",
+    ends="when the bot has accepted or refused it, by the bot",
 )
 WAITING = Prefix(
     pattern="waiting/<id>/<time>-<seconds>",
-    holds="a marker: a local run waits, and says so again within so many seconds",
+    holds="the heartbeat of a local run that waits, which writes the next one within that many seconds",
     written_by=(Role.RUN,),
     written_by_if_sealed=(Role.RUN,),
     removed_by=(Role.RUN, Role.BOT),
@@ -276,7 +276,7 @@ GATES = Prefix(
 )
 STARTED = Prefix(
     pattern="started/<id>",
-    holds="which task of a local run started by an answer: `resume` doesn't use that answer again",
+    holds="which task of a local run started with an answer: `resume` doesn't use that answer again",
     written_by=(Role.RUN,),
     written_by_if_sealed=(Role.RUN,),
     read_by=(Role.RUN, Role.BOT),

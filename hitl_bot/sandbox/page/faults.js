@@ -1,4 +1,4 @@
-// The drawer with the switches: the sandbox's time, lost sockets, failing calls, and the latest calls of the app.
+// The panel of faults: the sandbox's time, lost connections, failing calls, and the latest calls of the app.
 
 import { get, h, post } from "./dom.js";
 
@@ -10,20 +10,20 @@ const SWITCHES = [
   ]],
   ["Connection", [
     ["Cut the app's socket", "connections/drop", { manner: "abrupt" }],
-    ["Ask it to reconnect", "connections/drop", { manner: "polite" }],
-    ["Deliver the next act twice", "faults/deliveries", { trouble: "twice" }],
+    ["Ask the app to reconnect", "connections/drop", { manner: "polite" }],
+    ["Deliver the next action twice", "faults/deliveries", { trouble: "twice" }],
     ["Lose the next ack", "faults/deliveries", { trouble: "unheard" }],
   ]],
   ["Next call of the app", [
     ["Answer 503", "faults", { method: "*", outcome: "status", status: 503 }],
     ["Wait two seconds", "faults", { method: "*", outcome: "delay", seconds: 2 }],
-    ["Rate limit it", "faults", { method: "*", outcome: "ratelimited", seconds: 3 }],
+    ["Rate-limit it", "faults", { method: "*", outcome: "ratelimited", seconds: 3 }],
     ["Channel not found", "faults", { method: "chat.*", outcome: "error", error: "channel_not_found" }],
-    ["Clear skies", "faults/clear", {}],
+    ["Remove all faults", "faults/clear", {}],
   ]],
 ];
 
-export class Weather {
+export class Faults {
   constructor(element) {
     this.element = element;
     this.note = h("p", { class: "hint", role: "status" });
@@ -31,7 +31,7 @@ export class Weather {
     this.enforce = h("input", { type: "checkbox", onchange: (event) => post("rates", { enforcement: event.currentTarget.checked ? "enforced" : "counted" }) });
     element.replaceChildren(
       h("header", {}, h("h2", {}, "Faults and time"), h("button", { class: "icon-button", type: "button", "aria-label": "Close", onclick: () => this.toggle() }, "✕")),
-      h("div", { class: "weather-body" },
+      h("div", { class: "faults-body" },
         SWITCHES.map(([title, switches]) => h("section", {}, h("h3", {}, title), switches.map((one) => this.button(...one)))),
         h("label", { class: "choice" }, this.enforce, h("span", {}, "Enforce Slack's rate limits")),
         this.note,
@@ -45,7 +45,7 @@ export class Weather {
 
   toggle() {
     this.element.hidden = !this.element.hidden;
-    const opener = document.querySelector("#open-weather");
+    const opener = document.querySelector("#open-faults");
     opener.setAttribute("aria-expanded", String(!this.element.hidden));
     if (this.element.hidden) opener.focus();
     else this.refresh();
@@ -53,14 +53,14 @@ export class Weather {
 
   async refresh() {
     if (this.element.hidden) return;
-    const [weather, calls] = await Promise.all([get("faults-and-time"), get("calls")]);
-    this.enforce.checked = weather.enforcement === "enforced";
+    const [now, calls] = await Promise.all([get("faults-and-time"), get("calls")]);
+    this.enforce.checked = now.enforcement === "enforced";
     const coming = [
-      ...weather.faults.map((fault) => `${fault.method}: ${fault.error || (fault.outcome === "status" ? fault.status : fault.outcome)}`),
-      ...Object.entries(weather.deliveries).filter(([, count]) => count).map(([kind, count]) => `next ${count} delivered ${kind}`),
+      ...now.faults.map((fault) => `${fault.method}: ${fault.error || (fault.outcome === "status" ? fault.status : fault.outcome)}`),
+      ...Object.entries(now.deliveries).filter(([, count]) => count).map(([kind, count]) => `next ${count} delivered ${kind}`),
     ];
-    const time = new Date(weather.now * 1000).toISOString().replace("T", " ").slice(0, 19);
-    this.note.textContent = `It is ${time} UTC. ${coming.length ? `To come: ${coming.join("; ")}.` : "Nothing bad to come."}`;
+    const time = new Date(now.now * 1000).toISOString().replace("T", " ").slice(0, 19);
+    this.note.textContent = `It is ${time} UTC. ${coming.length ? `Pending faults: ${coming.join("; ")}.` : "No pending faults."}`;
     const rows = calls.slice(-12).reverse();
     this.calls.replaceChildren(...rows.map((call) =>
       h("li", {}, h("code", {}, call.method), h("span", { class: call.outcome === "ok" ? "" : "bad" }, call.outcome))));
