@@ -252,7 +252,7 @@ def _decide(cases: UseCases, approval: Approval, answer: Answer) -> Approval:
             lambda newest: transitions.confirm_requester(newest, requester),
         )
     for person in _people(approval):
-        approval = cases.decide(approval.id, answer, who=person, where=Where.FLOW_CLI).approval
+        approval = cases.decide(approval.id, answer, who=person, where=Where.COMMAND_LINE).approval
         if approval.state is not State.PENDING:
             break
     return approval

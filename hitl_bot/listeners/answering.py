@@ -19,7 +19,7 @@ from metaflow_extensions.hitl.approvals.running_again import BadParameter, Runni
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.inputs import parse
-from metaflow_extensions.hitl.messages import answers, controls, views
+from metaflow_extensions.hitl.messages import controls, replies, views
 from metaflow_extensions.hitl.messages.blocks import code, name
 from metaflow_extensions.hitl.messages.form import form_errors, form_values
 from metaflow_extensions.hitl.messages.sentences import asks_for_input, chosen_by_button, form_fields, opens_form
@@ -144,9 +144,9 @@ def _approves(answer_of: Callable[[Approval, str], Answer | None]) -> Callable[.
     return clicked
 
 
-def _said(seen: Entry, outcome: Outcome) -> answers.Reply:
+def _said(seen: Entry, outcome: Outcome) -> replies.Reply:
     changed = outcome.approval.state is not State.PENDING or outcome.approval.votes != seen.approval.votes
-    return answers.done(outcome) if changed else answers.voted_before(outcome)
+    return replies.done(outcome) if changed else replies.voted_before(outcome)
 
 
 def _needs_words(outcome: Outcome) -> bool:
@@ -212,7 +212,7 @@ changes_submitted = _reason_form(Verdict.CHANGES)
 # Typed after /hitl.
 
 
-def approve_typed(typed: Typed) -> answers.Reply | None:
+def approve_typed(typed: Typed) -> replies.Reply | None:
     """``/hitl approve ID``, with name=value where the step asks for input.
 
     Decide, or open the form where the step asks for input and none was typed.
@@ -246,7 +246,7 @@ def _input(approval: Approval, words: Words) -> Json:
     return parse(schema, read_pairs(words.rest))
 
 
-def reject_typed(typed: Typed) -> answers.Reply:
+def reject_typed(typed: Typed) -> replies.Reply:
     """``/hitl reject ID REASON``: reject for the reason after the ID."""
     entry = typed.sight.find(typed.words.approval_id)
     answer = Answer(verdict=Verdict.REJECT, reason=unquoted(as_typed(typed.words.rest)))
@@ -261,7 +261,7 @@ def reject_typed(typed: Typed) -> answers.Reply:
 def confirm_answer(ack: Ack, action: Json, body: Json, respond: Respond, confirming: Confirming) -> None:
     """Take the answer for this person's own, and say so in the place of the question."""
     ack()
-    reply = answers.done(confirming.confirm_answer(str(action.get("value")), user_of(body)))
+    reply = replies.done(confirming.confirm_answer(str(action.get("value")), user_of(body)))
     reply["replace_original"] = True
     respond(**reply)
 
@@ -271,7 +271,7 @@ def confirm_run(ack: Ack, action: Json, body: Json, respond: Respond, confirming
     ack()
     approval = confirming.confirm_run(checked_id(str(action.get("value"))), user_of(body))
     place = f"{approval.pathspec.flow}/{approval.pathspec.run}"
-    reply = answers.said(f"You confirmed that the run {code(place)} is yours. Others can approve it now.")
+    reply = replies.said(f"You confirmed that the run {code(place)} is yours. Others can approve it now.")
     reply["replace_original"] = True
     respond(**reply)
 

@@ -22,7 +22,7 @@ from metaflow_extensions.hitl.approvals.record import Answer, Approval, Person, 
 from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ApprovalError, Closed, TooLate
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.messages import answers, batch_views, controls, views
+from metaflow_extensions.hitl.messages import batch_views, controls, replies, views
 from metaflow_extensions.hitl.messages.batch import Batch, ended_how, progress
 from metaflow_extensions.hitl.messages.batch_views import OtherShards, chosen
 from metaflow_extensions.hitl.messages.form import form_errors, form_values, with_initials_of
@@ -73,7 +73,7 @@ def _opens(build: Callable[[Batch], Json]) -> Callable[..., None]:
             elif opening.is_open or is_home(body):
                 opening.show(batch_views.answered_view(found))
             else:
-                respond(**answers.said(f"All of these have already been answered: {progress(found)}."))
+                respond(**replies.said(f"All of these have already been answered: {progress(found)}."))
 
     return open_form
 
@@ -127,7 +127,7 @@ def approve_all(
             if opening.is_open or is_home(body):
                 opening.show(batch_views.answered_view(found))
             else:
-                respond(**answers.said(f"All of these have already been answered: {progress(found)}."))
+                respond(**replies.said(f"All of these have already been answered: {progress(found)}."))
         elif opens_form(found.waiting[0]):
             opening.show(batch_views.approve_all_view(found))
         else:
@@ -191,10 +191,10 @@ def take_back(
     with Opening(client, body, "Take back", workers) as opening:
         found = opening.wait(lambda: _clicked(cases, batches, action, body))
         in_advance.take_back(found, people.person(user_of(body)))
-        _say(opening, body, respond, answers.said("Taken back. Shards to come wait for an answer of their own."))
+        _say(opening, body, respond, replies.said("Taken back. Shards to come wait for an answer of their own."))
 
 
-def _say(opening: Opening, body: Json, respond: Respond, reply: answers.Reply) -> None:
+def _say(opening: Opening, body: Json, respond: Respond, reply: replies.Reply) -> None:
     """Answer in the view that is open, or on Home in one that opens, or else below the message."""
     if opening.is_open or is_home(body):
         opening.show(views.notice_view("Answer all", reply["text"]))
@@ -351,7 +351,7 @@ class _Answered:
     count: int
     refused: tuple[HitlError, ...]
 
-    def reply(self, before: Collection[Approval] = (), also: str = "") -> answers.Reply:
+    def reply(self, before: Collection[Approval] = (), also: str = "") -> replies.Reply:
         """Say how many were answered, what was refused, and why.
 
         Parameters
@@ -366,7 +366,7 @@ class _Answered:
         refused = f", {len(self.refused)} refused:" if self.refused else "."
         answered = f"{len(before)} had been answered before: {ended_how(before)}." if before else ""
         said = [f"{self.count} answered{refused}", *why, f"And {more} more." if more > 0 else "", also, answered]
-        return answers.said(*filter(None, said))
+        return replies.said(*filter(None, said))
 
 
 def _answer_all(

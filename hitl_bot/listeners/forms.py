@@ -19,7 +19,7 @@ from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError, NotAllowed, ReasonMissing
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
-from metaflow_extensions.hitl.messages import answers, views
+from metaflow_extensions.hitl.messages import replies, views
 from metaflow_extensions.hitl.messages.controls import NOTICE_VIEW
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning_of
 
@@ -227,7 +227,7 @@ def _tell_later(client: WebClient, outcome: Outcome) -> None:
     answer = outcome.approval.decision or (outcome.approval.votes or (None,))[-1]
     if answer is None or not answer.by.is_vouched_for:
         return
-    reply = answers.done(outcome)
+    reply = replies.done(outcome)
     try:
         client.chat_postMessage(channel=answer.by.id, text=reply["text"], blocks=reply["blocks"])
     except SLACK_FAILED as error:

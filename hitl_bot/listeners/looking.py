@@ -16,13 +16,13 @@ from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.queries import Queries
 from metaflow_extensions.hitl.approvals.record import Approval, checked_id
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.messages import answers, lists, views
-from metaflow_extensions.hitl.messages.answers import Reply
+from metaflow_extensions.hitl.messages import lists, replies, views
 from metaflow_extensions.hitl.messages.batch import gate_on_message
 from metaflow_extensions.hitl.messages.batch_views import why_all_view
 from metaflow_extensions.hitl.messages.controls import COPY_COMMAND, LIKE_BEFORE, overflow_choice
 from metaflow_extensions.hitl.messages.lists import ALL_FLOWS, turned_page
-from metaflow_extensions.hitl.messages.question import asked_by_message
+from metaflow_extensions.hitl.messages.replies import Reply
+from metaflow_extensions.hitl.messages.single import asked_by_message
 from metaflow_extensions.hitl.messages.views import SHOWN, like_before_view
 
 from .forms import Opening
@@ -54,7 +54,7 @@ def details(
     if choice == COPY_COMMAND and not is_home(body):  # there nothing can be answered with but a view, which has it too
         entry = clicked_approval(cases, approval_id, body)
         Sight(cases, people, user_of(body)).check(entry.approval)
-        respond(**answers.command(entry.approval))
+        respond(**replies.command_to_copy(entry.approval))
         return
 
     if choice == LIKE_BEFORE:
@@ -124,10 +124,10 @@ def why(
         opening.show(shown)
 
 
-def show(typed: Typed) -> answers.Reply:
+def show(typed: Typed) -> replies.Reply:
     """``/hitl show ID``: one approval, with its buttons if it can still be answered."""
     entry = typed.sight.find(typed.words.approval_id)
-    return answers.shown(entry.approval, now=typed.cases.clock())
+    return replies.shown(entry.approval, now=typed.cases.clock())
 
 
 def follow_link(ack: Ack) -> None:
@@ -197,7 +197,7 @@ def _open_page(
     wanted = [one for one in everything if _is_wanted(one, chosen, now, mine)]
     if not everything and not found.problems and chosen.only is Only.ALL:
         newest = sight.of(queries.decided(now - _LATELY).approvals[:_LAST_FEW])
-        return answers.nothing_waits(next(iter(newest), None), now=now)
+        return replies.nothing_waits(next(iter(newest), None), now=now)
     return lists.listing(
         wanted,
         now=now,

@@ -19,7 +19,7 @@ from metaflow_extensions.hitl.approvals.record import Approval, Obligation, chec
 from metaflow_extensions.hitl.approvals.refusals import NoSuchObligation
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import obligations as messages, views
-from metaflow_extensions.hitl.messages.answers import Reply
+from metaflow_extensions.hitl.messages.replies import Reply
 
 from .forms import ANSWERING_TAKES, FormErrors, Opening
 from .payloads import Json, user_of

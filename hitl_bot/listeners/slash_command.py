@@ -21,7 +21,7 @@ from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.queries import Queries
 from metaflow_extensions.hitl.approvals.record import Person
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.messages import answers
+from metaflow_extensions.hitl.messages import replies
 
 from .payloads import Json
 
@@ -235,7 +235,7 @@ class Typed:
         return self.people.person(self.user_id)
 
 
-Answer = Callable[[Typed], answers.Reply | None]
+Answer = Callable[[Typed], replies.Reply | None]
 """What a word does. None: it has opened a view, which is the answer."""
 
 
@@ -272,22 +272,22 @@ def dispatcher(words: Mapping[str, Answer], words_with_id: Mapping[str, Answer])
             workers=workers,
             reminding=reminding,
         )
-        reply = answer(typed) if answer else answers.help_text(unknown=said.verb)
+        reply = answer(typed) if answer else replies.help_text(unknown=said.verb)
         if reply is not None:
             respond(**reply)
 
     return dispatch
 
 
-def explain(_: Typed) -> answers.Reply:
+def explain(_: Typed) -> replies.Reply:
     """``/hitl help``: list the words."""
-    return answers.help_text()
+    return replies.help_text()
 
 
-def remind(typed: Typed) -> answers.Reply:
+def remind(typed: Typed) -> replies.Reply:
     """``/hitl remind ID``: ask again in the thread, now."""
     approval = typed.reminding.by_hand(typed.sight.find(typed.words.approval_id), typed.who)
-    return answers.said(f"A reminder of {approval.id} will be posted in its thread.")
+    return replies.said(f"A reminder of {approval.id} will be posted in its thread.")
 
 
 # /hitl delegate PERSON until DATE.
@@ -301,7 +301,7 @@ _HOW = (
 )
 
 
-def delegate(typed: Typed) -> answers.Reply:
+def delegate(typed: Typed) -> replies.Reply:
     """Let somebody decide in one's place until the end of a day, take that back, or say who decides for whom."""
     cases, people, behind = typed.cases, typed.people, typed.words.behind
     me, now = typed.who, cases.clock()
@@ -310,12 +310,12 @@ def delegate(typed: Typed) -> answers.Reply:
         behind = []
     if not behind:
         absent = list(cases.delegations.absent_for(me, now))
-        return answers.delegating(cases.delegations.of(me, now), absent, now=now)
+        return replies.delegating(cases.delegations.of(me, now), absent, now=now)
     if len(behind) < 3 or behind[-2].lower() != "until":  # noqa: PLR2004 - person, until, date
         raise BadWords(_HOW)
     other, day = _person(" ".join(behind[:-2]), people), behind[-1]
     until = _end_of(day, _zone(people.zone(typed.user_id)))
-    return answers.delegated(cases.delegations.delegate(me, other, until, now), day=day)
+    return replies.delegated(cases.delegations.delegate(me, other, until, now), day=day)
 
 
 def _person(typed: str, people: SlackPeople) -> Person:

@@ -24,7 +24,7 @@ from hitl_bot.surfaces.threads import Threads
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.queries import Queries
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.messages import answers, controls, views
+from metaflow_extensions.hitl.messages import controls, replies, views
 
 from . import answering, answering_many, looking, obligations, slash_command
 from .payloads import Json, fill_in_initial_values, is_in_attachment, user_of
@@ -229,11 +229,11 @@ def answer_error(
         return BoltResponse(status=200)
     if isinstance(error, HitlError):
         log.info("refused", kind=type(error).__name__, why=str(error), user=user_of(body))
-        reply, shown = answers.refusal(error), error
+        reply, shown = replies.refusal(error), error
     else:
         reference = secrets.token_hex(4)
         log.error("broke", reference=reference, user=user_of(body), exc_info=error)
-        reply = answers.broken(reference)
+        reply = replies.broken(reference)
         shown = HitlError(reply["text"])
     if response is not None and body.get("type") == "view_submission":
         ending = {"response_action": "update", "view": views.refused_view(shown)}
@@ -242,7 +242,7 @@ def answer_error(
     return None if response is None else BoltResponse(status=200)
 
 
-def _tell(reply: answers.Reply, body: Json, context: BoltContext, client: WebClient, respond: Respond) -> None:
+def _tell(reply: replies.Reply, body: Json, context: BoltContext, client: WebClient, respond: Respond) -> None:
     user = user_of(body)
     try:
         if context.response_url:

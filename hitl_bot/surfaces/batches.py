@@ -54,7 +54,7 @@ class NoSuchBatch(HitlError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
+class _Found:
     """What Slack's message is found by again."""
 
     id: str
@@ -245,11 +245,11 @@ class Batches:
                 raise NotifierBusy("Another bot posts the message of these gates.", seconds=_SOON)
             members = self._members(batch_id) or [approval]
             since = min(one.requested_at for one in members)
-            asked = _Asked(id=batch_id, pathspec=_run_of(approval), requested_at=since)
+            asked = _Found(id=batch_id, pathspec=_run_of(approval), requested_at=since)
             post = self._slack.find_message(asked, approval.rule.channel, since=self._clock())
             return None if post is None else self._note(asked, post, members)
 
-    def _note(self, asked: _Asked, post: Post, members: list[Approval]) -> _Shown:
+    def _note(self, asked: _Found, post: Post, members: list[Approval]) -> _Shown:
         post = replace(post, batch=asked.id)
         with suppress(KeyTaken):
             self._ledger.write_note(bucket.batch_post_key(asked.id), _NOTE, _written(post, asked.pathspec))
@@ -355,7 +355,7 @@ class Batches:
         members = self._siblings(approval)
         # Before anybody sees them on the message: whoever then approves all approves what the message shows.
         self._mark(batch_id, [one.id for one in members])
-        asked = _Asked(id=batch_id, pathspec=_run_of(approval), requested_at=min(one.requested_at for one in members))
+        asked = _Found(id=batch_id, pathspec=_run_of(approval), requested_at=min(one.requested_at for one in members))
         names = self._slack.look_up(approval)
         message = render(_batch(batch_id, members), now=now, ids=names.ids, nobody=names.nobody)
         post = self._slack.post_message(asked, message, approval.rule.channel)

@@ -35,9 +35,9 @@ from metaflow_extensions.hitl.approvals.record import (
 )
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
-from metaflow_extensions.hitl.messages import answers
-from metaflow_extensions.hitl.messages.answers import Reply
+from metaflow_extensions.hitl.messages import replies
 from metaflow_extensions.hitl.messages.blocks import code, escape
+from metaflow_extensions.hitl.messages.replies import Reply
 
 from .threads import Threads
 
@@ -199,7 +199,7 @@ class Confirming:
             return False
         if self._cases.ledger.claim(approval.id, f"confirm-{proposal.nonce}", self._holder, now=now, during=KEEP_FOR):
             try:
-                self._send(person, answers.was_that_you(approval, proposal))
+                self._send(person, replies.was_that_you(approval, proposal))
             except SLACK_FAILED:
                 with self._lock:  # with one of the next looks: what never arrived has not bothered anybody
                     self._lately[approval.id, person.id].pop()
@@ -216,7 +216,7 @@ class Confirming:
         HitlError
             As for any answer.
         """
-        approval_id, nonce, digest = answers.confirmed_answer(value)
+        approval_id, nonce, digest = replies.confirmed_answer(value)
         store, key = self._cases.ledger.store, proposals.answer_key(approval_id, nonce)
         try:
             proposal = None if key is None else proposals.read_answer(store, key)
@@ -250,7 +250,7 @@ class Confirming:
             return
         if self._may_ask(run, person, now, most=1):
             try:
-                self._send(person, answers.did_you_start_it(approval))
+                self._send(person, replies.did_you_start_it(approval))
             except SLACK_FAILED:
                 with self._lock:  # with one of the next looks
                     self._lately.pop((run, person.id), None)

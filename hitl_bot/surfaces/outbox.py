@@ -45,7 +45,7 @@ class _Waiting:
 
 
 @dataclass(kw_only=True)
-class _Place:
+class _Outlet:
     """A destination, and whether it takes anything now."""
 
     destination: Destination
@@ -86,7 +86,7 @@ class Outbox:
         holder: str,
     ) -> None:
         self._ledger = ledger
-        self._places = {one.name: _Place(destination=one) for one in destinations}
+        self._places = {one.name: _Outlet(destination=one) for one in destinations}
         self._clock = clock
         self._metrics = metrics
         self._holder = holder
@@ -238,7 +238,7 @@ class Outbox:
                 moments.append(max(place.not_before or now, waiting.not_before or now))
         return min(moments, default=None)
 
-    def _deliver(self, key: str, waiting: _Waiting, place: _Place, now: datetime) -> bool:
+    def _deliver(self, key: str, waiting: _Waiting, place: _Outlet, now: datetime) -> bool:
         """Deliver one event, and say whether that is done, by whatever bot."""
         event, ledger = waiting.event, self._ledger
         try:
@@ -269,9 +269,9 @@ class Outbox:
         del self._waiting[key]
         return True
 
-    def _suffer(self, waiting: _Waiting, place: _Place, error: NotDelivered, now: datetime) -> None:
+    def _suffer(self, waiting: _Waiting, place: _Outlet, error: NotDelivered, now: datetime) -> None:
         """Wait before the next attempt: with this event if the receiver minds it alone, else with everything."""
-        troubled: _Waiting | _Place = waiting if error.of_this_event else place
+        troubled: _Waiting | _Outlet = waiting if error.of_this_event else place
         first = not troubled.pause
         troubled.pause = min(troubled.pause * 2 or _FIRST_PAUSE, _LONGEST_PAUSE)
         wanted = timedelta(seconds=min(error.retry_after or 0.0, 86_400.0))

@@ -302,7 +302,7 @@ class Approvals:
     def refusal(self, approval: Approval, verdict: Verdict) -> HitlError | None:
         """Return what an answer with this verdict would be refused with because of who gives it; None if it is not."""
         try:
-            self._cases.check_may_decide(approval, self._who, verdict=verdict, where=Where.FLOW_CLI)
+            self._cases.check_may_decide(approval, self._who, verdict=verdict, where=Where.COMMAND_LINE)
         except NeedsConfirmation:
             return None
         except HitlError as error:

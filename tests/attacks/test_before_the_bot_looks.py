@@ -27,7 +27,7 @@ def policy() -> str:
 
 
 def by_command_line(bucket: Bucket, asked: Approval) -> None:
-    bucket.run.decide(asked.id, Answer(verdict=Verdict.APPROVE), who=REQUESTER, where=Where.FLOW_CLI)
+    bucket.run.decide(asked.id, Answer(verdict=Verdict.APPROVE), who=REQUESTER, where=Where.COMMAND_LINE)
 
 
 def by_deadline(bucket: Bucket, asked: Approval) -> None:

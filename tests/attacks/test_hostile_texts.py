@@ -12,7 +12,7 @@ from hitl_bot.sandbox.mentions import mentions, text_objects
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.question import PolicyRule
 from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, Verdict, Where
-from metaflow_extensions.hitl.messages import question
+from metaflow_extensions.hitl.messages import single
 from tests.fixtures.approvals import BOB, NOW, after, approval, approving
 from tests.sizes import soak
 from tests.unit.messages.examples import NASTY
@@ -42,7 +42,7 @@ def with_texts(rng: random.Random) -> tuple[Approval, int]:
     decision = approving(BOB, at=NOW, input={next(texts): next(texts), "notes": next(texts)})
     decision = replace(decision, reason=next(texts), where=Where.BUTTON, on_behalf_of=someone)
     if shape == 2:
-        decision = replace(decision, by=someone, where=Where.FLOW_CLI, on_behalf_of=None)
+        decision = replace(decision, by=someone, where=Where.COMMAND_LINE, on_behalf_of=None)
     made = replace(made, decision=replace(decision, verdict=rng.choice([Verdict.APPROVE, Verdict.REJECT])))
     return transitions.settle(made, after(9), next(texts), rng.choice(["", next(texts)])), 13
 
@@ -54,7 +54,7 @@ def test_hostile_texts_stay_texts(record_property):
     rng, tried, messages = random.Random(10), 0, 0
     while tried < soak(1_500, 25_000):
         made, texts = with_texts(rng)
-        message = question.render(made, now=after(10))
+        message = single.render(made, now=after(10))
         assert set(mentions(message.text, message.blocks)) <= KNOWN, made
         assert "<https://evil.example" not in str(
             [one for one in text_objects(message.blocks) if one["type"] == "mrkdwn"]

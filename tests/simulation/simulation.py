@@ -46,7 +46,7 @@ from metaflow_extensions.hitl.approvals.waiting import wait
 from metaflow_extensions.hitl.engines.fake import FakeEngine
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.inputs import validate
-from metaflow_extensions.hitl.messages import batch as batch_messages, controls, question as question_messages
+from metaflow_extensions.hitl.messages import batch as batch_messages, controls, single as question_messages
 from metaflow_extensions.hitl.messages.views import approval_of
 from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
@@ -328,7 +328,7 @@ class Simulation:
         def answer() -> None:
             cases = self._cases(process)
             try:
-                cases.decide(approval_id, Answer(verdict=Verdict.APPROVE), who=REQUESTER, where=Where.FLOW_CLI)
+                cases.decide(approval_id, Answer(verdict=Verdict.APPROVE), who=REQUESTER, where=Where.COMMAND_LINE)
             except HitlError:
                 return
             self.acknowledged.append((approval_id, REQUESTER.id, Verdict.APPROVE))

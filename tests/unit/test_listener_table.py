@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hitl_bot.listeners import table
 from metaflow_extensions.hitl.messages import controls
-from metaflow_extensions.hitl.messages.answers import help_text
+from metaflow_extensions.hitl.messages.replies import help_text
 
 NOTHING_TO_SUBMIT = {controls.NOTICE_VIEW, controls.HOME_VIEW}
 INPUTS_AND_METADATA = {

@@ -22,7 +22,7 @@ from metaflow_extensions.hitl.approvals.record import (
     Where,
 )
 from metaflow_extensions.hitl.approvals.schema import normalise
-from metaflow_extensions.hitl.messages import answers, batch_views, lists, question, views
+from metaflow_extensions.hitl.messages import batch_views, lists, replies, single, views
 from metaflow_extensions.hitl.messages.batch import Batch, render as render_batch
 from metaflow_extensions.hitl.messages.views import like_before_view
 from metaflow_extensions.hitl.slack import SLACK
@@ -80,9 +80,9 @@ def exhibits(now: datetime) -> Iterator[Exhibit]:
     """Yield every message, view and Home that the bot can build, with every type of field in the forms."""
     states = _states(now)
     for name, approval in states.items():
-        message = question.render(approval, now=now)
+        message = single.render(approval, now=now)
         yield _message(f"question, {name}", message.text, message.blocks)
-        short = question.brief(message)
+        short = single.brief(message)
         yield _message(f"short question, {name}", short.text, short.blocks)
         for word, reply in _replies(approval, now).items():
             yield _message(f"{word}, {name}", reply["text"], reply["blocks"])
@@ -92,10 +92,10 @@ def exhibits(now: datetime) -> Iterator[Exhibit]:
     yield from _of_home(states, now)
     for word, reply in {
         "list": lists.listing(list(states.values()), now=now),
-        "help": answers.help_text(),
-        "refusal": answers.refusal(HitlError("It can't be done. Do something else.")),
-        "defect": answers.broken("a1b2c3d4"),
-        "nothing waits": answers.nothing_waits(None, now=now),
+        "help": replies.help_text(),
+        "refusal": replies.refusal(HitlError("It can't be done. Do something else.")),
+        "defect": replies.broken("a1b2c3d4"),
+        "nothing waits": replies.nothing_waits(None, now=now),
     }.items():
         yield _message(word, reply["text"], reply["blocks"])
 
@@ -121,8 +121,8 @@ def _states(now: datetime) -> dict[str, Approval]:
     }
 
 
-def _replies(approval: Approval, now: datetime) -> dict[str, answers.Reply]:
-    return {"/hitl show": answers.shown(approval, now=now), "commands": answers.command(approval)}
+def _replies(approval: Approval, now: datetime) -> dict[str, replies.Reply]:
+    return {"/hitl show": replies.shown(approval, now=now), "commands": replies.command_to_copy(approval)}
 
 
 def _views(approval: Approval, now: datetime) -> dict[str, dict[str, Any]]:

@@ -140,7 +140,7 @@ class Where(str, Enum):
     BUTTON = "button"
     FORM = "form"
     SLASH_COMMAND = "slash command"
-    FLOW_CLI = "command line"
+    COMMAND_LINE = "command line"
     CONFIRMATION = "command line, confirmed in the chat"
     TIMEOUT = "timeout"
     RULE = "rule"  # a condition over metrics

@@ -453,7 +453,7 @@ class UseCases:
         if trust.is_sealed and not trust.writes:  # only the bot writes records, and only for who it knows
             return self._propose_answer(self.governed(seen.approval), answer, who, nonce)
         try:
-            return self.decide(approval_id, answer, who=who, where=Where.FLOW_CLI, seen=seen)
+            return self.decide(approval_id, answer, who=who, where=Where.COMMAND_LINE, seen=seen)
         except NeedsConfirmation as error:
             return self._propose_answer(error.approval, answer, who, nonce)
 
@@ -466,7 +466,7 @@ class UseCases:
             verdict=answer.verdict,
             by=who,
             at=self.clock(),
-            where=Where.FLOW_CLI,
+            where=Where.COMMAND_LINE,
             input=self.checked(approval, answer),
             reason=answer.reason.strip(),
         )

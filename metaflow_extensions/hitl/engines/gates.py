@@ -39,7 +39,7 @@ _ANSWERED = {
     Where.BUTTON: "Slack button",
     Where.FORM: "Slack form",
     Where.SLASH_COMMAND: "Slack command",
-    Where.FLOW_CLI: "command line",
+    Where.COMMAND_LINE: "command line",
     Where.RULE: "metrics",
     Where.IN_ADVANCE: "in advance, in Slack",
     Where.NEWER_QUESTION: "a newer run",

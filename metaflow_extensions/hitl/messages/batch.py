@@ -16,7 +16,7 @@ from metaflow_extensions.hitl.approvals.deciding.in_advance import (
 )
 from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict, is_id
 
-from . import controls, evidence, question, sentences, voting
+from . import controls, evidence, sentences, single, voting
 from .blocks import (
     ELLIPSIS,
     Block,
@@ -42,7 +42,7 @@ from .blocks import (
     quoted,
     section,
 )
-from .question import Rendered
+from .single import Rendered
 
 _CODE = re.compile(r"`([a-z0-9-]+)`")
 _LINES = 20  # shards that the message lists; those that wait come first
@@ -96,7 +96,7 @@ class Batch:
     @property
     def asks_alike(self) -> bool:
         """Whether all of them ask in the same words."""
-        return len({sentences.question(one) for one in self.members}) == 1
+        return len({sentences.question_text(one) for one in self.members}) == 1
 
 
 def render(
@@ -115,7 +115,7 @@ def render(
         known.update(post.ids)
         nobody = {*nobody, *post.nobody}
     title = title_of(batch)
-    head: list[Block] = [header(title), context(question.origin(first))]
+    head: list[Block] = [header(title), context(single.origin(first))]
     if said := how_far(batch):
         head.append(section(plain(said)))
     head += _in_advance(batch, now)
@@ -138,7 +138,7 @@ def render(
     if left:
         blocks.append(context(f"and {left} more: {code(f'/hitl list step {first.pathspec.step}')}"))
     return Rendered(
-        text=f"{escape(title)} ({escape(sentences.place(first))})",
+        text=f"{escape(title)} ({escape(sentences.step_name(first))})",
         blocks=blocks,
         metadata={
             "event_type": controls.EVENT_TYPE,
@@ -209,7 +209,7 @@ def label(batch: Batch, approval: Approval, most: int) -> str:
     """
     shard = approval.question.shard
     works_on = shard.value if shard is not None else ""
-    asks = "" if batch.asks_alike and works_on else one_line(sentences.question(approval)[: 4 * most])
+    asks = "" if batch.asks_alike and works_on else one_line(sentences.question_text(approval)[: 4 * most])
     if not works_on or works_on in asks:
         return cut(asks, most)
     return cut(f"{works_on}: {asks}" if asks else works_on, most)
@@ -235,7 +235,7 @@ def title_of(batch: Batch) -> str:
         said = f"{count} of {count + batch.to_come} shards are answered"
     else:
         said = f"All {count} shards are answered" if count > 1 else "1 shard is answered"
-    asks = cut(one_line(sentences.question((batch.waiting or batch.members)[0])[: 4 * _TITLE]), _TITLE)
+    asks = cut(one_line(sentences.question_text((batch.waiting or batch.members)[0])[: 4 * _TITLE]), _TITLE)
     return f"{said}: {asks}" if batch.asks_alike else f"{said}: {asks} and others"
 
 
@@ -253,12 +253,15 @@ def _asked(batch: Batch, now: datetime, ids: Mapping[str, str], nobody: Collecti
     # Of one run all wait, or none: a shard for which somebody does is reason enough to say nothing.
     attended = next((one for one in waiting if one.unattended_since is None), first)
     return [
-        *question.attendance_blocks(attended),
+        *single.attendance_blocks(attended),
         *field_sections(
-            [f"*Who decides*\n{question.who_decides(first, ids)}", f"*Answer by*\n{question.answer_by(soonest)}"]
+            [
+                f"*Who decides*\n{single.who_decides(first, ids)}",
+                f"*Answer by*\n{single.answer_by(soonest)}",
+            ]
         ),
-        *question.demands_blocks(first),
-        *question.nobody_blocks(first, nobody),
+        *single.demands_blocks(first),
+        *single.nobody_blocks(first, nobody),
         *_votes(batch, ids, groups),
         *([section(plain(sentences.asked_when_approving(first), 600))] if sentences.asks_for_input(first) else []),
     ]
@@ -277,7 +280,7 @@ def _votes(batch: Batch, ids: Mapping[str, str], groups: int) -> list[Block]:
         shown = [section(mrkdwn(f"*Votes*\n{said}"))]
         proposals = [votes.proposal(one) for one in some]
         alike = all(one == proposals[0] for one in proposals)
-        return [*shown, *question.input_fields(proposals[0] or {}, 300)] if alike else shown
+        return [*shown, *single.input_fields(proposals[0] or {}, 300)] if alike else shown
     blocks = [section(mrkdwn("*Votes*"))]
     most = sorted(standing.items(), key=lambda group: -len(group[1]))
     blocks += [section(mrkdwn(f"{_shards(len(some))}: {said or 'nobody yet.'}")) for said, some in most[:groups]]
@@ -293,7 +296,7 @@ def _shards(count: int) -> str:
 def line(batch: Batch, approval: Approval) -> str:
     """Say in one line how a gate stands; mrkdwn that mentions nobody."""
     shard = approval.question.shard
-    asks = cut(one_line(sentences.question(approval)[: 4 * _LINE]), _LINE)
+    asks = cut(one_line(sentences.question_text(approval)[: 4 * _LINE]), _LINE)
     about = literal(asks, 2 * _LINE)
     if shard is not None and shard.value and shard.value not in asks:
         about = bold(shard.value, _LABEL) if batch.asks_alike else f"{bold(shard.value, _LABEL)} {about}"
@@ -327,7 +330,7 @@ def answer_buttons(batch: Batch) -> list[Block]:
         approve = button(f"Approve all{ELLIPSIS}", controls.APPROVE_ALL, batch.id, about=about, style="primary")
     else:
         label = f"Approve these {count}" if batch.offers_in_advance else "Approve all"
-        asked = confirm(f"{label}?", f"{count} of {sentences.place(first)[:200]}", yes=label)
+        asked = confirm(f"{label}?", f"{count} of {sentences.step_name(first)[:200]}", yes=label)
         approve = button(label, controls.APPROVE_ALL, batch.id, about=about, style="primary", confirm=asked)
     return [
         approve,

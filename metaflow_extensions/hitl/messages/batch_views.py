@@ -17,7 +17,7 @@ from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.record import Approval, State
 
-from . import controls, question, sentences
+from . import controls, sentences, single
 from .batch import Batch, ending, label, line, progress
 from .blocks import VIEW_TITLE, Block, actions, button, code, context, modal, one_line, plain, section
 from .form import form_blocks
@@ -385,7 +385,7 @@ def others_are_rejected(view: Mapping[str, Any]) -> bool:
 
 
 def _origin(batch: Batch) -> Block:
-    return context(question.origin(batch.members[0]))
+    return context(single.origin(batch.members[0]))
 
 
 def _inputs(batch: Batch) -> list[Block]:
@@ -435,7 +435,7 @@ def _turning(choice: Choice) -> list[Block]:
 
 def _option(batch: Batch, approval: Approval) -> Block:
     named = label(batch, approval, _OPTION)
-    asks = one_line(sentences.question(approval)[: 4 * _OPTION])
+    asks = one_line(sentences.question_text(approval)[: 4 * _OPTION])
     # What did not fit above, or else the id, by which the shard is found again.
     more = approval.id if (len(asks) <= _OPTION and asks in named) or batch.asks_alike else asks
     return {"text": plain(named, _OPTION), "description": plain(more, _OPTION), "value": approval.id}

@@ -48,7 +48,7 @@ def page(approval: Approval, trail: Sequence[Version] = (), pictures: Sequence[P
     pictures : Sequence[Picture]
         What its question showed besides words.
     """
-    asked = cut(sentences.question(approval), _MESSAGE)
+    asked = cut(sentences.question_text(approval), _MESSAGE)
     parts = [
         f"<h1>{escape(asked)}</h1>",
         *_ending(approval),

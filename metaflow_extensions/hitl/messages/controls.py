@@ -167,7 +167,7 @@ def more_menu(approval: Approval) -> Block:
 def _asked_again(approval: Approval) -> str:
     """Return what Slack asks before a button decides: the question, after what to know about who waits."""
     aside = sentences.nobody_waits(approval, utc)
-    asked = one_line(sentences.question(approval))
+    asked = one_line(sentences.question_text(approval))
     return f"{aside}. {asked}" if aside else asked
 
 

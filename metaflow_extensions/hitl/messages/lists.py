@@ -9,8 +9,7 @@ from metaflow_extensions.hitl.approvals.queries import urgency
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State
 from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
 
-from . import controls, evidence, question, sentences, voting
-from .answers import Reply, nothing_waits, reply, said
+from . import controls, evidence, sentences, single, voting
 from .batch import Batch, answer_buttons as all_buttons, title_of
 from .blocks import (
     BUTTON,
@@ -39,6 +38,7 @@ from .blocks import (
     section,
 )
 from .controls import more_menu
+from .replies import Reply, nothing_waits, reply, said
 
 # Long lists, a page at a time: as many rows as one message carries, with buttons that turn the page.
 
@@ -286,7 +286,7 @@ def differences(waiting: Sequence[Approval]) -> dict[str, str]:
     """Say of approvals of the same step in what they differ from each other, by id; plain text of one line."""
     alike: dict[str, list[Approval]] = {}
     for one in waiting:
-        alike.setdefault(sentences.place(one), []).append(one)
+        alike.setdefault(sentences.step_name(one), []).append(one)
     said: dict[str, str] = {}
     for group in alike.values():
         facts = {one.id: evidence.facts(one) for one in group}
@@ -350,7 +350,7 @@ def _where(row: Batch, now: datetime, differs: Mapping[str, str]) -> str:
         until = f"*overdue*, was {until}"
     shard = "" if is_shared or not approval.shard_value else bold(approval.shard_value, _SHARD)
     tags = [escape(tag, _TAG) for tag in approval.question.tags[:_TAGS]]
-    told = [question.origin(approval), *tags, shard, "" if is_shared else escape(differs.get(approval.id, ""))]
+    told = [single.origin(approval), *tags, shard, "" if is_shared else escape(differs.get(approval.id, ""))]
     away = sorted(one.unattended_since for one in row.members if one.unattended_since is not None)
     waits = [asked, until, *([f"*nobody has been waiting since* {date(away[0])}"] if away else [])]
     waits += [] if is_shared else [code(approval.id)]
@@ -371,7 +371,7 @@ def decided_row(approval: Approval, now: datetime) -> list[Block]:
         where += " · *not accepted by the operator's policy*"
     return [
         section(_head(_title(approval))),
-        context(f"{where}\n{question.origin(approval)} · {code(approval.id)}"),
+        context(f"{where}\n{single.origin(approval)} · {code(approval.id)}"),
     ]
 
 
@@ -381,7 +381,7 @@ def _head(title: str) -> Block:
 
 
 def _title(approval: Approval) -> str:
-    return cut(one_line(sentences.question(approval)[: 4 * _MESSAGE]), _MESSAGE)
+    return cut(one_line(sentences.question_text(approval)[: 4 * _MESSAGE]), _MESSAGE)
 
 
 def _open_button(approval: Approval) -> list[Block]:

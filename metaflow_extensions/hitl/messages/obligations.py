@@ -9,7 +9,6 @@ from typing import Any
 from metaflow_extensions.hitl.approvals.record import Approval, FollowUpKind, Obligation
 
 from . import controls, sentences
-from .answers import Reply, reply, said
 from .blocks import (
     Block,
     actions,
@@ -28,6 +27,7 @@ from .blocks import (
     section,
 )
 from .lists import paged
+from .replies import Reply, reply, said
 
 LONGEST = 1_000  # characters of an obligation, and of the word that closes it
 _TEXT = 300
@@ -124,7 +124,7 @@ def listing(
         for approval, number in owed:
             one = approval.open_obligations[number]
             late = f" · *overdue by {(today - one.day).days} d*" if one.day < today else ""
-            where = f"{escape(sentences.place(approval))} · {code(approval.id)}"
+            where = f"{escape(sentences.step_name(approval))} · {code(approval.id)}"
             yield [
                 section(plain(one_line(one.text)[:_TEXT])),
                 context(f"{name(one.owner)} · due {one.due}{late} · {where}"),
@@ -141,10 +141,10 @@ def reminder(approval: Approval, number: int, *, today: date) -> Reply:
     when = "is due today" if one.day == today else f"was due on {one.due}"
     decision = approval.decision
     by = f" by {name(decision.by)}" if decision is not None else ""
-    about = f"It came with the approval{by} of {quoted(sentences.question(approval), _TEXT)}"
+    about = f"It came with the approval{by} of {quoted(sentences.question_text(approval), _TEXT)}"
     blocks = [
         section(mrkdwn(f"*What you owe {when}:* {quoted(one.text, LONGEST)}")),
-        context(f"{about} ({escape(sentences.place(approval))}) · {code(approval.id)}"),
+        context(f"{about} ({escape(sentences.step_name(approval))}) · {code(approval.id)}"),
         actions(_buttons(approval, number)),
     ]
     return reply(f"What you owe {when}: {escape(one_line(one.text), _TEXT)}", blocks)

@@ -8,7 +8,7 @@ from typing import Any
 
 from metaflow_extensions.hitl.approvals.record import Approval
 
-from . import evidence, markdown, question, sentences, voting
+from . import evidence, markdown, sentences, single, voting
 from .blocks import (
     BACKTICK,
     Block,
@@ -78,9 +78,9 @@ def render(approval: Approval, *, script: str = "flow.py") -> Plain:
     Plain
         Its addresses show the run and the message in Slack. None of them decides anything.
     """
-    asked = sentences.question(approval)
+    asked = sentences.question_text(approval)
     rows = [
-        Row(label="From", text=_line(f"{sentences.place(approval)}, run {approval.pathspec.run}")),
+        Row(label="From", text=_line(f"{sentences.step_name(approval)}, run {approval.pathspec.run}")),
         Row(label="Asked by", text=requester(approval, lambda who: _line(who.name or who.id))),
         Row(label="Who decides", text=_who_decides(approval)),
         Row(label="Answer by", text=_answer_by(approval)),
@@ -209,7 +209,7 @@ def render_webhook(approval: Approval, *, script: str = "flow.py") -> dict[str, 
         JSON with ``text`` and ``blocks``. Source: docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
     """
     return {
-        "text": question.notification(approval),
+        "text": single.notification(approval),
         "blocks": fitted(lambda share: _blocks(approval, script, share)),
         "unfurl_links": False,
         "unfurl_media": False,
@@ -218,14 +218,17 @@ def render_webhook(approval: Approval, *, script: str = "flow.py") -> dict[str, 
 
 def _blocks(approval: Approval, script: str, share: int) -> list[Block]:
     tables = 0 if evidence.has_table(approval) else 1
-    blocks = [*question.message_blocks(approval, share, tables=tables), context(question.origin(approval))]
+    blocks = [
+        *single.message_blocks(approval, share, tables=tables),
+        context(single.origin(approval)),
+    ]
     blocks += evidence.blocks(approval)
     if links := evidence.links(approval):
         blocks.append(context(links))
     if sentences.asks_for_input(approval):
         blocks.append(section(plain(sentences.asked_when_approving(approval), min(share, 600))))
-    decides = f"*Who decides*\n{question.who_decides(approval, {})}"
-    blocks += field_sections([decides, f"*Answer by*\n{question.answer_by(approval)}"])
+    decides = f"*Who decides*\n{single.who_decides(approval, {})}"
+    blocks += field_sections([decides, f"*Answer by*\n{single.answer_by(approval)}"])
     commands = f"{sentences.approve_command(approval, script)}\n{sentences.reject_command(approval, script)}"
     blocks.append(
         section(mrkdwn(f"To answer from a terminal, in the flow's directory:\n{code_block(commands, 1_500)}"))

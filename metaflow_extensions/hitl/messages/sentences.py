@@ -24,7 +24,7 @@ class Headline(NamedTuple):
     tail: str
 
 
-def question(approval: Approval) -> str:
+def question_text(approval: Approval) -> str:
     return approval.question.message.strip() or f"Start {approval.pathspec.step}?"
 
 
@@ -33,17 +33,17 @@ def formatted(approval: Approval) -> tuple[markdown.Piece, ...]:
     if approval.question.markdown is None:
         return ()
     parts = markdown.parse(approval.question.markdown)
-    return parts if markdown.plain(parts) == question(approval) else ()
+    return parts if markdown.plain(parts) == question_text(approval) else ()
 
 
-def place(approval: Approval) -> str:
+def step_name(approval: Approval) -> str:
     return f"{approval.pathspec.flow} / {approval.pathspec.step}"
 
 
 def spoken(approval: Approval) -> str:
     """Name an approval for who hears a button and does not see what stands around it."""
     shard = f"{approval.shard_value}, " if approval.shard_value else ""
-    return f"{shard}run {approval.pathspec.run}, {question(approval)}"
+    return f"{shard}run {approval.pathspec.run}, {question_text(approval)}"
 
 
 def form_fields(approval: Approval) -> tuple[Field, ...]:

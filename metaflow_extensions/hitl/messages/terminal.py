@@ -49,7 +49,7 @@ def one_line(text: str, limit: int) -> str:
     return harmless(" ".join(text[: 4 * limit].split()), limit)
 
 
-def question(approval: Approval, *, script: str = "flow.py", zone: tzinfo = timezone.utc) -> str:
+def question_text(approval: Approval, *, script: str = "flow.py", zone: tzinfo = timezone.utc) -> str:
     """Ask in a terminal.
 
     Parameters
@@ -67,7 +67,7 @@ def question(approval: Approval, *, script: str = "flow.py", zone: tzinfo = time
         Several lines without a line break at the end.
     """
     post = next((post for post in approval.posts if post.channel or post.url), None)
-    asked = harmless(sentences.question(approval), _MESSAGE).replace("\n", "\n  ")
+    asked = harmless(sentences.question_text(approval), _MESSAGE).replace("\n", "\n  ")
     rows = _measured(approval)
     if post is not None:
         channel = approval.question.channel or post.channel or ""
@@ -112,7 +112,7 @@ def preview(approval: Approval, *, zone: tzinfo = timezone.utc) -> str:
         ("asked by", one_line(", ".join(approval.question.notifiers), _VALUE)),
         ("until", _until(approval, zone)),
     ]
-    asked = harmless(sentences.question(approval), _MESSAGE).replace("\n", "\n  ")
+    asked = harmless(sentences.question_text(approval), _MESSAGE).replace("\n", "\n  ")
     return "\n".join([asked, *(f"  {label:<10} {text}" for label, text in rows)])
 
 
@@ -226,10 +226,10 @@ def table(
         (
             approval.id,
             _state(approval),
-            one_line(sentences.place(approval).replace(" / ", "/") + f"/{approval.pathspec.run}", _CELL),
+            one_line(sentences.step_name(approval).replace(" / ", "/") + f"/{approval.pathspec.run}", _CELL),
             sentences.ago(approval.requested_at, now),
             _until(approval, zone) if approval.state is State.PENDING else _ended(approval, now),
-            one_line(sentences.question(approval), _CELL),
+            one_line(sentences.question_text(approval), _CELL),
         )
         for approval in approvals
     ]
@@ -270,7 +270,7 @@ def shown(
     zone : tzinfo
         The time zone to show times in.
     """
-    asked = harmless(sentences.question(approval), _MESSAGE).replace("\n", "\n  ")
+    asked = harmless(sentences.question_text(approval), _MESSAGE).replace("\n", "\n  ")
     rows = [
         ("id", approval.id),
         ("state", _state(approval)),

@@ -7,7 +7,7 @@ from datetime import datetime
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.record import Approval, Reminder, ReminderKind
 
-from . import question
+from . import single
 from .blocks import approver, code, name
 
 # What a reminder says, below the question.
@@ -33,7 +33,7 @@ def reminder_line(approval: Approval, reminder: Reminder, *, now: datetime, whom
     named = ", ".join(approver(one, {}) for one in whom[:_MENTIONED])
     whose = f" {named}" if named else ""
     by = f" {name(reminder.by)} asks again." if reminder.by else ""
-    until = f" Answer by {question.answer_by(approval)}." if approval.deadline else ""
+    until = f" Answer by {single.answer_by(approval)}." if approval.deadline else ""
     if reminder.kind is ReminderKind.ESCALATION:
         return f"*Nobody has answered for {waited}.*{whose} can now decide too.{until}"
     head = "Last call" if reminder.kind is ReminderKind.LAST_CALL else "Reminder"

@@ -12,8 +12,7 @@ from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.question import OnReject
 from metaflow_extensions.hitl.approvals.record import Approval, State
 
-from . import controls, evidence, lists, obligations, question, sentences, voting
-from .answers import refusal_block
+from . import controls, evidence, lists, obligations, sentences, single, voting
 from .blocks import (
     Block,
     approver,
@@ -35,6 +34,7 @@ from .blocks import (
     section,
 )
 from .form import form_blocks
+from .replies import refusal_block
 from .trail import happened
 from .voting import requester
 
@@ -110,7 +110,7 @@ def approve_view(approval: Approval, *, now: datetime, values: Mapping[str, Any]
             )
         )
     if len(blocks) + len(inputs) < _BLOCKS:
-        blocks += question.attendance_blocks(approval)
+        blocks += single.attendance_blocks(approval)
     return modal(
         f"Approve {approval.pathspec.step}",
         [*blocks, *inputs],
@@ -160,25 +160,25 @@ def closed_view(approval: Approval, *, now: datetime) -> Block:
             else _voted(approval)
         )
     else:
-        said = question.verdict_line(approval)
+        said = single.verdict_line(approval)
         at = approval.decision.at if approval.decision else approval.closing.at if approval.closing else now
         said += f" · {sentences.ago(at, now)}"
-    blocks = [section(mrkdwn(said)), *question.reason_blocks(approval, REASON)]
+    blocks = [section(mrkdwn(said)), *single.reason_blocks(approval, REASON)]
     if approval.decision:
-        blocks += question.input_fields(approval.decision.input, _MESSAGE)
+        blocks += single.input_fields(approval.decision.input, _MESSAGE)
     if trouble := sentences.trouble(approval):
         blocks.append(section(plain(trouble)))
     title = "Answered"
     if approval.state is State.PENDING:
         title = "Voted" if approval.votes and not approval.is_due(now) else "Not answered"
-    return _notice(title, [*blocks, *question.message_blocks(approval, _MESSAGE), _foot(approval)])
+    return _notice(title, [*blocks, *single.message_blocks(approval, _MESSAGE), _foot(approval)])
 
 
 def voted_before_view(approval: Approval) -> Block:
     """Say that the same vote was there already, so that nothing changed, and who is missing."""
     so_far = voting.votes_so_far(approval, mention, lambda written: approver(written, {}))
     said = f"*You have already voted like this*, so nothing changed. {so_far}"
-    return _notice("Voted", [section(mrkdwn(said)), *question.message_blocks(approval, _MESSAGE), _foot(approval)])
+    return _notice("Voted", [section(mrkdwn(said)), *single.message_blocks(approval, _MESSAGE), _foot(approval)])
 
 
 def details_view(approval: Approval, *, now: datetime, trail: Sequence[Version] = (), script: str = "flow.py") -> Block:
@@ -199,21 +199,28 @@ def details_view(approval: Approval, *, now: datetime, trail: Sequence[Version] 
     facts = [
         f"*Task*\n{code(str(approval.pathspec), 900)}",
         f"*Asked*\n{date(approval.requested_at)} ({age}) by {requester(approval, name)}",
-        f"*Who decides*\n{question.who_decides(approval, {})}",
-        f"*Answer by*\n{question.answer_by(approval)}",
+        f"*Who decides*\n{single.who_decides(approval, {})}",
+        f"*Answer by*\n{single.answer_by(approval)}",
     ]
-    blocks = [*question.message_blocks(approval, _MESSAGE), context(question.origin(approval)), *field_sections(facts)]
+    blocks = [
+        *single.message_blocks(approval, _MESSAGE),
+        context(single.origin(approval)),
+        *field_sections(facts),
+    ]
     blocks += evidence.details(approval)
     if demands := voting.demands(approval.rule):
         blocks.append(context(escape(demands, 600)))
     if approval.state is State.PENDING:
-        blocks += question.votes_blocks(approval, {}, _MESSAGE)
+        blocks += single.votes_blocks(approval, {}, _MESSAGE)
         commands = f"{sentences.approve_command(approval, script)}\n{sentences.reject_command(approval, script)}"
         blocks.append(section(mrkdwn(f"*From a terminal*\n{code_block(commands, _MESSAGE)}")))
     else:
-        blocks += [section(mrkdwn(question.verdict_line(approval))), *question.reason_blocks(approval, _MESSAGE)]
+        blocks += [
+            section(mrkdwn(single.verdict_line(approval))),
+            *single.reason_blocks(approval, _MESSAGE),
+        ]
         if approval.decision:
-            blocks += question.input_fields(approval.decision.input, _MESSAGE)
+            blocks += single.input_fields(approval.decision.input, _MESSAGE)
         if after := sentences.aftermath(approval) or sentences.trouble(approval):
             blocks.append(section(plain(after)))
     if trail:
@@ -223,11 +230,17 @@ def details_view(approval: Approval, *, now: datetime, trail: Sequence[Version] 
 
 def why_view(approval: Approval, *, now: datetime, trail: Sequence[Version]) -> Block:
     """Show how it came to the decision: the question, the ending, and every version with who wrote it."""
-    head: list[Block] = [*question.message_blocks(approval, _MESSAGE), context(question.origin(approval))]
+    head: list[Block] = [
+        *single.message_blocks(approval, _MESSAGE),
+        context(single.origin(approval)),
+    ]
     if approval.state is State.PENDING:
         head += _undecided(approval, now)
     else:
-        head += [section(mrkdwn(question.verdict_line(approval))), *question.reason_blocks(approval, REASON)]
+        head += [
+            section(mrkdwn(single.verdict_line(approval))),
+            *single.reason_blocks(approval, REASON),
+        ]
     return _notice("Why?", [*head, *trail_blocks(trail), _foot(approval)])
 
 
@@ -237,7 +250,7 @@ def _undecided(approval: Approval, now: datetime) -> list[Block]:
     if approval.is_due(now):
         return [section(plain(f"There is no decision yet: the deadline has passed and is being applied. {asked}"))]
     so_far = voting.votes_so_far(approval, mention, lambda written: approver(written, {}))
-    said = so_far or f"No one has answered yet. Missing: an answer from {question.who_decides(approval, {})}."
+    said = so_far or f"No one has answered yet. Missing: an answer from {single.who_decides(approval, {})}."
     return [section(mrkdwn(f"There is no decision yet. {said}")), context(f"{asked} {_until(approval, now)}".strip())]
 
 
@@ -245,7 +258,7 @@ def _until(approval: Approval, now: datetime) -> str:
     if approval.deadline is None:
         return "There is no deadline."
     left = in_words(max(0.0, (approval.deadline - now).total_seconds()))
-    return f"Answer by {question.answer_by(approval)} · {left} left"
+    return f"Answer by {single.answer_by(approval)} · {left} left"
 
 
 def trail_blocks(trail: Sequence[Version]) -> list[Block]:
@@ -302,7 +315,7 @@ def _voted(approval: Approval) -> str:
 
 def _question(approval: Approval, now: datetime) -> list[Block]:
     """Ask again, so that nobody answers the wrong question: at most four blocks."""
-    blocks = [*question.message_blocks(approval, _MESSAGE), context(question.origin(approval))]
+    blocks = [*single.message_blocks(approval, _MESSAGE), context(single.origin(approval))]
     if approval.deadline is not None:
         blocks.append(context(_until(approval, now)))
     return blocks

@@ -154,7 +154,7 @@ _CAME = {
     Where.BUTTON: "answered with a button in Slack",
     Where.FORM: "answered in a form in Slack",
     Where.SLASH_COMMAND: "answered with /hitl in Slack",
-    Where.FLOW_CLI: "answered from a command line",
+    Where.COMMAND_LINE: "answered from a command line",
     Where.CONFIRMATION: "answered from a command line, confirmed in Slack",
     Where.TIMEOUT: "decided by the deadline",
     Where.RULE: "decided by the rule of the step",
@@ -169,7 +169,7 @@ def vouched(approval: Approval) -> str:
     if decision is None or approval.closing is not None:
         return ""
     came = _CAME.get(decision.where, f"answered ({decision.where.value})")
-    if decision.where is Where.FLOW_CLI and decision.by.is_claimed:
+    if decision.where is Where.COMMAND_LINE and decision.by.is_claimed:
         came += " under an unconfirmed name"
     vouches = "no one vouches for this" if approval.vouched_by is None else "verified by the bot's key"
     return f"{came}; {vouches}"

@@ -30,7 +30,7 @@ class TerminalNotifier:
         """Print the question. Nothing is left to update later."""
         if approval.id not in self._asked:
             self._asked.add(approval.id)
-            self.write(terminal.question(approval, script=self.script, zone=self.zone))
+            self.write(terminal.question_text(approval, script=self.script, zone=self.zone))
         return None
 
     def update(self, approval: Approval, post: Post) -> None:

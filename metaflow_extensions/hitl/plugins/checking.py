@@ -25,7 +25,7 @@ from metaflow_extensions.hitl.notifiers.registry import needed_for
 
 from . import forms, root
 from .arguments import StepArguments
-from .gate import find, question
+from .gate import build_question, find
 from .incoming import TaskOptions, arguments_of, load_task
 from .settings import Settings, misspelt_here, read_settings
 
@@ -296,7 +296,7 @@ def preview(state: Any, step: str, run: str | None) -> Approval:
         ubf_context=None,
     )
     task = load_task(state, step, options)
-    asked = question(task, arguments, find(task, arguments.metrics))
+    asked = build_question(task, arguments, find(task, arguments.metrics))
     return request(task.pathspec, asked, Gate(engine=EngineKind.LOCAL), root.local_person(), root.utc_now())
 
 

@@ -38,7 +38,7 @@ from .evidence_arguments import MetricSpec, fill_in_links
 from .forms import settle_form
 from .leaving import Leaves
 from .message import run_again, shard_of, write_markdown, write_message
-from .settings import ASKED, POD_NAMESPACE, in_container, read_settings
+from .settings import POD_NAMESPACE, QUESTION_SHA256, in_container, read_settings
 from .task_log import complain, say
 
 _STOPS = tuple(
@@ -152,9 +152,9 @@ def _wait(cases: UseCases, asked: Approval, poll_interval: float | None, sleep: 
 
 def _ask(cases: UseCases, task: GatedTask, arguments: StepArguments, found: Evidence) -> Outcome:
     """Ask, unless the run that this one resumes has asked the same, and the answer can still be used."""
-    asked = with_plots(task, arguments, question(task, arguments, found), cases.ledger.store)
+    asked = with_plots(task, arguments, build_question(task, arguments, found), cases.ledger.store)
     if task.origin_run is not None:
-        asked_then = question(replace(task, run_id=task.origin_run), arguments, found)
+        asked_then = build_question(replace(task, run_id=task.origin_run), arguments, found)
         earlier = resuming.find_earlier(cases, task, asked, asked_then)
         if earlier is not None:
             say(terminal.taken_from(earlier))
@@ -205,7 +205,7 @@ def check_asked(approval: Approval, environ: Mapping[str, str]) -> None:
 
     Argo passes on what the container that asked said of it. That covers what is filled in for each task, too.
     """
-    if "ARGO_WORKFLOW_NAME" in environ and environ.get(ASKED) != asked_digest(approval.question):
+    if "ARGO_WORKFLOW_NAME" in environ and environ.get(QUESTION_SHA256) != asked_digest(approval.question):
         raise OtherQuestion(approval.id, "its text or what comes with it")
 
 
@@ -262,7 +262,7 @@ def close_unanswered(flow: str, tasks: list[tuple[str, str, str]], datastore: tu
             say(f"{pathspec.approval_id} stays open until its deadline: {error}")
 
 
-def question(task: GatedTask, arguments: StepArguments, found: Evidence, *, start: str = "run") -> Question:
+def build_question(task: GatedTask, arguments: StepArguments, found: Evidence, *, start: str = "run") -> Question:
     """Put the question into words, with the artifacts that come in.
 
     Parameters

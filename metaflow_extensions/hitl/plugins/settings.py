@@ -19,7 +19,7 @@ _CONTAINERS = ("METAFLOW_KUBERNETES_WORKLOAD", "AWS_BATCH_JOB_ID")
 
 # Metaflow fills it in by Kubernetes' downward API (metaflow 2.19, ``plugins/argo/argo_workflows.py``).
 POD_NAMESPACE = "METAFLOW_KUBERNETES_POD_NAMESPACE"
-ASKED = "METAFLOW_HITL_QUESTION_SHA256"  # of what the container asked that Argo ran before the gate
+QUESTION_SHA256 = "METAFLOW_HITL_QUESTION_SHA256"  # of what the container asked that Argo ran before the gate
 
 
 def in_container(environ: Mapping[str, str]) -> bool:

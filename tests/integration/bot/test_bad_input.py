@@ -115,7 +115,7 @@ def test_three_megabytes(bot: Bot, bob: User, control: Control, clock: HandClock
     bob.command("/hitl list")
     who = Person(id="rita", name="rita", origin=Origin.CLAIM)
     answer = Answer(verdict=Verdict.APPROVE, input={"notes": HUGE}, reason=HUGE)
-    bot.cases.decide(approval.id, answer, who=who, where=Where.FLOW_CLI)
+    bot.cases.decide(approval.id, answer, who=who, where=Where.COMMAND_LINE)
     sweep(bot, clock)
     control.wait_until(lambda: message.thread, 10, "the line about the answer")
     changed = message.refresh()

@@ -10,7 +10,7 @@ import pytest
 
 from hitl_bot.sandbox.driver import Person
 from metaflow_extensions.hitl.approvals.schema import normalise
-from metaflow_extensions.hitl.messages.answers import help_text
+from metaflow_extensions.hitl.messages.replies import help_text
 
 if TYPE_CHECKING:
     from hitl_bot.bootstrap import Bot

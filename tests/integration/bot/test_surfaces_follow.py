@@ -114,7 +114,7 @@ def test_a_command_line_leaves_a_shared_message_to_the_bot(
     asked = ask_shards(bot, 4)
     sweep(bot, clock)
     message = shown(bob, lambda one: "4 shards wait" in one.plain)
-    outcome = elsewhere.decide(asked[1].id, APPROVED, who=BOB, where=Where.FLOW_CLI)
+    outcome = elsewhere.decide(asked[1].id, APPROVED, who=BOB, where=Where.COMMAND_LINE)
     assert [type(error) for error in outcome.pending] == [NotifierUnavailable]
     assert "4 shards wait" in message.refresh().plain
     work(bot, clock, lambda: is_settled(ledger, asked[1].id))

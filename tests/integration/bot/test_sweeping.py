@@ -57,7 +57,7 @@ def test_a_decision_on_the_command_line_reaches_the_message(
     bot.sweeper.tick()
     elsewhere = copy.copy(bot.cases)
     elsewhere.notifiers = {}
-    elsewhere.decide(approval.id, Answer(verdict=Verdict.APPROVE), who=RITA, where=Where.FLOW_CLI)
+    elsewhere.decide(approval.id, Answer(verdict=Verdict.APPROVE), who=RITA, where=Where.COMMAND_LINE)
     clock.forward(3)
     bot.sweeper.tick()
     shown = bob.wait_for_update(message)

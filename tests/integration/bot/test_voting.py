@@ -235,7 +235,7 @@ def test_a_decision_of_a_command_line_that_does_not_count(
     bot.sweeper.tick()
     machine = copy.copy(bot.cases)
     machine.policy, machine.engines, machine.notifiers = Recorded(), {}, {}
-    machine.decide(approval.id, Answer(verdict=Verdict.APPROVE), who=REQUESTER, where=Where.FLOW_CLI)
+    machine.decide(approval.id, Answer(verdict=Verdict.APPROVE), who=REQUESTER, where=Where.COMMAND_LINE)
     demand("command_line: refused")
     clock.forward(3)
     bot.sweeper.tick()

@@ -152,7 +152,7 @@ class World:
     def _type_in_a_terminal(self, login: str, asked: Approval) -> str:
         who = Somebody(id=login, name=login, origin=Origin.CLAIM)
         try:
-            self.machine.decide(asked.id, Answer(verdict=Verdict.APPROVE), who=who, where=Where.FLOW_CLI)
+            self.machine.decide(asked.id, Answer(verdict=Verdict.APPROVE), who=who, where=Where.COMMAND_LINE)
         except HitlError as refused:
             return str(refused)
         return ""

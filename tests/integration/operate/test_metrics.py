@@ -77,7 +77,7 @@ def test_what_others_decide_is_counted_too(bot: Bot, store: Store, clock: HandCl
     bot.cases.ask(pathspec(task="2"), question(timeout=60), gate(), REQUESTER)
     bot.sweeper.tick()
     clock.forward(60)
-    said = rejecting(ALICE, at=clock(), where=Where.FLOW_CLI)
+    said = rejecting(ALICE, at=clock(), where=Where.COMMAND_LINE)
     ledger.update(by_hand.id, TrailEvent.DECIDED, clock(), lambda one: transitions.decide(one, said))
     bot.sweeper.tick()
     bot.sweeper.tick()

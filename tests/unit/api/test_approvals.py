@@ -78,7 +78,7 @@ def test_an_answer_is_a_claim(world, approvals):
     answered = approvals.approve(asked.id, input={"target": "staging"}, reason="fine")
     assert answered.counts
     decision = approvals.get(asked.id).decision
-    assert (decision.by.name, decision.by.is_vouched_for, decision.where) == ("rita", False, Where.FLOW_CLI)
+    assert (decision.by.name, decision.by.is_vouched_for, decision.where) == ("rita", False, Where.COMMAND_LINE)
     assert decision.input == {"target": "staging"}
     with pytest.raises(AlreadyDecided):
         approvals.reject(asked.id, reason="no")

@@ -14,7 +14,7 @@ from metaflow_extensions.hitl.approvals.attendance import Heartbeat, last_seen, 
 from metaflow_extensions.hitl.approvals.queries import Projection
 from metaflow_extensions.hitl.approvals.record import Answer, EngineKind, Gate, TrailEvent, Verdict, Where
 from metaflow_extensions.hitl.engines.local import LocalEngine
-from metaflow_extensions.hitl.messages import question, terminal
+from metaflow_extensions.hitl.messages import single, terminal
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import (
     ALICE,
@@ -167,7 +167,7 @@ def test_an_approval_that_nobody_waits_for_is_said_to_start_nothing(store, secon
 def test_people_read_that_approving_starts_nothing():
     """Message, Slack's own question before a click, and terminal say it, with the command that goes on."""
     pending = transitions.attend(approval(resume=RESUME), NOW)
-    blocks = question.render(pending, now=after(60)).blocks
+    blocks = single.render(pending, now=after(60)).blocks
     said = str(blocks)
     assert "*Nobody has been waiting since <!date^1772443800^" in said
     assert f"so approving starts nothing until somebody runs `{RESUME}`." in said

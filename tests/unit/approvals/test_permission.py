@@ -122,7 +122,7 @@ def test_a_typed_name_is_not_looked_up():
 def test_where_the_operator_minds_who_answers_a_typed_name_does_not(demands, verdict):
     """Any rule about people takes an answer from a command line only once it is confirmed, a rejection as well."""
     with pytest.raises(NeedsConfirmation):
-        check_may_decide(ruled(demands), CAROL, PEOPLE, where=Where.FLOW_CLI, verdict=verdict)
+        check_may_decide(ruled(demands), CAROL, PEOPLE, where=Where.COMMAND_LINE, verdict=verdict)
 
 
 # The channel. Who is in none of these can't answer where nobody is named.
@@ -229,9 +229,9 @@ def test_the_command_line_counts_unless_the_operator_says_no():
     """Where it does not count, whoever answers there is told the rule and the place that counts."""
     demands = PolicyRule(name="slack only", command_line_counts=False)
     check_may_decide(ruled(demands), BOB, PEOPLE, where=Where.BUTTON)
-    check_may_decide(ruled(None), CAROL, PEOPLE, where=Where.FLOW_CLI)
+    check_may_decide(ruled(None), CAROL, PEOPLE, where=Where.COMMAND_LINE)
     with pytest.raises(NotAllowed, match="“slack only” of the operator's policy accepts answers only in Slack"):
-        check_may_decide(ruled(demands), CAROL, PEOPLE, where=Where.FLOW_CLI)
+        check_may_decide(ruled(demands), CAROL, PEOPLE, where=Where.COMMAND_LINE)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ KNOWN = Directory(in_slack_as={REQUESTER.id: ALICE}, groups={"@ml-leads": frozen
 def test_who_asked_may_approve_unless_that_is_forbidden():
     """By default the requester is one of those who may."""
     check_may_decide(approval(), ALICE, KNOWN)
-    check_may_decide(approval(), REQUESTER, KNOWN, where=Where.FLOW_CLI)
+    check_may_decide(approval(), REQUESTER, KNOWN, where=Where.COMMAND_LINE)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_who_asked_does_not_approve_where_that_is_forbidden(asked):
         check_may_decide(asked, ALICE, KNOWN)
     for typed in (REQUESTER, CAROL):
         with pytest.raises(NeedsConfirmation):
-            check_may_decide(asked, typed, KNOWN, where=Where.FLOW_CLI)
+            check_may_decide(asked, typed, KNOWN, where=Where.COMMAND_LINE)
     with pytest.raises(NotAllowed, match="Alice Adams has to confirm it first"):
         check_may_decide(asked, BOB, KNOWN)
     confirmed = replace(asked, confirmed_requester=ALICE)

@@ -147,7 +147,7 @@ def test_a_machine_without_the_policy_keeps_to_the_record(bench):
         bench.ledger, engines={}, notifiers={}, people=bench.people, check_input=bench.check_input, clock=bench.clock
     )
     with pytest.raises(NotAllowed, match="slack only"):
-        elsewhere.cases.decide(asked.id, YES, who=REQUESTER, where=Where.FLOW_CLI)
+        elsewhere.cases.decide(asked.id, YES, who=REQUESTER, where=Where.COMMAND_LINE)
 
 
 # Decisions that were made away from the policy.
@@ -171,7 +171,7 @@ def test_an_unaccepted_decision_of_a_command_line_is_not_carried_out(bench, dema
     """The workflow's step is stopped, the decision stays in the trail, and the message says why it does not count."""
     asked = ask_argo(bench)
     bench.cases.engines = {}
-    decide(bench, asked, who=REQUESTER, where=Where.FLOW_CLI)
+    decide(bench, asked, who=REQUESTER, where=Where.COMMAND_LINE)
     bench.cases.engines = {EngineKind.ARGO: bench.engine}
     bench.policy.rule = demands
     ended = bench.cases.carry_out(bench.ledger.read(asked.id)).approval
@@ -189,7 +189,7 @@ def test_an_accepted_decision_of_a_command_line_is_carried_out(bench, demands):
     """Without a rule that minds, the command line is as good as Slack."""
     asked = ask_argo(bench)
     bench.policy.rule = demands
-    assert decide(bench, asked, who=REQUESTER, where=Where.FLOW_CLI).state is State.APPROVED
+    assert decide(bench, asked, who=REQUESTER, where=Where.COMMAND_LINE).state is State.APPROVED
     assert list(bench.engine.released) == [asked.id]
 
 
@@ -198,12 +198,12 @@ def test_a_rejection_of_a_command_line_is_carried_out_unless_the_step_would_run(
     asked = ask_argo(bench)
     bench.policy.rule = PolicyRule(name="r", command_line_counts=False)
     bench.cases.policy = Bench().policy
-    decided = decide(bench, asked, NO, who=REQUESTER, where=Where.FLOW_CLI)
+    decided = decide(bench, asked, NO, who=REQUESTER, where=Where.COMMAND_LINE)
     assert decided.state is State.REJECTED
     going_on = Bench()
     asked = ask_argo(going_on, on_reject=OnReject.CONTINUE)
     going_on.cases.engines = {}
-    decide(going_on, asked, NO, who=REQUESTER, where=Where.FLOW_CLI)
+    decide(going_on, asked, NO, who=REQUESTER, where=Where.COMMAND_LINE)
     going_on.policy.rule = bench.policy.rule
     going_on.cases.engines = {EngineKind.ARGO: going_on.engine}
     assert going_on.cases.carry_out(going_on.ledger.read(asked.id)).approval.state is State.NOT_ACCEPTED
@@ -232,7 +232,7 @@ def test_a_typed_name_that_reached_a_named_question_is_not_carried_out(bench):
         asked.id,
         TrailEvent.DECIDED,
         bench.clock(),
-        lambda newest: replace(newest, decision=approving(REQUESTER, where=Where.FLOW_CLI)),
+        lambda newest: replace(newest, decision=approving(REQUESTER, where=Where.COMMAND_LINE)),
     )
     ended = bench.cases.carry_out(bench.ledger.read(asked.id)).approval
     assert TYPED in ended.closing.reason
@@ -243,7 +243,7 @@ def test_a_local_run_that_went_on_is_said_to(bench):
     """Nobody can stop a run that waits for the record itself; the record says that the policy minds."""
     asked = bench.ask()
     bench.cases.engines = {}
-    decide(bench, asked, who=REQUESTER, where=Where.FLOW_CLI)
+    decide(bench, asked, who=REQUESTER, where=Where.COMMAND_LINE)
     bench.cases.engines = {EngineKind.LOCAL: bench.engine}
     bench.policy.rule = TWO
     ended = bench.cases.carry_out(bench.ledger.read(asked.id)).approval
@@ -268,7 +268,7 @@ def test_the_bot_has_the_last_word_on_what_was_decided_before_it_looked(bench, e
         bench.clock.forward(60)
         left = others.cases.expire(bench.ledger.read(asked.id))
     else:
-        left = others.cases.decide(asked.id, YES, who=REQUESTER, where=Where.FLOW_CLI)
+        left = others.cases.decide(asked.id, YES, who=REQUESTER, where=Where.COMMAND_LINE)
     assert (left.approval.lets_run, left.approval.settlement, left.pending) == (True, None, ())
     bench.policy.rule = PolicyRule(name="people", command_line_counts=False, timeout_approves=False)
     ended = bench.cases.carry_out(bench.ledger.read(asked.id)).approval
@@ -280,7 +280,7 @@ def test_without_a_bot_whoever_decides_settles(bench):
     """A run that asks in its terminal alone has no bot to wait for."""
     alone = bench.on(bench.store, policy=None)
     asked = alone.ask(notifiers=("terminal",))
-    assert decide(alone, asked, who=REQUESTER, where=Where.FLOW_CLI).settlement is not None
+    assert decide(alone, asked, who=REQUESTER, where=Where.COMMAND_LINE).settlement is not None
 
 
 # Request changes.

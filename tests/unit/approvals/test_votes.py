@@ -113,7 +113,7 @@ def test_a_delegate_and_the_absent_are_one_voice():
 
 def test_a_vote_in_slack_puts_those_of_command_lines_aside():
     """Nobody can tell whether somebody at a terminal is the same person, so what is certain counts."""
-    asked = vote_by_vote(approval(quorum=2), voting(RITA, where=Where.FLOW_CLI), voting(ALICE))
+    asked = vote_by_vote(approval(quorum=2), voting(RITA, where=Where.COMMAND_LINE), voting(ALICE))
     assert asked.state is State.PENDING
     assert [(one.by, one.instead_of) for one in asked.votes] == [(ALICE, (RITA,))]
 

@@ -20,7 +20,7 @@ def test_approve_records_a_claim(terminal):
     assert terminal.hitl("approve", asked.id, "--set", "target=staging", "--set", "share=7") == 0
     decision = terminal.bench.ledger.read(asked.id).approval.decision
     assert decision.input == {"target": "staging", "share": 7, "notes": None}
-    assert (decision.by.name, decision.by.is_claimed, decision.where) == ("rita", True, Where.FLOW_CLI)
+    assert (decision.by.name, decision.by.is_claimed, decision.where) == ("rita", True, Where.COMMAND_LINE)
     assert terminal.out.startswith("Approved by rita (command line)")
 
 

@@ -35,7 +35,7 @@ def message(reason: str, who: str = "bob") -> str:
     [
         (transitions.decide(approval(), approving(ALICE)), Phase.SUCCEEDED, "approved by Alice Adams via Slack button"),
         (
-            transitions.decide(approval(), approving(LOCAL, where=Where.FLOW_CLI)),
+            transitions.decide(approval(), approving(LOCAL, where=Where.COMMAND_LINE)),
             Phase.SUCCEEDED,
             "approved by bob via command line",
         ),

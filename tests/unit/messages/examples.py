@@ -199,7 +199,7 @@ def approvals(draw: st.DrawFn) -> Approval:
             verdict=verdict,
             by=draw(PEOPLE),
             at=NOW,
-            where=draw(st.sampled_from([Where.BUTTON, Where.FORM, Where.FLOW_CLI])),
+            where=draw(st.sampled_from([Where.BUTTON, Where.FORM, Where.COMMAND_LINE])),
             input=draw(st.dictionaries(TEXTS, VALUES, max_size=30)) if verdict is Verdict.APPROVE else {},
             reason=draw(TEXTS),
             on_behalf_of=draw(st.none() | PEOPLE),

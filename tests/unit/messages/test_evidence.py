@@ -10,7 +10,7 @@ from hitl_bot.sandbox.blocks import complaints_about_blocks
 from metaflow_extensions.hitl.approvals.evidence.collected import Baseline, Better, Code, Evidence, Metric
 from metaflow_extensions.hitl.approvals.question import Question, Shard
 from metaflow_extensions.hitl.approvals.record import Approval
-from metaflow_extensions.hitl.messages import batch, evidence, plain, question, terminal, views
+from metaflow_extensions.hitl.messages import batch, evidence, plain, single, terminal, views
 from tests.fixtures.approvals import approval as make_approval, pathspec
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
@@ -52,7 +52,7 @@ def context_of(blocks: list[dict[str, Any]]) -> str:
 
 def test_the_message_shows_what_changed_since_the_last_approval() -> None:
     """A table, worst first: now, the change with its sign and in words, and the last approved value."""
-    blocks = question.render(asks(EVIDENCE), now=NOW).blocks
+    blocks = single.render(asks(EVIDENCE), now=NOW).blocks
     assert table_of(blocks) == [
         ["metric", "now", "change", "last approved"],
         ["loss", "is NaN", "–", "0.2"],
@@ -64,7 +64,7 @@ def test_the_message_shows_what_changed_since_the_last_approval() -> None:
 
 def test_what_else_differs_is_named_beside_a_link_to_what_it_is_compared_with() -> None:
     """Parameters that differ, the commit, and a button for each link of the step."""
-    blocks = question.render(asks(EVIDENCE, links={"Card": "https://cards.example.com/1732"}), now=NOW).blocks
+    blocks = single.render(asks(EVIDENCE, links={"Card": "https://cards.example.com/1732"}), now=NOW).blocks
     said = context_of(blocks)
     assert "Compared with <https://runs.example.com/1698|run 1698>, approved <!date" in said
     assert "learning_rate 0.01 → 0.003 · code 4f2c1d9, no local changes (0000000 was approved)" in said
@@ -75,7 +75,7 @@ def test_what_else_differs_is_named_beside_a_link_to_what_it_is_compared_with() 
 
 def test_the_first_time_says_so() -> None:
     """Without an approved run there are two columns, and a sentence that says why."""
-    blocks = question.render(asks(replace(EVIDENCE, baseline=None)), now=NOW).blocks
+    blocks = single.render(asks(replace(EVIDENCE, baseline=None)), now=NOW).blocks
     assert table_of(blocks)[0] == ["metric", "now", "limit"]
     assert "No run of this step has been approved before" in context_of(blocks)
 
@@ -84,7 +84,7 @@ def test_five_rows_are_shown_and_the_rest_is_under_details() -> None:
     """A table of forty metrics leaves room for the buttons; Details has all of them."""
     many = Evidence(metrics=tuple(Metric(name=f"metric_{number}", value=number) for number in range(40)))
     approval = asks(many)
-    blocks = question.render(approval, now=NOW).blocks
+    blocks = single.render(approval, now=NOW).blocks
     assert len(table_of(blocks)) == 1 + evidence.ROWS
     assert "and 35 more metrics under Details" in context_of(blocks)
     shown = str(views.details_view(approval, now=NOW))
@@ -94,18 +94,18 @@ def test_five_rows_are_shown_and_the_rest_is_under_details() -> None:
 def test_without_metrics_the_message_is_as_it_was() -> None:
     """What is only recorded to bind the answer does not stand in anybody's way."""
     only_bound = Evidence(parameters={"rate": "1"}, code=Code(commit="a" * 40))
-    assert question.render(asks(only_bound), now=NOW).blocks == question.render(asks(None), now=NOW).blocks
+    assert single.render(asks(only_bound), now=NOW).blocks == single.render(asks(None), now=NOW).blocks
 
 
 def test_media_without_tables_say_the_same_in_lines() -> None:
     """The notification, an email, a terminal and a webhook."""
     approval = asks(EVIDENCE, links={"Card": "https://cards.example.com/1732"})
     worse = "41 (last approved 38; +3, worse · above the limit 40)"
-    assert question.notification(approval).endswith("· loss is NaN, latency_ms 41 (+3, worse · above the limit 40)")
+    assert single.notification(approval).endswith("· loss is NaN, latency_ms 41 (+3, worse · above the limit 40)")
     assert f"latency_ms: {worse}" in plain.render(approval).text
     assert "Card: https://cards.example.com/1732" in plain.render(approval).text
     assert worse in plain.render_letter(approval).html
-    assert f"latency_ms {worse}" in terminal.question(approval)
+    assert f"latency_ms {worse}" in terminal.question_text(approval)
     assert table_of(plain.render_webhook(approval)["blocks"])[2][0] == "latency_ms"
 
 
@@ -122,11 +122,11 @@ def test_what_a_metric_says_can_neither_ring_nor_break_out() -> None:
     """Names and values are text of the flow's: no mention, no escape sequence, no broken table."""
     hostile = Metric(name="<!channel> *x*", value="\x1b[31m<@U0BOB>\n|`")
     found = Evidence(metrics=(hostile,), parameters={"<!here>": "`"}, baseline=replace(BASELINE, parameters={}))
-    rendered = question.render(asks(found), now=NOW)
+    rendered = single.render(asks(found), now=NOW)
     assert complaints_about_blocks(rendered.blocks) == []
     assert "<!channel>" not in rendered.text
     assert "<!here>" not in context_of(rendered.blocks)
-    assert "\x1b" not in terminal.question(asks(found))
+    assert "\x1b" not in terminal.question_text(asks(found))
 
 
 def test_many_shards_share_one_table_with_a_row_each_the_worst_first() -> None:

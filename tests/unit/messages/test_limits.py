@@ -21,7 +21,7 @@ from metaflow_extensions.hitl.approvals.record import State, TrailEvent
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
-from metaflow_extensions.hitl.messages import answers, batch_views, lists, question, views
+from metaflow_extensions.hitl.messages import batch_views, lists, replies, single, views
 from metaflow_extensions.hitl.messages.batch import Batch, render
 from metaflow_extensions.hitl.messages.batch_views import chosen
 from metaflow_extensions.hitl.messages.views import like_before_view
@@ -44,7 +44,7 @@ thorough = settings(
 @given(approvals())
 def test_message_is_within_every_limit(approval):
     """Any approval in any state renders to a message that Slack takes, and mentions approvers and decider only."""
-    message = question.render(approval, now=LATER)
+    message = single.render(approval, now=LATER)
     check_message(message.text, message.blocks)
     assert message.metadata["event_payload"]["approval_id"] == approval.id
     known = {"<@U0BOB>", "<!subteam^S0RISK>"}
@@ -55,7 +55,7 @@ def test_message_is_within_every_limit(approval):
 @given(approvals())
 def test_sandbox_accepts_every_message(approval):
     """The sandbox's own reading of Slack's documentation finds nothing to complain about either."""
-    blocks = copy.deepcopy(question.render(approval, now=LATER).blocks)
+    blocks = copy.deepcopy(single.render(approval, now=LATER).blocks)
     assert complaints_about_blocks(blocks) == []
     assert not are_blocks_too_long(blocks)
 
@@ -87,16 +87,16 @@ def test_views_are_within_every_limit(approval):
 def test_answers_are_within_every_limit(some, times, text):
     """/hitl answers within the limits however many approvals are open and whatever went wrong."""
     error = ApprovalError(pending(), text)
-    replies = [
+    said = [
         lists.listing(some * times, now=LATER, mine={one.id: BOB for one in some[::2]}, problems=[error] * 9),
-        answers.help_text(text),
-        answers.refusal(error),
-        answers.broken("a1b2"),
-        *[answers.shown(one, now=LATER) for one in some],
-        *[answers.command(one) for one in some],
-        *[answers.done(Outcome(approval=one, pending=(error,))) for one in some if one.state is not State.PENDING],
+        replies.help_text(text),
+        replies.refusal(error),
+        replies.broken("a1b2"),
+        *[replies.shown(one, now=LATER) for one in some],
+        *[replies.command_to_copy(one) for one in some],
+        *[replies.done(Outcome(approval=one, pending=(error,))) for one in some if one.state is not State.PENDING],
     ]
-    for reply in replies:
+    for reply in said:
         check_message(reply["text"], reply["blocks"])
         assert complaints_about_blocks(copy.deepcopy(reply["blocks"])) == []
 
@@ -149,7 +149,7 @@ def test_three_megabytes_are_cut():
     """A message of 3 MB, and an input of 3 MB, are cut with an ellipsis that says so."""
     huge = "<&`\n" * 750_000
     for approval in (pending(message=huge), decided(pending(), input={"notes": huge, huge: 1})):
-        message = question.render(approval, now=LATER)
+        message = single.render(approval, now=LATER)
         check_message(message.text, message.blocks)
         assert "…" in str(message.blocks)
 
@@ -157,7 +157,7 @@ def test_three_megabytes_are_cut():
 def test_long_values_share_the_room():
     """Many long inputs are each cut to what fits: all are there, none whole, and the message is accepted."""
     approval = decided(pending(), input={f"name_{number}": "long & " * 500 for number in range(20)})
-    message = question.render(approval, now=LATER)
+    message = single.render(approval, now=LATER)
     check_message(message.text, message.blocks)
     assert not are_blocks_too_long(message.blocks)
     assert all(f"name_{number}*" in str(message.blocks) for number in range(20))
@@ -167,7 +167,7 @@ def test_long_values_share_the_room():
 def test_many_inputs_are_counted(count):
     """Up to 20 inputs are shown; of more the message says how many are left out."""
     approval = decided(pending(), input={f"name_{number}": number for number in range(count)})
-    text = str(question.render(approval, now=LATER).blocks)
+    text = str(single.render(approval, now=LATER).blocks)
     assert "name_19" in text
     assert ("more under Details" in text) is (count > 20)
     assert (f"and {count - 20} more" in text) is (count > 20)

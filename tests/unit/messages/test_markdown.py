@@ -8,7 +8,7 @@ import string
 import pytest
 from hypothesis import given, strategies as st
 
-from metaflow_extensions.hitl.messages import markdown, plain, question, sentences, terminal
+from metaflow_extensions.hitl.messages import markdown, plain, sentences, single, terminal
 from metaflow_extensions.hitl.messages.markdown import Span
 from tests.fixtures.approvals import NOW, approval
 
@@ -112,7 +112,7 @@ def _nested(value):
 @given(st.text(max_size=200))
 def test_everything_can_be_parsed(text):
     """No text makes the parser fail, and Slack's limits of a message are kept."""
-    blocks = question.render(asked(text), now=NOW).blocks
+    blocks = single.render(asked(text), now=NOW).blocks
     assert len(blocks) <= 50
     json.dumps(blocks)
 
@@ -120,11 +120,11 @@ def test_everything_can_be_parsed(text):
 def test_everybody_sees_the_same_words():
     """The header is the first line without formatting; terminal and email say what Slack says."""
     formatted = asked(AUTHORS.replace("{v}", "v7"))
-    blocks = question.render(formatted, now=NOW).blocks
+    blocks = single.render(formatted, now=NOW).blocks
     assert blocks[0]["text"]["text"] == "Deploy v7?"
     assert blocks[1]["elements"][0]["elements"][1] == {"type": "text", "text": "v7", "style": {"code": True}}
-    assert "**" not in terminal.question(formatted)
-    assert "the card (https://models.example.com/x)" in terminal.question(formatted)
+    assert "**" not in terminal.question_text(formatted)
+    assert "the card (https://models.example.com/x)" in terminal.question_text(formatted)
     assert "<strong>v7</strong>" in plain.render_letter(formatted).html
     assert '<a href="https://models.example.com/x">the card</a>' in plain.render_letter(formatted).html
 
@@ -133,13 +133,13 @@ def test_formatting_that_says_something_else_is_not_shown():
     """A record whose Markdown and words differ shows the words, which every other medium shows."""
     forged = approval(message="Deploy to production?", markdown="Deploy to **staging**?")
     assert sentences.formatted(forged) == ()
-    assert "staging" not in str(question.render(forged, now=NOW).blocks)
+    assert "staging" not in str(single.render(forged, now=NOW).blocks)
 
 
 def test_links_are_buttons_and_leave_the_lines():
     """Each link is a button of its own that leads there; one that is no web address has none."""
     pending = approval(links={"Card": "https://models.example.com/17", "No": "ftp://x"})
-    blocks = question.render(pending, now=NOW).blocks
+    blocks = single.render(pending, now=NOW).blocks
     links = [one for block in blocks for one in block.get("elements", ()) if one.get("url")]
     assert [(one["text"]["text"], one["url"], one["action_id"]) for one in links] == [
         ("Card", "https://models.example.com/17", "hitl_link_0")
@@ -149,7 +149,7 @@ def test_links_are_buttons_and_leave_the_lines():
 def test_links_are_lines_in_a_terminal():
     """Where nothing can be pressed, a link is its name and its address."""
     pending = approval(links={"Card": "https://models.example.com/17"})
-    for shown in (terminal.question(pending), terminal.shown(pending, now=NOW)):
+    for shown in (terminal.question_text(pending), terminal.shown(pending, now=NOW)):
         assert [line.split() for line in shown.splitlines() if "Card" in line] == [
             ["Card", "https://models.example.com/17"]
         ]

@@ -9,8 +9,8 @@ import pytest
 
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Origin, Person, Verdict, Where
-from metaflow_extensions.hitl.messages import controls, question
-from metaflow_extensions.hitl.messages.question import render
+from metaflow_extensions.hitl.messages import controls, single
+from metaflow_extensions.hitl.messages.single import render
 from metaflow_extensions.hitl.messages.voting import vouched
 from tests.unit.messages.examples import BOB, LATER, NOW, SCHEMA, decided, every_state, expired, pending, settled
 from tests.unit.messages.limits import visible
@@ -127,7 +127,7 @@ def test_input_and_reason_are_shown():
 def test_local_decision_names_its_way_in():
     """Somebody whom Slack does not vouch for is named in words, with the way in."""
     by = Person(id="U0BOB", name="<@U0BOB>", origin=Origin.CLAIM)
-    text = visible(render(decided(pending(), by=by, where=Where.FLOW_CLI), now=LATER).blocks)
+    text = visible(render(decided(pending(), by=by, where=Where.COMMAND_LINE), now=LATER).blocks)
     assert "*Approved* by &lt;@U0BOB&gt; (command line) after 3 min" in text
 
 
@@ -180,9 +180,9 @@ def test_pending_message_says_what_each_button_leads_to():
 def test_a_requester_is_named_as_far_as_somebody_vouches_for_them():
     """A name from a command line is only claimed, until that person has confirmed in Slack that the run is theirs."""
     claimed = pending()
-    assert "started by alice, not confirmed" in question.origin(claimed)
-    assert question.origin(replace(claimed, confirmed_requester=BOB)).endswith("started by bob")
-    assert question.origin(replace(claimed, requester=BOB)).endswith("started by bob")
+    assert "started by alice, not confirmed" in single.origin(claimed)
+    assert single.origin(replace(claimed, confirmed_requester=BOB)).endswith("started by bob")
+    assert single.origin(replace(claimed, requester=BOB)).endswith("started by bob")
 
 
 def test_the_message_says_how_the_answer_came_and_who_vouches_for_it():
@@ -191,7 +191,7 @@ def test_the_message_says_how_the_answer_came_and_who_vouches_for_it():
     assert vouched(pending()) == ""
     assert vouched(answered) == "answered with a button in Slack; no one vouches for this"
     assert vouched(replace(answered, vouched_by="0123")) == "answered with a button in Slack; verified by the bot's key"
-    typed = replace(answered, decision=replace(answered.decision, where=Where.FLOW_CLI, by=pending().requester))
+    typed = replace(answered, decision=replace(answered.decision, where=Where.COMMAND_LINE, by=pending().requester))
     assert vouched(typed) == "answered from a command line under an unconfirmed name; no one vouches for this"
     said = {vouched(replace(answered, decision=replace(answered.decision, where=where))) for where in Where}
     assert len(said) == len(Where)

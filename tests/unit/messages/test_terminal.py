@@ -19,7 +19,7 @@ CET = timezone(timedelta(hours=1), "CET")
 def test_question_gives_the_command():
     """The question, the exact commands with the flow's own file, and the deadline in the reader's time zone."""
     approval = pending(schema=SCHEMA, channel="#ml-approvals")
-    assert terminal.question(approval, script="my flow.py", zone=CET).splitlines() == [
+    assert terminal.question_text(approval, script="my flow.py", zone=CET).splitlines() == [
         "Waiting for approval: Deploy fraud v7?  Accuracy 94.0%",
         f"  answer     python 'my flow.py' hitl approve {approval.id} --set deploy_target=...",
         f"  or reject  python 'my flow.py' hitl reject {approval.id} --reason ...",
@@ -30,7 +30,7 @@ def test_question_gives_the_command():
 def test_question_names_the_message_in_slack():
     """Once it is posted, the message comes first."""
     post = Post(notifier="slack", at=NOW, channel="C0A", ts="1.2", url="https://s.example/p1")
-    lines = terminal.question(posted(pending(channel="#ml-approvals"), post)).splitlines()
+    lines = terminal.question_text(posted(pending(channel="#ml-approvals"), post)).splitlines()
     assert lines[1] == "  in Slack   #ml-approvals https://s.example/p1"
     assert lines[2].startswith("  or here ")
 
@@ -50,7 +50,7 @@ def test_terminal_obeys_nothing_of_a_value(approval):
     """No control character but the line break and no override of direction reaches the terminal."""
     trail = [Version(number=1, previous=None, event=TrailEvent.REQUESTED, at=NOW, approval=approval)]
     shown = [
-        terminal.question(approval),
+        terminal.question_text(approval),
         terminal.table([approval], now=LATER),
         terminal.shown(approval, trail, now=LATER),
         terminal.verified(trail, "ab" * 32),
@@ -66,7 +66,7 @@ def test_terminal_obeys_nothing_of_a_value(approval):
 
 def test_escape_sequence_is_written_out():
     """A value that would colour the terminal shows its letters instead."""
-    assert "\\x1b[31mred" in terminal.question(pending(message="\x1b[31mred"))
+    assert "\\x1b[31mred" in terminal.question_text(pending(message="\x1b[31mred"))
 
 
 def test_table_is_aligned():

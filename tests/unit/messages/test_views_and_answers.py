@@ -13,7 +13,7 @@ from metaflow_extensions.hitl.approvals.record import Post, Verdict
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed, TooLate
 from metaflow_extensions.hitl.approvals.transitions import posted
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
-from metaflow_extensions.hitl.messages import answers, controls, lists, views
+from metaflow_extensions.hitl.messages import controls, lists, replies, views
 from tests.unit.messages.examples import BOB, LATER, NOW, SCHEMA, decided, pending, settled
 from tests.unit.messages.limits import visible
 
@@ -89,16 +89,16 @@ def test_list_links_to_the_message():
 def test_nothing_waits_and_when_the_last_was_decided():
     """An empty list says so, and when something was decided last."""
     assert lists.listing([], now=LATER)["text"] == "Nothing is waiting for an answer."
-    reply = answers.nothing_waits(decided(pending()), now=LATER + timedelta(hours=2))
+    reply = replies.nothing_waits(decided(pending()), now=LATER + timedelta(hours=2))
     assert reply["text"].startswith("Nothing is waiting for an answer. The last one was approved 2 h ago")
 
 
 def test_done_says_what_is_still_to_come():
     """After a decision the person reads what becomes of the run, and what will be tried again."""
     approval = settled(decided(pending()))
-    assert "The run continues." in visible(answers.done(Outcome(approval=approval))["blocks"])
+    assert "The run continues." in visible(replies.done(Outcome(approval=approval))["blocks"])
     late = Outcome(approval=decided(pending()), pending=(EngineUnavailable("The cluster did not answer."),))
-    text = visible(answers.done(late)["blocks"])
+    text = visible(replies.done(late)["blocks"])
     assert "The run is being resumed." in text
     assert "Not done when you answered; the bot will retry: The cluster did not answer." in text
 
@@ -106,21 +106,21 @@ def test_done_says_what_is_still_to_come():
 def test_a_gate_that_is_not_reached_yet_is_said_in_words_that_stay_true():
     """Nobody corrects this answer later, so it neither says that something failed nor that it is still to be done."""
     late = Outcome(approval=decided(pending()), pending=(GateNotReached("The decision takes effect when it does."),))
-    text = visible(answers.done(late)["blocks"])
+    text = visible(replies.done(late)["blocks"])
     assert "The decision takes effect when it does." in text
     assert "Not done" not in text
 
 
 def test_unknown_word_gets_help():
     """/hitl with a word that it does not know names the word and lists those that it knows."""
-    text = visible(answers.help_text("aprove <!here>")["blocks"])
+    text = visible(replies.help_text("aprove <!here>")["blocks"])
     assert "Unknown command `aprove &lt;!here&gt;`" in text
     assert "`/hitl approve ID`" in text
 
 
 def test_answers_go_to_the_asker_alone():
     """Every answer is ephemeral and leaves the message with the buttons as it is."""
-    reply = answers.refusal(TooLate(pending()))
+    reply = replies.refusal(TooLate(pending()))
     assert (reply["response_type"], reply["replace_original"]) == ("ephemeral", False)
     assert reply["text"] == str(TooLate(pending()))
 
@@ -128,7 +128,7 @@ def test_answers_go_to_the_asker_alone():
 def test_commands_are_ready_to_copy():
     """Copy command shows both commands letter by letter."""
     approval = pending()
-    assert f"python flow.py hitl approve {approval.id}\n" in visible(answers.command(approval)["blocks"])
+    assert f"python flow.py hitl approve {approval.id}\n" in visible(replies.command_to_copy(approval)["blocks"])
 
 
 def test_views_are_json():
@@ -141,9 +141,9 @@ def test_a_refusal_names_people_not_ids():
     """Those whom the step names by id are shown as people and groups; what a person wrote stays inert."""
     asked = pending(approvers=("U0ALICE", "S0RISK", "@ml-leads"))
     mallory = replace(BOB, id="U0MALLORY", name="<!channel>")
-    reply = answers.refusal(NotAllowed(asked, mallory, "U0ALICE, S0RISK or @ml-leads may."))
+    reply = replies.refusal(NotAllowed(asked, mallory, "U0ALICE, S0RISK or @ml-leads may."))
     (block,) = reply["blocks"]
     assert "<@U0ALICE>, <!subteam^S0RISK> or @ml-leads may." in block["text"]["text"]
     assert "&lt;!channel&gt; can't decide" in block["text"]["text"]
-    (plain,) = answers.refusal(NotAllowed(pending(), mallory, "guests never decide."))["blocks"]
+    (plain,) = replies.refusal(NotAllowed(pending(), mallory, "guests never decide."))["blocks"]
     assert plain["text"]["type"] == "plain_text"

@@ -8,8 +8,8 @@ from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.question import Earlier, Need, OnTimeout, OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.record import Post, Verdict
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
-from metaflow_extensions.hitl.messages import answers, controls, sentences, terminal, views, voting
-from metaflow_extensions.hitl.messages.question import render
+from metaflow_extensions.hitl.messages import controls, replies, sentences, terminal, views, voting
+from metaflow_extensions.hitl.messages.single import render
 from tests.unit.messages.examples import BOB, CAROL, LATER, NOW, RUN_AGAIN, SCHEMA, decided, every_state, pending, voted
 
 RISK = Need(of=("@risk",))
@@ -240,6 +240,6 @@ def test_a_vote_is_answered_as_one():
     """Who voted is told that it counts, and who is missing: in a view, to a command, in a terminal."""
     asked = voted(pending(quorum=3))
     assert "Still missing: 2 more." in str(views.closed_view(asked, now=LATER))
-    assert "Still missing: 2 more." in str(answers.done(Outcome(approval=asked))["blocks"])
+    assert "Still missing: 2 more." in str(replies.done(Outcome(approval=asked))["blocks"])
     assert terminal.decided(asked) == "Voted. Still missing: 2 more."
     assert "bob approves. Still missing: 2 more." in terminal.shown(asked, now=LATER)

@@ -242,7 +242,7 @@ def check_may_decide(
         It can't be known now.
     """
     rule = approval.rule
-    if where is Where.FLOW_CLI and not rule.command_line_counts:
+    if where is Where.COMMAND_LINE and not rule.command_line_counts:
         raise NotAllowed(
             approval,
             person,
@@ -360,7 +360,7 @@ def _listed(approvers: Collection[str]) -> str:
 
 # Whether the operator's policy accepts a decision that was made away from it: on a command line, or by a deadline.
 
-AWAY_FROM_POLICY = frozenset({Where.FLOW_CLI, Where.TIMEOUT, Where.RULE})
+AWAY_FROM_POLICY = frozenset({Where.COMMAND_LINE, Where.TIMEOUT, Where.RULE})
 """The ways in by which a process that doesn't know the operator's policy can decide."""
 
 
@@ -387,7 +387,7 @@ def unaccepted(
         return "" if lets else f"It was approved by the deadline, but {_which(governed)} requires people to decide."
     if decision.where is Where.RULE and governed.rule.automatic is not Automatic.ALLOWED:
         return f"It was approved by a condition over metrics, but {_which(governed)} requires people to decide."
-    if decision.where is Where.FLOW_CLI:
+    if decision.where is Where.COMMAND_LINE:
         return _unaccepted_on_command_line(governed, decision, check)
     return ""
 

@@ -20,7 +20,7 @@ from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Post
 from metaflow_extensions.hitl.messages import controls
 from metaflow_extensions.hitl.messages.blocks import mrkdwn, section
-from metaflow_extensions.hitl.messages.question import Rendered, brief, render
+from metaflow_extensions.hitl.messages.single import Rendered, brief, render
 
 from .calls import Pace, SlackCalls, TooLong
 from .codes import asked_to_wait

@@ -9,7 +9,7 @@ from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.messages import terminal
 from metaflow_extensions.hitl.plugins import root
 from metaflow_extensions.hitl.plugins.arguments import StepArguments
-from metaflow_extensions.hitl.plugins.gate import GatedTask, find, question, with_plots
+from metaflow_extensions.hitl.plugins.gate import GatedTask, build_question, find, with_plots
 from metaflow_extensions.hitl.plugins.settings import POD_NAMESPACE, read_settings
 from metaflow_extensions.hitl.plugins.task_log import say
 
@@ -40,7 +40,7 @@ def ask_and_leave(
     settings = read_settings()
     workflow = environ["ARGO_WORKFLOW_NAME"]
     namespace = environ.get(POD_NAMESPACE) or settings.argo_namespace  # where Kubernetes says that this pod is
-    asked = question(task, arguments, find(task, arguments.metrics), start="argo-workflows trigger")
+    asked = build_question(task, arguments, find(task, arguments.metrics), start="argo-workflows trigger")
     asked = with_plots(task, arguments, asked, cases.ledger.store)
     if asked.run_url is None and settings.argo_ui_url:
         link = f"{settings.argo_ui_url.rstrip('/')}/workflows/{namespace}/{workflow}"

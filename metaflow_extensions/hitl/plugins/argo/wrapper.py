@@ -25,7 +25,7 @@ from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.engines.nodes import PARAMETER, QUESTION
 from metaflow_extensions.hitl.notifiers.registry import is_secret
-from metaflow_extensions.hitl.plugins.settings import ASKED
+from metaflow_extensions.hitl.plugins.settings import QUESTION_SHA256
 
 from .notify_container import File, Small, notify_template
 
@@ -357,7 +357,7 @@ def _gated(original: Template, name: str, environment: Mapping[str, str]) -> Tem
         "name": name,
         "inputs": {**inputs, "parameters": [*(inputs.get("parameters") or ()), {"name": QUESTION}]},
         "container": _with_environment(
-            original["container"], {**environment, ASKED: f"{{{{inputs.parameters.{QUESTION}}}}}"}
+            original["container"], {**environment, QUESTION_SHA256: f"{{{{inputs.parameters.{QUESTION}}}}}"}
         ),
     }
     if strategy := original.get("retryStrategy"):

@@ -193,12 +193,12 @@ def test_a_span_leaves_out_what_was_decided_before(world):
 def test_each_version_has_who_vouches_for_it():
     """A key by its id, a name that is only claimed, or nobody; a key that was not checked vouches for nothing."""
     store = MemoryStore()
-    by_claim = decided(Ledger(store), by=LAPTOP, where=Where.FLOW_CLI)
+    by_claim = decided(Ledger(store), by=LAPTOP, where=Where.COMMAND_LINE)
     (found,) = audit_all(Ledger(store))
     assert found.approval_id == by_claim
     assert words.audited(found).split("  ")[-1] == "1: only a claim (rita); 2: only a claim (carl); 3: nobody"
     signed = MemoryStore()
-    decided(Ledger(signed, BOT), by=LAPTOP, where=Where.FLOW_CLI)
+    decided(Ledger(signed, BOT), by=LAPTOP, where=Where.COMMAND_LINE)
     key = KEY.public_key.id
     (found,) = audit_all(Ledger(signed, AUDITOR))
     assert words.audited(found).endswith(f"1 to 3: the bot's key {key}")

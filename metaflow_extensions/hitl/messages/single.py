@@ -1,4 +1,4 @@
-"""The message that asks, and the same message after the answer."""
+"""The message of one gate: the question, and the same message after the answer. That of many is in ``batch``."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -116,7 +116,9 @@ def asked_by_message(message: Mapping[str, Any]) -> str | None:
 
 def notification(approval: Approval) -> str:
     """Say in one line what the message says; mrkdwn without any mention."""
-    about = f"{escape(one_line(cut(sentences.question(approval), _TEXT)))} ({escape(sentences.place(approval))})"
+    about = (
+        f"{escape(one_line(cut(sentences.question_text(approval), _TEXT)))} ({escape(sentences.step_name(approval))})"
+    )
     if approval.state is State.PENDING:
         measured = evidence.in_brief(approval.question.evidence)
         return f"Approval needed: {about}" + (f" · {escape(measured, _TEXT)}" if measured else "")
@@ -132,7 +134,7 @@ def message_blocks(approval: Approval, share: int, *, tables: int = 0) -> list[B
     tables : int
         How many of its tables may be Slack's own: a message takes one, a view none.
     """
-    text = sentences.question(approval)
+    text = sentences.question_text(approval)
     title, _, rest = text.partition("\n")
     if length(rest if length(title) <= HEADER else text) <= share and (parts := sentences.formatted(approval)):
         if length(title) > HEADER:
@@ -148,7 +150,7 @@ def origin(approval: Approval) -> str:
     """Say where the question comes from: flow, step, run, requester. mrkdwn."""
     run = link(approval.question.run_url, f"run {approval.pathspec.run}")
     # The requester knows: a mention would only ring.
-    return f"{escape(sentences.place(approval))} · {run} · started by {requester(approval, name)}"
+    return f"{escape(sentences.step_name(approval))} · {run} · started by {requester(approval, name)}"
 
 
 def input_fields(values: Mapping[str, Any], share: int) -> list[Block]:

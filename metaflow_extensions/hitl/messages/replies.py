@@ -1,4 +1,4 @@
-"""Answers that one person alone sees: to /hitl, to a button, to a form."""
+"""Replies that one person alone sees: to /hitl, to a button, to a form."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from metaflow_extensions.hitl.approvals.record import Approval, Person, State, V
 from metaflow_extensions.hitl.approvals.refusals import NotAllowed
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
 
-from . import controls, question, sentences, voting
+from . import controls, sentences, single, voting
 from .blocks import (
     Block,
     actions,
@@ -94,14 +94,14 @@ def nothing_waits(last_decided: Approval | None, *, now: datetime) -> Reply:
 
 def shown(approval: Approval, *, now: datetime) -> Reply:
     """Show one approval, with its buttons if it still takes an answer."""
-    message = question.render(approval, now=now)
+    message = single.render(approval, now=now)
     return reply(message.text, message.blocks)
 
 
 def done(outcome: Outcome) -> Reply:
     """Say that a decision, or a vote, was taken, and what is still to come."""
     approval = outcome.approval
-    about = escape(one_line(sentences.question(approval)), 300)
+    about = escape(one_line(sentences.question_text(approval)), 300)
     if approval.state is State.PENDING:
         newest = approval.votes[-1] if approval.votes else None
         absent = newest.on_behalf_of if newest is not None else None
@@ -115,7 +115,7 @@ def done(outcome: Outcome) -> Reply:
 
 def voted_before(outcome: Outcome) -> Reply:
     """Say that the same vote was there already, so that nothing changed."""
-    about = escape(one_line(sentences.question(outcome.approval)), 300)
+    about = escape(one_line(sentences.question_text(outcome.approval)), 300)
     return _voted(f"You have already voted like this, so nothing changed: {about}", outcome)
 
 
@@ -139,7 +139,7 @@ def _pending(outcome: Outcome) -> list[Block]:
     return [*[section(plain(line)) for line in lines], context(code(outcome.approval.id))]
 
 
-def command(approval: Approval, *, script: str = "flow.py") -> Reply:
+def command_to_copy(approval: Approval, *, script: str = "flow.py") -> Reply:
     """Show the commands that answer from a terminal, ready to be copied."""
     commands = f"{sentences.approve_command(approval, script)}\n{sentences.reject_command(approval, script)}"
     return reply(
@@ -216,7 +216,7 @@ _HEADS = {Verdict.APPROVE: "approved", Verdict.REJECT: "rejected", Verdict.CHANG
 def was_that_you(approval: Approval, proposal: AnswerProposal) -> Reply:
     """Ask whether an answer from a command line is theirs. The button is about exactly this answer."""
     said = f"On a command line, {code(proposal.claimed)} has {_HEADS[proposal.verdict]} this. Was that you?"
-    blocks = [section(mrkdwn(bold(one_line(sentences.question(approval)), _QUESTION))), _place(approval)]
+    blocks = [section(mrkdwn(bold(one_line(sentences.question_text(approval)), _QUESTION))), _place(approval)]
     blocks.append(section(mrkdwn(said)))
     if lines := _answer(proposal):
         blocks.append(section(mrkdwn("\n".join(lines))))
@@ -225,7 +225,7 @@ def was_that_you(approval: Approval, proposal: AnswerProposal) -> Reply:
     yes = button("Yes, that was me", controls.CONFIRM_ANSWER, value, about=about, style="primary")
     blocks.append(actions([yes]))
     blocks.append(context("It counts as your answer once you confirm it. If it wasn't you, do nothing."))
-    return reply(f"Was that you? {one_line(sentences.question(approval))}", blocks)
+    return reply(f"Was that you? {one_line(sentences.question_text(approval))}", blocks)
 
 
 def did_you_start_it(approval: Approval) -> Reply:
@@ -253,7 +253,7 @@ def confirmed_answer(value: str) -> tuple[str, str, str]:
 
 
 def _place(approval: Approval) -> Block:
-    place = f"{escape(sentences.place(approval), 200)} · run {escape(approval.pathspec.run, 100)}"
+    place = f"{escape(sentences.step_name(approval), 200)} · run {escape(approval.pathspec.run, 100)}"
     return context(f"{place} · {code(approval.id)}")
 
 
