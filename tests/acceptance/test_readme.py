@@ -124,7 +124,7 @@ def test_every_decorator_of_a_page_is_taken(decorated):
 
     model, decorator = decorated.strip().rsplit("@hitl", 1)
     names: dict[str, object] = {"hitl": hitl, "Enum": Enum, "BaseModel": BaseModel, "Field": Field}
-    exec(model, names)  # noqa: S102 - our own page
+    exec(compile(model, "page", "exec", dont_inherit=True), names)  # noqa: S102 - our own page
     given = eval(f"hitl{decorator}", names)(gated)  # noqa: S307 - likewise
     (found,) = [one for one in given.decorators if isinstance(one, HitlDecorator)]
     found.init()
