@@ -403,7 +403,7 @@ _CHANGE = re.compile(r"([0-9]{8}T[0-9]{12}Z)-([a-z0-9-]+)-([0-9]{1,5})")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class ChangeMarker:
     """One marker of the tail."""
 
     key: str
@@ -421,13 +421,13 @@ def changes_from(at: datetime) -> str:
     return f"{CHANGES.root}{_stamp(at)}"
 
 
-def read_change_key(key: str) -> Change | None:
+def read_change_key(key: str) -> ChangeMarker | None:
     """Return which version was written, and when by the clock of whoever wrote it."""
     match = _CHANGE.fullmatch(key.removeprefix(CHANGES.root)) if key.startswith(CHANGES.root) else None
     at = _unstamp(match[1]) if match else None
     if match is None or at is None or not is_id(match[2]) or not int(match[3]):
         return None
-    return Change(key=key, at=at, approval_id=match[2], number=int(match[3]))
+    return ChangeMarker(key=key, at=at, approval_id=match[2], number=int(match[3]))
 
 
 def _stamp(at: datetime) -> str:

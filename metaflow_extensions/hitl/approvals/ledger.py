@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from . import bucket
-from .bucket import Change, DecidedMarker, Owed, version_key
+from .bucket import ChangeMarker, DecidedMarker, Owed, version_key
 from .codec import Version, check_document, decode, encode, sign_document
 from .errors import (
     AmbiguousId,
@@ -547,7 +547,7 @@ class Ledger:
         markers = map(bucket.read_decided_key, self.store.list(prefix, after=after))
         return next((marker for marker in markers if marker is not None), None)
 
-    def changes(self, since: datetime, *, known: Container[str] = ()) -> Iterator[Change]:
+    def changes(self, since: datetime, *, known: Container[str] = ()) -> Iterator[ChangeMarker]:
         """Yield what was written since then by the writers' clocks, oldest first.
 
         Known keys are passed over, and those that are not of the tail.
@@ -557,9 +557,9 @@ class Ledger:
             if change is not None:
                 yield change
 
-    def newest_changes(self) -> dict[str, Change]:
+    def newest_changes(self) -> dict[str, ChangeMarker]:
         """Return the change with the highest number that the tail names, by approval: a LIST for each 1,000 markers."""
-        newest: dict[str, Change] = {}
+        newest: dict[str, ChangeMarker] = {}
         for change in self.changes(bucket.FIRST_MOMENT):
             known = newest.get(change.approval_id)
             if known is None or change.number >= known.number:

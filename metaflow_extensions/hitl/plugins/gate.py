@@ -293,7 +293,7 @@ def build_question(task: GatedTask, arguments: StepArguments, found: Evidence, *
         tags=task.tags,
         evidence=found,
         links=fill_in_links(asked.links, {name: getattr(pathspec, name) for name in ("flow", "run", "step", "task")}),
-        resume=resuming.command(root.script(), task.run_id) if start == "run" else None,
+        resume=resuming.resume_command(root.script(), task.run_id) if start == "run" else None,
         leaves=settings.leaves and start == "run",
         run_again=run_again(task.flow, task.parameters, root.script(), start) if asked.allow_changes else None,
     )

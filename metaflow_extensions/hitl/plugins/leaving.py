@@ -116,5 +116,5 @@ def _said(runtime: Any, left: list[str]) -> str:
     return (
         f"The run has left: {gates} for an answer, and nothing of it runs (exit code {EXIT_CODE}).\n"
         f"Waiting: {', '.join(left)}\n"
-        f"To go on with the answers: {resuming.command(root.script(), str(runtime.run_id))}"
+        f"To go on with the answers: {resuming.resume_command(root.script(), str(runtime.run_id))}"
     )

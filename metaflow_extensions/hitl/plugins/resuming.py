@@ -48,7 +48,7 @@ class StartedElsewhere(HitlError):
         )
 
 
-def command(script: str, run_id: str) -> str:
+def resume_command(script: str, run_id: str) -> str:
     """Return the command that goes on with the answers to a run's questions."""
     return f"python {shlex.quote(script)} resume --origin-run-id {shlex.quote(run_id)}"
 

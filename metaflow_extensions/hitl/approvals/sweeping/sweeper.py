@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from metaflow_extensions.hitl.approvals import bucket
-from metaflow_extensions.hitl.approvals.bucket import Change
+from metaflow_extensions.hitl.approvals.bucket import ChangeMarker
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
     NoSuchApproval,
@@ -51,10 +51,10 @@ class Tail:
         """Follow what is written from now on, unless it is followed already."""
         self._newest = self._newest or now
 
-    def fresh(self, now: datetime) -> list[list[Change]]:
+    def fresh(self, now: datetime) -> list[list[ChangeMarker]]:
         """Return the markers that were not handled, by approval: a LIST for each 1,000 of the last minutes."""
         since = min(self._newest or now, now) - LOOK_BACK
-        fresh: dict[str, list[Change]] = {}
+        fresh: dict[str, list[ChangeMarker]] = {}
         for change in self._ledger.changes(since, known=self._handled):
             if change.at > now + _LOOK_AHEAD:
                 break
@@ -65,14 +65,14 @@ class Tail:
             self._handled.popitem(last=False)
         return list(fresh.values())
 
-    def handle(self, changes: Iterable[Change], now: datetime) -> None:
+    def handle(self, changes: Iterable[ChangeMarker], now: datetime) -> None:
         """Note that what these name was read: only now, so that a store that fails half-way leaves nothing out."""
         for change in changes:
             self._handled[change.key] = None
             self._unwritten.pop(change.key, None)
             self._newest = min(max(self._newest or now, change.at), now)
 
-    def postpone(self, changes: Iterable[Change], now: datetime) -> None:
+    def postpone(self, changes: Iterable[ChangeMarker], now: datetime) -> None:
         """Look again later for what these name: it is about to be written, or its writer died before.
 
         With pauses that double, until the markers are too old to be looked at.
@@ -303,7 +303,7 @@ class Sweeper:
                     self._tell(subscriber, entry)
             self._tail.handle(changes, now)
 
-    def _newest_of(self, changes: list[Change]) -> tuple[list[Change], Entry | RecordError | None]:
+    def _newest_of(self, changes: list[ChangeMarker]) -> tuple[list[ChangeMarker], Entry | RecordError | None]:
         approval_id, number = changes[0].approval_id, max(change.number for change in changes)
         known = self._projection.get(approval_id)
         if known is not None and known.number >= number:
