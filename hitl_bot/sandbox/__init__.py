@@ -1,7 +1,7 @@
-"""A Slack of one's own, on loopback: for the demo, and for tests that run the real Bolt app over real sockets.
+"""A local Slack on loopback: for the demo, and for tests that run the real Bolt app over real sockets.
 
 It speaks the part of Slack that the bot uses and enforces Slack's documented limits with Slack's own error codes.
-What it does not implement answers ``unknown_method``.
+A method that it does not implement answers ``unknown_method``.
 """
 
 from .changes import Clock

@@ -1,4 +1,4 @@
-"""What a person does, and what becomes of it: the payload goes to the app, its ack comes back to the person."""
+"""What a person does, and what follows: the payload goes to the app, its ack comes back to the person."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VERIFICATION_TOKEN = "sandbox-verification"  # noqa: S105 - Slack's long depreca
 
 
 def common(person: Person) -> Json:
-    """Return what every interaction carries."""
+    """Return the fields that every interaction has."""
     return {
         "team": {"id": TEAM_ID, "domain": TEAM_DOMAIN},
         "user": {"id": person.id, "username": person.name, "name": person.name, "team_id": person.team_id},
@@ -39,7 +39,7 @@ def common(person: Person) -> Json:
 
 
 def grid(enterprise: str) -> Json:
-    """Return what an interaction carries besides where the workspace belongs to an Enterprise Grid organisation."""
+    """Return the fields that an interaction also has in a workspace of an Enterprise Grid organisation."""
     named = {"enterprise_id": enterprise, "enterprise_name": "Organisation"}
     return {
         "enterprise": {"id": enterprise, "name": "Organisation"},
@@ -48,7 +48,7 @@ def grid(enterprise: str) -> Json:
 
 
 def message_action(person: Person, channel: Channel, message: Message, action: Json) -> Json:
-    """Return block_actions of an element in a message; of an ephemeral one Slack sends no message along."""
+    """Return block_actions of an element in a message; for an ephemeral message, Slack leaves the message out."""
     ephemeral = bool(message.visible_to)
     container = {
         "type": "message",
@@ -100,7 +100,7 @@ def message_shortcut(person: Person, channel: Channel, message: Message, callbac
 
 
 def command_payload(person: Person, channel: Channel, name: str, text: str) -> Json:
-    """Return a slash command; all its values are text, as it also travels as a form."""
+    """Return a slash command; all its values are text, because it is also sent as a form."""
     return {
         "token": VERIFICATION_TOKEN,
         "team_id": TEAM_ID,
@@ -148,7 +148,7 @@ def use_response_url(workspace: Workspace, ticket: str, body: Json) -> None:
     ------
     SlackError
         ``invalid_url``: there is no such address. ``expired_url``: after 30 minutes. ``used_url``: after five uses.
-        And whatever a message can be refused for.
+        Also any error for which a message can be refused.
     """
     address = workspace.response_urls.get(ticket)
     if address is None:
@@ -168,7 +168,7 @@ def use_response_url(workspace: Workspace, ticket: str, body: Json) -> None:
 
 
 def answer(workspace: Workspace, address: ResponseUrl, body: Json) -> Message:
-    """Post an answer to an act: to the person alone, or into the channel."""
+    """Post an answer to an act: to that person only, or into the channel."""
     text, blocks = content(workspace, Arguments(body))
     in_channel = body.get("response_type") == "in_channel"
     message = Message(
@@ -200,17 +200,17 @@ def _is_true(value: Any) -> bool:
 
 
 class ImpossibleAct(Exception):
-    """A client would not have let the person do that; the text says why."""
+    """A Slack client would not let the person do that; the text says why."""
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """What became of a submitted form.
+    """The result of submitting a form.
 
     Attributes
     ----------
     receipt : Receipt, optional
-        None where the client itself refused and nothing was sent.
+        None if the client itself refused and nothing was sent.
     errors : dict
         {block_id: text}, from the client or the app.
     """
@@ -221,14 +221,14 @@ class Submitted:
 
 
 class Acts:
-    """A person's hands. Each act returns when the app has acknowledged, or has not in time."""
+    """What people can do. Each act returns once the app has acknowledged it, or has failed to do so in time."""
 
     def __init__(self, workspace: Workspace, delivery: Delivery) -> None:
         self._workspace = workspace
         self._delivery = delivery
 
     def person(self, who: str) -> Person:
-        """Find who acts; who is deactivated or an app can't."""
+        """Find the person who acts; deactivated people and apps can't."""
         person = self._workspace.person(who)
         if person is None:
             raise ImpossibleAct(f"nobody is called {who!r}")
@@ -244,8 +244,8 @@ class Acts:
         who : str
             Name or id of a person.
         where : dict
-            ``{"channel": ..., "ts": ...}`` or ``{"view": view id}``; with a view also ``{"entries": ...}``, what is
-            entered in its other fields by then.
+            ``{"channel": ..., "ts": ...}`` or ``{"view": view id}``; with a view also ``{"entries": ...}``,
+            what has been entered in its other fields.
         block_id, action_id : str
             The element.
         entry : Any
@@ -281,7 +281,7 @@ class Acts:
         return envelope.id, await self._delivery.deliver(envelope)
 
     async def submit(self, who: str, view_id: str, entries: Json) -> Submitted:
-        """Send a modal's form; what the app answers with its ack is carried out."""
+        """Send a modal's form, and carry out what the app answers with its ack."""
         person = self.person(who)
         view = self._own_view(person, view_id)
         if view.definition.get("submit") is None:
@@ -327,7 +327,7 @@ class Acts:
         return errors
 
     async def close(self, who: str, view_id: str) -> None:
-        """Close a modal with its close button or Esc; those on top of it go first."""
+        """Close a modal with its close button or Esc; modals on top of it are closed first."""
         person = self.person(who)
         view = self._own_view(person, view_id)
         stack = self._workspace.stacks.get(person.id, [])
@@ -375,7 +375,7 @@ class Acts:
         return envelope.id, await self._delivery.deliver(envelope)
 
     async def open_home(self, who: str) -> tuple[str, Receipt | None]:
-        """Open the app's Home tab; the app hears of it if it subscribed."""
+        """Open the app's Home tab; the app gets an event if it subscribed to it."""
         person = self.person(who)
         if "app_home_opened" not in self._workspace.app.events:
             return "", None

@@ -1,4 +1,4 @@
-"""What a person's entries in a form become: ``state.values`` in the shape of each element, and the client's own checks.
+"""Turns what a person enters in a form into ``state.values``, and makes the checks that a Slack client makes.
 
 Source of the shapes: docs.slack.dev/reference/interaction-payloads/view-interactions-payload and the page of each
 element. What a Slack client checks before it sends a submission: required fields, lengths, numbers, addresses.
@@ -35,7 +35,7 @@ _REQUIRED = "Please complete this required field."
 
 
 class UnknownOption(ValueError):
-    """Somebody chose what the element does not offer."""
+    """Somebody chose something that the element does not offer."""
 
 
 def initial_values(blocks: list[Json]) -> Json:
@@ -51,7 +51,7 @@ def initial_values(blocks: list[Json]) -> Json:
 
 
 def kept_values(blocks: list[Json], old: Json) -> Json:
-    """Return the values of an updated form: an entry survives where block_id, action_id and type stay the same."""
+    """Return the values of an updated form: an entry is kept if block_id, action_id and type stay the same."""
     values = initial_values(blocks)
     for block_id, actions in values.items():
         for action_id, state in actions.items():

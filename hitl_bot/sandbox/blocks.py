@@ -1,6 +1,6 @@
-"""Checks of blocks and views: structure, Slack's limits, and ids that must differ.
+"""Checks of blocks and views: structure, Slack's limits, and IDs that must be unique.
 
-What the sandbox does not know is refused as an unsupported type, never let pass.
+What the sandbox does not know is refused as an unsupported type and never accepted unchecked.
 Source: docs.slack.dev/reference/block-kit/blocks and docs.slack.dev/reference/views
 """
 
@@ -50,7 +50,7 @@ def check_single(found: Complaints, at: str, blocks: list[Any]) -> None:
 
 
 def _check_cell(found: Complaints, at: str, cell: Any) -> int:
-    """Check one cell; return how many characters it counts."""
+    """Check one cell; return how many characters it counts as."""
     if not found.is_object(at, cell):
         return 0
     kind = cell.get("type")
@@ -142,7 +142,7 @@ def elements_of(block: Json) -> Iterator[Json]:
 
 
 def name_everything(blocks: list[Json], counter: Iterator[int]) -> None:
-    """Give every block and every interactive element that has no id one, as Slack does."""
+    """Give an ID to every block and every interactive element that has none, as Slack does."""
     for block in blocks:
         if not block.get("block_id"):
             block["block_id"] = f"b{next(counter):04x}"

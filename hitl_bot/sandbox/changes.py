@@ -1,4 +1,4 @@
-"""What happened in the workspace, in order, for whoever waits for it: the driver, the page, a test."""
+"""What happened in the workspace, in order, for those who wait for it: the driver, the page, a test."""
 
 import asyncio
 import time
@@ -13,15 +13,15 @@ from typing import Any
 
 
 class Clock:
-    """Seconds since 1970, as the source tells them plus what the clock was moved by.
+    """Seconds since 1970: what the source returns, plus the time by which the clock was moved.
 
-    Everything in the sandbox that waits, waits here: so a test moves the clock over Slack's three seconds, or over the
-    thirty minutes of a response_url, and does not wait for them.
+    Everything in the sandbox that waits, waits here. So a test can move the clock past Slack's three seconds, or past
+    the thirty minutes of a response_url, instead of waiting for them.
 
     Parameters
     ----------
     source : callable
-        Tells the seconds since 1970. One that stands still makes a clock that moves by `advance` alone.
+        Returns the seconds since 1970. With a constant one, the clock moves only by `advance`.
     """
 
     def __init__(self, source: Callable[[], float] = time.time) -> None:
@@ -33,13 +33,13 @@ class Clock:
         return self._source() + self._offset
 
     def advance(self, seconds: float) -> None:
-        """Move forward (or, with a negative number, back) and wake whoever waits for an instant now past."""
+        """Move forward (or, with a negative number, back) and wake everything that waits for an instant now past."""
         self._offset += seconds
         self._moved.set()
         self._moved = asyncio.Event()
 
     def set(self, instant: float) -> None:
-        """Let it be that instant, in seconds since 1970."""
+        """Set the clock, in seconds since 1970."""
         self.advance(instant - self.now())
 
     async def sleep_until(self, instant: float) -> None:
@@ -59,14 +59,14 @@ KEPT = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One call as it came and as it was answered; the token is left out.
+    """One call, with its arguments and its outcome; the token is left out.
 
     Attributes
     ----------
     at : float
         Seconds since 1970, by the sandbox's clock.
     outcome : str
-        ``ok``, or Slack's error code, or ``http 503``, ``refused``, ``lost`` for the switches.
+        ``ok``, or Slack's error code, or ``http 503``, ``refused``, ``lost`` for faults.
     """
 
     seq: int
@@ -128,7 +128,7 @@ class Change:
     kind : Kind
         What happened.
     act : str
-        The person's act that it answers, where that can be told (by trigger_id or response_url), else "".
+        The person's act that it answers, if that is known (by trigger_id or response_url), else "".
     """
 
     seq: int
@@ -163,7 +163,7 @@ class Feed:
         return list(islice(self._changes, max(0, len(self._changes) - (self.seq - seq)), None))
 
     async def wait(self, seq: int, timeout: float) -> list[Change]:
-        """Return the changes after one, as soon as there are any; [] after so many real seconds without one."""
+        """Return the changes after a number, once there are any; [] if none comes within that many real seconds."""
         if self.seq <= seq:
             grown = self._grown
             try:

@@ -1,6 +1,6 @@
-"""The sandbox's switches and records, from any thread or process.
+"""Controls a sandbox, and reads its logs, from any thread or process.
 
-Plain urllib without a proxy: the sandbox is on loopback, whatever the environment says.
+It uses plain urllib without a proxy: the sandbox is on loopback, whatever the environment says.
 """
 
 import json
@@ -20,7 +20,7 @@ class SandboxRefused(Exception):
 
 
 class NothingHappened(Exception):
-    """What was waited for did not come in time; the text says what there was instead."""
+    """What was expected did not happen in time; the text says what happened instead."""
 
 
 class Control:
@@ -48,18 +48,18 @@ class Control:
         times: int = 1,
         where: Json | None = None,
     ) -> None:
-        """Let the next calls of a method go wrong.
+        """Make the next calls of a method fail.
 
         Parameters
         ----------
         method : str
             Its name, or a pattern such as ``chat.*``. For ``response_url`` the connection breaks, whatever the fault.
         error : str
-            Answer this error code.
+            Answer with this error code.
         status : int
-            Answer this HTTP status, without JSON.
+            Answer with this HTTP status, without JSON.
         delay : float
-            Let the call wait for so many seconds of the sandbox's clock, then go on.
+            Delay the call by that many seconds of the sandbox's clock, then carry it out.
         times : int
             How many calls.
         where : dict, optional
@@ -74,29 +74,29 @@ class Control:
         self._fault(method, "ratelimited", times, where, seconds=retry_after)
 
     def refuse(self, method: str, *, times: int = 1, where: Json | None = None) -> None:
-        """Break the connection of the next calls before anything was done."""
+        """Break the connection of the next calls before anything is done."""
         self._fault(method, "refused", times, where)
 
     def lose_answer(self, method: str, *, times: int = 1, where: Json | None = None) -> None:
-        """Do what the next calls ask for and break the connection before the answer."""
+        """Carry out the next calls, and break the connection before the answer."""
         self._fault(method, "lost", times, where)
 
     def _fault(self, method: str, outcome: str, times: int, where: Json | None, **more: Any) -> None:
         self.post("faults", {"method": method, "outcome": outcome, "times": times, "where": where or {}, **more})
 
     def deliver_twice(self, times: int = 1) -> None:
-        """Deliver the next envelopes two times each."""
+        """Deliver each of the next envelopes twice."""
         self.post("faults/deliveries", {"trouble": "twice", "times": times})
 
     def ignore_acks(self, times: int = 1) -> None:
-        """Do not hear the acks of the next envelopes."""
+        """Ignore the acks of the next envelopes."""
         self.post("faults/deliveries", {"trouble": "unheard", "times": times})
 
     def clear_faults(self) -> None:
         self.post("faults/clear", {})
 
     def drop_connections(self) -> int:
-        """Cut the app's Socket Mode connections without a word; return how many there were."""
+        """Cut the app's Socket Mode connections without a warning; return how many there were."""
         return int(self.post("connections/drop", {"manner": "abrupt"})["dropped"])
 
     def refresh_connections(self) -> int:
@@ -108,7 +108,7 @@ class Control:
         return int(self.post("connections/drop", {"manner": "announced"})["dropped"])
 
     def enforce_rates(self) -> None:
-        """Answer 429 over Slack's rate limits from now on; they are counted always."""
+        """From now on, answer 429 to calls over Slack's rate limits; they are always counted."""
         self.post("rates", {"enforcement": "enforced"})
 
     def count_rates_only(self) -> None:
@@ -121,7 +121,7 @@ class Control:
         self.post("clock", {"advance": seconds})
 
     def set_clock(self, instant: float) -> None:
-        """Let it be that instant, in seconds since 1970."""
+        """Set the sandbox's clock, in seconds since 1970."""
         self.post("clock", {"set": instant})
 
     def now(self) -> float:
@@ -148,13 +148,13 @@ class Control:
     # Delivery
 
     def deliver_to(self, request_url: str) -> str:
-        """Post signed HTTP to an address from now on ("": Socket Mode again); return the signing secret."""
+        """From now on, deliver by signed HTTP to an address ("": Socket Mode again); return the signing secret."""
         return str(self.post("delivery", {"request_url": request_url})["signing_secret"])
 
     def deliver(self, kind: str, payload: Json) -> Json:
-        """Deliver any payload, forged ones too: ``kind`` is ``interactive``, ``slash_commands`` or ``events_api``.
+        """Deliver any payload, even a forged one: ``kind`` is ``interactive``, ``slash_commands`` or ``events_api``.
 
-        A payload to start from stands in `envelopes`, a live trigger_id comes from `new_trigger`.
+        A payload to start from is in `envelopes`, and `new_trigger` returns a valid trigger_id.
 
         Returns
         -------
@@ -164,7 +164,7 @@ class Control:
         return self.post("deliver", {"kind": kind, "payload": payload})
 
     def new_trigger(self, user: str) -> str:
-        """Return a trigger_id as an act of that person would bring it."""
+        """Return a trigger_id such as an act of that person would have."""
         return str(self.post("triggers", {"user": user})["trigger_id"])
 
     def redeliver(self, envelope_id: str) -> Json:
@@ -200,12 +200,12 @@ class Control:
     # Waiting
 
     def wait_until(self, look: Callable[[], Any], timeout: float = 10.0, what: str = "") -> Any:
-        """Look now and after every change, and return the first truthy thing seen.
+        """Look now and after every change, and return the first truthy result.
 
         Raises
         ------
         NothingHappened
-            There was none within so many real seconds.
+            There was none within that many real seconds.
         """
         deadline = time.monotonic() + timeout
         seq = self.seq
@@ -217,7 +217,7 @@ class Control:
         return found
 
     def wait_for_change(self, wanted: Callable[[Json], bool], after: int, timeout: float) -> Json | None:
-        """Return the first change after a number that is wanted, None if none came within so many real seconds."""
+        """Return the first wanted change after a number; None if none comes within that many real seconds."""
         deadline = time.monotonic() + timeout
         while True:
             left = max(0.0, deadline - time.monotonic())
@@ -230,11 +230,11 @@ class Control:
             after = news["seq"]
 
     def wait_for_connection(self, count: int = 1, timeout: float = 10.0) -> None:
-        """Return when the app has so many Socket Mode connections."""
+        """Return once the app has that many Socket Mode connections."""
         self.wait_until(lambda: self.get("faults-and-time")["connections"] >= count, timeout, f"{count} connection(s)")
 
     def wait_for_calls(self, method: str, count: int = 1, timeout: float = 10.0) -> list[Json]:
-        """Return the calls of a method when there are so many."""
+        """Return the calls of a method once there are that many."""
         found: list[Json] = self.wait_until(
             lambda: calls if len(calls := self.calls(method)) >= count else None, timeout, f"{count} x {method}"
         )

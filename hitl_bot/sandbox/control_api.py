@@ -1,4 +1,4 @@
-"""The sandbox's own API under /sandbox: acts of people, switches, and everything there is to look at.
+"""The sandbox's own API under /sandbox: acts of people, faults, settings, and everything that can be read.
 
 `Control` and `Driver` speak it from another thread or process, and the page from a browser.
 """
@@ -31,7 +31,7 @@ LONGEST_POLL = 60.0
 
 
 class ControlApi:
-    """Handlers of /sandbox/...; each answers JSON, 400 with ``{"error": text}`` for what can't be done."""
+    """Handlers of /sandbox/...; each answers with JSON, or with 400 and ``{"error": text}`` if it can't be done."""
 
     def __init__(self, workspace: Workspace, delivery: Delivery) -> None:
         self._workspace = workspace
@@ -147,7 +147,7 @@ class ControlApi:
         return {"dropped": await self._delivery.socket_mode.drop(Manner(body["manner"]))}
 
     async def _choose_delivery(self, body: Json) -> Json:
-        """Deliver to a request URL from now on, or with "" over Socket Mode again."""
+        """From now on, deliver to a request URL, or with "" over Socket Mode again."""
         self._delivery.request_url = str(body["request_url"])
         return self._switched({"signing_secret": self._delivery.signing_secret})
 
@@ -165,7 +165,7 @@ class ControlApi:
         return _acknowledged(envelope.id, await self._delivery.deliver_again(envelope))
 
     async def _put_person(self, body: Json) -> Json:
-        """Add somebody, or change some fields of one who is there."""
+        """Add a person, or change some fields of an existing one."""
         known = self._workspace.people.get(body.get("id", "")) or self._workspace.person(body.get("name", ""))
         fields = {**body, **({"kind": PersonKind(body["kind"])} if "kind" in body else {})}
         person = replace(known, **fields) if known else Person(**fields)
@@ -214,7 +214,7 @@ class ControlApi:
         )
 
     async def _messages(self, request: web.Request) -> web.Response:
-        """Tell a channel's messages, as one person sees them or (without ``user``) all."""
+        """Return a channel's messages, as one person sees them or (without ``user``) all."""
         who, where = request.query.get("user", ""), request.query.get("channel", "")
         person = self._workspace.person(who) if who else None
         direct = self._workspace.direct_channel(person.id) if where == "@app" and person else None
@@ -226,7 +226,7 @@ class ControlApi:
         return web.json_response({"seq": seq, "channel": channel.id, "messages": messages})
 
     async def _changes(self, request: web.Request) -> web.Response:
-        """Wait for changes after a number, at most so many seconds; answer them and the last number."""
+        """Wait for changes after a number, at most that many seconds; answer with them and the last number."""
         after = int(request.query.get("after", "0"))
         timeout = min(float(request.query.get("timeout", "0")), LONGEST_POLL)
         changes = await self._workspace.feed.wait(after, timeout)

@@ -1,4 +1,4 @@
-"""Getting an envelope to the app: over Socket Mode or signed HTTP, again where Slack would try again."""
+"""Delivers envelopes to the app, over Socket Mode or signed HTTP, and retries where Slack would."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KEPT = 2_000
 
 
 class EnvelopeKind(str, Enum):
-    """Socket Mode's word for what is in an envelope."""
+    """What is in an envelope, as Socket Mode names it."""
 
     INTERACTIVE = "interactive"
     COMMAND = "slash_commands"
@@ -50,7 +50,7 @@ class Envelope:
     attempts : int
         How often it was sent, copies included.
     acknowledged : bool
-        Whether the app said in time that it has it.
+        Whether the app acknowledged it in time.
     answer : dict, optional
         What the app sent with its ack.
     """
@@ -121,21 +121,21 @@ def signature(secret: str, timestamp: str, body: str) -> str:
 
 
 def signed_headers(secret: str, now: float, body: str) -> dict[str, str]:
-    """Return the headers that make a body Slack's, for a request sent at that second."""
+    """Return the headers with which Slack signs a body, for a request sent at that second."""
     timestamp = str(int(now))
     return {"X-Slack-Request-Timestamp": timestamp, "X-Slack-Signature": signature(secret, timestamp, body)}
 
 
 @dataclass(frozen=True)
 class Posted:
-    """How a request URL took it.
+    """How a request URL answered.
 
     Attributes
     ----------
     answer : dict, optional
         The body of a 200, {} if it was empty; None if the request failed.
     reason : str
-        Slack's X-Slack-Retry-Reason where it failed.
+        Slack's X-Slack-Retry-Reason if it failed.
     final : bool
         Whether the app asked for no retry (X-Slack-No-Retry: 1).
     """
@@ -225,7 +225,7 @@ class SocketMode:
         return socket
 
     async def send(self, envelope: Envelope, retry: int, reason: str) -> asyncio.Future[Json] | None:
-        """Send an envelope over the next connection; return its ack to be, or None where nobody is connected."""
+        """Send an envelope over the next connection; return a future of its ack, or None if nobody is connected."""
         ack = self._acks.setdefault(envelope.id, asyncio.get_running_loop().create_future())
         for _ in range(len(self._connections)):
             self._turn += 1
@@ -298,7 +298,7 @@ class Receipt:
     answer : dict, optional
         What came with the ack, {} if nothing; None if the app did not acknowledge.
     error : str
-        What the person is told otherwise: ``dispatch_failed`` (nobody there), ``operation_timeout`` (no ack in time).
+        What the person is told otherwise: ``dispatch_failed`` (not connected), ``operation_timeout`` (no ack in time).
     """
 
     answer: Json | None
@@ -320,8 +320,8 @@ class Delivery:
     async def deliver(self, envelope: Envelope) -> Receipt:
         """Send an envelope and wait for its ack.
 
-        What a person waits for (an interaction, a command) is tried once. An event is tried again at once, after a
-        minute and after five, in the background; the receipt is that of the first attempt.
+        What a person waits for (an interaction, a command) is tried once. An event is retried at once, after a
+        minute and after five minutes, in the background; the receipt is that of the first attempt.
         """
         self.log.add(envelope)
         receipt = await self._attempt(envelope, 0, "")
@@ -332,7 +332,7 @@ class Delivery:
         return receipt
 
     async def deliver_again(self, envelope: Envelope) -> Receipt:
-        """Send an envelope that was sent before, as a retry."""
+        """Send an earlier envelope again, as a retry."""
         return await self._attempt(envelope, max(1, envelope.attempts), "timeout")
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Plays people: reads what they would see, and clicks, types and submits what they would.
+"""Acts as people: reads what they would see, and clicks, types and submits as they would.
 
     people = Driver("http://127.0.0.1:8765")
     bob = people.as_("bob")
@@ -52,7 +52,7 @@ EFFECT_TIMEOUT = 3.0  # a trigger_id lives no longer, so no view opens after it
 
 
 class Driver:
-    """All people of one sandbox, and (as ``control``) its switches."""
+    """All people of one sandbox, and (as ``control``) its control API."""
 
     def __init__(self, url: str) -> None:
         self.control = Control(url)
@@ -78,7 +78,7 @@ class Person(Client):
     # Waiting
 
     def home(self, timeout: float = TIMEOUT) -> View:
-        """Open the app's Home tab and return it once the app has published it in answer."""
+        """Open the app's Home tab, and return it once the app has published it in response."""
         seq = self.control.seq
         self.control.post("acts/home", {"user": self.id})
         wanted = {"kind": "home_published", "user": self.id}
@@ -93,14 +93,14 @@ class Person(Client):
         timeout: float = TIMEOUT,
         after: Message | None = None,
     ) -> Message:
-        """Return the newest message of a channel that is wanted, as soon as there is one.
+        """Return the newest wanted message of a channel, as soon as there is one.
 
         Parameters
         ----------
         channel : str
             As in `messages`.
         wanted : callable
-            Tells whether a message is the one.
+            Returns whether a message is the wanted one.
         timeout : float
             Real seconds.
         after : Message, optional
@@ -121,7 +121,7 @@ class Person(Client):
     def wait_for_update(
         self, message: Message, wanted: Callable[[Message], bool] = bool, timeout: float = TIMEOUT
     ) -> Message:
-        """Return a message once it was rewritten since it was looked at, and is as wanted."""
+        """Return a message once it has been updated since it was last read, and is as wanted."""
 
         def look() -> Message | None:
             now = message.refresh()
@@ -136,11 +136,11 @@ class Person(Client):
     def wait_for_ephemeral(
         self, channel: str, wanted: Callable[[Message], bool] = bool, timeout: float = TIMEOUT
     ) -> Message:
-        """Return a message visible to them alone, as soon as there is one that is wanted."""
+        """Return the wanted message that only this person sees, as soon as there is one."""
         return self.wait_for_message(channel, lambda one: one.is_ephemeral and wanted(one), timeout)
 
     def wait_for_view(self, wanted: Callable[[View], bool] = bool, timeout: float = TIMEOUT) -> View:
-        """Return the modal on top, as soon as it is wanted."""
+        """Return the modal on top, as soon as it is the wanted one."""
 
         def look() -> View | None:
             top = self.view()
@@ -154,19 +154,19 @@ class Person(Client):
     def click(
         self, surface: Message | View, wanted: str, *, confirm: str = "", timeout: float = EFFECT_TIMEOUT
     ) -> View | None:
-        """Use a button or a menu's entry, and return the view that opens, None where something else happens.
+        """Use a button or a menu's entry, and return the view that opens, or None if something else happens.
 
-        It returns with the first effect that can be told to be this click's: a view opened with its trigger_id, its
-        response_url used, the message or view rewritten, something shown to this person alone; or after `timeout`.
+        It returns with the first effect that is known to come from this click (a view opened with its trigger_id, its
+        response_url used, the message or view updated, something shown to this person only), or after `timeout`.
 
         Parameters
         ----------
         surface : Message or View
             Where it is.
         wanted : str
-            The label of a button or menu's entry, or an action_id.
+            The label of a button or of a menu's entry, or an action_id.
         confirm : str
-            Where the button asks first: the label of the button to press in its dialog.
+            If the button asks for confirmation: the label of the button to press in its dialog.
         timeout : float
             Real seconds to wait for an effect after the ack.
 
@@ -175,7 +175,7 @@ class Person(Client):
         NotThere
             There is no such button.
         NotConfirmed
-            The button asks first, and `confirm` is neither of its dialog's labels; or does not ask, and it was given.
+            The button asks first, and `confirm` is neither label of its dialog; or it doesn't ask, and it was given.
         NotAcknowledged
             The app did not acknowledge in time.
         """
@@ -185,7 +185,7 @@ class Person(Client):
         return self.choose(surface, element, entry, timeout=timeout)
 
     def open(self, surface: Message | View, wanted: str, *, confirm: str = "", timeout: float = TIMEOUT) -> View:
-        """Click, and return the view that opens, NothingHappened if none does; effects besides are not waited for."""
+        """Click, and return the view that opens; NothingHappened if none does. Other effects are not waited for."""
         element, entry = surface.element(wanted)
         if not confirms(element.shape, confirm):
             raise NotConfirmed(f"{confirm!r} declines")
@@ -201,7 +201,7 @@ class Person(Client):
     def choose(
         self, surface: Message | View, element: Element, entry: Any, *, timeout: float = EFFECT_TIMEOUT
     ) -> View | None:
-        """Choose or type something in an element that acts at once; otherwise like `click`."""
+        """Choose or type something in an element that acts at once; everything else is as for `click`."""
         seq = self.control.seq
         act = self._click(surface, element, entry)
         return self._effect(act, surface.where, seq, timeout)

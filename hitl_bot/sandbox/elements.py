@@ -39,7 +39,7 @@ class Complaints:
             self.length(f"{pointer}/{name}", holder[name], most, least)
 
     def items(self, pointer: str, value: Any, most: int, least: int = 1) -> list[Any]:
-        """Complain unless the value is a list of that many items; return what there is to look at."""
+        """Complain unless the value is a list of that many items; return the items that can be checked."""
         if not isinstance(value, list):
             self.add(pointer, "must provide an array")
             return []
@@ -161,7 +161,7 @@ UNIX_SECONDS_LENGTH = 10
 
 
 def check_element(found: Complaints, at: str, element: Any, allowed: AbstractSet[str]) -> None:
-    """Check an element that stands where only some types are allowed."""
+    """Check an element in a place where only some types are allowed."""
     if not found.is_object(at, element):
         return
     kind = element.get("type")
@@ -174,7 +174,7 @@ def check_element(found: Complaints, at: str, element: Any, allowed: AbstractSet
 
 
 def check_image(found: Complaints, at: str, element: Json) -> None:
-    """Check an image, as a block or as an element: it has one source, and words for who can't see it."""
+    """Check an image, as a block or as an element: it has one source, and an alt text."""
     if (element.get("image_url") is None) == (element.get("slack_file") is None):
         found.add(at, "must have exactly one of: image_url, slack_file")
     found.optional_length(at, element, "image_url", limits.URL, 1)

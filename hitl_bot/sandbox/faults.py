@@ -40,7 +40,7 @@ class Fault:
     outcome : Outcome
         What happens.
     times : int
-        How many calls fail by it; it is gone afterwards.
+        How many calls it affects; then it is removed.
     error : str
         With `Outcome.ERROR`: Slack's error code.
     status : int
@@ -86,7 +86,7 @@ class PendingFaults:
         self.deliveries: Counter[Delivery] = Counter()
 
     def take(self, method: str, args: Json) -> Fault | None:
-        """Return the oldest fault that strikes this call, and use it up by one."""
+        """Return the oldest fault that affects this call, and count it as used once."""
         for fault in self.faults:
             if fault.strikes(method, args):
                 fault.times -= 1
@@ -95,7 +95,7 @@ class PendingFaults:
         return None
 
     def take_delivery(self, kind: Delivery) -> int:
-        """Return 1 if this is to happen to the next envelope, else 0, and use it up."""
+        """Return 1 if this should happen to the next envelope, else 0, and count it as used."""
         struck = int(self.deliveries[kind] > 0)
         self.deliveries[kind] -= struck
         return struck
@@ -117,7 +117,7 @@ POST_BURST = 4  # "short bursts" pass, says the documentation without a number; 
 
 
 class Tier(Enum):
-    """Calls allowed in a minute; a posting is one a second and channel; some methods have no limit worth counting."""
+    """Calls allowed per minute; postings are one per second and channel; some methods have no limit worth counting."""
 
     NONE = 0
     ONE = 1
@@ -150,7 +150,7 @@ class Count:
         return self.tier.value / 60
 
     def add(self, now: float) -> int:
-        """Count a call, and return how many seconds it should have waited."""
+        """Count a call, and return how many seconds later it should have come."""
         self.calls += 1
         if self.calls == 1:
             self.tokens = self.capacity
@@ -165,7 +165,7 @@ class Count:
         return 0
 
     def _measure(self, now: float) -> None:
-        """Note the busiest second and minute, with every call that came."""
+        """Record the busiest second and minute, counting every call."""
         self.times.append(now)
         while self.times[0] <= now - 60:
             self.times.popleft()
@@ -189,7 +189,7 @@ class RateLimits:
         self._counts: dict[tuple[str, str], Count] = {}
 
     def check(self, method: str, tier: Tier, channel: str, now: float) -> int:
-        """Count a call; return the seconds of Retry-After, or 0 where the call may go on."""
+        """Count a call; return the seconds of Retry-After, or 0 if the call is allowed."""
         key = (method, channel if tier is Tier.POSTING else "")
         count = self._counts.setdefault(key, Count(tier))
         wait = count.add(now)

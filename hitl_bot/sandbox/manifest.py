@@ -72,7 +72,7 @@ class Shortcut:
 
 @dataclass(frozen=True, kw_only=True)
 class AppManifest:
-    """What of a manifest the sandbox acts on."""
+    """The parts of a manifest that the sandbox uses."""
 
     name: str
     scopes: frozenset[str]

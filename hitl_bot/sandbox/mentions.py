@@ -88,7 +88,7 @@ def visible_text(text: str, blocks: list[Json]) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """Leave out what shows only after a click: confirm dialogs and the options of menus."""
+    """Leave out what is shown only after a click: confirm dialogs and the options of menus."""
     if isinstance(value, dict):
         hidden = {"confirm", "options", "option_groups"} if value.get("type") != "radio_buttons" else {"confirm"}
         return {name: _shown(inner) for name, inner in value.items() if name not in hidden}

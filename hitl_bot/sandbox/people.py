@@ -1,4 +1,4 @@
-"""Who is there: people, user groups, channels, and how Slack's Web API shapes them."""
+"""Who is in the workspace: people, user groups and channels, in the shapes of Slack's Web API."""
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -168,7 +168,7 @@ class Channel:
 
 @dataclass(frozen=True, kw_only=True)
 class Population:
-    """Whom a sandbox begins with."""
+    """The people, groups and channels that a sandbox starts with."""
 
     people: tuple[Person, ...]
     groups: tuple[Group, ...]
@@ -176,7 +176,7 @@ class Population:
 
 
 def default_population() -> Population:
-    """Everybody the demo and most tests need: each kind of person once, and channels the bot can and can't post to."""
+    """Return what the demo and most tests need: each kind of person, and channels the bot can and can't post to."""
     carol = Person(id="U0CAROL", name="carol", real_name="Carol Chen", email="carol@example.com", title="Risk")
     grace = Person(id="U0GRACE", name="grace", real_name="Grace Gupta", title="Keeps her address hidden")
     people = (

@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 def message_json(message: Message) -> Json:
-    """Return a message with what only the sandbox knows of it."""
+    """Return a message with what only the sandbox knows about it."""
     return {
         **message.shape(),
         "channel": message.channel,

@@ -36,7 +36,7 @@ SIGNING_SECRET = "sandbox-signing-secret"  # noqa: S105
 
 
 class Sandbox:
-    """A Slack of one's own on loopback, in a thread of its own.
+    """A local Slack on loopback, in a thread of its own.
 
     Use it as a context manager, or `start` and `stop` it. A `slack_sdk.WebClient(base_url=sandbox.api_url)` and a Bolt
     app with that client work against it unchanged.
@@ -46,11 +46,11 @@ class Sandbox:
     port : int
         Where to listen on 127.0.0.1; 0 picks a free one.
     population : Population, optional
-        Who is there; without one, `default_population`.
+        Who is in the workspace; without one, `default_population`.
     manifest : dict, optional
-        The app's manifest: its scopes are enforced, its commands and shortcuts are the ones there are.
+        The app's manifest: its scopes are enforced, and people have its commands and shortcuts.
     clock : Clock, optional
-        The sandbox's time.
+        The sandbox's clock.
     bot_token, app_token, signing_secret : str
         What the app has to show, and what signs HTTP requests.
     """
@@ -84,7 +84,7 @@ class Sandbox:
 
     @property
     def api_url(self) -> str:
-        """What a `WebClient` takes as ``base_url``."""
+        """The ``base_url`` for a `WebClient`."""
         return f"{self.url}/api/"
 
     @property
@@ -93,7 +93,7 @@ class Sandbox:
         return [] if self._workspace is None else list(self._workspace.deviations)
 
     def start(self) -> Self:
-        """Listen, and return when it does; raises OSError where the port is taken."""
+        """Start listening, and return once it does; raises OSError if the port is taken."""
         self._thread.start()
         self._started.wait()
         if self._failure is not None:
@@ -141,7 +141,7 @@ class Sandbox:
 
 
 def build(workspace: Workspace, delivery: Delivery, tokens: Tokens) -> web.Application:
-    """Put the doors of the sandbox together: Slack's own, and those under /sandbox and /page."""
+    """Put the addresses of the sandbox together: Slack's own, and those under /sandbox and /page."""
     app = web.Application(client_max_size=LARGEST_BODY, middlewares=[_refuse_other_sites])
     endpoint, doors = Endpoint(workspace, tokens), Doors(workspace)
     app.add_routes(

@@ -14,11 +14,11 @@ TIMEOUT = 10.0
 
 
 class NotThere(Exception):
-    """The person looks for something that the message or view does not show; the text says what it shows."""
+    """The message or view does not show what the person looks for; the text says what it shows."""
 
 
 class NotConfirmed(Exception):
-    """The button asks first; pass ``confirm`` with the label of the button to press in its dialog."""
+    """The button asks for confirmation; pass ``confirm`` with the label of the button to press in its dialog."""
 
 
 class NotAcknowledged(Exception):
@@ -27,7 +27,7 @@ class NotAcknowledged(Exception):
 
 @dataclass(frozen=True)
 class Closed:
-    """The form was taken, and the view closed."""
+    """The form was accepted, and the view closed."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Errors:
     by_label : dict
         {label of the field: text under it}.
     from_app : bool
-        Whether the app said so; the client itself refuses what is empty or of the wrong form.
+        Whether the app refused it; the client itself refuses what is empty or has the wrong form.
     """
 
     by_label: dict[str, str]
@@ -55,7 +55,7 @@ class Updated:
 
 @dataclass(frozen=True)
 class Element:
-    """An interactive element as it stands in a block."""
+    """An interactive element in a block."""
 
     block_id: str
     shape: Json
@@ -78,15 +78,15 @@ class Client:
         self.id = user_id
 
     def messages(self, channel: str) -> "list[Message]":
-        """Return what they see in a channel (``#name`` or id; ``@app`` is the app's direct messages), oldest first."""
+        """Return a channel as this person sees it, oldest first: ``#name`` or ID; ``@app`` is the direct messages."""
         return [Message(self, shape) for shape in self.control.messages(channel, self.id)]
 
     def ephemerals(self, channel: str) -> "list[Message]":
-        """Return what is visible to them alone."""
+        """Return the messages that only this person sees."""
         return [one for one in self.messages(channel) if one.is_ephemeral]
 
     def views(self) -> "list[View]":
-        """Return the modals they have open, the top one last."""
+        """Return the modals that this person has open, the top one last."""
         return [View(self, shape) for shape in self._screen()["views"]]
 
     def view(self) -> "View | None":
@@ -95,7 +95,7 @@ class Client:
         return views[-1] if views else None
 
     def home_now(self) -> "View | None":
-        """Return the Home tab as it stands, without opening it."""
+        """Return the Home tab as it is now, without opening it."""
         home = self._screen()["home"]
         return View(self, home) if home else None
 
@@ -142,7 +142,7 @@ class Surface(ABC):
     @property
     @abstractmethod
     def where(self) -> Json:
-        """What tells the sandbox which surface this is."""
+        """The fields by which the sandbox finds this surface."""
 
 
 class Message(Surface):
@@ -220,7 +220,7 @@ class View(Surface):
 
     @property
     def plain(self) -> str:
-        """All text that is seen, the title included."""
+        """All visible text, including the title."""
         return f"{self.title}\n{self.shown}"
 
     @property
@@ -257,12 +257,12 @@ class View(Surface):
         return self
 
     def submit(self) -> Closed | Errors | Updated:
-        """Press the submit button, and return what the person sees then.
+        """Press the submit button, and return what the person sees next.
 
         Raises
         ------
         NotAcknowledged
-            The app did not answer in time, or answered what can't be shown.
+            The app did not answer in time, or its answer can't be shown.
         """
         control = self.client.control
         answer = control.post("acts/submit", {"user": self.client.id, "view": self.id, "entries": self.entries})
@@ -285,7 +285,7 @@ class View(Surface):
         return next((one for one in self.client.views() if one.id == self.id), None)
 
     def wait_for_update(self, wanted: "Callable[[View], bool]" = bool, timeout: float = TIMEOUT) -> "View":
-        """Wait until the app has rewritten it so."""
+        """Wait until the app has updated it as wanted."""
 
         def look() -> View | None:
             now = self.refresh()
@@ -296,7 +296,7 @@ class View(Surface):
 
 
 def confirms(shape: Json, confirm: str) -> bool:
-    """Return whether the person goes on; raise where the dialog and the given label do not fit."""
+    """Return whether the person confirms; raise if the given label does not fit the dialog."""
     dialog = shape.get("confirm")
     if dialog is None:
         if confirm:

@@ -1,6 +1,6 @@
-"""All that the sandbox knows: people, channels, messages, views, and the tickets that acts hand out.
+"""All that the sandbox knows: people, channels, messages, views, and the trigger_ids and URLs that acts create.
 
-Everything here runs in the server's one event loop and changes nothing behind an await.
+Everything here runs in the server's one event loop and changes nothing after an await.
 """
 
 import itertools
@@ -27,7 +27,7 @@ class Plan(str, Enum):
 
 @dataclass(kw_only=True)
 class Message:
-    """One message; an ephemeral one has somebody to whom alone it is visible.
+    """One message; an ephemeral one names the only person who sees it.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class View:
 
 @dataclass
 class Trigger:
-    """What a trigger_id stands for; it lives three seconds and once."""
+    """What a trigger_id refers to; it is valid for three seconds and one use."""
 
     user: str
     act: str
@@ -135,7 +135,7 @@ class Trigger:
 
 @dataclass
 class ResponseUrl:
-    """What a response_url stands for; it works five times in thirty minutes."""
+    """What a response_url refers to; it works five times within thirty minutes."""
 
     user: str
     channel: str
@@ -147,7 +147,7 @@ class ResponseUrl:
 
 @dataclass
 class UploadedFile:
-    """A file between its announcement and its sharing."""
+    """A file that was announced and is not shared yet."""
 
     id: str
     filename: str
@@ -204,14 +204,14 @@ class Workspace:
 
     @property
     def marked_names(self) -> dict[str, str]:
-        """By ``@name`` and ``#name``: what Slack sends in their place where a command escapes them."""
+        """Return, by ``@name`` and ``#name``, what Slack sends instead if a command escapes them."""
         people = {f"@{one.name}": f"<@{one.id}|{one.name}>" for one in self.people.values()}
         groups = {f"@{one.handle}": f"<!subteam^{one.id}|@{one.handle}>" for one in self.groups.values()}
         channels = {f"#{one.name}": f"<#{one.id}|{one.name}>" for one in self.channels.values() if one.name}
         return people | groups | channels
 
     def direct_channel(self, user: str) -> Channel:
-        """Return the app's direct messages with a person; it begins to exist when it is asked for."""
+        """Return the app's direct messages with a person; the channel is created when it is first asked for."""
         channel_id = f"D{user[1:]}"
         if channel_id not in self.channels:
             members = frozenset({user, BOT_USER_ID})
@@ -269,13 +269,13 @@ class Workspace:
         return ticket
 
     def _forget_expired(self) -> None:
-        """Keep triggers and response_urls for an hour, so that a late use is told from a made-up one, and no longer."""
+        """Drop triggers and response_urls after an hour; until then, a late use can be told from a made-up one."""
         oldest = self.clock.now() - 3600
         self.triggers = {key: one for key, one in self.triggers.items() if one.expires > oldest}
         self.response_urls = {key: one for key, one in self.response_urls.items() if one.expires > oldest}
 
     def new_ticket(self) -> str:
-        """Return what opens one Socket Mode connection."""
+        """Return a ticket that opens one Socket Mode connection."""
         ticket = secrets.token_hex(8)
         self.tickets[ticket] = self.clock.now() + limits.TICKET_LIFE
         return ticket

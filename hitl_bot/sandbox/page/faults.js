@@ -9,7 +9,7 @@ const SWITCHES = [
     ["A day later", "clock", { advance: 86400 }],
   ]],
   ["Connection", [
-    ["Cut the app's socket", "connections/drop", { manner: "abrupt" }],
+    ["Cut the app's connection", "connections/drop", { manner: "abrupt" }],
     ["Ask the app to reconnect", "connections/drop", { manner: "polite" }],
     ["Deliver the next action twice", "faults/deliveries", { trouble: "twice" }],
     ["Lose the next ack", "faults/deliveries", { trouble: "unheard" }],

@@ -1,4 +1,4 @@
-"""The methods of Slack's Web API that the sandbox speaks; any other answers ``unknown_method``."""
+"""The methods of Slack's Web API that the sandbox implements; any other answers ``unknown_method``."""
 
 from . import apps, chat, conversations, files, users, validate, views
 from .method import Method

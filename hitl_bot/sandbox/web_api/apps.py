@@ -36,7 +36,7 @@ def auth_test(workspace: Workspace, _args: Arguments) -> Json:
 
 
 def connections_open(workspace: Workspace, _args: Arguments) -> Json:
-    """Hand out an address for one Socket Mode connection."""
+    """Return an address for one Socket Mode connection."""
     return {"url": f"{workspace.url.replace('http', 'ws', 1)}/link/?ticket={workspace.new_ticket()}&app_id={APP_ID}"}
 
 

@@ -88,7 +88,7 @@ def post_ephemeral(workspace: Workspace, args: Arguments) -> Json:
 
 
 def update(workspace: Workspace, args: Arguments) -> Json:
-    """Rewrite a message of the bot's.
+    """Update a message of the bot.
 
     Text without blocks removes the blocks; blocks without text keep the text; metadata stays unless it is given.
     """

@@ -26,7 +26,7 @@ _MOST = 1000  # "must be below", says the documentation of ``limit``
 
 
 def open_(workspace: Workspace, args: Arguments) -> Json:
-    """Open the direct messages with one person; with several the sandbox refuses, it has no group conversations."""
+    """Open the direct messages with one person; the sandbox refuses several, as it has no group conversations."""
     users = [user for user in args.text("users").split(",") if user]
     if len(users) != 1:
         raise SlackError("not_enough_users" if not users else "too_many_users")
@@ -72,7 +72,7 @@ def members(workspace: Workspace, args: Arguments) -> Json:
 
 
 def history(workspace: Workspace, args: Arguments) -> Json:
-    """Tell a channel's messages, the newest first; replies are in their threads."""
+    """Return a channel's messages, the newest first; replies are in their threads."""
     channel = _by_id(workspace, args, "history")
     if BOT_USER_ID not in channel.members:
         raise SlackError("not_in_channel")
@@ -88,7 +88,7 @@ def history(workspace: Workspace, args: Arguments) -> Json:
 
 
 def replies(workspace: Workspace, args: Arguments) -> Json:
-    """Tell a thread, its first message first."""
+    """Return a thread, starting with its first message."""
     channel = _by_id(workspace, args, "history")
     parent = workspace.message(channel.id, args.required("ts", "thread_not_found"))
     if parent is None or parent.visible_to:

@@ -1,4 +1,4 @@
-"""The door of the Web API: decoding a call, judging its token, faults and rate, and answering as Slack does."""
+"""The endpoint of the Web API: decodes a call, checks its token, faults and rate, and answers as Slack does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Tokens:
-    """What the app has to show: ``xoxb-...`` for nearly everything, ``xapp-...`` for Socket Mode."""
+    """The tokens that the app needs: ``xoxb-...`` for nearly everything, ``xapp-...`` for Socket Mode."""
 
     bot: str
     app: str
@@ -85,7 +85,7 @@ class Endpoint:
         return self._workspace.rates.check(method.name, method.tier, where, self._workspace.clock.now())
 
     async def _strike(self, request: web.Request, name: str, args: Json, fault: Fault) -> web.Response | None:
-        """Let a fault happen; return None where the call goes on all the same."""
+        """Apply a fault; return None if the call continues anyway."""
         if fault.outcome is Outcome.DELAY:
             await self._workspace.clock.sleep_until(self._workspace.clock.now() + fault.seconds)
         elif fault.outcome is Outcome.ERROR:

@@ -22,7 +22,7 @@ _POSTING = "chat.postMessage"  # "special": one a second and channel
 
 @dataclass(frozen=True, kw_only=True)
 class Documented:
-    """What the reference says of one method."""
+    """What the reference says about one method."""
 
     arguments: frozenset[str]
     errors: frozenset[str]
@@ -48,7 +48,7 @@ METHODS, COMMON_ERRORS = _read()
 
 
 def unknown_arguments(method: str, names: Iterable[str]) -> list[str]:
-    """Return the arguments that Slack doesn't document for a method; of a method that is not in the reference none."""
+    """Return the arguments that Slack doesn't document for a method; none if the method isn't in the reference."""
     documented = METHODS.get(method)
     # Bolt sends team_id with every call that a listener makes (slack_bolt 1.30, ``util/utils.py``).
     return [] if documented is None else sorted(set(names) - documented.arguments - {"token", "team_id"})
@@ -97,7 +97,7 @@ class Token(Enum):
 
 
 class Arguments:
-    """The arguments of a call, the same whether they came as a form, as JSON or in the query."""
+    """The arguments of a call, whether they came as a form, as JSON or in the query."""
 
     def __init__(self, given: Json) -> None:
         self.given = given
@@ -111,7 +111,7 @@ class Arguments:
         return "" if value is None else str(value)
 
     def required(self, name: str, code: str = "") -> str:
-        """Return an argument, or refuse with a code of its own, else with invalid_arguments."""
+        """Return an argument, or refuse with its own code if it has one, else with invalid_arguments."""
         value = self.text(name)
         if value:
             return value

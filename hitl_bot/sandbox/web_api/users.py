@@ -22,7 +22,7 @@ def info(workspace: Workspace, args: Arguments) -> Json:
 
 
 def lookup_by_email(workspace: Workspace, args: Arguments) -> Json:
-    """Find somebody of this workspace by address; like Slack, it does not find who is deactivated or hides it."""
+    """Find a member of this workspace by address; as in Slack, not one who is deactivated or hides the address."""
     email = args.required("email", "users_not_found").casefold()
     for person in workspace.people.values():
         elsewhere = person.kind in {PersonKind.DEACTIVATED, PersonKind.STRANGER}
@@ -59,7 +59,7 @@ def groups_users_list(workspace: Workspace, args: Arguments) -> Json:
 
 
 def _members(workspace: Workspace, group: Group) -> list[str]:
-    """Deactivated people leave their user groups."""
+    """Return a group's members; deactivated people are removed from their groups."""
     people = (workspace.people.get(user) for user in group.members)
     return [person.id for person in people if person and person.kind is not PersonKind.DEACTIVATED]
 

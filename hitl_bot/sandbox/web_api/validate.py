@@ -1,4 +1,4 @@
-"""blocks.validate: whether Slack would take blocks, a message or a view, without showing it to anybody."""
+"""blocks.validate: whether Slack would accept blocks, a message or a view, without showing it to anybody."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _MOST = 100_000  # characters of an argument
 
 
 def validate(_workspace: Workspace, args: Arguments) -> Json:
-    """Check the one of ``blocks``, ``message`` and ``view`` that is given, as JSON text."""
+    """Check ``blocks``, ``message`` or ``view``, whichever is given, as JSON text."""
     given = [name for name in ("blocks", "message", "view") if args.has(name)]
     if len(given) != 1:
         raise SlackError.with_messages("invalid_arguments", ["exactly one of blocks, message and view is needed"])

@@ -39,7 +39,7 @@ def push(workspace: Workspace, args: Arguments) -> Json:
 
 
 def update(workspace: Workspace, args: Arguments) -> Json:
-    """Rewrite an open modal (or a Home tab) by its id or external_id."""
+    """Update an open modal (or a Home tab) by its ID or external_id."""
     view = _find(workspace, args.text("view_id"), args.text("external_id"))
     definition = checked_view(workspace, args.decoded("view", "invalid_arguments"), view.definition["type"], view)
     _check_hash(args, view)
@@ -48,7 +48,7 @@ def update(workspace: Workspace, args: Arguments) -> Json:
 
 
 def publish(workspace: Workspace, args: Arguments) -> Json:
-    """Write a person's Home tab."""
+    """Publish a person's Home tab."""
     person = workspace.people.get(args.required("user_id"))
     if person is None:
         raise SlackError.with_messages("invalid_arguments", ["no such user [json-pointer:/user_id]"])
@@ -93,7 +93,7 @@ def show_view(workspace: Workspace, user: str, definition: Json, previous: View 
 
 
 def rewrite_view(workspace: Workspace, view: View, definition: Json, act: str = "") -> None:
-    """Give a view a new definition; what the person entered stays where the fields stay."""
+    """Give a view a new definition; what the person entered is kept in fields that remain."""
     known = {(block_id, action) for block_id, actions in view.values.items() for action in actions}
     view.values = kept_values(definition["blocks"], view.values)
     named = {(block_id, action) for block_id, actions in view.values.items() for action in actions}
