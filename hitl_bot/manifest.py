@@ -97,7 +97,7 @@ class Files(Enum):
     NOT_UPLOADED = "not uploaded"
 
 
-class History(Enum):
+class HistoryAccess(Enum):
     """Whether the app may read what is written in its channels."""
 
     READ = "read"
@@ -105,7 +105,7 @@ class History(Enum):
 
 
 def app_manifest(
-    request_url: str | None = None, history: History = History.READ, files: Files = Files.UPLOADED
+    request_url: str | None = None, history: HistoryAccess = HistoryAccess.READ, files: Files = Files.UPLOADED
 ) -> dict[str, Any]:
     """Build the manifest.
 
@@ -114,13 +114,13 @@ def app_manifest(
     request_url : str, optional
         Where Slack sends interactions and commands over HTTP, such as ``https://hitl.example.com/slack/events``.
         Without one the app uses Socket Mode, and the bot needs no address.
-    history : History
+    history : HistoryAccess
         Without it the bot can't look for a message before it posts: where Slack's answer is lost, a question may be
         asked twice, and a line in a thread told twice.
     files : Files
         Without them a question has no pictures.
     """
-    left_out = (HISTORY if history is History.NOT_READ else frozenset()) | (
+    left_out = (HISTORY if history is HistoryAccess.NOT_READ else frozenset()) | (
         FILES if files is Files.NOT_UPLOADED else frozenset()
     )
     scopes = [scope.name for scope in SCOPES if scope.name not in left_out]
@@ -182,9 +182,9 @@ def as_yaml(manifest: dict[str, Any]) -> str:
 @click.option(
     "--without-history",
     "history",
-    flag_value=History.NOT_READ,
-    type=History,
-    default=History.READ,
+    flag_value=HistoryAccess.NOT_READ,
+    type=HistoryAccess,
+    default=HistoryAccess.READ,
     help="Leave out the scopes *:history. Where Slack's answer is lost, a question may then be asked twice.",
 )
 @click.option(
@@ -195,7 +195,7 @@ def as_yaml(manifest: dict[str, Any]) -> str:
     default=Files.UPLOADED,
     help="Leave out the scope files:write. Questions then have no pictures.",
 )
-def command(*, as_json: bool, request_url: str | None, history: History, files: Files) -> None:
+def command(*, as_json: bool, request_url: str | None, history: HistoryAccess, files: Files) -> None:
     """Print the manifest to paste at api.slack.com/apps, under "Create New App", "From a manifest"."""
     if request_url is not None and not request_url.startswith("https://"):
         raise click.BadParameter("Slack calls https:// addresses only.", param_hint="--request-url")

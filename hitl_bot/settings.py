@@ -195,7 +195,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library passes it by name
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, MetaflowConfig(settings_cls), SlackNames(settings_cls)
+        return init_settings, env_settings, MetaflowConfig(settings_cls), SlacksOwnSettings(settings_cls)
 
 
 class MetaflowConfig(PydanticBaseSettingsSource):
@@ -213,7 +213,7 @@ class MetaflowConfig(PydanticBaseSettingsSource):
         return _read_metaflow_config()
 
 
-class SlackNames(PydanticBaseSettingsSource):
+class SlacksOwnSettings(PydanticBaseSettingsSource):
     """The names that Slack's own tools know, for who has set those already."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - the base's

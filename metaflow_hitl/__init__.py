@@ -6,7 +6,7 @@ else, such as ``metaflow_extensions.hitl``, may change with any release. This im
 
 from metaflow_extensions.hitl import __version__
 from metaflow_extensions.hitl.api import Answered, Approvals, StillWaiting, parse_input
-from metaflow_extensions.hitl.approvals.auditing import Audited, CheckedVersion, Fault, Voucher
+from metaflow_extensions.hitl.approvals.auditing import Audited, CheckedVersion, Flaw, Voucher
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.errors import (
     AmbiguousId,
@@ -62,8 +62,8 @@ __all__ = [
     "CorruptRecord",
     "Decision",
     "Entry",
-    "Fault",
     "Field",
+    "Flaw",
     "FollowUp",
     "HitlError",
     "InvalidInput",

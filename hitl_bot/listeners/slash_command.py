@@ -85,7 +85,7 @@ class Filter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Span:
+class Period:
     """A time before now, and perhaps one flow."""
 
     length: timedelta
@@ -157,7 +157,7 @@ def read_filter(words: Words) -> Filter:
     raise BadWords("Use /hitl list, or /hitl list with one of: mine, flow NAME, step NAME, overdue.")
 
 
-def read_span(words: Words, default: timedelta) -> Span:
+def read_span(words: Words, default: timedelta) -> Period:
     """Read what follows ``history`` and ``stats``: ``flow NAME``, a time such as ``7d``, or both.
 
     Raises
@@ -171,9 +171,9 @@ def read_span(words: Words, default: timedelta) -> Span:
             raise BadWords(f"/hitl {words.verb} flow needs the name of a flow: /hitl {words.verb} flow TrainFlow 7d.")
         flow, behind = behind[1], behind[2:]
     if not behind:
-        return Span(length=default, flow=flow)
+        return Period(length=default, flow=flow)
     try:
-        return Span(length=timedelta(seconds=parse_duration("The time", " ".join(behind))), flow=flow)
+        return Period(length=timedelta(seconds=parse_duration("The time", " ".join(behind))), flow=flow)
     except BadDuration:
         raise BadWords(
             f"{' '.join(behind)!r} is not a valid time. Use /hitl {words.verb} 7d or /hitl {words.verb} flow "

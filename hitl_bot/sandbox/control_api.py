@@ -17,7 +17,7 @@ from . import screen
 from .acts import Acts, ImpossibleAct
 from .changes import Kind
 from .delivery import Envelope, EnvelopeKind, Manner
-from .faults import Delivery as Trouble, Enforcement, Fault, Outcome
+from .faults import DeliveryFault as Trouble, Enforcement, Fault, Outcome
 from .people import Channel, ChannelKind, Group, Person, PersonKind
 from .web_api.method import SlackError
 from .workspace import Plan

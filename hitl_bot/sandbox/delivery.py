@@ -19,7 +19,7 @@ from aiohttp import WSMsgType, web
 
 from . import limits
 from .changes import Kind
-from .faults import Delivery as Trouble
+from .faults import DeliveryFault as Trouble
 from .people import APP_ID
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ class Outcome(str, Enum):
     LOST = "lost"  # everything was done, but the answer never arrives
 
 
-class Delivery(str, Enum):
+class DeliveryFault(str, Enum):
     """What can go wrong with an envelope."""
 
     TWICE = "twice"  # delivered two times
@@ -83,7 +83,7 @@ class PendingFaults:
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
-        self.deliveries: Counter[Delivery] = Counter()
+        self.deliveries: Counter[DeliveryFault] = Counter()
 
     def take(self, method: str, args: Json) -> Fault | None:
         """Return the oldest fault that affects this call, and count it as used once."""
@@ -94,7 +94,7 @@ class PendingFaults:
                 return fault
         return None
 
-    def take_delivery(self, kind: Delivery) -> int:
+    def take_delivery(self, kind: DeliveryFault) -> int:
         """Return 1 if this should happen to the next envelope, else 0, and count it as used."""
         struck = int(self.deliveries[kind] > 0)
         self.deliveries[kind] -= struck
@@ -107,7 +107,7 @@ class PendingFaults:
     def shape(self) -> Json:
         return {
             "faults": [fault.shape() for fault in self.faults],
-            "deliveries": {kind.value: self.deliveries[kind] for kind in Delivery},
+            "deliveries": {kind.value: self.deliveries[kind] for kind in DeliveryFault},
         }
 
 

@@ -47,7 +47,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._clock = clock
         self._since = self._caught_up_at = clock()
-        self._waiting = Waiting()
+        self._waiting = WaitingApprovals()
         self._set_aside = set_aside
         self._counted: BoundedMap[str, None] = BoundedMap(_COUNTED)
         self._counted_not_accepted: BoundedMap[str, None] = BoundedMap(_COUNTED)
@@ -221,7 +221,7 @@ class Metrics:
         return max(0.0, (self._clock() - then).total_seconds())
 
 
-class Waiting:
+class WaitingApprovals:
     """Who waits, and since when: some 200 bytes each. Threads may share it."""
 
     def __init__(self) -> None:

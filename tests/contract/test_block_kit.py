@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hitl_bot.doctor.prove.gallery import Exhibit, Kind, exhibits
+from hitl_bot.doctor.prove.gallery import Exhibit, Validated, exhibits
 from tests.fixtures.approvals import NOW
 from tests.tools.build import NotBuiltError
 from tests.tools.slack_types import slack_types
@@ -32,7 +32,7 @@ def compiled(tmp_path: Path) -> Compile:
     def complain(shown: list[Exhibit]) -> str:
         lines = ['import type { KnownBlock, View } from "@slack/types";']
         for number, one in enumerate(shown):
-            kind, value = ("View", one.body) if one.kind is Kind.VIEW else ("KnownBlock[]", one.body["blocks"])
+            kind, value = ("View", one.body) if one.kind is Validated.VIEW else ("KnownBlock[]", one.body["blocks"])
             lines.append(f"export const shown{number}: {kind} = {json.dumps(value)}; // {one.name}")
         (tmp_path / "node_modules").symlink_to(tools / "node_modules")
         (tmp_path / "shown.ts").write_text("\n".join(lines), encoding="utf-8")
@@ -52,4 +52,4 @@ def test_everything_has_the_types_that_slack_publishes(compiled: Compile) -> Non
 def test_a_field_that_slack_does_not_have_is_seen(compiled: Compile) -> None:
     """The check does check."""
     blocks = [{"type": "section", "text": {"type": "plain_text", "text": "x", "emojis": False}}]
-    assert "emojis" in compiled([Exhibit(name="x", kind=Kind.MESSAGE, body={"blocks": blocks})])
+    assert "emojis" in compiled([Exhibit(name="x", kind=Validated.MESSAGE, body={"blocks": blocks})])

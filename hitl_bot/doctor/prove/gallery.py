@@ -45,7 +45,7 @@ _BOB = Person(id="U012AB3CD", name="bob", origin=SLACK)
 _RITA = Person(id="rita", name="rita", origin=Origin.CLAIM)
 
 
-class Kind(str, Enum):
+class Validated(str, Enum):
     """What blocks.validate takes."""
 
     MESSAGE = "message"
@@ -65,7 +65,7 @@ class Exhibit:
     """
 
     name: str
-    kind: Kind
+    kind: Validated
     body: dict[str, Any]
 
 
@@ -87,7 +87,7 @@ def exhibits(now: datetime) -> Iterator[Exhibit]:
         for word, reply in _replies(approval, now).items():
             yield _message(f"{word}, {name}", reply["text"], reply["blocks"])
         for word, view in _views(approval, now).items():
-            yield Exhibit(name=f"{word}, {name}", kind=Kind.VIEW, body=view)
+            yield Exhibit(name=f"{word}, {name}", kind=Validated.VIEW, body=view)
     yield from _of_batch(now)
     yield from _of_home(states, now)
     for word, reply in {
@@ -158,7 +158,7 @@ def _of_batch(now: datetime) -> Iterator[Exhibit]:
         "all answered": batch_views.answered_view(batch),
         "why, many gates": batch_views.why_all_view(batch),
     }.items():
-        yield Exhibit(name=name, kind=Kind.VIEW, body=view)
+        yield Exhibit(name=name, kind=Validated.VIEW, body=view)
 
 
 def _of_home(states: dict[str, Approval], now: datetime) -> Iterator[Exhibit]:
@@ -166,10 +166,12 @@ def _of_home(states: dict[str, Approval], now: datetime) -> Iterator[Exhibit]:
     decided = [states["approved"], states["rejected"]]
     full = lists.Inbox(waiting=waiting, asked=waiting, decided=decided, flows=["TrainAndDeploy", "Other"])
     empty = lists.Inbox(waiting=[], asked=[], decided=[], flows=[])
-    yield Exhibit(name="Home", kind=Kind.VIEW, body=lists.home_view(full, now=now))
-    yield Exhibit(name="Home, empty", kind=Kind.VIEW, body=lists.home_view(empty, now=now))
-    yield Exhibit(name="Home, broken", kind=Kind.VIEW, body=lists.broken_home(HitlError("The store does not answer.")))
+    yield Exhibit(name="Home", kind=Validated.VIEW, body=lists.home_view(full, now=now))
+    yield Exhibit(name="Home, empty", kind=Validated.VIEW, body=lists.home_view(empty, now=now))
+    yield Exhibit(
+        name="Home, broken", kind=Validated.VIEW, body=lists.broken_home(HitlError("The store does not answer."))
+    )
 
 
 def _message(name: str, text: str, blocks: list[dict[str, Any]]) -> Exhibit:
-    return Exhibit(name=name, kind=Kind.MESSAGE, body={"text": text, "blocks": blocks})
+    return Exhibit(name=name, kind=Validated.MESSAGE, body={"text": text, "blocks": blocks})

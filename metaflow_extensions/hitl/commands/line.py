@@ -22,7 +22,7 @@ _LONGEST_WAIT = 86_400  # seconds: for so long an answer can be confirmed
 _ROOT = "where approvals are kept: s3://bucket/prefix or a path (METAFLOW_HITL_ROOT)"
 
 
-class Scope(Enum):
+class CommandScope(Enum):
     """What the commands are about."""
 
     STORE = "all flows in a store"
@@ -35,22 +35,22 @@ class Command:
 
     help: str
     run: str  # module:function
-    add: Callable[[ArgumentParser, Scope], None]
+    add: Callable[[ArgumentParser, CommandScope], None]
 
 
-def _list(parser: ArgumentParser, scope: Scope) -> None:
+def _list(parser: ArgumentParser, scope: CommandScope) -> None:
     parser.add_argument("--all", action="store_true", help="include what has ended, newest first")
     parser.add_argument("--limit", type=int, default=50, metavar="N", help="with --all: how many that ended (50)")
     _groups(parser, scope)
     _json(parser)
 
 
-def _one(parser: ArgumentParser, scope: Scope) -> None:  # noqa: ARG001 - the same for both
+def _one(parser: ArgumentParser, scope: CommandScope) -> None:  # noqa: ARG001 - the same for both
     parser.add_argument("id", metavar="ID", help="an ID, a unique beginning of one, or FLOW/RUN/STEP/TASK")
     _json(parser)
 
 
-def _approve(parser: ArgumentParser, scope: Scope) -> None:
+def _approve(parser: ArgumentParser, scope: CommandScope) -> None:
     _several(parser, scope)
     parser.add_argument(
         "--input", metavar="JSON|@FILE", help="the whole input as a JSON object, or @FILE to read it from a file"
@@ -65,13 +65,13 @@ def _approve(parser: ArgumentParser, scope: Scope) -> None:
     _json(parser)
 
 
-def _refuse(parser: ArgumentParser, scope: Scope) -> None:
+def _refuse(parser: ArgumentParser, scope: CommandScope) -> None:
     _several(parser, scope)
     parser.add_argument("--reason", required=True, help="the reason; the requester will see it")
     _json(parser)
 
 
-def _wait(parser: ArgumentParser, scope: Scope) -> None:
+def _wait(parser: ArgumentParser, scope: CommandScope) -> None:
     parser.add_argument("ids", nargs="*", metavar="ID")
     parser.add_argument("--run", help="wait until this run has asked and none of its questions waits")
     _flow(parser, scope)
@@ -79,7 +79,7 @@ def _wait(parser: ArgumentParser, scope: Scope) -> None:
     _json(parser)
 
 
-def _stats(parser: ArgumentParser, scope: Scope) -> None:
+def _stats(parser: ArgumentParser, scope: CommandScope) -> None:
     parser.add_argument(
         "about", nargs="?", choices=["rules"], help="rules: how often rules in shadow mode agreed with people"
     )
@@ -88,7 +88,7 @@ def _stats(parser: ArgumentParser, scope: Scope) -> None:
     _json(parser)
 
 
-def _several(parser: ArgumentParser, scope: Scope) -> None:
+def _several(parser: ArgumentParser, scope: CommandScope) -> None:
     parser.add_argument("ids", nargs="*", metavar="ID", help="IDs, unique beginnings of them, or FLOW/RUN/STEP/TASK")
     parser.add_argument("--all", action="store_true", help="everything that is waiting")
     _groups(parser, scope)
@@ -113,14 +113,14 @@ def _patience(text: str) -> int:
     return seconds
 
 
-def _groups(parser: ArgumentParser, scope: Scope) -> None:
+def _groups(parser: ArgumentParser, scope: CommandScope) -> None:
     _flow(parser, scope)
     parser.add_argument("--run", help="only of this run")
     parser.add_argument("--step", help="only of this step")
 
 
-def _flow(parser: ArgumentParser, scope: Scope) -> None:
-    if scope is Scope.STORE:
+def _flow(parser: ArgumentParser, scope: CommandScope) -> None:
+    if scope is CommandScope.STORE:
         parser.add_argument("--flow", help="only of this flow")
     else:
         parser.set_defaults(flow=None)
@@ -161,7 +161,7 @@ def run(
     words: Sequence[str],
     *,
     command: str,
-    scope: Scope,
+    scope: CommandScope,
     open_context: Callable[[Namespace], Context],
 ) -> int:
     """Run a command, and return its exit code.
@@ -172,7 +172,7 @@ def run(
         What was typed after ``command``.
     command : str
         As people type it: ``hitl``, or ``python flow.py hitl``.
-    scope : Scope
+    scope : CommandScope
         What the commands are about.
     open_context : Callable[[Namespace], Context]
         Opens the store, for the options that were given.
@@ -193,7 +193,7 @@ def run(
     return code
 
 
-def _parser(command: str, scope: Scope) -> ArgumentParser:
+def _parser(command: str, scope: CommandScope) -> ArgumentParser:
     parser = ArgumentParser(
         prog=command,
         description=f"Look at and answer the approvals of {scope.value}.",
@@ -201,7 +201,7 @@ def _parser(command: str, scope: Scope) -> ArgumentParser:
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    if scope is Scope.STORE:
+    if scope is CommandScope.STORE:
         parser.add_argument("--root", help=_ROOT)
         parser.add_argument("--version", action="version", version=f"hitl {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -214,7 +214,7 @@ def _parser(command: str, scope: Scope) -> ArgumentParser:
             formatter_class=RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        if scope is Scope.STORE:
+        if scope is CommandScope.STORE:
             # Also after the command; without a default of its own, which would undo what stands before it.
             sub.add_argument("--root", default=SUPPRESS, help=_ROOT)
         one.add(sub, scope)

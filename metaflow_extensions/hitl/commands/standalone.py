@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from metaflow_extensions.hitl.api import Approvals
 
 from .context import Context
-from .line import Scope, run
+from .line import CommandScope, run
 
 _NAME = "hitl"
 
@@ -18,7 +18,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run what was typed, and return the exit code."""
     typed = sys.argv[1:] if words is None else words
     try:
-        return run(typed, command=_NAME, scope=Scope.STORE, open_context=_open)
+        return run(typed, command=_NAME, scope=CommandScope.STORE, open_context=_open)
     except KeyboardInterrupt:
         return 130  # as a shell says that Ctrl-C ended a command
     except BrokenPipeError:

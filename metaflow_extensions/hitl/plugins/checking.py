@@ -27,7 +27,7 @@ from . import forms, root
 from .arguments import StepArguments
 from .gate import build_question, find
 from .incoming import TaskOptions, arguments_of, load_task
-from .settings import Settings, misspelt_here, read_settings
+from .settings import FlowSettings, misspelt_here, read_settings
 
 _ROOTS = ("flow", "run_id", "step")
 _FIELD = re.compile(r"(\w+)(?:\.(\w+))?")
@@ -192,7 +192,7 @@ def _assigned_in(function: Any) -> set[str] | None:
 # Settings and Slack.
 
 
-def _settings(arguments: StepArguments, settings: Settings) -> Iterator[str]:
+def _settings(arguments: StepArguments, settings: FlowSettings) -> Iterator[str]:
     wanted = settings.notifiers(arguments.question.notifiers)
     here = root.build_notifiers(lambda _: None)
     for name in wanted:
@@ -210,14 +210,14 @@ def _settings(arguments: StepArguments, settings: Settings) -> Iterator[str]:
 class _Workspace:
     """What Slack knows, each asked once."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: FlowSettings) -> None:
         from metaflow_extensions.hitl.notifiers.slack.names import SlackNames  # noqa: PLC0415 - needs slack_sdk
 
         self._client = root.slack_client(settings)
         self._people = SlackNames(self._client, root.utc_now)
         self._channels: dict[str, bool] | None = None
 
-    def problems(self, arguments: StepArguments, settings: Settings) -> Iterator[str]:
+    def problems(self, arguments: StepArguments, settings: FlowSettings) -> Iterator[str]:
         question = arguments.question
         for argument, names in (("approvers", question.approvers), ("escalate_to", question.escalate_to)):
             for name in self._people.look_up(names).nobody:

@@ -76,7 +76,7 @@ def _add(name: str) -> None:
         from . import root  # noqa: PLC0415
 
         typed = f"python {shlex.quote(root.script())} hitl"
-        code = line.run([name, *words], command=typed, scope=line.Scope.FLOW, open_context=_opener(obj, typed))
+        code = line.run([name, *words], command=typed, scope=line.CommandScope.FLOW, open_context=_opener(obj, typed))
         sys.exit(code)
 
 

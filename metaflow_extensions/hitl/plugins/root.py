@@ -20,7 +20,7 @@ from metaflow_extensions.hitl.slack import ClaimedPeople
 from metaflow_extensions.hitl.stores import open_store
 
 from .argo.engine import OwnRights
-from .settings import Settings, all_settings, read_settings
+from .settings import FlowSettings, all_settings, read_settings
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient  # 60 ms, and only with a token
@@ -70,7 +70,7 @@ def build_use_cases(store: Store, write: Callable[[str], None]) -> UseCases:
     )
 
 
-def slack_client(settings: Settings) -> WebClient:
+def slack_client(settings: FlowSettings) -> WebClient:
     """Build a client with this machine's bot token."""
     from slack_sdk import WebClient  # noqa: PLC0415 - 60 ms, and only with a token
 

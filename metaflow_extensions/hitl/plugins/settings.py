@@ -28,7 +28,7 @@ def in_container(environ: Mapping[str, str]) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class FlowSettings:
     """What ``METAFLOW_HITL_*`` says, after the defaults that need no flow."""
 
     root: str | None
@@ -68,13 +68,13 @@ class Settings:
         return named
 
 
-def read_settings() -> Settings:
+def read_settings() -> FlowSettings:
     """Read what Metaflow's configuration says, and the two variables that Slack's own tools know."""
     from metaflow import metaflow_config as conf  # noqa: PLC0415 - heavy, and not for who only imports the decorator
 
     token = conf.HITL_SLACK_BOT_TOKEN or os.environ.get("SLACK_BOT_TOKEN") or None
     named = (conf.HITL_NOTIFIER or "").split(",")
-    return Settings(
+    return FlowSettings(
         root=conf.HITL_ROOT or None,
         leaves=_leaves(conf.HITL_LOCAL),
         named_notifiers=tuple(name.strip() for name in named if name.strip()),

@@ -15,7 +15,7 @@ from hitl_bot.cli import cli
 from hitl_bot.doctor import examine
 from hitl_bot.doctor.checks import Finding, Health
 from hitl_bot.keys import PrivateKey
-from hitl_bot.manifest import Files, History, app_manifest
+from hitl_bot.manifest import Files, HistoryAccess, app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Driver
@@ -169,7 +169,7 @@ def test_slack_is_out_of_reach(settings: Settings) -> None:
 
 def test_scopes_that_can_be_left_out_are_no_fault(tmp_path: Path) -> None:
     """What their absence costs is said."""
-    manifest = app_manifest(history=History.NOT_READ, files=Files.NOT_UPLOADED)
+    manifest = app_manifest(history=HistoryAccess.NOT_READ, files=Files.NOT_UPLOADED)
     with Sandbox(manifest=manifest) as sandbox:
         finding = found(settings_for(sandbox, tmp_path), "scopes")
     assert finding.health is Health.GOOD

@@ -9,7 +9,7 @@ from hitl_bot.bootstrap import Bot
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Driver
 from hitl_bot.settings import Mode, Settings
-from hitl_bot.telemetry.metrics import Metrics, Waiting
+from hitl_bot.telemetry.metrics import Metrics, WaitingApprovals
 from metaflow_extensions.hitl.approvals import bucket, transitions
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Ledger
@@ -167,7 +167,7 @@ def test_two_bots_in_one_process_count_apart(settings: Settings, store: Store, c
 
 def test_the_oldest_is_the_one_asked_first() -> None:
     """Of those that wait the oldest is told; once it is answered, the next one."""
-    waiting = Waiting()
+    waiting = WaitingApprovals()
     first, second = (approval(pathspec(task=str(n)), at=after(n)) for n in (1, 2))
     for one in (second, first, second):
         waiting.note(one)
@@ -178,7 +178,7 @@ def test_the_oldest_is_the_one_asked_first() -> None:
 
 def test_one_whose_end_was_missed_is_forgotten() -> None:
     """After a full read in which it was not seen waiting, an approval no longer counts; one that was, does."""
-    waiting = Waiting()
+    waiting = WaitingApprovals()
     gone, here = (approval(pathspec(task=str(n)), at=after(n)) for n in (1, 2))
     for one in (gone, here):
         waiting.note(one)

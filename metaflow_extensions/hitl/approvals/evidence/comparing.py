@@ -194,7 +194,7 @@ def _other_artifacts(approved: Artifacts, found: Artifacts | None) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class ConditionResult:
     """What a condition says."""
 
     holds: bool | None  # None: it has no answer
@@ -206,12 +206,12 @@ def _parsed(text: str) -> Expression:
     return parse_expression(text)
 
 
-def find(condition: str, evidence: Evidence | None) -> Finding:
+def find(condition: str, evidence: Evidence | None) -> ConditionResult:
     """Say whether a condition holds. A fault in it means "no answer" and is never an error."""
     try:
-        return Finding(holds=_parsed(condition).holds(scope_of(evidence)))
+        return ConditionResult(holds=_parsed(condition).holds(scope_of(evidence)))
     except (BadExpression, NoAnswer) as error:
-        return Finding(holds=None, why=str(error))
+        return ConditionResult(holds=None, why=str(error))
 
 
 def raised(quorum_if: Mapping[str, int], evidence: Evidence | None) -> tuple[int, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.plugins import root
-from metaflow_extensions.hitl.plugins.settings import Settings, read_settings
+from metaflow_extensions.hitl.plugins.settings import FlowSettings, read_settings
 from metaflow_extensions.hitl.plugins.step_guard import NotDeployed
 from metaflow_extensions.hitl.stores import Scheme, scheme_of
 
@@ -83,7 +83,7 @@ def _warnings(spec: dict[str, Any], gates: int) -> Iterator[str]:
         )
 
 
-def _pods(settings: Settings, datastore_type: str, datastore_root: str | None) -> Pods:
+def _pods(settings: FlowSettings, datastore_type: str, datastore_root: str | None) -> Pods:
     from metaflow.metaflow_version import get_version  # noqa: PLC0415 - only when compiling
 
     records = root.root_of(datastore_type, datastore_root)

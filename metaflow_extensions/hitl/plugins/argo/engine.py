@@ -9,7 +9,7 @@ from metaflow_extensions.hitl.approvals.ports import Clock, Engine
 from metaflow_extensions.hitl.approvals.record import Approval, Person
 from metaflow_extensions.hitl.engines import gates
 from metaflow_extensions.hitl.engines.nodes import PARAMETER, Phase
-from metaflow_extensions.hitl.plugins.settings import Settings
+from metaflow_extensions.hitl.plugins.settings import FlowSettings
 
 
 class OwnRights:
@@ -19,13 +19,13 @@ class OwnRights:
 
     Parameters
     ----------
-    settings : Settings
+    settings : FlowSettings
         Where the server is, and the namespace of workflows whose record does not say.
     clock : Clock
         The present.
     """
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: FlowSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
 
