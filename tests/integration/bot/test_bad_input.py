@@ -9,7 +9,7 @@ import pytest
 
 from hitl_bot.bootstrap import Bot
 from hitl_bot.sandbox.control import Control
-from hitl_bot.sandbox.driver import Closed, Message, Person as User
+from hitl_bot.sandbox.driver import Closed, Message, Person as User, Updated
 from hitl_bot.sandbox.people import BOT_USER_ID
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.question import Shard
@@ -98,7 +98,9 @@ def test_what_shards_work_on_is_shown_and_never_executed(
     view.fill(
         {"Shards that are not selected": "The others are rejected too", "Reason": HOSTILE, "Shards 1 to 4 of 4": []}
     )
-    assert isinstance(view.submit(), Closed)
+    corrected = view.submit()  # its button did not say yet what is left to reject
+    assert isinstance(corrected, Updated)
+    assert isinstance(corrected.view.submit(), Closed)
     control.wait_until(lambda: {ledger.read(one).approval.state for one in ids} == {State.REJECTED}, 10, "rejections")
     for _ in range(3):
         sweep(bot, clock)
