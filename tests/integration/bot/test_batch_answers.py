@@ -11,9 +11,10 @@ from hitl_bot.bootstrap import Bot
 from hitl_bot.sandbox.driver import Closed, Errors, Person, Updated, View
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import State
+from metaflow_extensions.hitl.messages.controls import SHARDS_VALUE
 from tests.fixtures.approvals import HandClock
 from tests.integration.bot.conftest import SCHEMA
-from tests.integration.bot.test_batches import ask_shards, send, shown, states, sweep, top
+from tests.integration.bot.test_batches import ask_shards, send, shown, shown_in_time, states, sweep, top
 
 
 def another(person: Person, view: View) -> View:
@@ -64,11 +65,11 @@ def test_the_second_voter_sees_what_the_first_entered(
     view = bob.open(shown(bob, bool), "Approve all…")
     assert isinstance(view.fill({"Deploy target": "moon", "Replicas": 3}).submit(), Closed)
     sweep(bot, clock)
-    view = carol.open(shown(bob, lambda one: "moon" in one.plain), "Approve all…")
+    view = carol.open(shown_in_time(bot, clock, bob, lambda one: "moon" in one.plain), "Approve all…")
     assert [field.element["initial_value"] for field in view.fields] == ["moon", "3"]
     assert isinstance(view.fill({"Replicas": 4}).submit(), Closed)
     sweep(bot, clock)
-    message = shown(bob, lambda one: "<@U0CAROL> approves" in one.plain)
+    message = shown_in_time(bot, clock, bob, lambda one: "<@U0CAROL> approves" in one.plain)
     assert "<@U0BOB> approves" not in message.plain
     assert states(ledger, asked) == [State.PENDING] * 4
 
@@ -95,7 +96,7 @@ def test_500_shards_on_five_pages(bot: Bot, bob: Person, clock: HandClock, ledge
     second.fill({"Shards 101 to 110 of 500": []})
     bob.click(second, "Previous page")
     first = another(bob, second)
-    ticked = first.values[first.fields[0].block_id]["value"]["selected_options"]
+    ticked = first.values[first.fields[0].block_id][SHARDS_VALUE]["selected_options"]
     assert [option["value"] for option in ticked] == [one.id for one in asked[1:10]]
     assert isinstance(send(first), Closed)
     left = [asked[0], *asked[100:110]]

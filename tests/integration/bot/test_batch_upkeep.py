@@ -13,7 +13,7 @@ from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Person
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from tests.fixtures.approvals import HandClock
-from tests.integration.bot.test_batches import ask_shards, shown, sweep
+from tests.integration.bot.test_batches import ask_shards, shown, shown_in_time, sweep
 from tests.integration.bot.test_threads import tick_until
 
 HOUR = 3_600
@@ -44,7 +44,7 @@ def test_twelve_shards_ring_once_a_period(
     tick(bot, clock, 60)
     asked += ask_shards(bot, 4, first=8, remind_every=HOUR, approvers=("U0BOB",))
     sweep(bot, clock)
-    message = shown(bob, lambda one: "12 shards wait" in one.plain)
+    message = shown_in_time(bot, clock, bob, lambda one: "12 shards wait" in one.plain)
     said = noted(f"said/{asked[-1].id}")
     clock.forward(HOUR - 60)
     tick_until(bot, clock, said)

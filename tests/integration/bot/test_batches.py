@@ -55,6 +55,18 @@ def shown(person: Person, wanted: Callable[[Message], bool]) -> Message:
     return found
 
 
+def shown_in_time(bot: Bot, clock: HandClock, person: Person, wanted: Callable[[Message], bool]) -> Message:
+    """Let time pass until the one message is as wanted: an update waits for its turn."""
+
+    def look() -> Message | None:
+        sweep(bot, clock, 1)
+        (message,) = top(person)
+        return message if wanted(message) else None
+
+    found: Message = person.control.wait_until(look, 20, "the message of all shards")
+    return found
+
+
 def send(view: View) -> Closed | Errors | Updated:
     """Press the form's button; where it does not say yet what was chosen, the form comes back with one that does."""
     answer = view.submit()
