@@ -6,7 +6,7 @@ else, such as ``metaflow_extensions.hitl``, may change with any release. This im
 
 from metaflow_extensions.hitl import __version__
 from metaflow_extensions.hitl.api import Answered, Approvals, StillWaiting, parse_input
-from metaflow_extensions.hitl.approvals.auditing import Audited, CheckedVersion, Flaw, Voucher
+from metaflow_extensions.hitl.approvals.auditing import Audited, CheckedVersion, Defect, Voucher
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.errors import (
     AmbiguousId,
@@ -61,9 +61,9 @@ __all__ = [
     "Closing",
     "CorruptRecord",
     "Decision",
+    "Defect",
     "Entry",
     "Field",
-    "Flaw",
     "FollowUp",
     "HitlError",
     "InvalidInput",

@@ -71,6 +71,7 @@ def element(settings: Any, **values: Any) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @given(st.data(), settings_dicts())
 def test_what_is_filled_in_is_what_comes_back(data: st.DataObject, given_schema: dict[str, Any]) -> None:
     """A form opened with values and submitted untouched yields the same values, of any kind, and they are valid."""
@@ -94,6 +95,7 @@ def test_an_untouched_empty_form_is_empty(given_schema: dict[str, Any]) -> None:
     assert found == {field.name: [] if field.kind is Kind.MULTICHOICE else None for field in form}
 
 
+@pytest.mark.slow
 @given(st.data(), settings_dicts())
 def test_slack_would_show_it(data: st.DataObject, given_schema: dict[str, Any]) -> None:
     """The sandbox and slack_sdk, each with its own reading of Slack's documentation, find nothing wrong."""

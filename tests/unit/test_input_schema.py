@@ -66,6 +66,7 @@ def test_normal_form_survives_json_and_itself(given_schema: dict[str, Any]) -> N
     assert list(back["properties"]) == list(given_schema)
 
 
+@pytest.mark.slow
 @given(settings_dicts())
 def test_normal_form_is_json_schema(given_schema: dict[str, Any]) -> None:
     """The jsonschema library agrees that it is a schema of draft 2020-12."""

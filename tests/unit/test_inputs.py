@@ -72,6 +72,7 @@ def test_every_instant_with_whole_minutes_of_offset_is_one() -> None:
     assert not is_instant(moment.replace(tzinfo=None).isoformat())
 
 
+@pytest.mark.slow
 @given(st.data(), settings_dicts())
 def test_values_that_fit_pass_unchanged(data: st.DataObject, given_schema: dict[str, Any]) -> None:
     """Valid values come back equal, with equal types, in the schema's order; and again when validated again."""
@@ -111,6 +112,7 @@ def _typing(field: Field, value: Any) -> str:
     return choice_text(value) if field.kind is Kind.CHOICE else str(value)
 
 
+@pytest.mark.slow
 @given(st.data(), settings_dicts())
 def test_what_is_typed_is_what_is_meant(data: st.DataObject, given_schema: dict[str, Any]) -> None:
     """Values written out and parsed again are the same values, and valid."""

@@ -16,6 +16,8 @@ from hitl_bot.slack.client import slack_client
 from metaflow_extensions.hitl import __version__
 from tests.fixtures.packages import closure, declared, licence, locks, project
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 OURS = {"hitl_bot", "metaflow_extensions", "metaflow_hitl"}
 SANDBOX = REPOSITORY / "hitl_bot" / "sandbox"

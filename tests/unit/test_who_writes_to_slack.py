@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,13 @@ SHOWING = {
 }
 
 
-def calls() -> Iterator[tuple[str, ast.Call]]:
-    """Yield each call in the product with the function that it is in, by class and name."""
+@cache
+def calls() -> tuple[tuple[str, ast.Call], ...]:
+    """Return each call in the product with the function that it is in, by class and name."""
+    return tuple(_calls())
+
+
+def _calls() -> Iterator[tuple[str, ast.Call]]:
     for package in ("hitl_bot", "metaflow_extensions", "metaflow_hitl"):
         for path in sorted((ROOT / package).rglob("*.py")):
             if "sandbox" not in path.parts:

@@ -22,7 +22,7 @@ from .record import Approval, Decision, FollowUpKind, Person, State, TrailEvent,
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flaw:
+class Defect:
     """Something that is wrong."""
 
     key: str  # of the object
@@ -63,7 +63,7 @@ class Audited:
 
     approval_id: str
     versions: tuple[CheckedVersion, ...] = ()  # oldest first, up to the first that could not be read
-    faults: tuple[Flaw, ...] = ()  # the first bad version comes first
+    faults: tuple[Defect, ...] = ()  # the first bad version comes first
 
     @property
     def is_whole(self) -> bool:
@@ -116,7 +116,7 @@ def audit(ledger: Ledger, approval_id: str, is_there: Callable[[str], bool]) -> 
     """
     numbers, faults = _numbers(ledger, approval_id)
     entries: list[Entry] = []
-    unreadable: list[Flaw] = []
+    unreadable: list[Defect] = []
     for number in numbers:
         try:
             entry = ledger.read_version(approval_id, number)
@@ -158,26 +158,26 @@ def _expected_markers(approval: Approval) -> tuple[str, ...]:
     return end_markers(approval)[: None if approval.state is State.APPROVED else 1]
 
 
-def _numbers(ledger: Ledger, approval_id: str) -> tuple[list[int], tuple[Flaw, ...]]:
+def _numbers(ledger: Ledger, approval_id: str) -> tuple[list[int], tuple[Defect, ...]]:
     """Return the numbers of all versions, in order, and what lies beside them."""
     numbers: list[int] = []
-    strays: list[Flaw] = []
+    strays: list[Defect] = []
     for key in ledger.store.list(bucket.versions_folder(approval_id)):
         version = bucket.read_version_key(key)
         if version is None:
-            strays.append(Flaw(key=key, problem="no version has such a name"))
+            strays.append(Defect(key=key, problem="no version has such a name"))
         else:
             numbers.append(version[1])
     return sorted(numbers), tuple(strays)
 
 
-def _broken(approval_id: str, entries: list[Entry]) -> list[Flaw]:
+def _broken(approval_id: str, entries: list[Entry]) -> list[Defect]:
     try:
         check_whole(approval_id, entries)
     except CorruptRecord as error:
         return [_fault(error.key, error)]
     return [
-        Flaw(key=bucket.version_key(approval_id, entry.number), problem="its answer was given to another question")
+        Defect(key=bucket.version_key(approval_id, entry.number), problem="its answer was given to another question")
         for entry in entries
         if _answers_another_question(entry.approval)
     ][:1]
@@ -188,17 +188,17 @@ def _answers_another_question(approval: Approval) -> bool:
     return decision is not None and decision.question_digest not in {"", question_digest(approval)}
 
 
-def _fault(key: str, error: RecordError) -> Flaw:
+def _fault(key: str, error: RecordError) -> Defect:
     if isinstance(error, (CorruptRecord, NotVouchedFor)):
-        return Flaw(key=key, problem=error.cause)
+        return Defect(key=key, problem=error.cause)
     if isinstance(error, OtherPathspec):
-        return Flaw(key=key, problem=f"it is a record about another task, {error.found}")
-    return Flaw(key=key, problem=str(error))
+        return Defect(key=key, problem=f"it is a record about another task, {error.found}")
+    return Defect(key=key, problem=str(error))
 
 
-def _missing(ledger: Ledger, approval: Approval, is_there: Callable[[str], bool]) -> Iterable[Flaw]:
+def _missing(ledger: Ledger, approval: Approval, is_there: Callable[[str], bool]) -> Iterable[Defect]:
     return [
-        Flaw(key=key, problem="this marker is missing, so lists and history leave the record out")
+        Defect(key=key, problem="this marker is missing, so lists and history leave the record out")
         for key in _expected_markers(approval)
         if not is_there(key) and not _is_long_past(ledger, key)
     ]
@@ -252,7 +252,7 @@ class _Indexes:
     by_id: dict[str, tuple[str, ...]]  # the markers of decisions
     newest: dict[str, datetime]  # when each was decided last, as the markers say
     numbers: dict[str, int]  # the highest version that the tail knows
-    strays: tuple[Flaw, ...]
+    strays: tuple[Defect, ...]
 
 
 def audit_all(ledger: Ledger, since: datetime | None = None) -> Iterator[Audited]:
@@ -294,14 +294,14 @@ def audit_all(ledger: Ledger, since: datetime | None = None) -> Iterator[Audited
     yield from (Audited(approval_id="", faults=(stray,)) for stray in strays)
 
 
-def _ids(ledger: Ledger, strays: list[Flaw]) -> Iterator[str]:
+def _ids(ledger: Ledger, strays: list[Defect]) -> Iterator[str]:
     """Yield the id of each record once, in order; note what lies among the records and belongs to none."""
     last = ""
     for key in ledger.store.list(bucket.APPROVALS.root):
         name = key.removeprefix(bucket.APPROVALS.root)
         approval_id, slash, _ = name.partition("/")
         if not slash or not is_id(approval_id):
-            strays.append(Flaw(key=key, problem="no record has such a name"))
+            strays.append(Defect(key=key, problem="no record has such a name"))
         elif approval_id != last:
             last = approval_id
             yield approval_id
@@ -311,13 +311,13 @@ def _read_indexes(ledger: Ledger) -> _Indexes:
     keys = {bucket.open_key(approval_id) for approval_id in ledger.open_ids()}
     by_id: dict[str, tuple[str, ...]] = {}
     newest: dict[str, datetime] = {}
-    strays: list[Flaw] = []
+    strays: list[Defect] = []
     for prefix in (bucket.DECIDED, bucket.APPROVED):
         for key in ledger.store.list(prefix.root):
             decided = bucket.read_decided_key(key)
             approval_id = decided.approval_id if decided else bucket.read_newest_first_key(key)
             if approval_id is None:
-                strays.append(Flaw(key=key, problem="no marker has such a name"))
+                strays.append(Defect(key=key, problem="no marker has such a name"))
                 continue
             keys.add(key)
             by_id[approval_id] = (*by_id.get(approval_id, ()), key)
@@ -327,26 +327,26 @@ def _read_indexes(ledger: Ledger) -> _Indexes:
     return _Indexes(keys=frozenset(keys), by_id=by_id, newest=newest, numbers=numbers, strays=tuple(strays))
 
 
-def _contradicted(audited: Audited, indexes: _Indexes) -> Iterator[Flaw]:
+def _contradicted(audited: Audited, indexes: _Indexes) -> Iterator[Defect]:
     """Yield what the indexes know and the record does not: newer versions, and decisions."""
     approval = audited.approval
     if approval is None or not audited.is_whole:
         return
     highest = indexes.numbers.get(approval.id, 0)
     if highest > audited.versions[-1].version.number:
-        yield Flaw(
+        yield Defect(
             key=bucket.version_key(approval.id, highest), problem="it was written, as the tail says, and is missing"
         )
     for key in indexes.by_id.get(approval.id, ()):
         if key not in end_markers(approval):
-            yield Flaw(key=key, problem="the record says otherwise")
+            yield Defect(key=key, problem="the record says otherwise")
 
 
 def _without_record(ids: set[str], indexes: _Indexes) -> Iterator[Audited]:
     for approval_id in sorted(indexes.by_id.keys() - ids):
         key = indexes.by_id[approval_id][0]
         problem = "it says that this was decided or closed, and there is no record of it"
-        yield Audited(approval_id=approval_id, faults=(Flaw(key=key, problem=problem),))
+        yield Audited(approval_id=approval_id, faults=(Defect(key=key, problem=problem),))
 
 
 # What an auditor gets: one document for each decision, and the same as one row of a table.

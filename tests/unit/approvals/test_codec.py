@@ -56,12 +56,14 @@ def document(version: Version | None = None) -> dict[str, Any]:
 # What is written comes back.
 
 
+@pytest.mark.slow
 @given(versions())
 def test_any_version_comes_back_as_it_was(version):
     """A record is read back with every value, type and order as written, whatever text it holds."""
     assert repr(decode(KEY, encode(version))) == repr(version)
 
 
+@pytest.mark.slow
 @given(versions())
 def test_a_version_has_one_spelling(version):
     """Writing what was read gives the same bytes, so that a hash over them means something."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from metaflow_extensions.hitl.approvals import transitions
@@ -93,6 +94,7 @@ def test_a_condition_without_an_answer_neither_agrees_nor_misses() -> None:
     assert (score.compared, score.no_answer) == (0, 2)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(st.sampled_from([0.5, 0.95, None]), st.booleans()), min_size=1, max_size=8),

@@ -18,6 +18,7 @@ def test_any_choice_is_read_again(share: float) -> None:
     assert _unpacked(KNOWN, _packed(KNOWN, ids)) == ids
 
 
+@pytest.mark.slow
 def test_12_000_shards_fit_in_a_view() -> None:
     """All are offered, and half of them are unticked without any order: the worst there is."""
     off = {one for one in KNOWN if random.Random(one).random() < 0.5}

@@ -207,6 +207,7 @@ def test_any_interleaving_leaves_one_whole_trail_with_one_outcome(on_timeout, ha
     assert all(told == newest for told, newest in refused)
 
 
+@pytest.mark.slow
 @given(approvals())
 def test_whatever_is_recorded_is_read_back(recorded):
     """A record holds any text that a flow or a person may come up with."""

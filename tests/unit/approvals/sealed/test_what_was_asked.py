@@ -14,6 +14,7 @@ from tests.fixtures.any_approval import questions, versions
 from tests.fixtures.approvals import question
 
 
+@pytest.mark.slow
 @given(version=versions())
 def test_a_record_keeps_what_was_asked(version: Version) -> None:
     """Written and read again, a question has the digest that its run gave to Argo."""
@@ -21,6 +22,7 @@ def test_a_record_keeps_what_was_asked(version: Version) -> None:
     assert asked_digest(read.question) == asked_digest(version.approval.question)
 
 
+@pytest.mark.slow
 @given(one=questions(), other=questions())
 def test_every_difference_shows(one: Question, other: Question) -> None:
     """Two questions share a digest exactly if nothing is found in which they differ, whichever field it is."""

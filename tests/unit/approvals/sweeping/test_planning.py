@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 
 from metaflow_extensions.hitl.approvals import transitions
@@ -12,6 +13,7 @@ from tests.fixtures.any_approval import approvals
 from tests.fixtures.approvals import after, approval, approving
 
 
+@pytest.mark.slow
 @given(approvals())
 def test_a_plan_is_never_about_what_cant_be_done(any_approval: Approval) -> None:
     """What is settled is finished; what ended is carried out; only what is pending is posted or expired."""

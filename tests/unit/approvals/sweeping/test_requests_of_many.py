@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.ledger import Ledger
@@ -45,6 +47,7 @@ def record(bench: Bench, count: int) -> None:
         bench.store.create(bucket.version_key(one.id, 1), encode(version))
 
 
+@pytest.mark.slow
 def test_a_start_with_2500_open_takes_a_get_each_and_a_list_for_each_thousand(bench: Bench, observer: Observer) -> None:
     """No approval is listed by itself: the tail says which version is the newest."""
     record(bench, 2_500)

@@ -9,7 +9,7 @@ import pytest
 
 from hitl_bot.keys import PrivateKey, SigningKeys
 from metaflow_extensions.hitl.approvals import bucket
-from metaflow_extensions.hitl.approvals.evidence.binding import _plain, check_same, question_digest
+from metaflow_extensions.hitl.approvals.evidence.binding import check_same, plain, question_digest
 from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Code, Evidence, Metric, Plot
 from metaflow_extensions.hitl.approvals.question import Automatic, OnReject, PolicyRule, RuleMode, Shard
 from metaflow_extensions.hitl.approvals.record import Approval, Origin, State, Verdict, Where
@@ -153,7 +153,7 @@ def test_pictures_are_part_of_the_question(bench: Bench) -> None:
     asked = ask(bench, "1", evidence=APPROVED)
     other = replace(APPROVED, plots=(Plot(name="ROC", sha256="0" * 64),))
     assert question_digest(replace(asked, question=replace(asked.question, evidence=other))) != question_digest(asked)
-    assert "plots" not in _plain(asked.question)["evidence"]
+    assert "plots" not in plain(asked.question)["evidence"]
 
 
 def test_the_gate_refuses_an_answer_to_another_question(bench: Bench) -> None:
