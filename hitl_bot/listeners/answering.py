@@ -1,12 +1,11 @@
 """Answering one question: buttons, forms, typed words, confirmations, and running again after a request for changes."""
 
 from collections.abc import Callable
-from concurrent.futures import Executor, TimeoutError as NotYet
+from concurrent.futures import Executor
 
 from slack_bolt import Ack, Respond
 from slack_sdk import WebClient
 
-from hitl_bot.slack.client import replace_view
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.confirming import Confirming
 from hitl_bot.surfaces.home import HomeTabs
@@ -25,7 +24,7 @@ from metaflow_extensions.hitl.messages.form import form_errors, form_values
 from metaflow_extensions.hitl.messages.sentences import asks_for_input, chosen_by_button, form_fields, opens_form
 from metaflow_extensions.hitl.messages.views import approval_of, reason_of
 
-from .forms import ANSWERING_TAKES, FormErrors, FormOver, Opening, opens, submit
+from .forms import FormErrors, FormOver, Opening, end_with, opens, submit
 from .obligations import obligation_of
 from .payloads import Json, clicked_approval, is_home, place_of, refresh_if_stale, user_of
 from .slash_command import BadWords, Typed, Words, as_typed, read_pairs, unquoted
@@ -307,16 +306,8 @@ def run_again_submitted(
         threads.note(approval, f"{name(who)} runs it again: workflow {code(workflow)}")
         return views.notice_view("Run again", views.started(workflow))
 
-    starting = workers.submit(start)
     try:
-        ack(response_action="update", view=starting.result(ANSWERING_TAKES))
-    except NotYet:
-        ack(response_action="update", view=views.notice_view("Run again", "Starting it…"))
-        try:
-            ending = starting.result()
-        except HitlError as error:
-            ending = views.refused_view(error)
-        replace_view(client, view["id"], ending)
+        end_with(ack, client, view, workers.submit(start), meanwhile=views.notice_view("Run again", "Starting it…"))
     except BadParameter as error:
         ack(response_action="errors", errors={views.parameter_block(error.name): str(error)})
     except HitlError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, TimeoutError as NotYet
+from concurrent.futures import Executor, Future, TimeoutError as NotYet
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -196,6 +196,28 @@ def submit(
     ack(response_action="clear")
     _carry_out(client, cases, entry)
     return True
+
+
+def end_with(ack: Ack, client: WebClient, view: Json, ending: Future[Json], *, meanwhile: Json) -> None:
+    """Show a view in place of a form that was sent; another one meanwhile, where it takes longer than Slack waits.
+
+    Raises
+    ------
+    HitlError
+        It was refused in time, and nothing is acknowledged yet. What is refused later is shown in the view.
+    """
+    try:
+        shown = ending.result(ANSWERING_TAKES)
+    except NotYet:
+        ack(response_action="update", view=meanwhile)
+    else:
+        ack(response_action="update", view=shown)
+        return
+    try:
+        shown = ending.result()
+    except HitlError as error:
+        shown = views.refused_view(error)
+    replace_view(client, view["id"], shown)
 
 
 def _end_later(view: Json, client: WebClient, cases: UseCases, result: Callable[[], Entry]) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, TimeoutError as NotYet
+from concurrent.futures import Executor
 from datetime import date
 from itertools import islice
 
 from slack_bolt import Ack
 from slack_sdk import WebClient
 
-from hitl_bot.slack.client import replace_view
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.reminding import zone_of
 from hitl_bot.surfaces.sight import Sight
@@ -21,7 +20,7 @@ from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import obligations as messages, views
 from metaflow_extensions.hitl.messages.replies import Reply
 
-from .forms import ANSWERING_TAKES, FormErrors, Opening
+from .forms import FormErrors, Opening, end_with
 from .payloads import Json, user_of
 from .slash_command import BadWords, Typed, Words
 
@@ -119,15 +118,7 @@ def closing_submitted(
         cases.close_obligation(checked_id(approval_id), number, who=people.person(user_of(body)), word=word)
         return views.notice_view("Closed", "The obligation is closed. The trail of the approval has what you wrote.")
 
-    closing = workers.submit(close)
     try:
-        ack(response_action="update", view=closing.result(ANSWERING_TAKES))
-    except NotYet:
-        ack(response_action="update", view=views.notice_view("Closing", "Saving…"))
-        try:
-            ending = closing.result()
-        except HitlError as error:
-            ending = views.refused_view(error)
-        replace_view(client, view["id"], ending)
+        end_with(ack, client, view, workers.submit(close), meanwhile=views.notice_view("Closing", "Saving…"))
     except HitlError as error:
         ack(response_action="update", view=views.refused_view(error))

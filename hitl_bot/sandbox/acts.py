@@ -323,7 +323,9 @@ class Acts:
         if not errors or set(errors) - fields:
             # Slack shows errors under input blocks only; for any other block_id the person sees a failure.
             unknown = sorted(set(errors) - fields)
-            raise SlackError.with_messages("invalid_arguments", [f"errors for what is no input block: {unknown}"])
+            raise SlackError.with_messages(
+                "invalid_arguments", [f"errors are for input blocks only, not for: {unknown}"]
+            )
         return errors
 
     async def close(self, who: str, view_id: str) -> None:

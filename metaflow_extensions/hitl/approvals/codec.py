@@ -341,13 +341,13 @@ def sign_document(document: Mapping[str, Any], *, trust: Trust, kind: str, store
     return with_checksum({**document, **signed}, trust=trust, kind=kind)
 
 
-def check_document(key: str, body: bytes, *, trust: Trust, kind: str, store: str) -> tuple[dict[str, Any], str | None]:
-    """Return what ``sign_document`` wrote at a key of this store, and the key that vouches for it; None if none has to.
+def parse_document(key: str, body: bytes) -> tuple[dict[str, Any], bytes]:
+    """Read a small document, and return it with the bytes that its checksum and its signature are about.
 
     Raises
     ------
-    CorruptRecord, NotVouchedFor
-        There is something else.
+    CorruptRecord
+        It is not a JSON object, or its checksum is wrong.
     """
     try:
         document = json.loads(body)
@@ -356,7 +356,18 @@ def check_document(key: str, body: bytes, *, trust: Trust, kind: str, store: str
     whole = without_checksum(key, body)
     if not isinstance(document, dict):
         raise CorruptRecord(key, "it is not a JSON object")
-    document = cast("dict[str, Any]", document)
+    return cast("dict[str, Any]", document), whole
+
+
+def check_document(key: str, body: bytes, *, trust: Trust, kind: str, store: str) -> tuple[dict[str, Any], str | None]:
+    """Return what ``sign_document`` wrote at a key of this store, and the key that vouches for it; None if none has to.
+
+    Raises
+    ------
+    CorruptRecord, NotVouchedFor
+        There is something else.
+    """
+    document, whole = parse_document(key, body)
     vouched_by = trust.check(key, kind, document.get("key"), whole)
     if vouched_by is not None and document.get("store") != store:
         raise NotVouchedFor(key, "it was signed for another store")

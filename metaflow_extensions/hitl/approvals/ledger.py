@@ -85,20 +85,23 @@ def check_follows(approval_id: str, before: Entry, entry: Entry) -> None:
         raise CorruptRecord(key, "it changes what an earlier version had settled")
 
 
+_ADDED_LATER: dict[str, Any] = {
+    "posts": (),
+    "votes": (),
+    "reminders": (),
+    "judgement": None,
+    "confirmed_requester": None,
+    "unattended_since": None,
+    "decision": None,
+    "closing": None,
+    "settlement": None,
+    "follow_ups": (),
+}
+"""What an approval has not got when it is asked, as it is then."""
+
+
 def _asks_only(first: Approval) -> bool:
-    return first == replace(
-        first,
-        posts=(),
-        votes=(),
-        reminders=(),
-        judgement=None,
-        confirmed_requester=None,
-        unattended_since=None,
-        decision=None,
-        closing=None,
-        settlement=None,
-        follow_ups=(),
-    )
+    return first == replace(first, **_ADDED_LATER)
 
 
 def _follows(before: Approval, after: Approval) -> bool:
@@ -120,22 +123,7 @@ def _follows(before: Approval, after: Approval) -> bool:
 
 
 def _unchanging(approval: Approval) -> Approval:
-    return replace(
-        approval,
-        posts=(),
-        votes=(),
-        reminders=(),
-        judgement=None,
-        policy_rule=None,
-        deadline=None,
-        confirmed_requester=None,
-        unattended_since=None,
-        decision=None,
-        closing=None,
-        settlement=None,
-        follow_ups=(),
-        unknown={},
-    )
+    return replace(approval, **_ADDED_LATER, policy_rule=None, deadline=None, unknown={})
 
 
 def _grounds(approval: Approval) -> tuple[object, ...]:
@@ -431,19 +419,19 @@ class Ledger:
         text = text.strip()
         beginning = Pathspec.parse(text).approval_id if "/" in text else checked_id(text)
         # A whole id means itself, even if others begin with it.
-        if next(iter(self.store.list(bucket.versions_folder(beginning), limit=1)), None) is not None:
+        if self._has_any(bucket.versions_folder(beginning)):
             return beginning
         found = list(islice(self._ids(beginning), _NAMED))
         if len(found) == 1:
             return found[0]
         if found:
             raise AmbiguousId(text, found)
-        if (
-            not self.trust.writes
-            and next(iter(self.store.list(bucket.proposed_questions(beginning), limit=1)), None) is not None
-        ):
+        if not self.trust.writes and self._has_any(bucket.proposed_questions(beginning)):
             raise NotTakenOverYet(text, self.store.url)
         raise NoSuchApproval(text, self.store.url)
+
+    def _has_any(self, prefix: str) -> bool:
+        return next(iter(self.store.list(prefix, limit=1)), None) is not None
 
     def _ids(self, beginning: str) -> Iterator[str]:
         after = ""

@@ -1,16 +1,15 @@
 """The read side: what waits, what was decided, and how it went, for lists, Home, pages and the command line."""
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta, timezone
 from heapq import nlargest
 from threading import Lock
-from typing import Any, cast
+from typing import Any
 
 from . import bucket
-from .codec import plain_approval, read_approval, with_checksum, without_checksum
+from .codec import parse_document, plain_approval, read_approval, with_checksum
 from .errors import CorruptRecord, KeyMissing, KeyTaken, RecordError
 from .ledger import Entry, Ledger
 from .ports import Clock
@@ -374,14 +373,7 @@ class History:
 
 
 def _read(key: str, body: bytes, ledger: Ledger) -> list[Approval]:
-    try:
-        document: Any = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise CorruptRecord(key, "it is not JSON") from error
-    whole = without_checksum(key, body)
-    if not isinstance(document, dict):
-        raise CorruptRecord(key, "it is not a JSON object")
-    document = cast("dict[str, Any]", document)
+    document, whole = parse_document(key, body)
     signed = ledger.trust.check(key, _KIND, document.get("key"), whole) is not None
     if document.get("format") != FORMAT or not isinstance(document.get("approvals"), list):
         raise CorruptRecord(key, "it is not a digest of this format")
