@@ -40,6 +40,14 @@ def test_the_tail_tells_what_was_written_since(ledger):
     assert [change.number for change in ledger.changes(after(2.000001))] == [3]
 
 
+def test_the_tail_passes_over_what_is_known(ledger):
+    """Whoever follows it looks at each marker once."""
+    ledger.begin(approval())
+    decide(ledger, approving(at=after(2)))
+    first, _ = ledger.changes(NOW)
+    assert [change.number for change in ledger.changes(NOW, known={first.key})] == [2]
+
+
 def test_the_tail_passes_over_what_is_no_change(ledger, store):
     """A key that somebody else left among the markers stops nobody who follows the tail."""
     ledger.begin(approval())
