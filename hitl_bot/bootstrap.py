@@ -36,10 +36,11 @@ from metaflow_extensions.hitl.stores import open_store
 from .clock import CheckedClock, SlackTime, listening
 from .cluster import argo_engine
 from .events import destinations_of
+from .keys import trust_of
 from .listeners import table
 from .listeners.table import Parts, parts_adder
 from .policy.file import NO_POLICY, PolicyFile
-from .settings import Mode, Settings, mode_of, needed, trust_of
+from .settings import Mode, Settings, mode_of, needed
 from .slack.client import NOT_HERE, authorizer, slack_client
 from .slack.connection import THREADS, AcksFirst, Connection, Transport
 from .slack.people import SlackPeople, nobody_is_known

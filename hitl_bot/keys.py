@@ -14,9 +14,9 @@ import click
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from metaflow_extensions.hitl.approvals.sealed import InvalidKey, PublicKey
+from metaflow_extensions.hitl.approvals.sealed import OPEN, InvalidKey, PublicKey, Trust, parse_keys
 
-from .settings import SettingsError
+from .settings import Settings, SettingsError
 
 # Private keys: what the bot signs with, as text on one line each, the newest first.
 
@@ -118,6 +118,28 @@ def signing_keys(setting: str) -> SigningKeys:
         return SigningKeys(read_private_keys(Path(setting.strip()).expanduser()))
     except InvalidKey as error:
         raise SettingsError(f"{name}: {error}") from None
+
+
+def trust_of(settings: Settings) -> Trust:
+    """Return whose signatures count for this bot, and what it signs with: the sealed mode, or the open one.
+
+    Raises
+    ------
+    SettingsError
+        A key can't be used, or there are public keys and none to sign with.
+    """
+    try:
+        public_keys = parse_keys(settings.public_keys or "")
+    except InvalidKey as error:
+        raise SettingsError(f"METAFLOW_HITL_PUBLIC_KEYS: {error}") from None
+    if settings.signing_key is not None:
+        return Trust.of(public_keys, signing_keys(settings.signing_key.get_secret_value()))
+    if public_keys:
+        raise SettingsError(
+            "METAFLOW_HITL_PUBLIC_KEYS is set and METAFLOW_HITL_SIGNING_KEY is not: flows that know these keys believe "
+            "only a bot that signs. Set it to the private key, or to the file that `hitl-bot key new FILE` wrote."
+        )
+    return OPEN
 
 
 def read_private_keys(file: Path) -> tuple[PrivateKey, ...]:

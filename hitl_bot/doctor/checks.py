@@ -13,9 +13,10 @@ from slack_sdk.errors import SlackApiError
 from hitl_bot.clock import WRONG_FROM, CheckedClock, SlackTime, listening, utc_now
 from hitl_bot.cluster import argo_engine
 from hitl_bot.events import Destination, NotDelivered, destinations_of
+from hitl_bot.keys import trust_of
 from hitl_bot.manifest import APP_TOKEN_SCOPE, FILES, HISTORY, SCOPES
 from hitl_bot.policy.file import NO_POLICY, BadPolicy, PolicyFile
-from hitl_bot.settings import PREFIX, Mode, Settings, SettingsError, mode_of, needed, trust_of
+from hitl_bot.settings import PREFIX, Mode, Settings, SettingsError, mode_of, needed
 from hitl_bot.slack.client import SLACK_FAILED, slack_client
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, StoreError

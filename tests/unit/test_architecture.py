@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,14 @@ def test_a_walk_can_be_followed(name: str, walk: str) -> None:
         module = path.removesuffix(".py").replace("/", ".")
         before = set().union(*(imported_by(one) for one in files[:number]))
         assert module in before | handed_in, f"{name}: nothing before it leads to {path}"
+
+
+def test_no_import_goes_round_in_a_circle() -> None:
+    """Neither one for types alone nor one inside a function leads back to the module that it stands in."""
+    graph = {
+        ".".join(path.relative_to(REPOSITORY).with_suffix("").parts): imported_by(str(path.relative_to(REPOSITORY)))
+        for package in ("hitl_bot", "metaflow_extensions", "metaflow_hitl")
+        for path in (REPOSITORY / package).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError with the modules of a circle

@@ -8,14 +8,12 @@ import sys
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Code, Evidence, Metric, failed, measure
 
 from .evidence_arguments import MetricSpec
-
-if TYPE_CHECKING:
-    from .gate import GatedTask
+from .incoming import GatedTask
 
 _PARAMETER = 200  # characters of a value that is recorded as it is
 _SECRET = re.compile(r"pass(word|wd)?|secret|token|credential|api_?key|private_?key", re.IGNORECASE)

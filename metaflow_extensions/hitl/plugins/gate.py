@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import prod
 from types import SimpleNamespace
 from typing import Any
@@ -36,6 +36,7 @@ from .arguments import StepArguments, check_defaults
 from .evidence import collect
 from .evidence_arguments import MetricSpec, fill_in_links
 from .forms import settle_form
+from .incoming import GatedTask
 from .leaving import Leaves
 from .message import run_again, shard_of, write_markdown, write_message
 from .settings import POD_NAMESPACE, QUESTION_SHA256, in_container, read_settings
@@ -46,27 +47,6 @@ _STOPS = tuple(
 )  # SIGHUP: not on Windows
 _LOOK_FOR_RUN = 5.0  # seconds between two looks whether the run is there
 _MANY = 4  # shards from which on their gates share a message
-
-
-@dataclass(frozen=True, kw_only=True)
-class GatedTask:
-    """The task that is about to run."""
-
-    flow: Any
-    step: str
-    run_id: str
-    task_id: str
-    inputs: tuple[Any, ...]  # the datastores of the tasks before it
-    is_join: bool
-    datastore: tuple[str, str | None]  # type and root
-    origin_run: str | None = None  # the run that this one resumes
-    tags: tuple[str, ...] = ()  # of the run
-    parameters: Mapping[str, str] = field(default_factory=dict[str, str])  # what sets them, by attribute
-    control_task: str | None = None  # of the gang that it is a node of (@parallel), which has asked for all of it
-
-    @property
-    def pathspec(self) -> Pathspec:
-        return Pathspec(flow=self.flow.name, run=self.run_id, step=self.step, task=self.task_id)
 
 
 def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, str]) -> Approval:

@@ -339,9 +339,9 @@ class HitlDecorator(StepDecorator):
         from metaflow_extensions.hitl.approvals.errors import HitlError  # noqa: PLC0415
         from metaflow_extensions.hitl.messages.terminal import words  # noqa: PLC0415
 
-        from . import gate, leaving  # noqa: PLC0415
+        from . import gate, incoming, leaving  # noqa: PLC0415
 
-        task = gate.GatedTask(
+        task = incoming.GatedTask(
             flow=flow,
             step=step_name,
             run_id=str(run_id),

@@ -6,15 +6,37 @@ writes for a task (its attempt, its metadata) is left out, because the task has 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from metaflow.exception import MetaflowException
 
+from metaflow_extensions.hitl.approvals.record import Pathspec
+
 from .arguments import StepArguments
-from .gate import GatedTask
 from .message import parameter_options
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedTask:
+    """The task that is about to run."""
+
+    flow: Any
+    step: str
+    run_id: str
+    task_id: str
+    inputs: tuple[Any, ...]  # the datastores of the tasks before it
+    is_join: bool
+    datastore: tuple[str, str | None]  # type and root
+    origin_run: str | None = None  # the run that this one resumes
+    tags: tuple[str, ...] = ()  # of the run
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])  # what sets them, by attribute
+    control_task: str | None = None  # of the gang that it is a node of (@parallel), which has asked for all of it
+
+    @property
+    def pathspec(self) -> Pathspec:
+        return Pathspec(flow=self.flow.name, run=self.run_id, step=self.step, task=self.task_id)
 
 
 class NotGated(MetaflowException):

@@ -18,7 +18,7 @@ from metaflow_extensions.hitl.messages import card
 from metaflow_extensions.hitl.messages.voting import vouchers
 
 from . import root
-from .gate import GatedTask
+from .incoming import GatedTask
 from .settings import read_settings
 from .task_log import say
 

@@ -17,7 +17,7 @@ from metaflow_extensions.hitl.approvals.ports import Store
 
 from .evidence import NothingThere, look_up
 from .evidence_arguments import PlotSpec
-from .gate import GatedTask
+from .incoming import GatedTask
 
 LARGEST = 2 * 2**20  # bytes of a PNG
 _LARGEST_ARTIFACT = 50 * 2**20  # bytes, pickled, beyond which a figure is not even loaded

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.errors import HitlError, KeyMissing, KeyTaken, NoSuchApproval, RecordError
@@ -25,10 +24,8 @@ from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Stat
 from metaflow_extensions.hitl.approvals.refusals import NotAsApproved
 from metaflow_extensions.hitl.approvals.use_cases import UseCases, passed
 
+from .incoming import GatedTask
 from .message import shard_of
-
-if TYPE_CHECKING:
-    from .gate import GatedTask  # which imports this module
 
 _LOOKED_AT = 10  # questions of one gate: each attempt at its run asked one at most
 # Of a question, what says something about the run that asks, or about how it is shown.

@@ -16,7 +16,7 @@ from metaflow._vendor import click
 from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY, MetaflowException
 
 from .arguments import StepArguments
-from .gate import GatedTask
+from .incoming import GatedTask
 
 
 class NotAsked(MetaflowException):

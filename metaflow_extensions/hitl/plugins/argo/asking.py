@@ -9,7 +9,8 @@ from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.messages import terminal
 from metaflow_extensions.hitl.plugins import root
 from metaflow_extensions.hitl.plugins.arguments import StepArguments
-from metaflow_extensions.hitl.plugins.gate import GatedTask, build_question, find, with_plots
+from metaflow_extensions.hitl.plugins.gate import build_question, find, with_plots
+from metaflow_extensions.hitl.plugins.incoming import GatedTask
 from metaflow_extensions.hitl.plugins.settings import POD_NAMESPACE, read_settings
 from metaflow_extensions.hitl.plugins.task_log import say
 
