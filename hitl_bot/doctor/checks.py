@@ -234,7 +234,7 @@ def check_slack(settings: Settings) -> Iterator[Finding]:
             scopes = _scopes(answer.headers)
     yield _check_scopes(scopes)
     if client is not None:
-        yield from _check_groups(client)
+        yield from _check_groups(client, settings)
     yield _check_secret(settings) if mode_of(settings) is Mode.HTTP else _check_app_token(settings)
     yield unknown("channel", "needs the bot token") if client is None else _check_channel(client, settings)
 
@@ -257,16 +257,42 @@ def _check_scopes(granted: frozenset[str] | None) -> Finding:
     return good("scopes", f"all {len(SCOPES)} granted")
 
 
-def _check_groups(client: WebClient) -> Iterator[Finding]:
-    """Say so where the workspace has no user groups: nobody can answer what is asked of one."""
+def _check_groups(client: WebClient, settings: Settings) -> Iterator[Finding]:
+    """Say so where the workspace has no user groups, or none that the policy names: nobody can answer for them."""
+    named = _policy_groups(settings)
     try:
-        client.usergroups_list()
+        known = client.usergroups_list()["usergroups"]
     except SLACK_FAILED as error:
-        if meaning_of(error) is Meaning.PLAN:
-            yield unknown(
-                "groups",
-                "Slack's free plan has no user groups, so @ml-leads and the like match nobody: name people instead",
-            )
+        if meaning_of(error) is not Meaning.PLAN:
+            return
+        detail = "Slack's free plan has no user groups, so @ml-leads and the like match nobody: name people instead"
+        if named:
+            detail = f"Slack's free plan has no user groups, so nobody can be in {_in_rules(named)}"
+            yield bad("groups", detail, f"Name people in the policy: by {_BY}.")
+        else:
+            yield unknown("groups", detail)
+        return
+    there = {name for one in known if not one.get("date_delete") for name in (one["id"], f"@{one['handle']}")}
+    if gone := {name: rule for name, rule in named.items() if name not in there}:
+        detail = f"the workspace has no user group that would be {_in_rules(gone)}, so nobody can be in it"
+        yield bad("groups", detail, f"Correct the policy, or make the group in Slack; people can be named by {_BY}.")
+
+
+_BY = "email address or member ID"
+
+
+def _policy_groups(settings: Settings) -> dict[str, str]:
+    """Return each group that the policy names with a rule that does; none from a file that is not a policy."""
+    if settings.policy is None:
+        return {}
+    try:
+        return PolicyFile(settings.policy).groups
+    except BadPolicy:
+        return {}  # reported by check_policy
+
+
+def _in_rules(groups: dict[str, str]) -> str:
+    return " or ".join(f"{name} (rule {rule} of the policy)" for name, rule in groups.items())
 
 
 def _check_app_token(settings: Settings) -> Finding:

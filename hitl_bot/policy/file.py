@@ -175,6 +175,12 @@ class PolicyFile:
         self._follow()
         return self._problem
 
+    @property
+    def groups(self) -> dict[str, str]:
+        """Each user group that the rules name, and the first rule that does."""
+        self._follow()
+        return self._policy.groups
+
     def rule_for(self, approval: Approval) -> PolicyRule | None:
         """Return what the first rule that matches demands, or None."""
         self._follow()

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from metaflow_extensions.hitl.approvals.deciding.permission import problem_with
+from metaflow_extensions.hitl.approvals.deciding.permission import is_group, problem_with
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.question import Automatic, Need, OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.reminding import NEVER, read_quiet
@@ -203,6 +203,16 @@ class PolicyOfFile(_Strict):
     def rule_of(self, subject: Subject) -> RuleOfFile | None:
         """Return the first rule that matches."""
         return next((rule for rule in self.rules if not rule.match.misses(subject)), None)
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Each user group that the file names, and the first rule that does."""
+        return {
+            name: rule.name
+            for rule in reversed(self.rules)
+            for name in (*(one.group for one in rule.approvers), *rule.deciders, *rule.outsiders)
+            if is_group(name)
+        }
 
     def quiet_hours_of(self, subject: Subject) -> str:
         """Return when nobody is reminded: as the rule that applies says, or else as the file says of all."""

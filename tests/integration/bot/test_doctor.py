@@ -131,6 +131,38 @@ def test_a_plan_without_user_groups(settings: Settings, sandbox: Sandbox) -> Non
     assert "free plan has no user groups" in groups.detail
 
 
+POLICY = """
+rules:
+- {name: ordinary, match: {flow: Small*}, deciders: [alice@example.com]}
+- {name: production, approvers: [{group: "@night-shift"}], deciders: ["@ml-leads", alice@example.com]}
+- {name: partners, outsiders: [S0PARTNERS]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("plan", "said", "unsaid"),
+    [
+        (
+            "free",
+            ("free plan", "@night-shift (rule production", "@ml-leads (rule production", "S0PARTNERS (rule partners"),
+            ("alice",),
+        ),
+        ("paid", ("@night-shift (rule production", "S0PARTNERS (rule partners"), ("alice", "@ml-leads", "free plan")),
+    ],
+)
+def test_groups_of_the_policy_that_nobody_can_be_in(
+    settings: Settings, sandbox: Sandbox, tmp_path: Path, plan: str, said: tuple[str, ...], unsaid: tuple[str, ...]
+) -> None:
+    """On a plan without groups, or where a group isn't there, each group of the policy is bad, with its rule."""
+    Control(sandbox.url).put_team(plan=plan)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    groups = found(but(settings, policy=tmp_path / "policy.yaml"), "groups")
+    assert groups.health is Health.BAD
+    assert all(one in groups.detail for one in said), groups.detail
+    assert not any(one in groups.detail for one in unsaid), groups.detail
+    assert "email address or member ID" in groups.fix
+
+
 def test_a_wrong_bot_token(settings: Settings, sandbox: Sandbox, tmp_path: Path) -> None:
     """A token that Slack does not know is bad, and what depends on it is not guessed at."""
     wrong = Settings(**{**settings_for(sandbox, tmp_path).model_dump(), "slack_bot_token": "xoxb-wrong"})
