@@ -23,6 +23,7 @@ from .nodes import (
     NodesElsewhere,
     Phase,
     Workflow,
+    annotated,
     input_of,
     name_of,
     read_nodes,
@@ -230,8 +231,7 @@ def why_foreign(workflow: Workflow, approval: Approval) -> str | None:
     ``plugins/argo/argo_workflows.py``).
     """
     name, pathspec = name_of(workflow), approval.pathspec
-    flow = (workflow["metadata"].get("annotations") or {}).get(_FLOW)
-    if pathspec.run != f"argo-{name}" or flow != pathspec.flow:
+    if pathspec.run != f"argo-{name}" or annotated(workflow, _FLOW)[:1] != (pathspec.flow,):
         return f"the workflow {name} is not the run {pathspec.run} of {pathspec.flow}"
     return None
 

@@ -59,6 +59,19 @@ def name_of(workflow: Workflow) -> str:
     return str(workflow["metadata"]["name"])
 
 
+def annotated(workflow: Workflow, name: str) -> tuple[str, ...]:
+    """Return what an annotation says: the workflow's own first, then what Argo was to copy from the template.
+
+    A workflow that waited for its turn never gets the metadata of its template (argo-workflows 3.7.3 and 4.0.5,
+    ``workflow/controller/operator.go``: ``setExecWorkflow`` copies it in the phase "" alone, and one that a limit of
+    parallelism held up begins in Pending), but it keeps a copy of the whole template.
+    """
+    stored = (workflow.get("status") or {}).get("storedWorkflowTemplateSpec") or {}
+    places = (workflow["metadata"], stored.get("workflowMetadata") or {})
+    said = (str((place.get("annotations") or {}).get(name) or "") for place in places)
+    return tuple(dict.fromkeys(filter(None, said)))
+
+
 def read_nodes(workflow: Workflow) -> Nodes:
     """Return the nodes of a workflow by id, unpacked if they are packed.
 
@@ -199,15 +212,14 @@ def started_by(workflow: Workflow) -> tuple[Person, ...]:
     """Return everybody whose workflow it is, the deployer first, once each."""
     metadata = workflow["metadata"]
     annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
-    found = [Person(id=name, name=name, origin=Origin.CLAIM) for name in _names(annotations, labels)]
+    owners = annotated(workflow, _OWNER)
+    found = [Person(id=name, name=name, origin=Origin.CLAIM) for name in (*owners, *_starters(annotations, labels))]
     if again_by := str(annotations.get(BY) or ""):
         found.append(Person(id=again_by, name=again_by, origin=SLACK))
     return tuple(dict.fromkeys(found))
 
 
-def _names(annotations: Mapping[str, Any], labels: Mapping[str, Any]) -> Iterator[str]:
-    if owner := str(annotations.get(_OWNER) or ""):
-        yield owner
+def _starters(annotations: Mapping[str, Any], labels: Mapping[str, Any]) -> Iterator[str]:
     if email := str(labels.get(f"{_CREATOR}-email") or ""):
         yield email.replace(".at.", "@", 1)
     elif creator := str(labels.get(f"{_CREATOR}-preferred-username") or labels.get(_CREATOR) or ""):

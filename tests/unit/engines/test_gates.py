@@ -247,6 +247,18 @@ def test_a_workflow_that_is_another_run_is_not_resumed() -> None:
         assert "is not the run" in (why_gone(found, decided) or "")
 
 
+def test_a_workflow_that_waited_for_its_turn_is_known_by_its_template() -> None:
+    """Argo copies no metadata to a workflow that a limit held up: the template it stores says which flow's it is."""
+    held_up = workflow({"phase": "Running", "startedAt": "2026-03-02T09:30:00Z"}, annotations={})
+    for flow, said in (("TrainFlow", Waiting(node_ids=("0",))), ("Another", None)):
+        stored = {"workflowMetadata": {"annotations": {"metaflow/flow_name": flow}}}
+        held_up["status"]["storedWorkflowTemplateSpec"] = stored
+        found = assess(held_up, approved())
+        assert found == said if said else isinstance(found, Over)
+    held_up["metadata"]["annotations"] = {"metaflow/flow_name": "TrainFlow"}
+    assert assess(held_up, approved()) == Waiting(node_ids=("0",))  # what it says itself comes first
+
+
 def test_clocks_may_differ_a_little() -> None:
     """A workflow that seems some minutes younger than the question, by another clock, is still the one that asked."""
     assert why_gone(workflow(creationTimestamp="2026-03-02T09:34:00Z"), approval(at=NOW)) is None

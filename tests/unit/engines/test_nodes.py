@@ -108,3 +108,11 @@ def test_workflow_that_was_read_stays_as_it_was() -> None:
         before = json.dumps(read)
         patch(read, ["w-1"], END, NOW)
         assert json.dumps(read) == before
+
+
+def test_the_deployer_is_known_although_argo_copied_no_metadata() -> None:
+    """A workflow that waited for its turn stores its template's owner; if two are named, both count."""
+    held_up = workflow(storedWorkflowTemplateSpec={"workflowMetadata": {"annotations": {"metaflow/owner": "alice"}}})
+    assert [one.id for one in nodes.started_by(held_up)] == ["alice"]
+    held_up["metadata"]["annotations"] = {"metaflow/owner": "mallory"}
+    assert [one.id for one in nodes.started_by(held_up)] == ["mallory", "alice"]
