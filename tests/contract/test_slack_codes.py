@@ -17,6 +17,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierRefused,
     NotifierUnavailable,
 )
+from metaflow_extensions.hitl.approvals.evidence.pictures import Picture
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from tests.contract.conftest import CHANNEL, CHANNEL_ID
@@ -25,6 +26,7 @@ from tests.fixtures.approvals import HandClock, approval, pathspec
 REFERENCE = json.loads(
     Path(__file__).parents[2].joinpath("hitl_bot/sandbox/web_api/reference.json").read_text(encoding="utf-8")
 )
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x02\x08\x02\0\0\0 a picture"
 NEVER = ("something_new",)  # a code that no release knows yet
 RAISED = {
     Meaning.FINAL: MessageUnreachable,
@@ -93,6 +95,25 @@ def test_each_documented_error_of_the_thread_and_of_a_second_message_is_what_the
             slack_notifier.said_below(post)
 
     expected = {code: RAISED[meaning(method, code)] for code in codes_of(method)}
+    assert outcomes(method, control, act) == expected
+
+
+@pytest.mark.parametrize("method", ["files.getUploadURLExternal", "files.completeUploadExternal"])
+def test_each_documented_error_of_showing_a_picture_is_what_the_table_says(
+    slack_notifier: SlackNotifier, control: Control, method: str
+) -> None:
+    """No picture is shown twice: where Slack may have shown it nothing is raised, so that nobody tries again."""
+    post = slack_notifier.post(approval())
+    picture = Picture(name="course.png", title="accuracy", png=PNG, alt="accuracy, higher each time")
+
+    def act() -> None:
+        slack_notifier.attach(post, slack_notifier.upload([picture]))
+
+    expected: dict[str, type[NotifierError] | None] = {code: RAISED[meaning(method, code)] for code in codes_of(method)}
+    if method == "files.completeUploadExternal":
+        surely_nothing = {"file_not_found"}
+        perhaps = {one for one, kind in expected.items() if kind is NotifierUnavailable} - surely_nothing
+        expected |= dict.fromkeys(perhaps)
     assert outcomes(method, control, act) == expected
 
 

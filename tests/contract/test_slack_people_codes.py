@@ -10,13 +10,16 @@ from hitl_bot.slack.people import SlackPeople
 from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning
 from tests.contract.test_slack_codes import codes_of
-from tests.fixtures.approvals import HandClock
+from tests.fixtures.approvals import BOB, HandClock
 
 LOOKS = {
     "users.info": lambda people: people.find("U0BOB"),
     "users.lookupByEmail": lambda people: people.find("bob@example.com"),
     "users.list": lambda people: people.called("@bob"),
     "usergroups.list": lambda people: people.group("@ml-leads"),
+    "conversations.members": lambda people: people.in_channel(BOB, "C0APPROVALS"),
+    "conversations.list": lambda people: people.in_channel(BOB, "#ml-approvals"),
+    "auth.test": lambda people: people.barred(BOB),
 }
 
 

@@ -299,9 +299,9 @@ def is_busy(error: SlackApiError) -> bool:
     return status_of(error) == _TOO_MANY or code_of(error) in _BUSY
 
 
-def asked_to_wait(error: NotifierError) -> bool:
-    """Whether a call failed because Slack asked to wait, before anything was done."""
-    return error.cause.split(" ")[0] in _BUSY
+def did_nothing(error: NotifierError) -> bool:
+    """Whether a call that may work soon certainly did nothing: what Slack does not answer, it may have done."""
+    return error.cause.split(" ")[0] in _BUSY | {"file_not_found"}
 
 
 def pause_of(error: SlackApiError) -> float:

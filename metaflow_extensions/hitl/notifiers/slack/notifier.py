@@ -23,7 +23,7 @@ from metaflow_extensions.hitl.messages.blocks import mrkdwn, section
 from metaflow_extensions.hitl.messages.single import Rendered, brief, render
 
 from .calls import Pace, SlackCalls, TooLong
-from .codes import asked_to_wait
+from .codes import did_nothing
 from .names import Names, SlackNames
 
 # Which questions stand in a channel already, without reading the channel again for each of them.
@@ -384,7 +384,7 @@ class SlackNotifier:
         try:
             self._calls.call_in_turn(method, where, files)
         except NotifierUnavailable as error:
-            if asked_to_wait(error):
+            if did_nothing(error):
                 raise
             log.info("%s may be without its pictures: %s", post.url or post.ts, error)
 
