@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 
 import pytest
@@ -15,6 +16,10 @@ settings.load_profile("facts")
 # No test may reach the cluster of whoever runs it; those that need one have their own.
 os.environ["KUBECONFIG"] = os.devnull
 os.environ.pop("KUBERNETES_SERVICE_HOST", None)
+
+# Flows, pods and bots are started hundreds of times. Whoever has this set would have each compile all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 pytest_plugins: list[str] = [
     "tests.fixtures.attempts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from base64 import b64encode
 from datetime import datetime, timezone
@@ -41,21 +42,34 @@ class Pod(FlowSpec):
 """
 
 
+@pytest.fixture(scope="session")
+def root_of_pods(tmp_path_factory):
+    """Where each pod has its files, one after the other.
+
+    A pod unpacks Metaflow's source anew and would compile it anew, which takes most of its time. In one place, with the
+    times that its code package gives them, the files of all pods are the same to Python, so it compiles them once.
+    """
+    return tmp_path_factory.mktemp("pods")
+
+
 @pytest.fixture
-def pod(compiler, pod_python, tmp_path):
+def pod(compiler, pod_python, root_of_pods, tmp_path):
     """Run a container of the compiled flow as a pod of the workflow ``pod-x7k2p`` would."""
     asked = [""]  # what the container that asked said last of its question
+    work = root_of_pods / "work"
 
     def run(template, **extra):
-        work = tmp_path / f"pod{len(list(tmp_path.iterdir()))}"
-        (work / "out").mkdir(parents=True)
+        shutil.rmtree(work, ignore_errors=True)
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        for folder in (work, out):
+            folder.mkdir()
         filled = {
             "{{workflow.name}}": "pod-x7k2p",
             "{{workflow.creationTimestamp}}": "2026-11-23T20:00:00Z",
             "{{=toBase64(workflow.parameters['alpha'])}}": b64encode(b"0.5").decode(),
             "{{retries}}": "0",
             "{{inputs.parameters.question-sha256}}": asked[0],
-            "/mnt/out": str(work / "out"),
+            "/mnt/out": str(out),
             "/tmp/mf-input-paths": str(work / "input-paths"),
         }
         text = json.dumps(template["container"])
@@ -76,6 +90,7 @@ def pod(compiler, pod_python, tmp_path):
             "METAFLOW_KUBERNETES_NODE_IP": "127.0.0.1",
             "METAFLOW_SKIP_INSTALL_DEPENDENCIES": "1",
             "METAFLOW_HOME": str(work / "no-configuration"),
+            "PYTHONPYCACHEPREFIX": str(root_of_pods / "bytecode"),
             **extra,
         }
         ended = subprocess.run(
@@ -88,7 +103,7 @@ def pod(compiler, pod_python, tmp_path):
             timeout=120,
             check=False,
         )
-        ended.out = work / "out"
+        ended.out = out
         if (digest := ended.out / "question_sha256").exists():
             asked[0] = digest.read_text()
         return ended
