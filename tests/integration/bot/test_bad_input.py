@@ -91,7 +91,7 @@ def test_what_shards_work_on_is_shown_and_never_executed(
         for number in range(4)
     ]
     sweep(bot, clock)
-    message = shown(bob, lambda one: "4 shards wait" in one.plain)
+    message = shown(bot, clock, bob, lambda one: "4 shards wait" in one.plain)
     view = bob.open(message, "Approve all except…")
     assert all(text["type"] == "plain_text" for block in view.blocks[2:] for text in _texts(block))
     bob.command(f"/hitl reject {ids[0]} {HOSTILE}")

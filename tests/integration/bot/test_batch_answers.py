@@ -14,7 +14,7 @@ from metaflow_extensions.hitl.approvals.record import State
 from metaflow_extensions.hitl.messages.controls import SHARDS_VALUE
 from tests.fixtures.approvals import HandClock
 from tests.integration.bot.conftest import SCHEMA
-from tests.integration.bot.test_batches import ask_shards, send, shown, shown_in_time, states, sweep, top
+from tests.integration.bot.test_batches import ask_shards, send, shown, states, sweep, top, wait_for_states
 
 
 def another(person: Person, view: View) -> View:
@@ -26,12 +26,12 @@ def test_votes_are_cast_and_shown(bot: Bot, bob: Person, carol: Person, clock: H
     """Where two must agree "Approve all" is a vote for each shard: the message says whose, and who is missing."""
     asked = ask_shards(bot, 5, quorum=2, approvers=("@ml-leads",))
     sweep(bot, clock)
-    bob.click(shown(bob, lambda one: "2 must agree" in one.plain), "Approve all", confirm="Approve all")
-    voted = shown_in_time(bot, clock, bob, lambda one: one.plain.count("Waits (1 of 2 agree)") == 5)
+    bob.click(shown(bot, clock, bob, lambda one: "2 must agree" in one.plain), "Approve all", confirm="Approve all")
+    voted = shown(bot, clock, bob, lambda one: one.plain.count("Waits (1 of 2 agree)") == 5)
     assert "<@U0BOB> approves. Still missing: 1 of <!subteam^S0MLLEADS>." in voted.plain
     assert states(ledger, asked) == [State.PENDING] * 5
     carol.click(voted, "Approve all", confirm="Approve all")
-    message = shown_in_time(bot, clock, bob, lambda one: "All 5 shards are answered" in one.plain)
+    message = shown(bot, clock, bob, lambda one: "All 5 shards are answered" in one.plain)
     assert "*Approved* by bob and carol" in message.plain
     assert states(ledger, asked) == [State.APPROVED] * 5
 
@@ -42,13 +42,13 @@ def test_votes_that_differ_are_told_apart(
     """After "Approve all except" some shards have a vote and others have none; one rejection rejects its shard."""
     asked = ask_shards(bot, 5, quorum=2, approvers=("@ml-leads",))
     sweep(bot, clock)
-    view = bob.open(shown(bob, bool), "Approve all except…")
+    view = bob.open(shown(bot, clock, bob, bool), "Approve all except…")
     assert isinstance(send(view.fill({"Shards 1 to 5 of 5": [one.id for one in asked[:3]]})), Closed)
-    message = shown_in_time(bot, clock, bob, lambda one: "2 shards: nobody yet." in one.plain)
+    message = shown(bot, clock, bob, lambda one: "2 shards: nobody yet." in one.plain)
     assert "3 shards: <@U0BOB> approves. Still missing: 1 of <!subteam^S0MLLEADS>." in message.plain
     view = carol.open(message, "Reject all…")
     assert isinstance(view.fill({"Reason": "not on a Friday"}).submit(), Closed)
-    carol.control.wait_until(lambda: states(ledger, asked) == [State.REJECTED] * 5, 10, "five rejections")
+    wait_for_states(bot, clock, asked, State.REJECTED)
 
 
 def test_the_second_voter_sees_what_the_first_entered(
@@ -57,16 +57,12 @@ def test_the_second_voter_sees_what_the_first_entered(
     """The input of the first is on the message and in the form; another input is a new proposal for every shard."""
     asked = ask_shards(bot, 4, quorum=2, schema=SCHEMA)
     sweep(bot, clock)
-    view = bob.open(shown(bob, bool), "Approve all…")
+    view = bob.open(shown(bot, clock, bob, bool), "Approve all…")
     assert isinstance(view.fill({"Deploy target": "moon", "Replicas": 3}).submit(), Closed)
-    sweep(bot, clock)
-    view = carol.open(shown_in_time(bot, clock, bob, lambda one: "moon" in one.plain), "Approve all…")
+    view = carol.open(shown(bot, clock, bob, lambda one: "moon" in one.plain), "Approve all…")
     assert [field.element["initial_value"] for field in view.fields] == ["moon", "3"]
     assert isinstance(view.fill({"Replicas": 4}).submit(), Closed)
-    sweep(bot, clock)
-    shown_in_time(
-        bot, clock, bob, lambda one: "<@U0CAROL> approves" in one.plain and "<@U0BOB> approves" not in one.plain
-    )
+    shown(bot, clock, bob, lambda one: "<@U0CAROL> approves" in one.plain and "<@U0BOB> approves" not in one.plain)
     assert states(ledger, asked) == [State.PENDING] * 4
 
 
@@ -74,7 +70,7 @@ def test_an_approver_that_nobody_is(bot: Bot, bob: Person, clock: HandClock) -> 
     """A group that was deleted is reported on the message when the question is asked."""
     ask_shards(bot, 4, approvers=("@ml-leads", "@long-gone"))
     sweep(bot, clock)
-    message = shown(bob, bool)
+    message = shown(bot, clock, bob, bool)
     assert "*No one in Slack matches @long-gone*, so only the others can answer." in message.plain
     assert "<!subteam^S0MLLEADS>" in message.mentions
 
@@ -83,7 +79,7 @@ def test_500_shards_on_five_pages(bot: Bot, bob: Person, clock: HandClock, ledge
     """Of 500 shards each has its checkbox, a hundred a page; ticks of all pages count, also of those not looked at."""
     asked = ask_shards(bot, 500)
     sweep(bot, clock)
-    view = bob.open(shown(bob, lambda one: "500 shards wait" in one.plain), "Approve all except…")
+    view = bob.open(shown(bot, clock, bob, lambda one: "500 shards wait" in one.plain), "Approve all except…")
     assert [field.label for field in view.fields[:2]] == ["Shards 1 to 10 of 500", "Shards 11 to 20 of 500"]
     view.fill({"Shards 1 to 10 of 500": [one.id for one in asked[1:10]]})
     bob.click(view, "Next page")
@@ -97,12 +93,7 @@ def test_500_shards_on_five_pages(bot: Bot, bob: Person, clock: HandClock, ledge
     assert isinstance(send(first), Closed)
     left = [asked[0], *asked[100:110]]
     approved = [one for one in asked if one not in left]
-
-    def all_but_eleven() -> bool:
-        sweep(bot, clock)
-        return "11 of 500 shards wait" in top(bob)[0].plain
-
-    bob.control.wait_until(all_but_eleven, 60, "the answers")
+    shown(bot, clock, bob, lambda one: "11 of 500 shards wait" in one.plain)
     assert states(ledger, approved) == [State.APPROVED] * 489
     assert states(ledger, left) == [State.PENDING] * 11
 
@@ -111,7 +102,7 @@ def test_untick_all_and_tick_some(bot: Bot, bob: Person, clock: HandClock, ledge
     """To approve two of 120 nobody unticks 118; an empty choice is refused in the form."""
     asked = ask_shards(bot, 120)
     sweep(bot, clock)
-    view = bob.open(shown(bob, bool), "Approve all except…")
+    view = bob.open(shown(bot, clock, bob, bool), "Approve all except…")
     bob.click(view, "Clear all 120")
     empty = another(bob, view)
     refused = empty.submit()
@@ -119,7 +110,7 @@ def test_untick_all_and_tick_some(bot: Bot, bob: Person, clock: HandClock, ledge
     assert "Select at least one" in refused.by_label["Shards that are not selected"]
     empty.fill({"Shards 1 to 10 of 120": [asked[3].id, asked[4].id]})
     assert isinstance(send(empty), Closed)
-    bob.control.wait_until(lambda: states(ledger, asked[3:5]) == [State.APPROVED] * 2, 10, "two approvals")
+    wait_for_states(bot, clock, asked[3:5], State.APPROVED)
     assert states(ledger, asked[:3] + asked[5:]) == [State.PENDING] * 118
 
 
@@ -127,12 +118,12 @@ def test_who_joined_later_is_not_approved(bot: Bot, bob: Person, clock: HandCloc
     """A shard that came while the view was open was not offered in it, and waits on."""
     asked = ask_shards(bot, 4)
     sweep(bot, clock)
-    view = bob.open(shown(bob, bool), "Approve all except…")
+    view = bob.open(shown(bot, clock, bob, bool), "Approve all except…")
     late = ask_shards(bot, 1, first=9)
     sweep(bot, clock)
-    shown(bob, lambda one: "5 shards wait" in one.plain)
+    shown(bot, clock, bob, lambda one: "5 shards wait" in one.plain)
     assert isinstance(view.submit(), Closed)
-    bob.control.wait_until(lambda: states(ledger, asked) == [State.APPROVED] * 4, 10, "four approvals")
+    wait_for_states(bot, clock, asked, State.APPROVED)
     assert states(ledger, late) == [State.PENDING]
 
 
@@ -143,10 +134,10 @@ def test_somebody_else_was_faster(
     """A form that was left open while somebody answered says who answered what, and changes nothing."""
     asked = ask_shards(bot, 4)
     sweep(bot, clock)
-    message = shown(bob, bool)
+    message = shown(bot, clock, bob, bool)
     view = bob.open(message, opened)
     carol.click(message, "Approve all", confirm="Approve all")
-    carol.control.wait_until(lambda: states(ledger, asked) == [State.APPROVED] * 4, 10, "four approvals")
+    wait_for_states(bot, clock, asked, State.APPROVED)
     if opened == "Reject all…":
         view.fill({"Reason": "drift"})
     else:
@@ -162,7 +153,7 @@ def test_somebody_was_faster_with_some(bot: Bot, bob: Person, carol: Person, clo
     """Of four shards in an open form one was rejected meanwhile: three are approved, and bob is told of the one."""
     asked = ask_shards(bot, 4)
     sweep(bot, clock)
-    view = bob.open(shown(bob, bool), "Approve all except…")
+    view = bob.open(shown(bot, clock, bob, bool), "Approve all except…")
     carol.command(f"/hitl reject {asked[1].id} drift")
     assert isinstance(view.submit(), Closed)
     told = bob.wait_for_message("@app", lambda one: "3 answered, 1 refused" in one.plain)
@@ -180,8 +171,9 @@ def test_all_that_the_message_shows_are_answered(
     def click_at_once(request: str, key: str) -> None:
         if request == "create" and key.endswith("/00002.json") and not posted.is_set():
             posted.set()
-            bob.click(shown(bob, lambda one: "6 shards wait" in one.plain), "Approve all", confirm="Approve all")
+            (message,) = top(bob)
+            bob.click(message, "Approve all", confirm="Approve all")
 
     interventions.append(click_at_once)
     sweep(bot, clock)
-    bob.control.wait_until(lambda: states(ledger, asked) == [State.APPROVED] * 6, 10, "six approvals")
+    wait_for_states(bot, clock, asked, State.APPROVED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Event
 
 import pytest
 
@@ -16,7 +15,7 @@ from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, State
 from metaflow_extensions.hitl.messages.controls import APPROVE_ALL
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
-from tests.fixtures.slack import connect
+from tests.fixtures.slack import connect, work_until
 from tests.integration.bot.conftest import CHANNEL, SCHEMA
 
 
@@ -45,26 +44,21 @@ def top(person: Person) -> list[Message]:
     return [one for one in person.messages(CHANNEL) if one.thread_ts in {"", one.ts} and not one.is_ephemeral]
 
 
-def shown(person: Person, wanted: Callable[[Message], bool]) -> Message:
-    """Wait until the one message is as wanted."""
+def shown(bot: Bot, clock: HandClock, person: Person, wanted: Callable[[Message], bool]) -> Message:
+    """Let the bot go on working until the one message is as wanted."""
 
     def look() -> Message | None:
-        (message,) = top(person)
-        return message if wanted(message) else None
+        messages = top(person)
+        assert len(messages) <= 1
+        return next(filter(wanted, messages), None)
 
-    found: Message = person.control.wait_until(look, 10, "the message of all shards")
-    return found
+    return work_until(bot, clock, look, "the wanted message of all shards")
 
 
-def shown_in_time(bot: Bot, clock: HandClock, person: Person, wanted: Callable[[Message], bool]) -> Message:
-    """Let time pass until the one message is as wanted: an update waits for its turn."""
-    for _ in range(400):
-        sweep(bot, clock, 1)
-        (message,) = top(person)
-        if wanted(message):
-            return message
-        Event().wait(0.05)  # for the bot's other threads
-    raise AssertionError(message.plain)
+def wait_for_states(bot: Bot, clock: HandClock, approvals: list[Approval], *wanted: State) -> None:
+    """Let the bot go on working until all approvals are in a state, or each is in its own."""
+    each = list(wanted) * (len(approvals) if len(wanted) == 1 else 1)
+    work_until(bot, clock, lambda: states(bot.cases.ledger, approvals) == each, f"the states {wanted}")
 
 
 def send(view: View) -> Closed | Errors | Updated:
@@ -85,7 +79,7 @@ def test_twelve_shards_are_one_message(bot: Bot, bob: Person, clock: HandClock, 
     asked = ask_shards(bot, 12)
     assert top(bob) == []
     sweep(bot, clock)
-    message = shown(bob, lambda one: "12 shards wait" in one.plain)
+    message = shown(bot, clock, bob, lambda one: "12 shards wait" in one.plain)
     assert message.buttons == ["Approve all", "Approve all except…", "Reject all…"]
     assert all(one.id in message.plain for one in asked)
     assert {ledger.read(one.id).approval.posts[0].ts for one in asked} == {message.ts}
@@ -96,32 +90,26 @@ def test_a_late_shard_joins(bot: Bot, bob: Person, clock: HandClock) -> None:
     ask_shards(bot, 4)
     sweep(bot, clock)
     (late,) = ask_shards(bot, 1, first=9)
-    sweep(bot, clock)
-    bot.sweeper.tick()
-    shown(bob, lambda one: "5 shards wait" in one.plain and late.id in one.plain)
+    shown(bot, clock, bob, lambda one: "5 shards wait" in one.plain and late.id in one.plain)
 
 
 def test_runs_and_steps_do_not_mix(bot: Bot, bob: Person, clock: HandClock) -> None:
     """Each run has its own message."""
     ask_shards(bot, 4)
     ask_shards(bot, 4, run="18")
-    sweep(bot, clock)
-    assert len(top(bob)) == 2
+    work_until(bot, clock, lambda: len(top(bob)) == 2, "a message of each run")
 
 
 def test_approve_all(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
     """One click approves every shard, each with its own record, and the message says so."""
     asked = ask_shards(bot, 12)
     sweep(bot, clock)
-    bob.click(shown(bob, lambda one: "12 shards wait" in one.plain), "Approve all", confirm="Approve all")
-    bot.sweeper.tick()
-    clock.forward(1)
-    bot.sweeper.tick()
-    message = shown(bob, lambda one: "All 12 shards are answered" in one.plain)
+    bob.click(shown(bot, clock, bob, lambda one: "12 shards wait" in one.plain), "Approve all", confirm="Approve all")
+    message = shown(bot, clock, bob, lambda one: "All 12 shards are answered" in one.plain)
     assert "12 approved" in message.plain
     assert message.buttons == []
     assert states(ledger, asked) == [State.APPROVED] * 12
-    assert bob.ephemerals(CHANNEL)[-1].plain == "12 answered."
+    assert bob.wait_for_ephemeral(CHANNEL).plain == "12 answered."
     assert all(ledger.read(one.id).approval.decision.by.id == "U0BOB" for one in asked)
 
 
@@ -131,7 +119,7 @@ def test_a_stale_click_on_all_says_what_was_answered(
     """Whoever clicks on a message that still shows all as waiting reads how many were answered before, and how."""
     asked = ask_shards(bot, 4)
     sweep(bot, clock)
-    stale = shown(bob, lambda one: "4 shards wait" in one.plain)
+    stale = shown(bot, clock, bob, lambda one: "4 shards wait" in one.plain)
     carol.command(f"/hitl reject {asked[0].id} drift")
     bob.click(stale, "Approve all", confirm="Approve all")
     assert bob.wait_for_ephemeral(CHANNEL).plain == "3 answered. 1 had been answered before: 1 rejected."
@@ -144,9 +132,9 @@ def test_reject_all_for_one_reason(bot: Bot, bob: Person, clock: HandClock, ledg
     """The reason is asked once, and is in every record."""
     asked = ask_shards(bot, 5)
     sweep(bot, clock)
-    view = bob.open(shown(bob, bool), "Reject all…")
+    view = bob.open(shown(bot, clock, bob, bool), "Reject all…")
     assert isinstance(view.fill({"Reason": "too much drift"}).submit(), Closed)
-    bob.control.wait_until(lambda: states(ledger, asked) == [State.REJECTED] * 5, 10, "five rejections")
+    wait_for_states(bot, clock, asked, State.REJECTED)
     assert {ledger.read(one.id).approval.decision.reason for one in asked} == {"too much drift"}
 
 
@@ -155,7 +143,7 @@ def test_approve_all_except(bot: Bot, bob: Person, clock: HandClock, ledger: Led
     """Of 23 shards those that are ticked are approved; the others wait on, or are rejected for a reason."""
     asked = ask_shards(bot, 23)
     sweep(bot, clock)
-    view = bob.open(shown(bob, bool), "Approve all except…")
+    view = bob.open(shown(bot, clock, bob, bool), "Approve all except…")
     assert [field.label for field in view.fields[:3]] == [
         f"Shards {some} of 23" for some in ("1 to 10", "11 to 20", "21 to 23")
     ]
@@ -174,21 +162,18 @@ def test_approve_all_except(bot: Bot, bob: Person, clock: HandClock, ledger: Led
     assert isinstance(again.view.submit(), Closed)
     left = State.REJECTED if rejects else State.PENDING
     wanted = [State.APPROVED] * 21 + [left] * 2
-    bob.control.wait_until(lambda: states(ledger, asked) == wanted, 10, "the answers")
-    bot.sweeper.tick()
-    clock.forward(1)
-    bot.sweeper.tick()
-    shown(bob, lambda one: ("2 rejected" if rejects else "2 of 23 shards wait") in one.plain)
+    wait_for_states(bot, clock, asked, *wanted)
+    shown(bot, clock, bob, lambda one: ("2 rejected" if rejects else "2 of 23 shards wait") in one.plain)
 
 
 def test_one_form_for_all(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
     """Where the step asks for input it is entered once, held to the schema, and goes to every shard."""
     asked = ask_shards(bot, 4, schema=SCHEMA)
     sweep(bot, clock)
-    view = bob.open(shown(bob, bool), "Approve all…")
+    view = bob.open(shown(bot, clock, bob, bool), "Approve all…")
     assert isinstance(view.fill({"Deploy target": "moon", "Replicas": 99}).submit(), Errors)
     assert isinstance(view.fill({"Replicas": 3}).submit(), Closed)
-    bob.control.wait_until(lambda: states(ledger, asked) == [State.APPROVED] * 4, 10, "four approvals")
+    wait_for_states(bot, clock, asked, State.APPROVED)
     wanted = {"deploy_target": "moon", "replicas": 3}
     assert all(ledger.read(one.id).approval.decision.input == wanted for one in asked)
 
@@ -197,7 +182,7 @@ def test_who_may_not_decide_one_decides_none(bot: Bot, alice: Person, clock: Han
     """Each shard is held to its approvers: somebody else is told so, and nothing is decided."""
     asked = ask_shards(bot, 4, approvers=("U0BOB",))
     sweep(bot, clock)
-    alice.click(shown(alice, bool), "Approve all", confirm="Approve all")
+    alice.click(shown(bot, clock, alice, bool), "Approve all", confirm="Approve all")
     said = alice.wait_for_ephemeral(CHANNEL)
     assert "0 answered, 4 refused" in said.plain
     assert states(ledger, asked) == [State.PENDING] * 4
@@ -209,14 +194,14 @@ def test_progress_is_one_update_a_second(
     """However many shards settle, the message is rewritten once a second at most."""
     asked = ask_shards(bot, 10)
     sweep(bot, clock)
-    shown(bob, lambda one: "10 shards wait" in one.plain)
+    shown(bot, clock, bob, lambda one: "10 shards wait" in one.plain)
     before = len(control.calls("chat.update"))
     for one in asked[:6]:
         carol.command(f"/hitl approve {one.id}")
         bot.sweeper.tick()
     clock.forward(1)
     bot.sweeper.tick()
-    shown(bob, lambda one: "4 of 10 shards wait" in one.plain)
+    shown(bot, clock, bob, lambda one: "4 of 10 shards wait" in one.plain)
     assert len(control.calls("chat.update")) - before <= 2
 
 
@@ -242,14 +227,11 @@ def test_a_bot_that_starts_afresh_knows_them(
     """The batch is in the store: the next bot carries out a click on it and shows it."""
     asked = ask_shards(bot, 4)
     sweep(bot, clock)
-    shown(bob, bool)
+    shown(bot, clock, bob, bool)
     fresh = bootstrap(settings, store=store, clock=clock)
     assert len(fresh.cases.ledger.read(asked[0].id).approval.posts) == 1
     bob.command(f"/hitl approve {asked[0].id}")
-    fresh.sweeper.tick()
-    clock.forward(1)
-    fresh.sweeper.tick()
-    shown(bob, lambda one: "3 of 4 shards wait" in one.plain)
+    shown(fresh, clock, bob, lambda one: "3 of 4 shards wait" in one.plain)
     assert fresh.stop(5)
 
 
@@ -257,19 +239,18 @@ def test_the_next_turn_of_a_loop_has_its_own_message(bot: Bot, bob: Person, cloc
     """Once all shards are answered, the same step's next shards get a new message."""
     ask_shards(bot, 4)
     sweep(bot, clock)
-    bob.click(shown(bob, bool), "Approve all", confirm="Approve all")
-    sweep(bot, clock)
+    bob.click(shown(bot, clock, bob, bool), "Approve all", confirm="Approve all")
+    shown(bot, clock, bob, lambda one: "All 4 shards are answered" in one.plain)
     ask_shards(bot, 4, first=20)
-    sweep(bot, clock)
-    assert len(top(bob)) == 2
+    work_until(bot, clock, lambda: len(top(bob)) == 2, "a second message")
 
 
 def test_a_forged_batch(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
     """A button whose value names no batch is acknowledged, answered in words, and decides nothing."""
     asked = ask_shards(bot, 4)
     sweep(bot, clock)
-    bob.click(shown(bob, bool), "Approve all", confirm="Cancel")
-    bob.click(shown(bob, bool), "Reject all…")
+    bob.click(shown(bot, clock, bob, bool), "Approve all", confirm="Cancel")
+    bob.click(shown(bot, clock, bob, bool), "Reject all…")
     (envelope,) = [one for one in bob.control.envelopes() if one["type"] == "interactive"][-1:]
     for value in ("../../open", "deploy-aaaaaaaaaa-1"):
         seen = len(bob.ephemerals(CHANNEL))

@@ -21,10 +21,11 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval
 from tests.fixtures.approvals import HandClock
+from tests.fixtures.slack import work_until
 from tests.integration.bot.conftest import CHANNEL
 from tests.integration.bot.test_batches import ask_shards, sweep
 from tests.integration.bot.test_evidence import ask_in, measured
-from tests.integration.bot.test_threads import another_bot, tick_until
+from tests.integration.bot.test_threads import another_bot
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x02\x08\x02\0\0\0 a picture"
 DIGEST = sha256(PNG).hexdigest()
@@ -133,7 +134,7 @@ def test_a_bot_that_starts_shows_what_another_one_left_undone(
     message = question(bob, asked)
     assert ledger.claim(asked.id, "pictures", "the one that died", now=clock(), during=timedelta(minutes=2))
     with another_bot(settings, store, clock, 10) as other:
-        tick_until(other, clock, noted(bucket.pictures_shown_key(asked.id)))
+        work_until(other, clock, noted(bucket.pictures_shown_key(asked.id)).is_set, seconds=10)
     assert len(images(bob, message)) == 1
 
 

@@ -15,9 +15,9 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import ReminderKind, State, TrailEvent
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
-from tests.fixtures.slack import connect
+from tests.fixtures.slack import connect, work_until
 from tests.integration.bot.conftest import CHANNEL, Ask
-from tests.integration.bot.test_threads import let_die, tick_until
+from tests.integration.bot.test_threads import let_die
 
 HOUR = 3_600
 
@@ -227,12 +227,12 @@ def test_a_bot_that_dies_still_reminds_once(
     bot.sweeper.tick()
     clock.forward(HOUR)
     died = let_die(interventions, "create" if beginning == "claims/" else "mark", beginning)
-    tick_until(bot, clock, died)
+    work_until(bot, clock, died.is_set)
     clock.forward(61)
     fresh = bootstrap(settings, store=store, clock=clock)
     said = Event()
     interventions.append(lambda asked, key: said.set() if (asked, key[:5]) == ("mark", "said/") else None)
-    tick_until(fresh, clock, said)
+    work_until(fresh, clock, said.is_set)
     for _ in range(5):
         fresh.sweeper.tick()
         clock.forward(60)

@@ -21,8 +21,9 @@ from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.inputs import validate
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from tests.fixtures.approvals import BOB, REQUESTER, Directory, HandClock, gate, pathspec, question
+from tests.fixtures.slack import work_until
 from tests.integration.bot.conftest import CHANNEL
-from tests.integration.bot.test_batches import ask_shards, shown, states, sweep, top
+from tests.integration.bot.test_batches import ask_shards, shown, sweep, top, wait_for_states
 from tests.integration.bot.test_threads import replies
 
 Interventions = list[Callable[[str, str], None]]
@@ -52,16 +53,6 @@ def is_settled(ledger: Ledger, approval_id: str) -> bool:
     return ledger.read(approval_id).approval.settlement is not None
 
 
-def work(bot: Bot, clock: HandClock, done: Callable[[], bool], seconds: int = 200) -> None:
-    """Let a bot work, second by second, until something is true."""
-    for _ in range(seconds):
-        bot.sweeper.tick()
-        clock.forward(1)
-        if done():
-            return
-    pytest.fail(f"not within {seconds} seconds")
-
-
 def test_all_are_approved_before_their_records_know_the_message(
     bot: Bot, bob: Person, clock: HandClock, ledger: Ledger, interventions: Interventions
 ) -> None:
@@ -69,17 +60,15 @@ def test_all_are_approved_before_their_records_know_the_message(
     asked = ask_shards(bot, 6)
     interventions.append(unnoted)
     sweep(bot, clock)
-    message = shown(bob, lambda one: "6 shards wait" in one.plain)
+    message = shown(bot, clock, bob, lambda one: "6 shards wait" in one.plain)
     interventions.clear()
     bob.click(message, "Approve all", confirm="Approve all")
-    bob.control.wait_until(lambda: states(ledger, asked) == [State.APPROVED] * 6, 10, "six approvals")
-    work(bot, clock, lambda: all(is_settled(ledger, one.id) for one in asked))
-    message = shown(bob, lambda one: "All 6 shards are answered" in one.plain)
+    wait_for_states(bot, clock, asked, State.APPROVED)
+    work_until(bot, clock, lambda: all(is_settled(ledger, one.id) for one in asked))
+    message = shown(bot, clock, bob, lambda one: "All 6 shards are answered" in one.plain)
     assert message.buttons == []
     assert {ledger.read(one.id).approval.posts[0].ts for one in asked} == {message.ts}
-    for _ in range(3):
-        bot.sweeper.tick()
-        clock.forward(1)
+    work_until(bot, clock, lambda: message.thread, "the line")
     (line,) = replies(bob, message)
     assert all(one.id in line for one in asked)
 
@@ -90,10 +79,10 @@ def test_settled_once_the_shared_message_shows_it(
     """While a shared message can't be updated its gates stay unsettled, so that a bot that starts later shows them."""
     asked = ask_shards(bot, 5)
     sweep(bot, clock)
-    message = shown(bob, lambda one: "5 shards wait" in one.plain)
+    message = shown(bot, clock, bob, lambda one: "5 shards wait" in one.plain)
     control.fault("chat.update", error="fatal_error", times=100)
     bob.click(message, "Approve all", confirm="Approve all")
-    control.wait_until(lambda: states(ledger, asked) == [State.APPROVED] * 5, 10, "five approvals")
+    wait_for_states(bot, clock, asked, State.APPROVED)
     for _ in range(6):
         bot.sweeper.tick()
         clock.forward(1)
@@ -101,7 +90,7 @@ def test_settled_once_the_shared_message_shows_it(
     control.clear_faults()
     clock.forward(600)
     fresh = bootstrap(settings, store=store, clock=clock)
-    work(fresh, clock, lambda: all(is_settled(ledger, one.id) for one in asked))
+    work_until(fresh, clock, lambda: all(is_settled(ledger, one.id) for one in asked))
     assert "All 5 shards are answered" in message.refresh().plain
     assert message.refresh().buttons == []
     assert fresh.stop(5)
@@ -113,12 +102,12 @@ def test_a_command_line_leaves_a_shared_message_to_the_bot(
     """One shard answered from a terminal with the token: the others keep their buttons, and the bot shows the one."""
     asked = ask_shards(bot, 4)
     sweep(bot, clock)
-    message = shown(bob, lambda one: "4 shards wait" in one.plain)
+    message = shown(bot, clock, bob, lambda one: "4 shards wait" in one.plain)
     outcome = elsewhere.decide(asked[1].id, APPROVED, who=BOB, where=Where.COMMAND_LINE)
     assert [type(error) for error in outcome.pending] == [NotifierUnavailable]
     assert "4 shards wait" in message.refresh().plain
-    work(bot, clock, lambda: is_settled(ledger, asked[1].id))
-    message = shown(bob, lambda one: "3 of 4 shards wait" in one.plain)
+    work_until(bot, clock, lambda: is_settled(ledger, asked[1].id))
+    message = shown(bot, clock, bob, lambda one: "3 of 4 shards wait" in one.plain)
     assert "Approve all" in message.buttons
 
 

@@ -16,7 +16,7 @@ from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.ports import Store
 from tests.fixtures.approvals import HandClock
-from tests.fixtures.slack import connect
+from tests.fixtures.slack import connect, work_until
 from tests.fixtures.watched_stores import Crash
 from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
 from tests.integration.bot.test_batches import ask_shards, shown, sweep
@@ -129,16 +129,6 @@ def another_bot(settings: Settings, store: Store, clock: HandClock, seconds: flo
         assert fresh.stop(5)
 
 
-def tick_until(bot: Bot, clock: HandClock, event: Event) -> None:
-    """Let a bot work, second by second, until something has happened."""
-    for _ in range(300):
-        bot.sweeper.tick()
-        clock.forward(1)
-        if event.wait(0.1):
-            return
-    pytest.fail("it did not happen within 300 ticks")
-
-
 @pytest.mark.parametrize(("request_name", "beginning"), [("create", "claims/"), ("list", "said/"), ("mark", "said/")])
 @pytest.mark.parametrize("seconds", [61, 3_600])
 def test_a_bot_that_dies_loses_no_line_and_doubles_none(
@@ -160,10 +150,10 @@ def test_a_bot_that_dies_loses_no_line_and_doubles_none(
     bot.sweeper.tick()
     bob.command(f"/hitl approve {approval.id}")
     died = let_die(interventions, request_name, beginning)
-    tick_until(bot, clock, died)
+    work_until(bot, clock, died.is_set)
     said = noted("said/")
     with another_bot(settings, store, clock, seconds) as fresh:
-        tick_until(fresh, clock, said)
+        work_until(fresh, clock, said.is_set)
         for _ in range(3):
             fresh.sweeper.tick()
             clock.forward(60)
@@ -179,7 +169,7 @@ def test_a_lost_answer_doubles_no_line(
     message = bob.wait_for_message(CHANNEL)
     control.lose_answer("chat.postMessage")
     bob.command(f"/hitl approve {approval.id}")
-    tick_until(bot, clock, noted("said/"))
+    work_until(bot, clock, noted("said/").is_set)
     assert len(replies(bob, message)) == 1
 
 
@@ -197,7 +187,7 @@ def test_a_line_that_slack_refuses_comes_when_it_is_mended(
             clock.forward(1)
         control.wait_until(lambda: [one for one in entries if one["log_level"] == "error"], 10, "the operator's line")
         control.clear_faults()
-        tick_until(bot, clock, noted("said/"))
+        work_until(bot, clock, noted("said/").is_set)
     assert ["The bot token was revoked." in one["why"] for one in entries if one["log_level"] == "error"] == [True]
     assert len(replies(bob, message)) == 1
 
@@ -212,7 +202,7 @@ def test_a_thread_whose_message_was_deleted_is_left_alone(
     with structlog.testing.capture_logs() as entries:
         control.fault("chat.postMessage", error="thread_not_found", times=1_000)
         bob.command(f"/hitl approve {approval.id}")
-        tick_until(bot, clock, noted("said/"))
+        work_until(bot, clock, noted("said/").is_set)
         for _ in range(30):
             bot.sweeper.tick()
             clock.forward(10)
@@ -224,11 +214,9 @@ def test_many_gates_are_told_of_together(bot: Bot, bob: Person, clock: HandClock
     """What was said of twelve shards in the same words stands in their thread once, with whom it is about."""
     asked = ask_shards(bot, 12)
     sweep(bot, clock)
-    message = shown(bob, lambda one: "12 shards wait" in one.plain)
+    message = shown(bot, clock, bob, lambda one: "12 shards wait" in one.plain)
     bob.click(message, "Approve all", confirm="Approve all")
-    for _ in range(4):
-        bot.sweeper.tick()
-        clock.forward(1)
+    work_until(bot, clock, lambda: message.thread, "the line")
     (line,) = replies(bob, message)
     assert line.startswith("12 shards: Approved by bob")
     assert all(one.id in line for one in asked)
@@ -254,10 +242,5 @@ def test_a_line_that_can_not_be_noted_is_said_once(
         clock.forward(1)
     assert list(store.list(f"said/{approval.id}/")) == []
     interventions.clear()
-    for _ in range(100):
-        bot.sweeper.tick()
-        clock.forward(6)
-        if list(store.list(f"said/{approval.id}/")):
-            break
-    assert list(store.list(f"said/{approval.id}/")) != []
+    work_until(bot, clock, lambda: list(store.list(f"said/{approval.id}/")), "the note", seconds=6)
     assert len(replies(bob, message)) == 1
