@@ -33,6 +33,8 @@ def main() -> None:
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}; choose of {', '.join(SUBJECTS)}")
     set_up_logs(LogFormat.CONSOLE, LogLevel.WARNING)
+    # An installed package is compiled. Without bytecode each process would compile its sources, and keep more memory.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     rows: list[Row] = []
     print(heads(), flush=True)
     for name in names:

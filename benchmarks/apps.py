@@ -19,6 +19,8 @@ PATH = "/slack/events"
 
 def main() -> None:
     kind, mode = sys.argv[1:]
+    # structlog imports it where it is. It is a package of the development tools, and not of the bot.
+    sys.modules["rich"] = None  # type: ignore[assignment] # what Python documents for "can't be imported"
     if kind == "empty":
         _empty(mode)
     else:

@@ -120,7 +120,7 @@ def _install_wheel(packages: Path, folder: Path) -> None:
     source.mkdir()
     for name in ("hitl_bot", "metaflow_extensions", "metaflow_hitl"):
         shutil.copytree(_REPOSITORY / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(_REPOSITORY / name, source)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     offline = ["--no-deps", "--no-index"]
