@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 Json = dict[str, Any]
+_LOOK_EVERY = 0.2  # seconds
 ANSWER_TIMEOUT = 90.0  # longer than anything the sandbox lets a caller wait for
 
 
@@ -199,8 +200,10 @@ class Control:
 
     # Waiting
 
-    def wait_until(self, look: Callable[[], Any], timeout: float = 10.0, what: str = "") -> Any:
-        """Look now and after every change, and return the first truthy result.
+    def wait_until(self, look: Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
+        """Look now, after every change and five times a second, and return the first truthy result.
+
+        What is looked at may be elsewhere, such as an approval's record, which no change of the sandbox tells of.
 
         Raises
         ------
@@ -213,7 +216,7 @@ class Control:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise NothingHappened(f"waited {timeout:g} s for {what or 'a change'}")
-            seq = int(self.get("changes", after=seq, timeout=round(left, 3))["seq"])
+            seq = int(self.get("changes", after=seq, timeout=round(min(left, _LOOK_EVERY), 3))["seq"])
         return found
 
     def wait_for_change(self, wanted: Callable[[Json], bool], after: int, timeout: float) -> Json | None:
@@ -229,11 +232,11 @@ class Control:
                 return None
             after = news["seq"]
 
-    def wait_for_connection(self, count: int = 1, timeout: float = 10.0) -> None:
+    def wait_for_connection(self, count: int = 1, timeout: float = 30.0) -> None:
         """Return once the app has that many Socket Mode connections."""
         self.wait_until(lambda: self.get("faults-and-time")["connections"] >= count, timeout, f"{count} connection(s)")
 
-    def wait_for_calls(self, method: str, count: int = 1, timeout: float = 10.0) -> list[Json]:
+    def wait_for_calls(self, method: str, count: int = 1, timeout: float = 30.0) -> list[Json]:
         """Return the calls of a method once there are that many."""
         found: list[Json] = self.wait_until(
             lambda: calls if len(calls := self.calls(method)) >= count else None, timeout, f"{count} x {method}"

@@ -10,7 +10,7 @@ from .control import Control
 from .mentions import visible_text
 
 Json = dict[str, Any]
-TIMEOUT = 10.0
+TIMEOUT = 30.0  # seconds; what happens comes far sooner, but on a busy machine
 
 
 class NotThere(Exception):

@@ -49,7 +49,7 @@ def bot(settings: Settings, clock: HandClock, tmp_path: Path) -> Iterator[Bot]: 
     running = bootstrap(with_policy, store=MemoryStore(), clock=clock, engines={EngineKind.ARGO: cluster})
     connect(running)
     yield running
-    assert running.stop(5), "something of the bot did not end"
+    assert running.stop(30), "something of the bot did not end"
 
 
 @pytest.fixture

@@ -184,4 +184,4 @@ def bucket(
     )
     bucket = Bucket(bot=bot, run=run, attacker=Ledger(store), clock=clock, folder=tmp_path / "hitl", attempts=attempts)
     yield bucket
-    assert bot.stop(5), "something of the bot did not end"
+    assert bot.stop(30), "something of the bot did not end"

@@ -258,7 +258,7 @@ def test_a_planted_answer_in_advance(bucket: Bucket, people: Driver):
         with pytest.raises(NotVouchedFor):
             in_advance.AnswersInAdvance(bucket.bot.cases.ledger).newest(batch)
     else:
-        people.control.wait_until(decided, 20, "an answer to the last shard")
+        people.control.wait_until(decided, 30, "an answer to the last shard")
     assert bucket.opens(last.pathspec) is not bucket.is_sealed
 
 

@@ -72,7 +72,7 @@ def bot(settings: Settings, store: Store, clock: HandClock) -> Iterator[Bot]:
     running = bootstrap(settings, store=store, clock=clock, pace=pace, monotonic=count(step=60).__next__)
     connect(running)
     yield running
-    assert running.stop(5), "something of the bot did not end"
+    assert running.stop(30), "something of the bot did not end"
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_a_click_settles_the_approval(ask: Ask, bot: Bot, bob: Person, ledger: L
     approval = ask()
     message = bob.wait_for_message(CHANNEL, asks)
     bob.click(message, "Approve", confirm="Approve")
-    assert bot.stop(5)
+    assert bot.stop(30)
     assert ledger.read(approval.id).approval.settlement is not None
     assert list(ledger.open_ids()) == []
 
@@ -85,7 +85,7 @@ def test_the_same_click_twice_decides_once(ask: Ask, bot: Bot, bob: Person, cont
     control.deliver_twice()
     bob.click(message, "Approve", confirm="Approve")
     bob.wait_for_update(message)
-    assert bot.stop(5)
+    assert bot.stop(30)
     assert [one["attempts"] for one in control.envelopes()] == [2]
     events = [entry.version.event for entry in ledger.verify(approval.id)]
     assert events.count(TrailEvent.DECIDED) == 1

@@ -63,7 +63,7 @@ def another_bot(settings: Settings, store: Store, clock: HandClock) -> Iterator[
         settings, store=store, clock=clock, pace=Pace(count(step=60).__next__), monotonic=count(step=60).__next__
     )
     yield other
-    assert other.stop(5)
+    assert other.stop(30)
 
 
 def test_a_decision_is_a_cloud_event(ask: Any, bot: Bot, web: Web, clock: HandClock) -> None:
@@ -186,7 +186,7 @@ def test_events_survive_the_bot(
     second = ask("2")
     sweep(bot)
     assert types(web) == ["requested"] * 2
-    assert bot.stop(5)
+    assert bot.stop(30)
     by_hand = Bench(store=store, clock=clock)
     by_hand.cases.decide(first.id, approving(), who=ALICE, where=Where.BUTTON)
     clock.forward(600)

@@ -251,5 +251,5 @@ def test_closing_the_view_that_saves_says_nothing_untrue(
     saving.view.close()
     closed.set()
     bob.control.wait_for_calls("chat.update")
-    bob.control.wait_until(lambda: ledger.read(approval.id).approval.settlement is not None, 10, "the settlement")
+    bob.control.wait_until(lambda: ledger.read(approval.id).approval.settlement is not None, 30, "the settlement")
     assert [one.plain for one in bob.messages("@app")] == []

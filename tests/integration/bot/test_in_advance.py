@@ -170,7 +170,7 @@ def test_the_next_bot_goes_on(
     fresh = bootstrap(settings, store=store, clock=clock)
     later = ask(fresh, range(4, 8))
     wait_for_states(fresh, clock, later, State.APPROVED)
-    assert fresh.stop(5)
+    assert fresh.stop(30)
 
 
 def test_the_next_turn_of_a_loop_is_asked_again(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
@@ -221,8 +221,7 @@ def test_200_shards_cost_what_200_cost(
         wave = ask(bot, range(start, start + 60), of=200)
         for _ in range(3):  # posted, learned, answered
             sweep(bot, clock)
-        # As many rounds for each wave, however long a machine takes for one.
-        control.wait_until(lambda wave=wave: are_decided(wave), 60, f"the wave from {start}")
+        work_until(bot, clock, lambda wave=wave: are_decided(wave), f"the wave from {start}")
         sweep(bot, clock)
         shown(bot, clock, bob, lambda one, said=f"{start + 60} approved": said in one.plain)
         sweep(bot, clock)

@@ -51,7 +51,7 @@ def test_the_message_and_the_record_have_the_obligation(approved: Approval, bob:
     (owed,) = approved.obligations
     assert (owed.text, owed.owner.id, owed.due) == ("Compare it with last year's.", "U0CAROL", "2026-03-06")
     message = bob.control.wait_until(
-        lambda: next((one for one in bob.messages(CHANNEL) if "Owed with this approval" in one.plain), None), 10, "it"
+        lambda: next((one for one in bob.messages(CHANNEL) if "Owed with this approval" in one.plain), None), 30, "it"
     )
     assert "carol: “Compare it with last year's.”, due 2026-03-06" in message.plain
 
@@ -109,7 +109,7 @@ def test_the_owner_is_reminded_once_a_day_from_the_day_on(
     follow_ups = ledger.read(approved.id).approval.follow_ups
     assert [one.kind for one in follow_ups] == [FollowUpKind.REMINDED] * 7
     ledger.verify(approved.id)
-    assert other.stop(5)
+    assert other.stop(30)
 
 
 def test_done_closes_it_with_a_word(
@@ -137,7 +137,7 @@ def test_done_closes_it_with_a_word(
         bot.sweeper.tick()
         return any("closed the obligation" in one.plain for one in message.thread)
 
-    bob.control.wait_until(told, 10, "the line in the thread")
+    bob.control.wait_until(told, 30, "the line in the thread")
     assert "You owe nothing." in carol.command("/hitl obligations")[0].plain
 
 

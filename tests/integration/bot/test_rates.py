@@ -54,7 +54,7 @@ def bot(settings: Settings, store: Store, clock: HandClock) -> Iterator[Bot]:
     running = bootstrap(settings, store=store, clock=clock, pace=Pace(lambda: clock().timestamp()))
     connect(running)
     yield running
-    assert running.stop(5), "something of the bot did not end"
+    assert running.stop(30), "something of the bot did not end"
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_an_outage_is_told_once_and_its_end_once(
     assert [entry["event"] for entry in log].count("slack is away") == 1
     top = [one for one in control.messages(CHANNEL) if one["thread_ts"] in {"", one["ts"]}]
     assert ["no one answered" in one["plain"] for one in top].count(True) == 3
-    assert bot.stop(5)
+    assert bot.stop(30)
 
 
 # Many that post at once without knowing of each other.

@@ -98,7 +98,7 @@ def test_what_is_in_flight_is_finished(sandbox: Sandbox, people: Driver, control
         control.fault("chat.update", delay=5)
         pressed = Thread(target=bob.click, args=(message, "Approve"), kwargs={"confirm": "Approve"})
         pressed.start()
-        control.wait_until(lambda: ledger.read(approval_id).approval.decision, 10)
+        control.wait_until(lambda: ledger.read(approval_id).approval.decision, 30)
         process.send_signal(signal.SIGTERM)
         for _ in range(100):
             control.advance(5)  # the update may have arrived since the last time, or not yet
@@ -145,7 +145,7 @@ def test_an_unfit_store_is_refused(settings: Settings, control: Control) -> None
     with pytest.raises(StoreUnfit):
         bot.start(Event())
     assert control.calls() == []
-    assert bot.stop(5)
+    assert bot.stop(30)
 
 
 def test_slack_is_away_at_the_start(settings: Settings, control: Control, people: Driver) -> None:
@@ -161,7 +161,7 @@ def test_slack_is_away_at_the_start(settings: Settings, control: Control, people
     stopping.set()
     starting.join(5)
     assert not starting.is_alive()
-    assert bot.stop(5)
+    assert bot.stop(30)
 
 
 def test_a_wrong_app_token_is_not_tried_again(settings: Settings, control: Control) -> None:
@@ -171,7 +171,7 @@ def test_a_wrong_app_token_is_not_tried_again(settings: Settings, control: Contr
     with pytest.raises(CantConnect, match="invalid_auth"):
         bot.transport.open(Event())
     assert len(control.calls("apps.connections.open")) == 1
-    assert bot.stop(5)
+    assert bot.stop(30)
 
 
 @pytest.mark.parametrize("missing", ["slack_bot_token", "slack_app_token"])
@@ -193,7 +193,7 @@ def test_slacks_oauth_variables_change_nothing(
     assert "1 approval" not in people.as_("bob").command("/hitl list")[0].plain
     assert bot.app.oauth_flow is None
     assert os.environ["SLACK_CLIENT_ID"] == "1.2"
-    assert bot.stop(5)
+    assert bot.stop(30)
 
 
 def test_a_proxy_is_not_asked_for_loopback(
@@ -205,7 +205,7 @@ def test_a_proxy_is_not_asked_for_loopback(
     bot = bootstrap(settings, store=store, clock=clock)
     connect(bot)
     assert people.as_("bob").command("/hitl list")[0].is_ephemeral
-    assert bot.stop(5)
+    assert bot.stop(30)
 
 
 def test_a_connection_that_breaks_comes_back(bot: Bot, control: Control, bob: Person) -> None:
@@ -251,7 +251,7 @@ def test_slacks_patience_does_not_hold_up_a_stop(settings: Settings, store: Stor
     stopping.set()
     opening.join(5)
     assert not opening.is_alive()
-    assert bot.stop(5)
+    assert bot.stop(30)
 
 
 def test_the_first_click_does_not_wait_for_slack(bot: Bot, ask: Ask, bob: Person, control: Control) -> None:
@@ -303,7 +303,7 @@ def test_a_stop_does_not_wait_for_ever(
     assert not bot.stop(0.2)
     free.set()
     typing.join()
-    assert bot.stop(5)
+    assert bot.stop(30)
 
 
 def test_a_redelivered_envelope_decides_once(ask: Ask, bob: Person, control: Control, bot: Bot) -> None:

@@ -136,7 +136,7 @@ def test_a_signal_lets_it_finish(environment: dict[str, str], tmp_path: Path, pe
         control.fault("chat.update", delay=5)
         pressed = Thread(target=bob.click, args=(message, "Approve"), kwargs={"confirm": "Approve"})
         pressed.start()
-        control.wait_until(lambda: ledger.read(approval_id).approval.decision, 10)
+        control.wait_until(lambda: ledger.read(approval_id).approval.decision, 30)
         bot.process.send_signal(signal.SIGTERM)
         for _ in range(10 * PATIENCE):
             control.advance(5)  # the update may have arrived since the last time, or not yet
@@ -166,7 +166,7 @@ def test_a_signal_ends_it_although_slack_hangs(
         control.fault("chat.update", delay=3600, times=99)
         pressed = Thread(target=bob.click, args=(message, "Approve"), kwargs={"confirm": "Approve"})
         pressed.start()
-        control.wait_until(lambda: ledger.read(approval_id).approval.decision, 10)
+        control.wait_until(lambda: ledger.read(approval_id).approval.decision, 30)
         bot.process.send_signal(signal.SIGTERM)
         log = bot.end()
         pressed.join()

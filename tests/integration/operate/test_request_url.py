@@ -304,7 +304,7 @@ def test_nothing_is_taken_before_and_after(settings: Settings, store: Store, clo
     assert send(bot, body, headers).status == 200
     bot.transport.give_up()
     assert send(bot, command("list"), sign(command("list"))).status == 503
-    assert bot.stop(10)
+    assert bot.stop(30)
 
 
 def test_a_stop_lets_what_was_taken_be_answered(
@@ -321,7 +321,7 @@ def test_a_stop_lets_what_was_taken_be_answered(
 
     interventions.append(stop)
     assert isinstance(view.submit(), Closed)
-    assert bot.stop(10)
+    assert bot.stop(30)
     approval = bot.cases.ledger.read(asked.id).approval
     assert approval.state is State.REJECTED
     assert approval.settlement is not None
