@@ -38,6 +38,7 @@ from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Post, State, checked_id
 from metaflow_extensions.hitl.approvals.sweeping import CLAIM_FOR
 from metaflow_extensions.hitl.approvals.sweeping.worker import RETRY_FIRST, RETRY_LAST, RETRY_REFUSED
+from metaflow_extensions.hitl.approvals.waiting import NO_BOT_AFTER
 from metaflow_extensions.hitl.messages.batch import Batch, render
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
 
@@ -185,6 +186,8 @@ class Batches:
         NotifierUnavailable, NotifierRefused
             As a notifier's ``post``; NotifierBusy while another bot posts it.
         """
+        if self._clock() - approval.requested_at >= NO_BOT_AFTER and (alone := self._slack.find_alone(approval)):
+            return alone  # its run posted it, and died before it could note that
         with self._joining:
             number, shown = self._last_batch(approval)
             if shown is None or not _takes(shown, approval):
@@ -234,7 +237,7 @@ class Batches:
             shown = self._load(batch_id) or self._found_in_channel(approval, batch_id)
             if shown is not None:
                 return replace(shown.post, at=self._clock())
-        return None
+        return self._slack.find_alone(approval)  # its run posted it, since no bot did
 
     def _found_in_channel(self, approval: Approval, batch_id: str) -> _Shown | None:
         """Find the message of a batch that nobody noted: it is being posted, or somebody died before noting it."""

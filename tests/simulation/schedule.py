@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import EngineKind
-from tests.simulation.world import Fault, Outage
+from tests.simulation.world import Fault, Outage, Strike
 
 _OUT = (
     *(("store", "before"), ("store", "after"), ("slack", "before"), ("slack", "after"), ("engine", "before")),
@@ -62,6 +62,8 @@ class Schedule:
         Faults for each call, drawn during the first minute.
     faults : Mapping[int, Fault]
         Those that are certain, by the number of the call.
+    strikes : tuple[Strike, ...]
+        Those that are certain, by the name of the call.
     """
 
     seed: int
@@ -79,6 +81,7 @@ class Schedule:
     outages: tuple[Outage, ...] = ()
     rate: float = 0.0
     faults: Mapping[int, Fault] = field(default_factory=dict)
+    strikes: tuple[Strike, ...] = ()
 
     def fault_drawer(self) -> Callable[[str, str], Fault | None]:
         rng = random.Random(f"faults {self.seed}")
@@ -144,7 +147,7 @@ def shrunk(schedule: Schedule, faults: Mapping[int, Fault], fails: Callable[[Sch
     faults : Mapping[int, Fault]
         All that happened, those that were drawn too.
     """
-    exact = replace(schedule, faults=dict(faults), rate=0.0)
+    exact = replace(schedule, faults=dict(faults), strikes=(), rate=0.0)
     smallest = exact if fails(exact) else schedule
     while True:
         smaller = next((one for one in _smaller(smallest) if fails(one)), None)

@@ -132,7 +132,12 @@ class Simulation:
         self.schedule = schedule
         self.kernel = Lock.kernel = Kernel()
         self.calls = Calls(
-            self.kernel, schedule.seed, schedule.faults, schedule.outages, self._drawer(schedule.fault_drawer())
+            self.kernel,
+            schedule.seed,
+            schedule.faults,
+            schedule.outages,
+            schedule.strikes,
+            self._drawer(schedule.fault_drawer()),
         )
         if log:
             self.calls.log = []
@@ -164,20 +169,25 @@ class Simulation:
         for act in schedule.acts:
             self.acting += 1
             self._people.spawn(lambda act=act: self._act(act), act.at)
-        end = 300.0
-        while not (done := kernel.run(end, self._is_done)) and kernel.now < self._bound():
-            end = min(kernel.now + 300.0, self._bound())
         report = Report(schedule)
-        if done:
+        while self._runs_until_done():
             begin = max([self.calls.last_fault, *self.decided_at.values()])
             report.settled_after = max(0.0, kernel.now - begin)
             kernel.run(kernel.now + _AFTERWARDS)
+            if self._is_done():  # nothing came afterwards that takes its own time
+                break
         self._judge()
         kernel.end()
         report.violations = self.violations + [f"defect: {one}" for one in kernel.defects]
         report.calls, report.faults = self.calls.number, self.calls.faults
         report.log = self.calls.log or []
         return report
+
+    def _runs_until_done(self) -> bool:
+        while not (done := self.kernel.run(min(self.kernel.now + 300.0, self._bound()), self._is_done)):
+            if self.kernel.now >= self._bound():
+                return False
+        return done
 
     def _bound(self) -> float:
         return max([self.calls.last_fault, *self.decided_at.values(), *(act.at for act in self.schedule.acts)]) + BOUND
@@ -561,6 +571,8 @@ class Simulation:
         for message in questions:
             about = message.metadata["event_payload"]["approval_id"]
             if about in by_id:
+                if all(post.ts != message.ts for post in by_id[about].posts):
+                    self.violations.append(f"unnamed: {message.ts} shows {about}, and its record does not name it")
                 if by_id[about].state is not State.PENDING:
                     self._compare(message, question_messages.render(by_id[about], now=now))
                 continue

@@ -67,6 +67,24 @@ class Outage:
         return self.start <= now < self.start + self.seconds and what.startswith(self.what)
 
 
+@dataclass(frozen=True)
+class Strike:
+    """A fault at a call that is known by its name.
+
+    Attributes
+    ----------
+    process, what : str
+        What the name of the process, and the call, begin with, such as ``run-`` and ``slack chat.postMessage``.
+    nth : int
+        Which of these calls, from 1.
+    """
+
+    process: str
+    what: str
+    fault: Fault
+    nth: int = 1
+
+
 class Refused(Exception):
     """Slack's answer is an error."""
 
@@ -82,6 +100,8 @@ class Calls:
         By the number of the call.
     outages : tuple[Outage, ...]
         Besides.
+    strikes : tuple[Strike, ...]
+        Likewise.
     draw : Callable[[str, str], Fault | None]
         Asked for each call that has none, with the name of the process and the call; what it gives is noted.
     """
@@ -92,6 +112,7 @@ class Calls:
         seed: int,
         faults: Mapping[int, Fault],
         outages: tuple[Outage, ...],
+        strikes: tuple[Strike, ...],
         draw: Callable[[str, str], Fault | None],
     ) -> None:
         self.kernel = kernel
@@ -101,6 +122,7 @@ class Calls:
         self.log: list[str] | None = None
         self._latency = random.Random(seed).random
         self._outages = outages
+        self._strikes = {strike: strike.nth for strike in strikes}
         self._draw = draw
 
     def make(  # noqa: C901 - a line for each kind of fault
@@ -128,7 +150,7 @@ class Calls:
                 if outage.fault not in ("before", "after"):
                     raise Refused(outage.fault)
                 raise error(f"{about} failed")
-        fault = self.faults.get(number) or self._draw(process.name, about)
+        fault = self.faults.get(number) or self._struck(process.name, about) or self._draw(process.name, about)
         if fault is None:
             if self.log is not None:
                 self._note(process, about, "")
@@ -151,6 +173,14 @@ class Calls:
             effect()
         process.die(fault.seconds)
         raise AssertionError("a process went on after its death")
+
+    def _struck(self, process: str, about: str) -> Fault | None:
+        for strike, left in self._strikes.items():
+            if process.startswith(strike.process) and about.startswith(strike.what):
+                self._strikes[strike] = left - 1
+                if left == 1:
+                    return strike.fault
+        return None
 
     def _note(self, process: Process, about: str, fault: str) -> None:
         if self.log is not None:

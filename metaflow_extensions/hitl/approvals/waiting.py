@@ -13,7 +13,7 @@ from .refusals import NotTakenOver
 from .sweeping import CLAIM_FOR
 from .use_cases import UseCases, passed, unposted
 
-_NO_BOT_AFTER = timedelta(seconds=8)  # a question that is left to a bot is posted from here if there is none
+NO_BOT_AFTER = timedelta(seconds=8)  # a question that is left to a bot is posted from here if there is none
 _PAUSES = ((timedelta(minutes=2), 0.5), (timedelta(hours=1), 1.0), (timedelta(hours=8), 2.0))
 _LONGEST_PAUSE = 5.0
 _TRY_AGAIN = 3 * CLAIM_FOR  # so that a bot that comes meanwhile finds the claim free
@@ -105,7 +105,7 @@ def _is_forgotten(approval: Approval, now: datetime, here: Collection[str]) -> b
     """Whether a question that was left to a bot, to share a message with others, has found none, and can be posted."""
     since = now - approval.requested_at
     can_post = any(name in here for name in unposted(approval))
-    return bool(approval.question.batch) and not approval.posts and can_post and since >= _NO_BOT_AFTER
+    return bool(approval.question.batch) and not approval.posts and can_post and since >= NO_BOT_AFTER
 
 
 def _post(cases: UseCases, entry: Entry, now: datetime, on_trouble: Callable[[StoreUnavailable], object]) -> None:

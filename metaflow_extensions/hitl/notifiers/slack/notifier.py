@@ -267,6 +267,14 @@ class SlackNotifier:
 
     def find(self, approval: Approval) -> Post | None:
         """Return where a question stands that has ended, although its record names no message; None: nowhere."""
+        found = self.find_alone(approval)
+        if found is None and approval.question.batch:
+            # It may be on a message with others, which only the bot finds.
+            raise NotifierUnavailable(f"The bot looks for the message that {approval.id} may share with others.")
+        return found
+
+    def find_alone(self, approval: Approval) -> Post | None:
+        """Return the message that shows this question and no other, by a look after it ended; raises as ``find``."""
         return self.find_message(approval, approval.rule.channel, since=ended_at(approval))
 
     def find_message(self, asked: _Batched, channel: str | None, *, since: datetime) -> Post | None:

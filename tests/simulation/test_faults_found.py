@@ -1,0 +1,37 @@
+"""Faults that the simulation has found: each history goes wrong again if the fault comes back."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.schedule import Act, Schedule
+from tests.simulation.simulation import Simulation, simulating
+from tests.simulation.world import Fault, Strike
+
+_BOT_IS_AWAY = Strike("bot-", "store create claims/", Fault("crash before", 12.0))
+_RUN_CAN_NOT_NOTE = Strike("run-1", "slack chat.postMessage", Fault("crash after", 200.0))
+
+FOUND = {
+    "a run died before it could note its message, and the gate was decided": Schedule(
+        seed=1, gates=2, shared=True, strikes=(_BOT_IS_AWAY, _RUN_CAN_NOT_NOTE), acts=(Act(10.0, "line", 1),)
+    ),
+    "a run died before it could note its message, and the gate waits": Schedule(
+        seed=1, gates=2, shared=True, strikes=(_BOT_IS_AWAY, _RUN_CAN_NOT_NOTE)
+    ),
+    "a run settled a gate without the message that it is on": Schedule(
+        seed=1,
+        gates=2,
+        shared=True,
+        timeout=10,
+        strikes=(Strike("bot-", "store create approvals/deploy-gtp7pvpcnq/00002", Fault("crash before", 15.0)),),
+    ),
+}
+
+
+@pytest.mark.parametrize("history", FOUND)
+def test_what_went_wrong_once_holds(history: str):
+    """Everything that a simulation looks at holds in a history in which it did not."""
+    with simulating() as broke:
+        report = Simulation(FOUND[history], log=True).run()
+    assert not report.violations, "\n".join([*report.log, *report.violations])
+    assert not broke
