@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.engines.argo import ArgoEngine
 from metaflow_extensions.hitl.engines.kubernetes import KubernetesEngine, load_api_client
 
-if TYPE_CHECKING:
-    from .settings import Settings
+from .settings import Settings
 
 
 def argo_engine(settings: Settings, clock: Clock, *, connections: int) -> ArgoEngine:

@@ -238,7 +238,7 @@ def _person(name: str) -> Person:
 
 def _people(approval: Approval) -> Iterator[Person]:
     """Yield people until the rule of an approval is met: those it names, then members of any group."""
-    yield from (_person(name) for name in approval.rule.names if not name.startswith("@"))
+    yield from (_person(name) for name in approval.requirements.names if not name.startswith("@"))
     yield from (_person(f"tester-{number}") for number in range(1, _TESTERS + 1))
 
 

@@ -324,7 +324,7 @@ def _chosen_answers(found: Batch, view: Json) -> Chosen:
         page = batch_views.approve_except_view(found, choice, rejected)
         raise FormOver(with_initials_of(view, page))  # nothing was decided: the button says now what it will do
     rejection = Answer(verdict=Verdict.REJECT, reason=approval.reason)
-    if not found.members[0].rule.reason_required:
+    if not found.members[0].requirements.reason_required:
         approval = replace(approval, reason="")  # it says why the others are rejected
     meant = [one for one in choice.offered if one.id in choice.ticked | rejected]
     return [(one, approval if one.id in choice.ticked else rejection) for one in meant]

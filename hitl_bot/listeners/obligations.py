@@ -78,7 +78,7 @@ def obligation_of(
     FormErrors
         It is incomplete, or due in the past.
     """
-    if not cases.governed(approval).rule.obligations_offered:
+    if not cases.governed(approval).requirements.obligations_offered:
         return None
     entered, errors = messages.entered(values, today=today_of(cases, people, user_id))
     if errors:

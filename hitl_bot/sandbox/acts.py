@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import limits
 from .answers import UnknownOption, client_errors, state_of, with_entries
 from .blocks import elements_of
-from .delivery import Envelope, EnvelopeKind
+from .delivery import Delivery, Envelope, EnvelopeKind, Receipt
 from .mentions import escaped, mentions, typed
 from .people import APP_ID, BOT_USER_ID, TEAM_DOMAIN, TEAM_ID, Channel, ChannelKind, Person, PersonKind
 from .web_api.chat import content
 from .web_api.method import Arguments, SlackError
 from .web_api.views import checked_view, rewrite_view, show_view
-from .workspace import Message, ResponseUrl
-
-if TYPE_CHECKING:
-    from .delivery import Delivery, Receipt
-    from .workspace import Message, ResponseUrl, View, Workspace
+from .workspace import Message, ResponseUrl, View, Workspace
 
 # The payloads that a person's acts become.
 

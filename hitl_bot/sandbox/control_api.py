@@ -9,22 +9,18 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from . import screen
 from .acts import Acts, ImpossibleAct
 from .changes import Kind
-from .delivery import Envelope, EnvelopeKind, Manner
+from .delivery import Delivery, Envelope, EnvelopeKind, Manner, Receipt
 from .faults import DeliveryFault as Trouble, Enforcement, Fault, Outcome
 from .people import Channel, ChannelKind, Group, Person, PersonKind
 from .web_api.method import SlackError
-from .workspace import Plan
-
-if TYPE_CHECKING:
-    from .delivery import Delivery, Receipt
-    from .workspace import Workspace
+from .workspace import Plan, Workspace
 
 Json = dict[str, Any]
 LONGEST_POLL = 60.0

@@ -11,7 +11,7 @@ import uuid
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
@@ -21,9 +21,7 @@ from . import limits
 from .changes import Kind
 from .faults import DeliveryFault as Trouble
 from .people import APP_ID
-
-if TYPE_CHECKING:
-    from .workspace import Workspace
+from .workspace import Workspace
 
 # What the sandbox sends to the app, whichever way it travels.
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .mentions import visible_text
 from .people import BOT_USER_ID, Channel, ChannelKind, Person
-
-if TYPE_CHECKING:
-    from .workspace import Message, View, Workspace
+from .workspace import Message, View, Workspace
 
 Json = dict[str, Any]
 

@@ -249,7 +249,7 @@ class Batches:
             members = self._members(batch_id) or [approval]
             since = min(one.requested_at for one in members)
             asked = _Found(id=batch_id, pathspec=_run_of(approval), requested_at=since)
-            post = self._slack.find_message(asked, approval.rule.channel, since=self._clock())
+            post = self._slack.find_message(asked, approval.requirements.channel, since=self._clock())
             return None if post is None else self._note(asked, post, members)
 
     def _note(self, asked: _Found, post: Post, members: list[Approval]) -> _Shown:
@@ -361,7 +361,7 @@ class Batches:
         asked = _Found(id=batch_id, pathspec=_run_of(approval), requested_at=min(one.requested_at for one in members))
         names = self._slack.look_up(approval)
         message = render(_batch(batch_id, members), now=now, ids=names.ids, nobody=names.nobody)
-        post = self._slack.post_message(asked, message, approval.rule.channel)
+        post = self._slack.post_message(asked, message, approval.requirements.channel)
         shown = self._note(asked, replace(post, ids=names.ids, nobody=names.nobody), members)
         with self._lock:
             shown.shown_at = now
@@ -525,7 +525,7 @@ def _run_of(approval: Approval) -> str:
 
 def _name(approval: Approval) -> str:
     """Return the id of a batch without its number: the step, and a hash of all that its gates have in common."""
-    common = f"{_run_of(approval)}\n{approval.rule.channel or ''}"
+    common = f"{_run_of(approval)}\n{approval.requirements.channel or ''}"
     digest = b32encode(hashlib.sha256(common.encode()).digest()).decode().lower()[:10]
     return f"{approval.id.rsplit('-', 1)[0]}-{digest}"
 
@@ -535,6 +535,6 @@ def _batch_id(approval: Approval, number: int) -> str:
 
 
 def _wants_this(one: Approval, approval: Approval) -> bool:
-    same_channel = one.rule.channel == approval.rule.channel
+    same_channel = one.requirements.channel == approval.requirements.channel
     unposted = all(post.notifier != SLACK for post in one.posts)
     return one.state is State.PENDING and bool(one.question.batch) and same_channel and unposted

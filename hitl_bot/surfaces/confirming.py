@@ -4,12 +4,11 @@ An answer from a command line is an object below ``proposals/answers/``. The bot
 message, and takes their click for their own answer. Whoever can write the bucket can make the bot ask, and no more.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import TypeVar
 
 import structlog
 from slack_sdk import WebClient
@@ -17,6 +16,7 @@ from slack_sdk import WebClient
 from hitl_bot.slack.client import SLACK_FAILED
 from hitl_bot.slack.people import SlackPeople
 from metaflow_extensions.hitl.approvals import transitions
+from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.deciding import proposal as proposals
 from metaflow_extensions.hitl.approvals.deciding.permission import needs_confirming
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, BadProposal
@@ -47,9 +47,6 @@ _AT_ONCE = 1_000  # proposals of one look: one LIST
 _ASKED_AN_HOUR = 5  # direct messages to one person about one approval: whoever writes the bucket must not flood them
 _HOUR = timedelta(hours=1)
 _KNOWN = 10_000
-
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
 
 log = structlog.get_logger("hitl_bot.confirming")
 
@@ -104,10 +101,10 @@ class Confirming:
         self._lock = Lock()
         self._busy = False
         self._looked_at: datetime | None = None
-        self._asked: OrderedDict[str, None] = OrderedDict()  # keys of proposals
-        self._lately: OrderedDict[tuple[str, str], deque[datetime]] = OrderedDict()  # by approval and person
-        self._runs: OrderedDict[str, Approval] = OrderedDict()  # whose requester is yet to be asked, by approval
-        self._whose: OrderedDict[tuple[str, str, str], Person] = OrderedDict()  # confirmed, by flow, run and claim
+        self._asked: BoundedMap[str, None] = BoundedMap(_KNOWN)  # keys of proposals
+        self._lately: BoundedMap[tuple[str, str], deque[datetime]] = BoundedMap(_KNOWN)  # by approval and person
+        self._runs: dict[str, Approval] = {}  # whose requester is yet to be asked, by approval
+        self._whose: BoundedMap[tuple[str, str, str], Person] = BoundedMap(_KNOWN)  # confirmed, by flow, run and claim
 
     # What the sweeper sees.
 
@@ -131,7 +128,7 @@ class Confirming:
     def _work(self) -> None:
         try:
             with self._lock:
-                runs, self._runs = list(self._runs.values()), OrderedDict()
+                runs, self._runs = list(self._runs.values()), {}
             for approval in runs:
                 self._guarded(self._ask_requester, approval)
             for key in list(proposals.proposed(self._cases.ledger.store, limit=_AT_ONCE)):
@@ -270,7 +267,7 @@ class Confirming:
             raise NothingToConfirm(str(NothingToConfirm.__doc__))
         who = self._clicked_by(approval.requester, user_id)
         with self._lock:
-            _put(self._whose, _run_of(approval), who)
+            self._whose[_run_of(approval)] = who
         for one in self._queries.open(flow=approval.pathspec.flow).approvals:
             if _run_of(one) == _run_of(approval):
                 self._note_requester(one.id, who)
@@ -305,7 +302,7 @@ class Confirming:
     def _may_ask(self, approval_id: str, person: Person, now: datetime, *, most: int = _ASKED_AN_HOUR) -> bool:
         with self._lock:
             asked = self._lately.setdefault((approval_id, person.id), deque(maxlen=_ASKED_AN_HOUR))
-            _put(self._lately, (approval_id, person.id), asked)
+            self._lately[approval_id, person.id] = asked  # the newest now
             if sum(now - at < _HOUR for at in asked) >= most:
                 return False
             asked.append(now)
@@ -313,14 +310,7 @@ class Confirming:
 
     def _remember(self, key: str) -> None:
         with self._lock:
-            _put(self._asked, key, None)
-
-
-def _put(held: OrderedDict[_Key, _Value], key: _Key, value: _Value) -> None:
-    held[key] = value
-    held.move_to_end(key)
-    while len(held) > _KNOWN:
-        held.popitem(last=False)
+            self._asked[key] = None
 
 
 def _run_of(approval: Approval) -> tuple[str, str, str]:

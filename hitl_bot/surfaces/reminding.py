@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone, tzinfo
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from hitl_bot.slack.people import SlackPeople
 from metaflow_extensions.hitl.approvals import bucket, transitions
 from metaflow_extensions.hitl.approvals.deciding.permission import is_barred, is_group
 from metaflow_extensions.hitl.approvals.duration import in_words
@@ -19,9 +19,6 @@ from metaflow_extensions.hitl.approvals.record import Approval, Person, Reminder
 from metaflow_extensions.hitl.approvals.reminding import NEVER_QUIET, Quiet, next_reminder
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.messages.threads import reminder_line
-
-if TYPE_CHECKING:
-    from hitl_bot.slack.people import SlackPeople
 
 # When those who share a message were reminded last, so that many gates ring people once a period and not once each.
 
@@ -174,10 +171,10 @@ class Reminding:
 
     def _whom(self, approval: Approval, names: tuple[str, ...] | None) -> list[str]:
         """Return those of the named, or of all who may decide, who can still act and for whom it is not quiet."""
-        names = approval.rule.names if names is None else names
+        names = approval.requirements.names if names is None else names
         try:
             done = {vote.by.id for vote in approval.votes}
-            if not approval.rule.self_approval_allowed:
+            if not approval.requirements.self_approval_allowed:
                 requester = self._people.identify(approval.requester)
                 done |= {requester.id} if requester else set()
             asleep = self._asleep(approval, [user for name in names for user in self._users(name)])
@@ -215,7 +212,9 @@ class Reminding:
         if quiet == NEVER_QUIET:
             return quiet
         zones = tuple(
-            dict.fromkeys(zone_of(self._people, user) for name in approval.rule.names for user in self._users(name))
+            dict.fromkeys(
+                zone_of(self._people, user) for name in approval.requirements.names for user in self._users(name)
+            )
         )
         return replace(quiet, zones=zones) if zones else quiet
 

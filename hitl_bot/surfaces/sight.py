@@ -99,7 +99,7 @@ def asked_of(
         person = people.person(user_id)
         absent = list(cases.delegations.absent_for(person, cases.clock()))
     except HitlError:
-        return {one.id: None for one in approvals if user_id in one.rule.names}
+        return {one.id: None for one in approvals if user_id in one.requirements.names}
     mine: dict[str, Person | None] = {}
     for approval in approvals:
         try:

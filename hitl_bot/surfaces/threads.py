@@ -432,7 +432,7 @@ def in_slack(approval: Approval) -> Post | None:
 
 
 def _depends_on_who_asked(approval: Approval) -> bool:
-    return approval.state is State.PENDING and not approval.rule.self_approval_allowed
+    return approval.state is State.PENDING and not approval.requirements.self_approval_allowed
 
 
 def _is_ripe(line: Line, thread: _Thread, now: datetime) -> bool:

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import json
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
@@ -62,7 +61,7 @@ class Signatures:
         self._secret = secret.encode()
         self._clock = clock
         self._room = room
-        self._seen: OrderedDict[str, float] = OrderedDict()  # signature: when it came
+        self._seen: dict[str, float] = {}  # signature: when it came; the oldest first
         self._lock = Lock()
 
     def take(self, headers: Mapping[str, str], body: bytes) -> Refusal | None:
@@ -87,8 +86,8 @@ class Signatures:
     def _remember(self, signature: str, now: float) -> Refusal | None:
         with self._lock:
             # A timestamp may be a window ahead of the clock, so its request is good for two.
-            while self._seen and next(iter(self._seen.values())) < now - 2 * WINDOW:
-                self._seen.popitem(last=False)
+            while self._seen and self._seen[oldest := next(iter(self._seen))] < now - 2 * WINDOW:
+                del self._seen[oldest]
             if signature in self._seen:
                 return Refusal.REPLAYED
             if len(self._seen) >= self._room:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.people import APP_ID, BOT_ID, BOT_USER_ID, TEAM_DOMAIN, TEAM_ID
+from hitl_bot.sandbox.workspace import Workspace
 
 from .method import Arguments, Json, Method, SlackError, Token
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox.workspace import Workspace
 
 
 def api_test(_workspace: Workspace, args: Arguments) -> Json:

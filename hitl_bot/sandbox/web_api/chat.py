@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hitl_bot.sandbox import limits
 from hitl_bot.sandbox.blocks import are_blocks_too_long, complaints_about_blocks, name_everything
 from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.mentions import mentions
 from hitl_bot.sandbox.people import BOT_USER_ID, Channel, ChannelKind
-from hitl_bot.sandbox.workspace import Message
+from hitl_bot.sandbox.workspace import Message, Workspace
 
 from .method import Arguments, Json, Method, SlackError
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox.workspace import Workspace
 
 # What every way to write a message has in common: where it may go, and what it may hold.
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.people import BOT_USER_ID, Channel, ChannelKind, PersonKind
+from hitl_bot.sandbox.workspace import Message, Workspace
 
 from .chat import readable_channel
 from .method import Arguments, Json, Method, SlackError, missing_scope, page_of
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox.workspace import Message, Workspace
 
 _TYPES = {
     ChannelKind.PUBLIC: "public_channel",

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from hitl_bot.sandbox.changes import Kind
 from hitl_bot.sandbox.faults import Fault, Outcome
+from hitl_bot.sandbox.workspace import Workspace
 
 from . import METHODS
 from .method import Arguments, Method, SlackError, Token, is_documented, missing_scope, unknown_arguments
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox.workspace import Workspace
 
 Json = dict[str, Any]
 

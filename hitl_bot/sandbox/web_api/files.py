@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.people import BOT_USER_ID, TEAM_ID
-from hitl_bot.sandbox.workspace import Message, UploadedFile
+from hitl_bot.sandbox.workspace import Message, UploadedFile, Workspace
 
 from .chat import writable_channel
 from .method import Arguments, Json, Method, SlackError
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox.workspace import Workspace
 
 
 def get_upload_url(workspace: Workspace, args: Arguments) -> Json:

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hitl_bot.sandbox.faults import Tier
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox.workspace import Workspace
+from hitl_bot.sandbox.workspace import Workspace
 
 # Slack's own reference as data: arguments, errors, scopes and tiers of each method.
 

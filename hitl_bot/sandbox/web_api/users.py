@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.people import Group, Person, PersonKind
-from hitl_bot.sandbox.workspace import Plan
+from hitl_bot.sandbox.workspace import Plan, Workspace
 
 from .method import Arguments, Json, Method, SlackError, page_of
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox.workspace import Workspace
 
 
 def info(workspace: Workspace, args: Arguments) -> Json:

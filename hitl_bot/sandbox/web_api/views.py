@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hitl_bot.sandbox import limits
 from hitl_bot.sandbox.answers import initial_values, kept_values
@@ -10,11 +10,9 @@ from hitl_bot.sandbox.blocks import complaints_about_view, is_view_too_large, na
 from hitl_bot.sandbox.changes import Kind
 from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.people import PersonKind
+from hitl_bot.sandbox.workspace import Trigger, View, Workspace
 
 from .method import Arguments, Json, Method, SlackError
-
-if TYPE_CHECKING:
-    from hitl_bot.sandbox.workspace import Trigger, View, Workspace
 
 
 def open_(workspace: Workspace, args: Arguments) -> Json:

@@ -58,6 +58,9 @@ class BoundedMap(MutableMapping[_Key, _Value]):
     def __delitem__(self, key: _Key) -> None:
         del self._items[key]
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._items
+
     def __iter__(self) -> Iterator[_Key]:
         return iter(self._items)
 

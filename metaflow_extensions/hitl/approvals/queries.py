@@ -1,6 +1,5 @@
 """The read side: what waits, what was decided, and how it went, for lists, Home, pages and the command line."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta, timezone
@@ -9,6 +8,7 @@ from threading import Lock
 from typing import Any
 
 from . import bucket
+from .bounded import BoundedMap
 from .codec import parse_document, plain_approval, read_approval, with_checksum
 from .errors import CorruptRecord, KeyMissing, KeyTaken, RecordError
 from .ledger import Entry, Ledger
@@ -45,7 +45,7 @@ class Projection:
 
     def __init__(self, *, most_bytes: int = MOST_BYTES) -> None:
         self._known: dict[str, _Known] = {}
-        self._ended: OrderedDict[str, int] = OrderedDict()
+        self._ended: BoundedMap[str, int] = BoundedMap(_ENDED)
         self._bytes = 0
         self._most = most_bytes
         self._round = 0
@@ -76,7 +76,7 @@ class Projection:
             self._drop(approval_id)
             if entry.approval.settlement is not None:
                 self._news.pop(approval_id, None)
-                self._end(approval_id, entry.number)
+                self._ended[approval_id] = entry.number
                 return
             self._news[approval_id] = None
             fits = self._bytes + entry.size <= self._most
@@ -141,19 +141,13 @@ class Projection:
             for approval_id, known in list(self._known.items()):
                 if known.round < self._round and approval_id not in open_ids:
                     self._drop(approval_id)
-                    self._end(approval_id, known.number)
+                    self._ended[approval_id] = known.number
             self._complete = True
 
     def _drop(self, approval_id: str) -> None:
         known = self._known.pop(approval_id, None)
         if known is not None and known.entry is not None:
             self._bytes -= known.entry.size
-
-    def _end(self, approval_id: str, number: int) -> None:
-        self._ended[approval_id] = number
-        self._ended.move_to_end(approval_id)
-        if len(self._ended) > _ENDED:
-            self._ended.popitem(last=False)
 
 
 # What was decided: of days that are over by a digest that is written once, of the others by memory or the records.
@@ -212,8 +206,8 @@ class History:
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._lately: OrderedDict[str, tuple[int, Approval]] = OrderedDict()  # with the number of the version
-        self._days: OrderedDict[date, Decided] = OrderedDict()
+        self._lately: BoundedMap[str, tuple[int, Approval]] = BoundedMap(_LATELY)  # with the number of the version
+        self._days: BoundedMap[date, Decided] = BoundedMap(_DAYS)
         self._digests: set[date] = set()  # days that have one, as far as this process knows
         self._follows = False
         self._complete_from = date.max
@@ -233,9 +227,6 @@ class History:
             if entry.number < known:
                 return  # threads may learn of two versions in either order
             self._lately[approval.id] = (entry.number, brief(approval))
-            self._lately.move_to_end(approval.id)
-            if len(self._lately) > _LATELY:
-                self._lately.popitem(last=False)
 
     def follow(self) -> None:
         """Answer from memory for the days without a digest from now on: everything in them has been learned."""
@@ -296,7 +287,7 @@ class History:
         with self._lock:
             known = self._days.get(day)
             if known is not None:
-                self._days.move_to_end(day)
+                self._days.touch(day)
                 return known
         key = bucket.digest_key(day)
         try:
@@ -307,9 +298,6 @@ class History:
     def _remember(self, day: date, decided: Decided) -> Decided:
         with self._lock:
             self._days[day] = decided
-            self._days.move_to_end(day)
-            while len(self._days) > _DAYS:
-                self._days.popitem(last=False)
         return decided
 
     def _from_records(self, days: set[date], since: datetime) -> Decided:

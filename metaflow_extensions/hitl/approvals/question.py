@@ -190,7 +190,7 @@ class Panel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule(PolicyTerms):
+class Requirements(PolicyTerms):
     """What holds for one approval."""
 
     asked: Panel  # by the step's author
@@ -252,7 +252,7 @@ class Rule(PolicyTerms):
         return all(not panel.missing(voters) for panel in self.panels)
 
 
-def stricter(question: Question, demands: PolicyRule | None) -> Rule:
+def stricter(question: Question, demands: PolicyRule | None) -> Requirements:
     """Join what a step asks for with what the operator demands: what holds is never weaker than either.
 
     ``on_veto`` alone is the operator's: where nobody else says anything, the first rejection rejects.
@@ -265,7 +265,7 @@ def stricter(question: Question, demands: PolicyRule | None) -> Rule:
     terms["channel"] = demands.channel or question.channel
     terms["obligations_offered"] = demands.obligations_offered or question.obligations
     terms["self_approval_allowed"] = demands.self_approval_allowed and question.allow_self_approval
-    return Rule(
+    return Requirements(
         **terms,
         asked=asked,
         demanded=demanded if demands.needs or demands.quorum > 1 else None,

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from .errors import HitlError
 from .evidence.comparing import raised
-from .question import OnReject, OnTimeout, PolicyRule, Question, Rule, RuleMode, stricter
+from .question import OnReject, OnTimeout, PolicyRule, Question, Requirements, RuleMode, stricter
 
 # Which task an approval is about, and the id that follows from it.
 
@@ -428,7 +428,7 @@ class Approval:
         return State.APPROVED if self.decision.verdict is Verdict.APPROVE else State.REJECTED
 
     @property
-    def rule(self) -> Rule:
+    def requirements(self) -> Requirements:
         """What holds: the stricter of the question and the operator's policy. An escalation adds approvers."""
         question = self.question
         if question.quorum_if:
@@ -469,7 +469,7 @@ class Approval:
         """Whether the gated step may start: approved, or rejected with ``on_reject="continue"`` if that holds."""
         if self.decision is None or self.closing is not None:
             return False
-        goes_on = self.question.on_reject is OnReject.CONTINUE and self.rule.continue_allowed
+        goes_on = self.question.on_reject is OnReject.CONTINUE and self.requirements.continue_allowed
         return self.decision.verdict is Verdict.APPROVE or goes_on
 
     def is_due(self, now: datetime) -> bool:

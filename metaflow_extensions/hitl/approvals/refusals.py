@@ -102,7 +102,7 @@ class ApprovalReasonMissing(ReasonMissing):
         ApprovalError.__init__(
             self,
             approval,
-            f"Approving {approval.id} needs a reason: the rule “{approval.rule.name}” of the operator's policy "
+            f"Approving {approval.id} needs a reason: the rule “{approval.requirements.name}” of the operator's policy "
             "requires one. Enter it in the form that Approve opens, or with --reason on a command line.",
         )
 

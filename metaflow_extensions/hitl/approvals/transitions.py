@@ -88,7 +88,7 @@ def _check_answer(approval: Approval, answer: Decision | Vote) -> None:
         return
     if answer.verdict is not Verdict.APPROVE:
         raise ReasonMissing(approval)
-    if approval.rule.reason_required:
+    if approval.requirements.reason_required:
         raise ApprovalReasonMissing(approval)
 
 
@@ -103,11 +103,11 @@ def vote(approval: Approval, cast: Vote) -> Approval:
     AlreadyDecided, TooLate, Closed, ReasonMissing
         Nothing changes.
     """
-    if approval.decision is not None or not (approval.votes or approval.rule.asks_several):
+    if approval.decision is not None or not (approval.votes or approval.requirements.asks_several):
         return decide(approval, decided_by(cast))
     _check_answer(approval, cast)
     voted = replace(approval, votes=votes.cast(approval.votes, cast))
-    verdict = votes.outcome(voted.votes, voted.rule)
+    verdict = votes.outcome(voted.votes, voted.requirements)
     if verdict is None:
         return voted
     voters = tuple(one.by for one in voted.votes if (one.verdict is Verdict.APPROVE) is (verdict is Verdict.APPROVE))
@@ -128,7 +128,7 @@ def govern(approval: Approval, policy_rule: PolicyRule | None) -> Approval:
 
 
 def _deadline(approval: Approval) -> datetime | None:
-    timeout = approval.rule.timeout
+    timeout = approval.requirements.timeout
     return None if timeout is None else approval.requested_at + timedelta(seconds=timeout)
 
 
@@ -152,7 +152,7 @@ def expire(approval: Approval, now: datetime) -> Approval:
     """Let the deadline decide, if it has come and nobody did before; otherwise change nothing."""
     if approval.decision is not None or approval.closing is not None or not approval.is_due(now):
         return approval
-    approves = approval.question.on_timeout is OnTimeout.APPROVE and approval.rule.timeout_approves
+    approves = approval.question.on_timeout is OnTimeout.APPROVE and approval.requirements.timeout_approves
     verdict = Verdict.APPROVE if approves else Verdict.REJECT
     return bound(replace(approval, decision=Decision(verdict=verdict, by=CLOCK, at=now, where=Where.TIMEOUT)))
 
@@ -171,10 +171,10 @@ def judge(approval: Approval, entered: dict[str, Any] | None, missing: str, now:
     if question.auto_approve is None or approval.judgement is not None or approval.state is not State.PENDING:
         return approval
     finding = find(question.auto_approve, question.evidence)
-    automatic, why = approval.rule.automatic, finding.why
+    automatic, why = approval.requirements.automatic, finding.why
     mode = RuleMode.SHADOW if automatic is Automatic.SHADOW else question.auto_approve_mode
     if finding.holds and automatic is Automatic.REFUSED:
-        why = f"the rule “{approval.rule.name}” of the operator's policy requires people to decide"
+        why = f"the rule “{approval.requirements.name}” of the operator's policy requires people to decide"
     elif finding.holds and entered is None:
         why = missing
     elif finding.holds and approval.is_due(now):

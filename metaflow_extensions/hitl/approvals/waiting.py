@@ -207,5 +207,5 @@ def wait_for_bot(
 
 def _is_silent(approval: Approval, now: datetime) -> bool:
     """Whether the bot would have said by now what follows from the deadline."""
-    approves = approval.question.on_timeout is OnTimeout.APPROVE and approval.rule.timeout_approves
+    approves = approval.question.on_timeout is OnTimeout.APPROVE and approval.requirements.timeout_approves
     return approval.is_due(now - (TO_APPROVE if approves else TO_REJECT))

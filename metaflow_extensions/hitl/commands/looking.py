@@ -38,7 +38,7 @@ def approval_document(approval: Approval) -> dict[str, Any]:
         "requested_at": _time(approval.requested_at),
         "requested_by": approval.requester.name,
         "deadline": _time(approval.deadline),
-        "approvers": list(approval.rule.names),
+        "approvers": list(approval.requirements.names),
         "fields": [field_document(field) for field in (fields(question.schema) if question.schema else ())],
         "url": next((post.url for post in approval.posts if post.url), None),
         "decision": None if approval.decision is None else _decision(approval.decision),

@@ -308,7 +308,7 @@ def line(batch: Batch, approval: Approval) -> str:
 
 def _cast(approval: Approval) -> str:
     """Count the votes of one shard."""
-    agree, needed = len(votes.in_favour(approval.votes)), max(approval.rule.quorum, 1)
+    agree, needed = len(votes.in_favour(approval.votes)), max(approval.requirements.quorum, 1)
     against = len(approval.votes) - agree
     return f"{agree} of {needed} agree" + (f", {against} against" if against else "")
 

@@ -311,7 +311,7 @@ def approve_except_view(batch: Batch, choice: Choice, rejected: Collection[str] 
         }
     )
     inputs = _inputs(batch)
-    if not batch.members[0].rule.reason_required:
+    if not batch.members[0].requirements.reason_required:
         hint = "Required if the others are rejected. The requester will see it."
         blocks.append({**reason_input("Reason", hint), "optional": True})
     blocks += inputs
@@ -395,7 +395,7 @@ def _inputs(batch: Batch) -> list[Block]:
     alike = proposals[0] if all(one == proposals[0] for one in proposals) else None
     first = waiting[0]
     inputs = form_blocks(sentences.form_fields(first), values=alike)
-    if first.rule.reason_required:
+    if first.requirements.reason_required:
         inputs.append(reason_input("Reason", rule_wants_one(first)))
     return inputs
 

@@ -107,7 +107,7 @@ def _question(approval: Approval) -> list[tuple[str, str]]:
         ("started by", requester(approval, _name)),
         ("asked", utc(approval.requested_at)),
         ("who decides", voting.who_decides(approval, str, "everyone who can see the question")),
-        *([("rule", voting.demands(approval.rule))] if approval.rule.name else []),
+        *([("rule", voting.demands(approval.requirements))] if approval.requirements.name else []),
         *([("message", url)] if url else []),
         ("approval", approval.id),
     ]

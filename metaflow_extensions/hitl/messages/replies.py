@@ -52,8 +52,8 @@ def _ids(error: Exception) -> dict[str, str]:
     """Return how those are shown whom the rule behind a refusal names by id."""
     if not isinstance(error, NotAllowed):
         return {}
-    rule = error.approval.rule
-    named = {name: approver(name, {}) for name in (*rule.names, *rule.deciders)}
+    requirements = error.approval.requirements
+    named = {name: approver(name, {}) for name in (*requirements.names, *requirements.deciders)}
     return {name: shown for name, shown in named.items() if name in shown and shown.startswith("<")}
 
 

@@ -57,13 +57,15 @@ def asks_for_input(approval: Approval) -> bool:
 
 def opens_form(approval: Approval) -> bool:
     """Whether approving takes a form: for input, or for the reason that the operator's policy wants."""
-    return asks_for_input(approval) or approval.rule.reason_required or approval.rule.obligations_offered
+    return (
+        asks_for_input(approval) or approval.requirements.reason_required or approval.requirements.obligations_offered
+    )
 
 
 def chosen_by_button(approval: Approval) -> Field | None:
     """Return the field whose choices are buttons; None where approving takes a form, or asks for nothing."""
     shown = form_fields(approval)
-    asks_more = approval.rule.reason_required or approval.rule.obligations_offered
+    asks_more = approval.requirements.reason_required or approval.requirements.obligations_offered
     return shown[0] if len(shown) == 1 and shown[0].buttons and not asks_more else None
 
 

@@ -263,8 +263,8 @@ def attendance_blocks(approval: Approval) -> list[Block]:
 
 
 def demands_blocks(approval: Approval) -> list[Block]:
-    said = filter(None, [voting.demands(approval.rule), voting.waits_at_most(approval)])
-    return [context(escape("; ".join(said), 600))] if approval.rule.name else []
+    said = filter(None, [voting.demands(approval.requirements), voting.waits_at_most(approval)])
+    return [context(escape("; ".join(said), 600))] if approval.requirements.name else []
 
 
 def nobody_blocks(approval: Approval, nobody: Collection[str]) -> list[Block]:
@@ -272,12 +272,14 @@ def nobody_blocks(approval: Approval, nobody: Collection[str]) -> list[Block]:
     if not nobody:
         return []
     names = ", ".join(literal(one, 100) for one in nobody)
-    rule = approval.rule
+    requirements = approval.requirements
     consequence = "only the others can answer"
-    if rule.names and set(rule.names) <= set(nobody):
+    if requirements.names and set(requirements.names) <= set(nobody):
         consequence = "nobody can answer. Stop the run and fix `approvers`"
-    elif rule.deciders and set(rule.deciders) <= set(nobody):
-        consequence = f"nobody can answer. An operator has to fix `deciders` of the rule “{escape(rule.name, 100)}”"
+    elif requirements.deciders and set(requirements.deciders) <= set(nobody):
+        consequence = (
+            f"nobody can answer. An operator has to fix `deciders` of the rule “{escape(requirements.name, 100)}”"
+        )
     return [section(mrkdwn(f"*No one in Slack matches {names}*, so {consequence}."))]
 
 
@@ -310,7 +312,7 @@ def _blocks(
         if trouble := sentences.trouble(approval):
             blocks.append(section(plain(trouble, min(share, 1_200))))
         blocks += [*again_blocks(approval, min(share, 2_800)), *_resume_blocks(approval)]
-        ruled = f"by rule “{escape(approval.rule.name, 100)}”" if approval.rule.name else ""
+        ruled = f"by rule “{escape(approval.requirements.name, 100)}”" if approval.requirements.name else ""
         blocks.append(context(" · ".join(filter(None, [origin(approval), sentences.aftermath(approval), ruled]))))
     said = vouched(approval)
     return [*blocks, context(f"{code(approval.id)} · {said}" if said else code(approval.id))]

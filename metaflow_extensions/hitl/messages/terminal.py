@@ -76,7 +76,7 @@ def question_text(approval: Approval, *, script: str = "flow.py", zone: tzinfo =
     rows.append(("or reject", sentences.reject_command(approval, script)))
     rows.append(("until", _until(approval, zone)))
     rows += _attendance(approval, zone)
-    if approval.rule.asks_several:
+    if approval.requirements.asks_several:
         rows.append(("agree", one_line(voting.who_decides(approval, str), _VALUE)))
     return "\n".join([f"Waiting for approval: {asked}", *(f"  {label:<10} {text}" for label, text in rows)])
 
@@ -285,8 +285,8 @@ def shown(
     if approval.question.run_url:
         rows.append(("run", one_line(approval.question.run_url, _VALUE)))
     decision = approval.decision
-    if approval.rule.name:
-        rows.append(("rule", one_line(voting.demands(approval.rule), _VALUE)))
+    if approval.requirements.name:
+        rows.append(("rule", one_line(voting.demands(approval.requirements), _VALUE)))
     if votes := voting.votes_so_far(approval, _name, str) if approval.state is State.PENDING else "":
         rows.append(("votes", one_line(votes, _VALUE)))
     rows += [("field", one_line(_asked_for(field), _VALUE)) for field in sentences.form_fields(approval)]

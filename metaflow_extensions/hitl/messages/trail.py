@@ -55,7 +55,7 @@ def _posted(approval: Approval) -> str:
 
 
 def _policy_applied(approval: Approval) -> str:
-    said = voting.demands(approval.rule) or "No rule of the operator's policy applies now"
+    said = voting.demands(approval.requirements) or "No rule of the operator's policy applies now"
     return escape(one_line(said), 500)
 
 

@@ -97,9 +97,9 @@ def approve_view(approval: Approval, *, now: datetime, values: Mapping[str, Any]
     values : Mapping, optional
         What the inputs shall hold to begin with, in place of their defaults. Default: what those who voted approve.
     """
-    reason = [reason_input("Reason", rule_wants_one(approval))] if approval.rule.reason_required else []
+    reason = [reason_input("Reason", rule_wants_one(approval))] if approval.requirements.reason_required else []
     proposed = votes.proposal(approval) if values is None else values
-    owed = obligations.inputs() if approval.rule.obligations_offered else []
+    owed = obligations.inputs() if approval.requirements.obligations_offered else []
     inputs = [*form_blocks(sentences.form_fields(approval), values=proposed), *reason, *owed]
     blocks = _question(approval, now)
     if proposed and sentences.asks_for_input(approval) and len(blocks) + len(inputs) < _BLOCKS:
@@ -208,7 +208,7 @@ def details_view(approval: Approval, *, now: datetime, trail: Sequence[Version] 
         *field_sections(facts),
     ]
     blocks += evidence.details(approval)
-    if demands := voting.demands(approval.rule):
+    if demands := voting.demands(approval.requirements):
         blocks.append(context(escape(demands, 600)))
     if approval.state is State.PENDING:
         blocks += single.votes_blocks(approval, {}, _MESSAGE)
@@ -330,7 +330,8 @@ class Focus(Enum):
 
 def rule_wants_one(approval: Approval) -> str:
     """Say why an approval takes a reason."""
-    return f"The rule “{approval.rule.name[:80]}” of the operator's policy requires one. It becomes part of the record."
+    rule = approval.requirements.name[:80]
+    return f"The rule “{rule}” of the operator's policy requires one. It becomes part of the record."
 
 
 def reason_input(label: str, hint: str, focus: Focus = Focus.LATER) -> Block:

@@ -10,7 +10,7 @@ from metaflow_extensions.hitl.approvals.auditing import Voucher
 from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.deciding.permission import is_group
 from metaflow_extensions.hitl.approvals.duration import in_words
-from metaflow_extensions.hitl.approvals.question import Need, OnTimeout, OnVeto, Rule
+from metaflow_extensions.hitl.approvals.question import Need, OnTimeout, OnVeto, Requirements
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, Person, Verdict, Vote, Where
 
 # So many are named that the words fit where Slack takes the least, 2,000 characters of a field, at 100 a name.
@@ -29,52 +29,54 @@ def who_decides(approval: Approval, name: Callable[[str], str], everybody: str =
     everybody : str
         Who it is where nobody is named.
     """
-    rule, question = approval.rule, approval.question
+    requirements, question = approval.requirements, approval.question
     if question.needs:
         said = _needs(question.needs, name)
-        if rule.asked.quorum > sum(need.quorum for need in question.needs):
-            said += f" ({rule.asked.quorum} must agree)"
+        if requirements.asked.quorum > sum(need.quorum for need in question.needs):
+            said += f" ({requirements.asked.quorum} must agree)"
     else:
-        said = _names(question.approvers, name, _APPROVERS_BESIDE_A_POLICY if rule.name else _APPROVERS) or everybody
+        most = _APPROVERS_BESIDE_A_POLICY if requirements.name else _APPROVERS
+        said = _names(question.approvers, name, most) or everybody
         if question.quorum > 1:
             said += f" ({question.quorum} must agree)"
-    if rule.demanded is not None:
-        if further := _needs([need for need in rule.demanded.needs if need.of], name):
+    if requirements.demanded is not None:
+        if further := _needs([need for need in requirements.demanded.needs if need.of], name):
             said += f", and {further}"
-        if rule.demanded.quorum > max(1, rule.asked.quorum):
-            said += f" ({rule.demanded.quorum} must agree)"
-    if rule.deciders:
-        said += f"; only {_names(rule.deciders, name)} can decide"
+        if requirements.demanded.quorum > max(1, requirements.asked.quorum):
+            said += f" ({requirements.demanded.quorum} must agree)"
+    if requirements.deciders:
+        said += f"; only {_names(requirements.deciders, name)} can decide"
     return said
 
 
-def demands(rule: Rule) -> str:
+def demands(requirements: Requirements) -> str:
     """Say what else the operator's rule wants; empty if none applies."""
-    if not rule.name:
+    if not requirements.name:
         return ""
+    counts = requirements.on_veto is OnVeto.COUNT and requirements.quorum > 1
     wants = [
-        "a reason for an approval, too" if rule.reason_required else "",
-        "" if rule.command_line_counts else "no answers from a command line",
-        "" if rule.self_approval_allowed else "that nobody approves their own run",
-        "" if rule.delegation_allowed else "that nobody decides for others",
-        "" if rule.in_advance_allowed else "that nobody answers for shards that have not asked yet",
-        "as many rejections as approvals to reject" if rule.on_veto is OnVeto.COUNT and rule.quorum > 1 else "",
+        "a reason for an approval, too" if requirements.reason_required else "",
+        "" if requirements.command_line_counts else "no answers from a command line",
+        "" if requirements.self_approval_allowed else "that nobody approves their own run",
+        "" if requirements.delegation_allowed else "that nobody decides for others",
+        "" if requirements.in_advance_allowed else "that nobody answers for shards that have not asked yet",
+        "as many rejections as approvals to reject" if counts else "",
     ]
     said = _and(filter(None, wants))
-    return f"By rule “{rule.name}” of the operator's policy" + (f", which requires {said}" if said else "")
+    return f"By rule “{requirements.name}” of the operator's policy" + (f", which requires {said}" if said else "")
 
 
 def waits_at_most(approval: Approval) -> str:
     """Say that the operator's rule cut the timeout; empty if it did not."""
-    rule, asked = approval.rule, approval.question.timeout
-    if rule.timeout is None or rule.timeout == asked:
+    requirements, asked = approval.requirements, approval.question.timeout
+    if requirements.timeout is None or requirements.timeout == asked:
         return ""
-    return f"it waits {in_words(rule.timeout)} at most"
+    return f"it waits {in_words(requirements.timeout)} at most"
 
 
 def deadline_approves(approval: Approval) -> bool:
     """Whether the deadline approves: the step wants it, and the operator does not mind."""
-    return approval.question.on_timeout is OnTimeout.APPROVE and approval.rule.timeout_approves
+    return approval.question.on_timeout is OnTimeout.APPROVE and approval.requirements.timeout_approves
 
 
 def votes_so_far(approval: Approval, who: Callable[[Person], str], name: Callable[[str], str]) -> str:
@@ -97,8 +99,9 @@ def put_aside(approval: Approval, who: Callable[[Person], str]) -> str:
 
 def missing(approval: Approval, name: Callable[[str], str]) -> str:
     """Say who has yet to agree: ``1 of @risk and 1 more``."""
-    rule = approval.rule
-    everybody = rule.deciders or (() if rule.is_open else rule.asked.names)  # whom a need that names nobody means
+    requirements = approval.requirements
+    named = () if requirements.is_open else requirements.asked.names
+    everybody = requirements.deciders or named  # whom a need that names nobody means
     needs = [need if need.of else replace(need, of=everybody) for need in votes.missing(approval)]
     # Somebody named by themselves who has voted is not missing, whatever their vote was; of a group nobody can tell.
     voted = {written for vote in approval.votes for written in vote.counts_for if not is_group(written)}

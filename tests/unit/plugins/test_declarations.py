@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import MISSING, fields
 
-from metaflow_extensions.hitl.approvals.question import PolicyRule, PolicyTerms, Question, Rule
+from metaflow_extensions.hitl.approvals.question import PolicyRule, PolicyTerms, Question, Requirements
 from metaflow_extensions.hitl.approvals.record import Decision, GivenAnswer, Vote
 
 with warnings.catch_warnings():
@@ -60,4 +60,4 @@ def test_votes_and_decisions_share_one_answer():
 
 def test_a_policy_s_rule_and_what_holds_share_one_set_of_terms():
     """What an operator's rule says and what holds for an approval is declared once."""
-    assert _names(PolicyRule) & _names(Rule) == _names(PolicyTerms)
+    assert _names(PolicyRule) & _names(Requirements) == _names(PolicyTerms)

@@ -76,7 +76,7 @@ _DONE = {Verdict.APPROVE: "approved", Verdict.REJECT: "rejected", Verdict.CHANGE
 
 def given(first: Approval, answer: Answer, by: Person, now: datetime, *, asked: int, in_all: int) -> AnswerInAdvance:
     """Build an answer to all shards that ask like the first."""
-    timeout = first.rule.timeout
+    timeout = first.requirements.timeout
     return AnswerInAdvance(
         verdict=answer.verdict,
         by=by,
@@ -125,10 +125,10 @@ def terms(approval: Approval) -> str:
 
 def problem_with(approval: Approval) -> str:
     """Say why nobody can answer for shards like this one before they ask; empty if somebody can."""
-    rule = approval.rule
-    if not rule.in_advance_allowed:
-        return f"the rule “{rule.name}” of the operator's policy does not allow it"
-    if rule.asks_several:
+    requirements = approval.requirements
+    if not requirements.in_advance_allowed:
+        return f"the rule “{requirements.name}” of the operator's policy does not allow it"
+    if requirements.asks_several:
         return "several people must agree on each"
     if approval.question.evidence is not None and approval.question.evidence.metrics:
         return "each has metrics of its own to look at"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from metaflow_extensions.hitl.approvals.errors import NoUserGroups, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.ports import Bar, People
-from metaflow_extensions.hitl.approvals.question import Automatic, PolicyRule, Rule
+from metaflow_extensions.hitl.approvals.question import Automatic, PolicyRule, Requirements
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, EngineKind, Origin, Person, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NeedsConfirmation, NotAllowed
 
@@ -98,7 +98,7 @@ def check_is_not_a_requester(
 def needs_confirming(approval: Approval) -> bool:
     """Whether the requester has to confirm in the chat that the run is theirs before anybody can approve it."""
     is_local = approval.gate.engine is EngineKind.LOCAL
-    return is_local and not approval.rule.self_approval_allowed and not _is_certain(approval)
+    return is_local and not approval.requirements.self_approval_allowed and not _is_certain(approval)
 
 
 def _requesters(approval: Approval, started_by: Iterable[Person]) -> list[tuple[Person, bool]]:
@@ -112,7 +112,7 @@ def _is_certain(approval: Approval) -> bool:
     """Whether more speaks for the requester than a name in the environment of the run."""
     if approval.confirmed_requester is not None or approval.requester.is_vouched_for:
         return True
-    return approval.gate.engine is EngineKind.LOCAL and approval.rule.claimed_requester_counts
+    return approval.gate.engine is EngineKind.LOCAL and approval.requirements.claimed_requester_counts
 
 
 def _unlinked(requester: Person, system: str) -> str:
@@ -182,7 +182,7 @@ def _is_in(person: Person, channel: str | None, people: People) -> bool:
 
 
 def _is_named(approval: Approval, person: Person, people: People) -> bool:
-    names = approval.rule.names
+    names = approval.requirements.names
     if named_among(person, names):
         return True
     groups = [name for name in names if is_group(name)]
@@ -241,34 +241,34 @@ def check_may_decide(
     PeopleUnavailable, EngineUnavailable
         It can't be known now.
     """
-    rule = approval.rule
-    if where is Where.COMMAND_LINE and not rule.command_line_counts:
+    requirements = approval.requirements
+    if where is Where.COMMAND_LINE and not requirements.command_line_counts:
         raise NotAllowed(
             approval,
             person,
-            f"the rule “{rule.name}” of the operator's policy accepts answers only in {people.system}. Please "
+            f"the rule “{requirements.name}” of the operator's policy accepts answers only in {people.system}. Please "
             "answer there.",
         )
     if person.is_claimed:
         # Nobody vouches for a typed name, so it stands for nobody: it counts only where anybody may answer.
-        if rule.is_about_who_approves if verdict is Verdict.APPROVE else rule.is_about_people:
+        if requirements.is_about_who_approves if verdict is Verdict.APPROVE else requirements.is_about_people:
             raise NeedsConfirmation(approval, person, people.system)
         return Eligibility()
-    bar = _bar(person, rule, people)
+    bar = _bar(person, requirements, people)
     if bar is not None:
         raise NotAllowed(approval, person, bar)
     eligibility = _own_eligibility(approval, person, people) or _eligibility_of_absent(approval, person, people, absent)
     if eligibility is None:
         raise NotAllowed(approval, person, _who_may(approval))
     if verdict is Verdict.APPROVE:
-        if rule.lacks_named_approvers:
+        if requirements.lacks_named_approvers:
             raise NotAllowed(
                 approval,
                 person,
-                f"the rule “{rule.name}” of the operator's policy requires named approvers, but the step names "
+                f"the rule “{requirements.name}” of the operator's policy requires named approvers, but the step names "
                 "none. Name them with `approvers` and start a new run. This run can only be rejected.",
             )
-        if not rule.self_approval_allowed:
+        if not requirements.self_approval_allowed:
             check_is_not_a_requester(approval, person, eligibility.on_behalf_of, people, started_by)
     return eligibility
 
@@ -285,33 +285,36 @@ def electorate(approval: Approval) -> str | None:
 
 def is_barred(approval: Approval, person: Person, people: People) -> bool:
     """Whether this person never decides this approval, whatever they are named."""
-    return _bar(person, approval.rule, people) is not None
+    return _bar(person, approval.requirements, people) is not None
 
 
-def _bar(person: Person, rule: Rule, people: People) -> Bar | None:
+def _bar(person: Person, requirements: Requirements, people: People) -> Bar | None:
     bar = people.barred(person)
-    return None if bar in LIFTED_BY_POLICY and named_among(person, rule.outsiders) else bar
+    return None if bar in LIFTED_BY_POLICY and named_among(person, requirements.outsiders) else bar
 
 
 def _own_eligibility(approval: Approval, person: Person, people: People) -> Eligibility | None:
     """Return what somebody stands for in their own right; None if they may not decide."""
-    rule = approval.rule
-    named = _named_as(person, rule, people)
-    if rule.deciders and not named & set(rule.deciders):
+    requirements = approval.requirements
+    named = _named_as(person, requirements, people)
+    if requirements.deciders and not named & set(requirements.deciders):
         return None
-    if not named & set(rule.names) and not (rule.is_open and people.in_channel(person, electorate(approval))):
+    if not named & set(requirements.names) and not (
+        requirements.is_open and people.in_channel(person, electorate(approval))
+    ):
         return None
-    return Eligibility(counts_for=tuple(name for name in rule.names if name in named))
+    return Eligibility(counts_for=tuple(name for name in requirements.names if name in named))
 
 
-def _named_as(person: Person, rule: Rule, people: People) -> set[str]:
+def _named_as(person: Person, requirements: Requirements, people: People) -> set[str]:
     """Return which of the names of a rule are this person's, by id, address or group."""
-    wanted = dict.fromkeys((*rule.names, *rule.deciders))
+    wanted = dict.fromkeys((*requirements.names, *requirements.deciders))
     named = {name for name in wanted if named_among(person, (name,))}
     # Groups cost requests: where names alone settle it, nobody asks.
-    settled = (not rule.deciders or named & set(rule.deciders)) and (named & set(rule.names) or not rule.names)
+    lists = [names for names in (requirements.names, requirements.deciders) if names]
+    settled = all(named & set(names) for names in lists)
     groups = frozenset(name for name in wanted if name not in named and is_group(name))
-    if groups and (rule.asks_several or not settled):
+    if groups and (requirements.asks_several or not settled):
         try:
             named |= people.groups_of(person, groups)
         except NoUserGroups:
@@ -323,34 +326,35 @@ def _named_as(person: Person, rule: Rule, people: People) -> set[str]:
 def _eligibility_of_absent(
     approval: Approval, person: Person, people: People, absent: Iterable[Person]
 ) -> Eligibility | None:
-    rule = approval.rule
+    requirements = approval.requirements
     for other in absent:
-        if _bar(other, rule, people) is not None:
+        if _bar(other, requirements, people) is not None:
             continue
-        named = _named_as(people.current(other), rule, people)
+        named = _named_as(people.current(other), requirements, people)
         # What somebody is named for can be delegated; that they are in a channel can't.
-        if not named & set(rule.names) or (rule.deciders and not named & set(rule.deciders)):
+        if not named & set(requirements.names) or (requirements.deciders and not named & set(requirements.deciders)):
             continue
-        if not rule.delegation_allowed:
+        if not requirements.delegation_allowed:
             raise NotAllowed(
                 approval,
                 person,
-                f"{other.name} delegated to you, and the rule “{rule.name}” of the operator's policy does not "
+                f"{other.name} delegated to you, and the rule “{requirements.name}” of the operator's policy does not "
                 f"allow anybody to decide for others. {_who_may(approval)}",
             )
-        return Eligibility(counts_for=tuple(name for name in rule.names if name in named), on_behalf_of=other)
+        return Eligibility(counts_for=tuple(name for name in requirements.names if name in named), on_behalf_of=other)
     return None
 
 
 def _who_may(approval: Approval) -> str:
-    rule = approval.rule
+    requirements = approval.requirements
     limit = ""
-    if rule.deciders:
-        limit = f" The rule “{rule.name}” of the operator's policy accepts answers only from {_listed(rule.deciders)}."
-    if rule.is_open:
-        also = f" or {_listed(rule.names)}" if rule.names else ""
+    if requirements.deciders:
+        accepted = _listed(requirements.deciders)
+        limit = f" The rule “{requirements.name}” of the operator's policy accepts answers only from {accepted}."
+    if requirements.is_open:
+        also = f" or {_listed(requirements.names)}" if requirements.names else ""
         return f"only people in the channel of the question{also} can answer it.{limit}"
-    return f"only {_listed(rule.names)} can. Ask one of them.{limit}"
+    return f"only {_listed(requirements.names)} can. Ask one of them.{limit}"
 
 
 def _listed(approvers: Collection[str]) -> str:
@@ -383,9 +387,9 @@ def unaccepted(
         return ""
     governed = replace(approval, policy_rule=demands)
     if decision.where is Where.TIMEOUT:
-        lets = decision.verdict is not Verdict.APPROVE or governed.rule.timeout_approves
+        lets = decision.verdict is not Verdict.APPROVE or governed.requirements.timeout_approves
         return "" if lets else f"It was approved by the deadline, but {_which(governed)} requires people to decide."
-    if decision.where is Where.RULE and governed.rule.automatic is not Automatic.ALLOWED:
+    if decision.where is Where.RULE and governed.requirements.automatic is not Automatic.ALLOWED:
         return f"It was approved by a condition over metrics, but {_which(governed)} requires people to decide."
     if decision.where is Where.COMMAND_LINE:
         return _unaccepted_on_command_line(governed, decision, check)
@@ -402,10 +406,10 @@ def _unaccepted_on_command_line(
         check(governed, claimed)
     except NotAllowed as error:
         return f"{said} {error}"
-    if decision.verdict is Verdict.APPROVE and governed.rule.reason_required and not decision.reason:
+    if decision.verdict is Verdict.APPROVE and governed.requirements.reason_required and not decision.reason:
         return f"{said} It has no reason, but {_which(governed)} requires one."
     return ""
 
 
 def _which(governed: Approval) -> str:
-    return f"the rule “{governed.rule.name}” of the operator's policy"
+    return f"the rule “{governed.requirements.name}” of the operator's policy"

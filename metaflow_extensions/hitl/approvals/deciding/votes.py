@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from metaflow_extensions.hitl.approvals.question import Need, OnVeto, Rule
+from metaflow_extensions.hitl.approvals.question import Need, OnVeto, Requirements
 from metaflow_extensions.hitl.approvals.record import Approval, Origin, Person, Verdict, Vote
 
 
@@ -30,17 +30,17 @@ def _makes_way(one: Vote, vote: Vote) -> bool:
     return one.verdict is vote.verdict is Verdict.APPROVE and one.input != vote.input
 
 
-def outcome(votes: Sequence[Vote], rule: Rule) -> Verdict | None:
+def outcome(votes: Sequence[Vote], requirements: Requirements) -> Verdict | None:
     """Say what the votes add up to; None while somebody has yet to vote."""
     against = [one for one in votes if one.verdict is not Verdict.APPROVE]
-    if against and (rule.on_veto is OnVeto.REJECT or len(against) >= rule.quorum):
+    if against and (requirements.on_veto is OnVeto.REJECT or len(against) >= requirements.quorum):
         return against[-1].verdict
-    return Verdict.APPROVE if rule.agree(_standing_for(votes)) else None
+    return Verdict.APPROVE if requirements.agree(_standing_for(votes)) else None
 
 
 def missing(approval: Approval) -> tuple[Need, ...]:
     """Say who has yet to agree."""
-    return approval.rule.missing(_standing_for(approval.votes))
+    return approval.requirements.missing(_standing_for(approval.votes))
 
 
 def in_favour(votes: Iterable[Vote]) -> tuple[Vote, ...]:

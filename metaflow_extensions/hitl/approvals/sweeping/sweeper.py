@@ -1,12 +1,12 @@
 """What there is to sweep: all that is open now and then, and the tail of changes in between."""
 
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 
 from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.bucket import ChangeMarker
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
@@ -43,8 +43,10 @@ class Tail:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._handled: OrderedDict[str, None] = OrderedDict()
-        self._unwritten: OrderedDict[str, tuple[datetime, timedelta]] = OrderedDict()  # when to look again
+        self._handled: BoundedMap[str, None] = BoundedMap(_REMEMBERED)
+        self._unwritten: BoundedMap[str, tuple[datetime, timedelta]] = BoundedMap(  # when to look again
+            _UNWRITTEN, dropped=self._give_up
+        )
         self._newest: datetime | None = None
 
     def begin(self, now: datetime) -> None:
@@ -61,8 +63,8 @@ class Tail:
             if self._is_time(change.key, now):
                 fresh.setdefault(change.approval_id, []).append(change)
         before = bucket.changes_from(since)
-        while self._handled and (len(self._handled) > _REMEMBERED or next(iter(self._handled)) < before):
-            self._handled.popitem(last=False)
+        while self._handled and next(iter(self._handled)) < before:
+            self._handled.popitem()
         return list(fresh.values())
 
     def handle(self, changes: Iterable[ChangeMarker], now: datetime) -> None:
@@ -80,8 +82,9 @@ class Tail:
         for change in changes:
             _, pause = self._unwritten.get(change.key, (now, _FIRST_PAUSE))
             self._unwritten[change.key] = (now + pause, pause * 2)
-        while len(self._unwritten) > _UNWRITTEN:
-            self._handled[self._unwritten.popitem(last=False)[0]] = None
+
+    def _give_up(self, key: str) -> None:
+        self._handled[key] = None
 
     def _is_time(self, key: str, now: datetime) -> bool:
         waits = self._unwritten.get(key)

@@ -235,13 +235,13 @@ class SlackNotifier:
         """
         names = self.look_up(approval)
         message = render(approval, now=self.clock(), ids=names.ids, nobody=names.nobody)
-        post = self.post_message(approval, message, approval.rule.channel)
+        post = self.post_message(approval, message, approval.requirements.channel)
         return replace(post, ids=names.ids, nobody=names.nobody)
 
     def look_up(self, approval: Approval) -> Names:
         """Find out who in Slack the approvers are; what Slack does not tell is neither found nor missed."""
-        rule = approval.rule
-        return self._names.look_up(dict.fromkeys((*rule.names, *rule.deciders)))
+        requirements = approval.requirements
+        return self._names.look_up(dict.fromkeys((*requirements.names, *requirements.deciders)))
 
     def post_message(self, asked: _Batched, message: Rendered, channel: str | None) -> Post:
         """Write a message that asks about something, or find the one that does; raises as ``post``."""
@@ -275,7 +275,7 @@ class SlackNotifier:
 
     def find_alone(self, approval: Approval) -> Post | None:
         """Return the message that shows this question and no other, by a look after it ended; raises as ``find``."""
-        return self.find_message(approval, approval.rule.channel, since=ended_at(approval))
+        return self.find_message(approval, approval.requirements.channel, since=ended_at(approval))
 
     def find_message(self, asked: _Batched, channel: str | None, *, since: datetime) -> Post | None:
         """Return the message that asks about something, by a look at the channel after ``since``; None: there is none.

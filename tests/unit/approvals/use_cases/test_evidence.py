@@ -259,7 +259,7 @@ def test_a_yes_by_rule_that_does_not_follow_from_the_record_opens_nothing(bench:
 def test_a_condition_can_ask_for_more_people(bench: Bench, accuracy: float | None, quorum: int) -> None:
     """Where it holds, and where nobody can say whether it does."""
     asked = ask(bench, "1", accuracy, quorum_if={"accuracy < 0.9": 2})
-    assert asked.rule.quorum == quorum
+    assert asked.requirements.quorum == quorum
     decided = answer(bench, asked)
     assert (decided.state is State.APPROVED) is (quorum == 1)
     if quorum == 2:
