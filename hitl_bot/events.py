@@ -23,18 +23,13 @@ from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval, State, TrailEvent, Verdict
 from metaflow_extensions.hitl.commands.looking import approval_document
+from metaflow_extensions.hitl.messages.trail import EVENTS
 
 from .settings import Settings, SettingsError
 
 PREFIX = "hitl."
 
-_OF_TRAIL: dict[TrailEvent | str, str] = {
-    TrailEvent.REQUESTED: "requested",
-    TrailEvent.VOTED: "voted",
-    TrailEvent.REMINDED: "reminded",
-    TrailEvent.ESCALATED: "escalated",
-    TrailEvent.LAST_CALL: "last-call",
-}
+_OF_TRAIL: dict[TrailEvent | str, str] = {event: words.sent for event, words in EVENTS.items() if words.sent}
 _OF_STATE = {
     State.APPROVED: "approved",
     State.REJECTED: "rejected",
@@ -44,7 +39,8 @@ _OF_STATE = {
     State.NOT_ACCEPTED: "not-accepted",
 }
 _CHANGES = "changes-requested"
-TYPES = (*_OF_TRAIL.values(), *_OF_STATE.values(), _CHANGES)
+_TAKEN_ON = "obligation-taken-on"  # with an approval, whose version it shares
+TYPES = (*_OF_TRAIL.values(), *_OF_STATE.values(), _CHANGES, _TAKEN_ON)
 """Every type of event, without ``hitl.`` before it."""
 
 _ENDINGS = frozenset({TrailEvent.DECIDED, TrailEvent.TIMED_OUT, TrailEvent.SUPERSEDED, TrailEvent.SETTLED})
@@ -70,15 +66,19 @@ class OutgoingEvent:
 
     @property
     def id(self) -> str:
-        return f"{self.approval.id}-{self.number}"
+        second = f"-{self.type}" if self.type == _TAKEN_ON else ""
+        return f"{self.approval.id}-{self.number}{second}"
 
 
-def event_of(entry: Entry) -> OutgoingEvent | None:
-    """Return the event that a version is, if it is one."""
+def events_of(entry: Entry) -> tuple[OutgoingEvent, ...]:
+    """Return the events that a version is: usually one or none, and two where an approval has an obligation."""
     kind = _type_of(entry)
     if kind is None:
-        return None
-    return OutgoingEvent(type=kind, number=entry.number, at=entry.version.at, approval=entry.approval)
+        return ()
+    kinds = (kind, _TAKEN_ON) if kind == _OF_STATE[State.APPROVED] and entry.approval.obligations else (kind,)
+    return tuple(
+        OutgoingEvent(type=one, number=entry.number, at=entry.version.at, approval=entry.approval) for one in kinds
+    )
 
 
 def _type_of(entry: Entry) -> str | None:
@@ -102,6 +102,8 @@ def cloud_event(event: OutgoingEvent, source: str) -> dict[str, Any]:
     data = approval_document(event.approval)
     del data["record"]  # whoever needs all of it reads the store
     unaccepted = event.approval.settlement.unaccepted if event.approval.settlement else ""
+    if event.type == EVENTS[TrailEvent.OBLIGATION_DONE].sent:
+        data["obligation"] = event.approval.follow_ups[-1].number
     return {
         "specversion": "1.0",
         "id": event.id,

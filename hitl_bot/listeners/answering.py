@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import Any
 
 from slack_bolt import Ack, Respond
 from slack_sdk import WebClient
@@ -21,13 +22,13 @@ from metaflow_extensions.hitl.inputs import parse
 from metaflow_extensions.hitl.messages import controls, replies, views
 from metaflow_extensions.hitl.messages.blocks import code, name
 from metaflow_extensions.hitl.messages.form import form_errors, form_values
-from metaflow_extensions.hitl.messages.sentences import asks_for_input, chosen_by_button, form_fields, opens_form
+from metaflow_extensions.hitl.messages.sentences import chosen_by_button, form_fields, opens_form
 from metaflow_extensions.hitl.messages.views import approval_of, reason_of
 
 from .forms import FormErrors, FormOver, Opening, end_with, opens, submit
-from .obligations import obligation_of
+from .obligations import OBLIGATION_WORDS, obligation_of, obligation_typed
 from .payloads import Json, clicked_approval, is_home, place_of, refresh_if_stale, user_of
-from .slash_command import BadWords, Typed, Words, as_typed, read_pairs, unquoted
+from .slash_command import BadWords, Typed, as_typed, read_pairs, unquoted
 
 APPROVED = Answer(verdict=Verdict.APPROVE)
 
@@ -228,7 +229,7 @@ def approve_typed(typed: Typed) -> replies.Reply | None:
         if form is not None:
             opening.show(form)
             return None
-        answer = Answer(verdict=Verdict.APPROVE, input=_input(entry.approval, words))
+        answer = _typed_answer(entry.approval, typed)
         outcome = cases.decide(entry.approval.id, answer, who=typed.who, where=Where.SLASH_COMMAND, seen=entry)
         if opening.is_open:
             opening.show(views.closed_view(outcome.approval, now=cases.clock()))
@@ -236,13 +237,18 @@ def approve_typed(typed: Typed) -> replies.Reply | None:
     return None  # the view says why it was refused
 
 
-def _input(approval: Approval, words: Words) -> Json:
-    schema = approval.question.schema
-    if not words.rest:
-        return {}
-    if schema is None or not asks_for_input(approval):
+def _typed_answer(approval: Approval, typed: Typed) -> Answer:
+    """Read the values of the input, and what somebody owes, from NAME=VALUE after the ID."""
+    pairs = read_pairs(typed.words.rest)
+    fields = {field.name for field in form_fields(approval)}
+    owed = {name: pairs.pop(name) for name in OBLIGATION_WORDS if name in pairs and name not in fields}
+    obligation = obligation_typed(owed, cases=typed.cases, people=typed.people, user_id=typed.user_id)
+    schema, entered = approval.question.schema, dict[str, Any]()
+    if schema is not None and fields:
+        entered = parse(schema, pairs) if typed.words.rest else {}
+    elif pairs:
         raise BadWords(f"{approval.id} doesn't need input, so nothing was decided. Use /hitl approve {approval.id}.")
-    return parse(schema, read_pairs(words.rest))
+    return Answer(verdict=Verdict.APPROVE, input=entered, obligation=obligation)
 
 
 def reject_typed(typed: Typed) -> replies.Reply:
@@ -260,7 +266,7 @@ def reject_typed(typed: Typed) -> replies.Reply:
 def confirm_answer(ack: Ack, action: Json, body: Json, respond: Respond, confirming: Confirming) -> None:
     """Take the answer for this person's own, and say so in the place of the question."""
     ack()
-    reply = replies.done(confirming.confirm_answer(str(action.get("value")), user_of(body)))
+    reply = confirming.confirm_answer(str(action.get("value")), user_of(body))
     reply["replace_original"] = True
     respond(**reply)
 

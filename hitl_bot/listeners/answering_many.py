@@ -6,6 +6,7 @@ Each gate is decided by itself, so each has its own record, checks and refusal.
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import partial
 
 from slack_bolt import Ack, Respond
 from slack_sdk import WebClient
@@ -18,7 +19,7 @@ from hitl_bot.surfaces.in_advance import InAdvance
 from metaflow_extensions.hitl.approvals.deciding.in_advance import AnswerInAdvance
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Entry
-from metaflow_extensions.hitl.approvals.record import Answer, Approval, Person, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, Obligation, Person, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, ApprovalError, Closed, TooLate
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
@@ -31,6 +32,7 @@ from metaflow_extensions.hitl.messages.views import reason_of
 
 from .answering import APPROVED, approve_form
 from .forms import FormErrors, FormOver, Opening, submit
+from .obligations import obligation_of
 from .payloads import Json, NotItsMessage, is_home, place_of, user_of
 
 Chosen = list[tuple[Approval, Answer]]
@@ -231,13 +233,18 @@ def choose_shards(ack: Ack, action: Json, body: Json, client: WebClient, batches
 # The forms, submitted.
 
 
-def _answers_all(choose: Callable[[Batch, Json], Chosen]) -> Callable[..., None]:
+Owed = Callable[[Approval], Obligation | None]
+"""From one of the gates to what was entered that somebody owes; raises FormErrors."""
+
+
+def _answers_all(choose: Callable[[Batch, Json, Owed], Chosen]) -> Callable[..., None]:
     """Return the callback of a form.
 
     Parameters
     ----------
     choose : Callable
-        From the batch as it is now and the view that Slack sent back to the answers; raises FormErrors.
+        From the batch as it is now, the view that Slack sent back, and what somebody owes with an approval, to the
+        answers; raises FormErrors.
     """
 
     def submitted(
@@ -259,7 +266,10 @@ def _answers_all(choose: Callable[[Batch, Json], Chosen]) -> Callable[..., None]
             # The first gate's answer is taken before the form closes, so that a refusal stands in it.
             found = batches.read(batch_views.batch_of(view))
             who, now = people.person(user_of(body)), people.now()
-            meant = sorted(choose(found, view), key=lambda chosen: chosen[0].state is not State.PENDING)
+            owed = partial(
+                obligation_of, values=view["state"]["values"], cases=cases, people=people, user_id=user_of(body)
+            )
+            meant = sorted(choose(found, view, owed), key=lambda chosen: chosen[0].state is not State.PENDING)
             if batch_views.is_for_those_to_come(view) and meant:
                 try:
                     to_come.append(in_advance.give(_governed(cases, found), meant[0][1], who))
@@ -303,15 +313,17 @@ def _approval_in(view: Json, found: Batch) -> Answer:
     return Answer(verdict=Verdict.APPROVE, input=entered, reason=reason_of(values))
 
 
-def _approvals(found: Batch, view: Json) -> Chosen:
-    answer = _approval_in(view, found)
+def _approvals(found: Batch, view: Json, owed: Owed) -> Chosen:
+    if not found.waiting:
+        return []
+    answer = replace(_approval_in(view, found), obligation=owed(found.waiting[0]))
     return [(one, answer) for one in found.waiting]
 
 
 approval_submitted = _answers_all(_approvals)
 
 
-def _chosen_answers(found: Batch, view: Json) -> Chosen:
+def _chosen_answers(found: Batch, view: Json, owed: Owed) -> Chosen:
     choice = chosen(found, view)
     approval = _approval_in(view, found)
     rejected = frozenset(batch_views.rejected_in(choice, view))
@@ -323,6 +335,8 @@ def _chosen_answers(found: Batch, view: Json) -> Chosen:
     if not batch_views.says_what_it_does(choice, view) and waiting & (choice.ticked | rejected):
         page = batch_views.approve_except_view(found, choice, rejected)
         raise FormOver(with_initials_of(view, page))  # nothing was decided: the button says now what it will do
+    if choice.ticked:
+        approval = replace(approval, obligation=owed(found.members[0]))
     rejection = Answer(verdict=Verdict.REJECT, reason=approval.reason)
     if not found.members[0].requirements.reason_required:
         approval = replace(approval, reason="")  # it says why the others are rejected
@@ -333,7 +347,7 @@ def _chosen_answers(found: Batch, view: Json) -> Chosen:
 choice_submitted = _answers_all(_chosen_answers)
 
 
-def _rejections(found: Batch, view: Json) -> Chosen:
+def _rejections(found: Batch, view: Json, _: Owed) -> Chosen:
     answer = Answer(verdict=Verdict.REJECT, reason=reason_of(view["state"]["values"]))
     return [(one, answer) for one in found.waiting]
 

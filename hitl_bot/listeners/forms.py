@@ -17,7 +17,7 @@ from hitl_bot.slack.people import SlackPeople
 from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierBusy
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval
-from metaflow_extensions.hitl.approvals.refusals import ApprovalError, NotAllowed, ReasonMissing
+from metaflow_extensions.hitl.approvals.refusals import ApprovalError, NotAllowed, ObligationMissing, ReasonMissing
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.messages import replies, views
 from metaflow_extensions.hitl.messages.controls import NOTICE_VIEW
@@ -145,6 +145,7 @@ def opens(title: str, build: Build) -> Callable[..., None]:
 # Answering a submitted form within the three seconds that Slack waits.
 
 ANSWERING_TAKES = 2.0  # seconds of the three; the way to Slack takes some of the rest
+_INCOMPLETE = (ReasonMissing, ObligationMissing)
 
 log = structlog.get_logger("hitl_bot.listeners")
 
@@ -267,7 +268,7 @@ def _refusal(error: HitlError, view: Json, cases: UseCases) -> Json:
     if isinstance(error, NotAllowed) or not inputs:
         return {"response_action": "update", "view": views.refused_view(error)}
     # A reason is asked for at the end of the form; any other trouble is seen at the beginning.
-    block = inputs[-1] if isinstance(error, ReasonMissing) else inputs[0]
+    block = inputs[-1] if isinstance(error, _INCOMPLETE) else inputs[0]
     return {"response_action": "errors", "errors": {block: str(error)}}
 
 
@@ -275,6 +276,6 @@ def _ending(error: HitlError, cases: UseCases) -> Json | None:
     """Return the view for what can no longer be answered; None for any other refusal."""
     if isinstance(error, FormOver):
         return error.view
-    if not isinstance(error, ApprovalError) or isinstance(error, (NotAllowed, ReasonMissing)):
+    if not isinstance(error, ApprovalError) or isinstance(error, (NotAllowed, *_INCOMPLETE)):
         return None
     return views.closed_view(error.approval, now=cases.clock())

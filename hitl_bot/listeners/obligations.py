@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from datetime import date
 from itertools import islice
@@ -22,7 +23,7 @@ from metaflow_extensions.hitl.messages.replies import Reply
 
 from .forms import FormErrors, Opening, end_with
 from .payloads import Json, user_of
-from .slash_command import BadWords, Typed, Words
+from .slash_command import BadWords, Typed, Words, person_typed
 
 _MOST = 500  # open obligations that a list looks at: a LIST, and two requests for each approval
 
@@ -76,17 +77,48 @@ def obligation_of(
     Raises
     ------
     FormErrors
-        It is incomplete, or due in the past.
+        It is incomplete, or missing where the operator's policy requires one, or due in the past.
     """
-    if not cases.governed(approval).requirements.obligations_offered:
+    requirements = cases.governed(approval).requirements
+    if not requirements.obligations_offered:
         return None
-    entered, errors = messages.entered(values, today=today_of(cases, people, user_id))
+    today = today_of(cases, people, user_id)
+    entered, errors = messages.entered(values, today=today, required=requirements.obligation_required)
     if errors:
         raise FormErrors(errors)
     if entered is None:
         return None
     text, owner, due = entered
     return Obligation(text=text, owner=people.person(owner or user_id), due=due)
+
+
+OBLIGATION_WORDS = ("owes", "owner", "due")
+_HOW = 'Use owes="what is owed" due=2026-12-31, and owner=@person if somebody else owes it. Nothing was decided.'
+
+
+def obligation_typed(
+    typed: Mapping[str, str], *, cases: UseCases, people: SlackPeople, user_id: str
+) -> Obligation | None:
+    """Read what was typed of an obligation after ``/hitl approve ID``, by ``OBLIGATION_WORDS``.
+
+    Raises
+    ------
+    BadWords
+        It is incomplete, or names nobody.
+    DuePassed
+        It is due in the past.
+    """
+    if not typed:
+        return None
+    if "owes" not in typed:
+        raise BadWords(f"due and owner go with owes. {_HOW}")
+    owner = typed.get("owner")
+    who = people.person(user_id) if owner is None else person_typed(owner, people, _HOW)
+    try:
+        owed = Obligation(text=typed["owes"], owner=who, due=typed.get("due", ""))
+    except ValueError:
+        raise BadWords(f"An obligation needs a text and a day. {_HOW}") from None
+    return owed.check_not_over(today_of(cases, people, user_id))
 
 
 def open_closing(
@@ -116,7 +148,7 @@ def closing_submitted(
         approval_id, number = messages.which(str(view.get("private_metadata", "")))
         word = messages.word_of(view["state"]["values"])
         cases.close_obligation(checked_id(approval_id), number, who=people.person(user_of(body)), word=word)
-        return views.notice_view("Closed", "The obligation is closed. The trail of the approval has what you wrote.")
+        return views.notice_view("Closed", messages.CLOSED)
 
     try:
         end_with(ack, client, view, workers.submit(close), meanwhile=views.notice_view("Closing", "Saving…"))

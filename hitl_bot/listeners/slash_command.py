@@ -313,16 +313,28 @@ def delegate(typed: Typed) -> replies.Reply:
         return replies.delegating(cases.delegations.of(me, now), absent, now=now)
     if len(behind) < 3 or behind[-2].lower() != "until":  # noqa: PLR2004 - person, until, date
         raise BadWords(_HOW)
-    other, day = _person(" ".join(behind[:-2]), people), behind[-1]
+    other, day = _delegate(" ".join(behind[:-2]), people), behind[-1]
     until = _end_of(day, _zone(people.zone(typed.user_id)))
     return replies.delegated(cases.delegations.delegate(me, other, until, now), day=day)
 
 
-def _person(typed: str, people: SlackPeople) -> Person:
+def person_typed(typed: str, people: SlackPeople, how: str) -> Person:
+    """Return whom somebody typed: a mention, an email address, a member ID or a name.
+
+    Raises
+    ------
+    BadWords
+        Nobody is called so; the error ends with ``how``.
+    """
     match = _PERSON.fullmatch(typed)
     found = people.find(next(filter(None, match.groups()))) if match else people.called(typed)
     if found is None:
-        raise BadWords(f"No one in Slack matches {typed!r}. {_HOW}")
+        raise BadWords(f"No one in Slack matches {typed!r}. {how}")
+    return found
+
+
+def _delegate(typed: str, people: SlackPeople) -> Person:
+    found = person_typed(typed, people, _HOW)
     bar = people.barred(found)
     if bar is not None and bar not in LIFTED_BY_POLICY:
         raise BadWords(f"{found.name} can't decide for you: {bar} Nothing was recorded.")

@@ -300,6 +300,8 @@ def demanded(rule: RuleOfFile) -> Iterator[str]:
     said = list(_of_people(rule)) + list(_of_the_rest(rule))
     if rule.obligations is Offer.OFFERED:
         said.append("approving asks for an obligation, which nobody has to enter")
+    if rule.obligations is Offer.REQUIRED:
+        said.append("an approval has an obligation, with an owner and a due date")
     yield from said or ["nothing more than the step does"]
 
 

@@ -69,10 +69,11 @@ class Reason(str, Enum):
 
 
 class Offer(str, Enum):
-    """Whether approving asks for an obligation; nobody has to enter one."""
+    """Whether approving asks for an obligation, and whether it takes one."""
 
     NONE = "none"
     OFFERED = "offered"
+    REQUIRED = "required"
 
 
 class Naming(str, Enum):
@@ -158,7 +159,8 @@ class RuleOfFile(_Strict):
         """What the domain makes of it."""
         # Where people are asked for, the clock is none of them, unless the operator says so.
         names = bool(self.approvers) or bool(self.deciders) or self.named_approvers is Naming.REQUIRED
-        asks_people = self.quorum > 1 or names or self.reason is Reason.REQUIRED
+        says_something = self.reason is Reason.REQUIRED or self.obligations is Offer.REQUIRED
+        asks_people = self.quorum > 1 or names or says_something
         by_timeout = self.approval_by_timeout or (Word.REFUSED if asks_people else Word.ALLOWED)
         automatic = self.automatic_approval or (Automatic.REFUSED if asks_people else Automatic.ALLOWED)
         return PolicyRule(
@@ -179,7 +181,8 @@ class RuleOfFile(_Strict):
             on_veto=self.on_veto,
             continue_allowed=self.continue_on_reject is Word.ALLOWED,
             named_approvers=self.named_approvers is Naming.REQUIRED,
-            obligations_offered=self.obligations is Offer.OFFERED,
+            obligations_offered=self.obligations is not Offer.NONE,
+            obligation_required=self.obligations is Offer.REQUIRED,
             claimed_requester_counts=self.claimed_requester is Word.ALLOWED,
         )
 

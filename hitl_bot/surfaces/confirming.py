@@ -19,7 +19,7 @@ from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.deciding import proposal as proposals
 from metaflow_extensions.hitl.approvals.deciding.permission import needs_confirming
-from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, BadProposal
+from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, BadProposal, DoneProposal, Proposal
 from metaflow_extensions.hitl.approvals.errors import HitlError, KeyMissing, NoSuchApproval, RecordError
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.queries import Queries
@@ -34,8 +34,8 @@ from metaflow_extensions.hitl.approvals.record import (
     Where,
 )
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError
-from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
-from metaflow_extensions.hitl.messages import replies
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.messages import obligations, replies
 from metaflow_extensions.hitl.messages.blocks import code, escape
 from metaflow_extensions.hitl.messages.replies import Reply
 
@@ -163,7 +163,7 @@ class Confirming:
         except (KeyMissing, RecordError):
             self._remember(key)
             return
-        if approval.state is not State.PENDING or not timedelta(minutes=-5) <= now - proposal.at < KEEP_FOR:
+        if proposal.is_over(approval) or not timedelta(minutes=-5) <= now - proposal.at < KEEP_FOR:
             store.unmark(key)
             return
         if self._ask_about(approval, proposal, now):
@@ -171,7 +171,7 @@ class Confirming:
         else:
             store.unmark(key)
 
-    def _ask_about(self, approval: Approval, proposal: AnswerProposal, now: datetime) -> bool:
+    def _ask_about(self, approval: Approval, proposal: Proposal, now: datetime) -> bool:
         """Ask the person whose name it is; return whether they may still be confirming it."""
         claimed = Person(id=proposal.claimed, name=proposal.claimed, origin=Origin.CLAIM)
         person = self._people.identify(claimed)
@@ -179,32 +179,33 @@ class Confirming:
             self._say_once(
                 approval,
                 claimed,
-                f"An answer from a command line by {code(proposal.claimed)} doesn't count: that name isn't linked to a "
+                f"{_what(proposal)} by {code(proposal.claimed)} doesn't count: that name isn't linked to a "
                 f"Slack user who could confirm it. An operator can link it under {code('people')} in the policy "
                 f"file: {code(f'{proposal.claimed}: their email address')}.",
                 now,
             )
             return False
         try:
-            self._cases.check_may_decide(approval, person, verdict=proposal.verdict, where=Where.CONFIRMATION)
+            if isinstance(proposal, DoneProposal):
+                self._cases.check_may_close(approval, proposal.number, person)
+            else:
+                self._cases.check_may_decide(approval, person, verdict=proposal.verdict, where=Where.CONFIRMATION)
         except ApprovalError as error:
-            self._say_once(
-                approval, claimed, f"An answer from a command line doesn't count. {escape(str(error), 500)}", now
-            )
+            self._say_once(approval, claimed, f"{_what(proposal)} doesn't count. {escape(str(error), 500)}", now)
             return False
         if not self._may_ask(approval.id, person, now):
             return False
         if self._cases.ledger.claim(approval.id, f"confirm-{proposal.nonce}", self._holder, now=now, during=KEEP_FOR):
             try:
-                self._send(person, replies.was_that_you(approval, proposal))
+                self._send(person, _question(approval, proposal))
             except SLACK_FAILED:
                 with self._lock:  # with one of the next looks: what never arrived has not bothered anybody
                     self._lately[approval.id, person.id].pop()
                 raise
         return True
 
-    def confirm_answer(self, value: str, user_id: str) -> Outcome:
-        """Take somebody's click for their own answer.
+    def confirm_answer(self, value: str, user_id: str) -> Reply:
+        """Take somebody's click for their own answer, or for their own word that an obligation is done.
 
         Raises
         ------
@@ -222,12 +223,17 @@ class Confirming:
         if key is None or proposal is None or proposal.digest != digest or self._is_old(proposal):
             raise NothingToConfirm(str(NothingToConfirm.__doc__))
         who = self._clicked_by(Person(id=proposal.claimed, name=proposal.claimed, origin=Origin.CLAIM), user_id)
-        answer = Answer(verdict=proposal.verdict, input=proposal.input, reason=proposal.reason)
+        if isinstance(proposal, DoneProposal):
+            self._cases.close_obligation(approval_id, proposal.number, who=who, word=proposal.word)
+            store.unmark(key)
+            return replies.said(obligations.CLOSED)
+        owed = None if proposal.obligation is None else proposal.obligation.taken_on(who)
+        answer = Answer(verdict=proposal.verdict, input=proposal.input, reason=proposal.reason, obligation=owed)
         outcome = self._cases.decide(approval_id, answer, who=who, where=Where.CONFIRMATION)
         store.unmark(key)
-        return outcome
+        return replies.done(outcome)
 
-    def _is_old(self, proposal: AnswerProposal) -> bool:
+    def _is_old(self, proposal: Proposal) -> bool:
         return self._cases.clock() - proposal.at >= KEEP_FOR
 
     # Runs.
@@ -311,6 +317,17 @@ class Confirming:
     def _remember(self, key: str) -> None:
         with self._lock:
             self._asked[key] = None
+
+
+def _what(proposal: Proposal) -> str:
+    is_answer = isinstance(proposal, AnswerProposal)
+    return "An answer from a command line" if is_answer else "Closing an obligation from a command line"
+
+
+def _question(approval: Approval, proposal: Proposal) -> Reply:
+    if isinstance(proposal, DoneProposal):
+        return replies.is_that_done(approval, proposal)
+    return replies.was_that_you(approval, proposal)
 
 
 def _run_of(approval: Approval) -> tuple[str, str, str]:

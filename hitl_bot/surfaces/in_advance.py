@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Lock
 
 import structlog
 
 from hitl_bot.sweeper import BackgroundJob
+from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.deciding import in_advance
 from metaflow_extensions.hitl.approvals.deciding.in_advance import (
     AnsweredInAdvance,
@@ -73,7 +75,8 @@ class InAdvance:
         if why := problem_with(first):
             raise NotInAdvance(f"Shards to come can't be answered in advance: {why}. Nothing was recorded for them.")
         self._cases.check_may_decide(first, who, verdict=answer.verdict, where=Where.IN_ADVANCE)
-        entered = Answer(verdict=answer.verdict, input=self._cases.checked(first, answer), reason=answer.reason.strip())
+        transitions.check_complete(first, answer)
+        entered = replace(answer, input=self._cases.checked(first, answer), reason=answer.reason.strip())
         given = in_advance.given(
             first, entered, who, self._cases.clock(), asked=len(batch.members), in_all=batch.in_all.number
         )

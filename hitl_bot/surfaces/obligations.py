@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import structlog
@@ -12,12 +13,11 @@ from slack_sdk import WebClient
 from hitl_bot.slack.client import SLACK_FAILED
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.sweeper import BackgroundJob
-from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.bucket import Owed
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Entry
-from metaflow_extensions.hitl.approvals.record import Approval, FollowUpKind, Obligation, Person
+from metaflow_extensions.hitl.approvals.record import Approval, FollowUpKind, Obligation, Person, Promise
 from metaflow_extensions.hitl.approvals.reminding import Quiet
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages import obligations as messages
@@ -70,7 +70,8 @@ class OwnerReminders:
         self._quiet_for = quiet_for
         self._holder = holder
         self._look_at: datetime | None = None
-        self._not_before: BoundedMap[tuple[str, int], datetime] = BoundedMap(_KNOWN)
+        self._promises: BoundedMap[tuple[str, int], Promise] = BoundedMap(_KNOWN)  # by approval and number
+        self._not_before: BoundedMap[Promise, datetime] = BoundedMap(_KNOWN)
         self._job = BackgroundJob(workers, self._look, name="obligations")
 
     def changed(self, entry: Entry) -> None:
@@ -85,35 +86,54 @@ class OwnerReminders:
 
     def _look(self) -> None:
         now = self._cases.clock()
+        together: dict[Promise, list[tuple[Entry, Owed]]] = {}
         for owed in self._cases.ledger.owed(until=(now + _AHEAD).date()):
-            not_before = self._not_before.get((owed.approval_id, owed.number))
+            known = self._promises.get((owed.approval_id, owed.number))
+            not_before = None if known is None else self._not_before.get(known)
             if not_before is not None and now < not_before:
                 continue
-            try:
-                self._remind(owed, now)
-            except (HitlError, *SLACK_FAILED) as error:  # one that fails holds up none of the others
-                log.warning("an owner was not reminded", approval_id=owed.approval_id, why=str(error))
+            with self._reported(owed):
+                entry = self._read(owed)
+                if entry is not None:
+                    promise = self._promises[owed.approval_id, owed.number] = entry.approval.promise(owed.number)
+                    together.setdefault(promise, []).append((entry, owed))
+        for promise, [(entry, owed), *others] in together.items():
+            if now >= self._not_before.get(promise, now):
+                with self._reported(owed):
+                    self._remind(promise, entry, owed, len(others), now)
 
-    def _remind(self, owed: Owed, now: datetime) -> None:
+    @contextmanager
+    def _reported(self, owed: Owed) -> Iterator[None]:
+        """One that fails holds up none of the others."""
+        try:
+            yield
+        except (HitlError, *SLACK_FAILED) as error:
+            log.warning("an owner was not reminded", approval_id=owed.approval_id, why=str(error))
+
+    def _read(self, owed: Owed) -> Entry | None:
+        """Return the approval, or None where nothing is owed any longer."""
         entry = self._cases.ledger.read_to_act(owed.approval_id)
-        obligation = entry.approval.open_obligations.get(owed.number)
-        if obligation is None:
-            if entry.approval.settlement is not None:
-                self._cases.ledger.store.unmark(bucket.owed_key(owed))  # closed, and somebody died before this
-            return
-        owner = self._owner(entry.approval, obligation)
-        if owner is None or not self._is_time(entry.approval, owed, owner, now):
+        if owed.number in entry.approval.open_obligations:
+            return entry
+        if entry.approval.settlement is not None:
+            self._cases.ledger.no_longer_owed(owed)  # closed, and somebody died before this
+        return None
+
+    def _remind(self, promise: Promise, entry: Entry, owed: Owed, others: int, now: datetime) -> None:
+        """Remind an owner of what is owed with an approval, and with so many others."""
+        owner = self._owner(entry.approval, entry.approval.open_obligations[owed.number])
+        if owner is None or not self._is_time(entry.approval, promise, owed, owner, now):
             return
         ledger = self._cases.ledger
         if not ledger.claim(owed.approval_id, f"owed{owed.number}", self._holder, now=now, during=_A_DAY):
-            self._not_before[owed.approval_id, owed.number] = now + timedelta(hours=1)
+            self._not_before[promise] = now + timedelta(hours=1)
             return
         noted = self._cases.note_owner_reminded(entry, owed.number)
         if noted.number == entry.number:
             return
-        self._not_before[owed.approval_id, owed.number] = now + _APART
+        self._not_before[promise] = now + _APART
         today = now.astimezone(zone_of(self._people, owner.id)).date()
-        message = messages.reminder(noted.approval, owed.number, today=today)
+        message = messages.reminder(noted.approval, owed.number, today=today, others=others)
         self._client.chat_postMessage(
             channel=owner.id, text=message["text"], blocks=message["blocks"], unfurl_links=False, unfurl_media=False
         )
@@ -126,12 +146,12 @@ class OwnerReminders:
             owner = self._people.identify(approval.decision.by)
         return owner
 
-    def _is_time(self, approval: Approval, owed: Owed, owner: Person, now: datetime) -> bool:
+    def _is_time(self, approval: Approval, promise: Promise, owed: Owed, owner: Person, now: datetime) -> bool:
         sent = [
             one.at for one in approval.follow_ups if one.number == owed.number and one.kind is FollowUpKind.REMINDED
         ]
         if len(sent) >= MOST or (sent and now - sent[-1] < _APART):
-            self._not_before[owed.approval_id, owed.number] = (sent[-1] if sent else now) + _APART
+            self._not_before[promise] = sent[-1] + _APART if len(sent) < MOST else now + _APART
             return False
         zone = zone_of(self._people, owner.id)
         local = now.astimezone(zone)

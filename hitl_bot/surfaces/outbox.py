@@ -13,7 +13,7 @@ from threading import Lock
 
 import structlog
 
-from hitl_bot.events import Destination, NotDelivered, event_of
+from hitl_bot.events import Destination, NotDelivered, events_of
 from hitl_bot.sweeper import BackgroundJob
 from hitl_bot.telemetry.metrics import Metrics
 from metaflow_extensions.hitl.approvals import bucket
@@ -157,11 +157,12 @@ class Outbox:
         try:
             entries = self._newer(approval_id, number)
             fresh = [entry for entry in entries if entry.version.at >= since]
-            events = [(entry, event) for entry in fresh if (event := event_of(entry)) is not None]
-            sent = self._sent(approval_id) if events else frozenset[tuple[int, str]]()
-            for entry, event in events:
+            types = {entry.number: {event.type for event in events_of(entry)} for entry in fresh}
+            sent = self._sent(approval_id) if any(types.values()) else frozenset[tuple[int, str]]()
+            for entry in fresh:
                 for name, place in self._places.items():
-                    if event.type in place.destination.types and (entry.number, name) not in sent:
+                    wanted = types[entry.number].intersection(place.destination.types)
+                    if wanted and (entry.number, name) not in sent:
                         self._put(
                             bucket.WaitingEvent(
                                 at=entry.version.at, approval_id=approval_id, number=entry.number, where=name
@@ -247,13 +248,15 @@ class Outbox:
                 return False
             if (event.number, event.where) not in self._sent(event.approval_id):
                 entry = ledger.read_version(event.approval_id, event.number)
-                outgoing = None if entry is None else event_of(entry)
-                if outgoing is None:
+                outgoing = () if entry is None else events_of(entry)
+                if not outgoing:
                     self._give_up(key, event, "its record is gone")
                     return True
-                place.destination.deliver(outgoing, now)
+                for one in outgoing:
+                    if one.type in place.destination.types:
+                        place.destination.deliver(one, now)
+                        self._metrics.event_delivered(event.where, one.type)
                 ledger.store.mark(bucket.sent_event_key(event))
-                self._metrics.event_delivered(event.where, outgoing.type)
             ledger.store.unmark(key)
         except NotDelivered as error:
             self._suffer(waiting, place, error, now)

@@ -16,13 +16,13 @@ from types import TracebackType
 from typing import Any
 
 from .approvals.auditing import Audited, audit_alone
-from .approvals.deciding.proposal import AnswerProposal
+from .approvals.deciding.proposal import Proposal
 from .approvals.errors import HitlError, NotTakenOverYet, StoreUnavailable
 from .approvals.ledger import Entry, Ledger
 from .approvals.ports import Store
 from .approvals.queries import Queries
 from .approvals.record import Answer, Approval, EngineKind, Obligation, Origin, Person, State, Verdict, Where
-from .approvals.refusals import NeedsConfirmation
+from .approvals.refusals import NeedsConfirmation, NoSuchObligation
 from .approvals.sealed import Trust, parse_keys
 from .approvals.statistics import RuleScore, Statistics
 from .approvals.use_cases import Outcome, UseCases
@@ -59,14 +59,14 @@ class Answered:
         As it is now. It stays pending while more people must agree.
     unfinished : tuple of HitlError
         What could not be carried out here. A bot does it later.
-    proposal : AnswerProposal, optional
+    proposal : AnswerProposal or DoneProposal, optional
         What the person has to confirm in the chat system before it counts: it matters who answers, and a name that is
         only claimed proves nothing. ``Approvals.wait_until_confirmed`` waits for it.
     """
 
     approval: Approval
     unfinished: tuple[HitlError, ...] = ()
-    proposal: AnswerProposal | None = None
+    proposal: Proposal | None = None
 
     @property
     def counts(self) -> bool:
@@ -254,6 +254,8 @@ class Approvals:
 
         Raises
         ------
+        DuePassed
+            The day on which the obligation is due is over.
         NotAllowed
             A claimed name may not answer this one.
         InvalidInput
@@ -261,6 +263,8 @@ class Approvals:
         AlreadyDecided, TooLate, Closed
             It can no longer be answered so.
         """
+        if obligation is not None:
+            obligation.check_not_over(self._cases.clock().astimezone().date())
         return self._answer(
             approval_id, Answer(verdict=Verdict.APPROVE, input=dict(input or {}), reason=reason, obligation=obligation)
         )
@@ -282,6 +286,56 @@ class Approvals:
             return Answered(approval=came.approval, unfinished=came.pending)
         return Answered(approval=self._ledger.read(approval_id).approval, proposal=came)
 
+    # Obligations.
+
+    def obligations(
+        self, *, flow: str | None = None, run: str | None = None, step: str | None = None
+    ) -> list[tuple[Approval, int]]:
+        """Return the open obligations, the first due first: each as an approval and the number in it.
+
+        ``approval.open_obligations[number]`` has the text, the owner and the day. What several approvals of a step
+        owe together is returned once. One LIST for each 1,000, and two requests for each approval.
+        """
+        numbers = [(one.approval_id, one.number) for one in self._ledger.owed()]
+        chosen = Chosen(flow=flow, run=run, step=step)
+        found = {one.id: one for one in self._read((approval_id for approval_id, _ in numbers), chosen)}
+        owed = [
+            (found[approval_id], number)
+            for approval_id, number in numbers
+            if approval_id in found and number in found[approval_id].open_obligations
+        ]
+        return list({approval.promise(number): (approval, number) for approval, number in reversed(owed)}.values())[
+            ::-1
+        ]
+
+    def close_obligation(self, approval_id: str, number: int | None = None, *, comment: str) -> Answered:
+        """Say that an obligation is done, and how; it is closed for all approvals that owe it together.
+
+        Parameters
+        ----------
+        number : int, optional
+            Which one of the approval's, from 1. Default: the only one that is open.
+
+        Raises
+        ------
+        NoSuchObligation
+            There is none that is open, or more than one and no number.
+        """
+        approval = self._entry(approval_id).approval
+        open_ = list(approval.open_obligations)
+        if number is None and len(open_) != 1:
+            raise NoSuchObligation(approval)
+        came = self._cases.close_obligation_from_command_line(
+            approval.id,
+            open_[0] if number is None else number,
+            who=self._who,
+            word=comment,
+            nonce=secrets.token_hex(_NONCE_BYTES),
+        )
+        if isinstance(came, Approval):
+            return Answered(approval=came)
+        return Answered(approval=approval, proposal=came)
+
     def wait_until_confirmed(self, answered: Answered, *, timeout: float | None = None) -> Answered:
         """Wait until an answer counts that its person has to confirm, or until others have decided.
 
@@ -291,7 +345,9 @@ class Approvals:
             As it is then, or when the time is over; ``counts`` tells the two apart.
         """
         end = self._end(timeout)
-        while not answered.counts and answered.approval.state is State.PENDING:
+        while (
+            not answered.counts and answered.proposal is not None and not answered.proposal.is_over(answered.approval)
+        ):
             left = self._left(end)
             if left is not None and left <= 0:
                 break

@@ -27,8 +27,8 @@ SLACK = Origin("slack")
 VIEW_BLOCKS = 100
 VIEW_BYTES = 250_000
 
-QUESTION_BLOCKS = 5
-"""Blocks of a form that are kept for the question and for notes above the fields. Our choice, not Slack's."""
+QUESTION_BLOCKS = 8
+"""Blocks of a form that are kept for the question, for an obligation and for notes. Our choice, not Slack's."""
 QUESTION_BYTES = 30_000
 """The same in bytes: five sections at worst, the private metadata and the frame. Our choice, not Slack's."""
 

@@ -311,7 +311,7 @@ def test_a_name_of_255_characters_is_fine() -> None:
 @pytest.mark.parametrize(
     ("fine", "refused", "field"),
     [
-        ({f"f{n}": "str" for n in range(95)}, {f"f{n}": "str" for n in range(96)}, "f95"),
+        ({f"f{n}": "str" for n in range(92)}, {f"f{n}": "str" for n in range(93)}, "f92"),
         ({"it": {"type": "str", "label": "x" * 2000}}, {"it": {"type": "str", "label": "x" * 2001}}, "it"),
         ({"it": {"type": "str", "help": "x" * 2000}}, {"it": {"type": "str", "help": "x" * 2001}}, "it"),
         ({"it": choice(100)}, {"it": choice(101)}, "it"),
@@ -359,8 +359,8 @@ def test_a_pattern_holds_for_the_whole_value() -> None:
 
 
 def test_limits_leave_room_for_the_question() -> None:
-    """A form of 95 fields and the question fit into a view."""
-    assert (FORM.fields, FORM.fields + QUESTION_BLOCKS) == (95, 100)
+    """A form of 92 fields, an obligation and the question fit into a view."""
+    assert (FORM.fields, FORM.fields + QUESTION_BLOCKS) == (92, 100)
 
 
 def test_fields_of_something_else_are_refused() -> None:

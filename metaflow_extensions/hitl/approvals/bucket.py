@@ -297,10 +297,10 @@ OWED = Prefix(
     pattern="owed/<day>-<id>-<number>",
     holds="a marker for each obligation that is open, by the day on which it is due",
     written_by=_ALL,
-    removed_by=_BOT,
+    removed_by=_ALL,
     read_by=_ALL,
     if_false="one request; without it, nobody is reminded of an obligation, and lists of them leave it out",
-    ends="when the obligation is closed, by the bot",
+    ends="when the obligation is closed, by whoever closes it; what was left behind, by the bot",
 )
 PROBE = Prefix(
     pattern="probe/<token>",
@@ -894,6 +894,11 @@ class Owed:
 
 def owed_key(owed: Owed) -> str:
     return OWED.key(f"{owed.day:%Y%m%d}-{checked_id(owed.approval_id)}-{_number(owed.number)}")
+
+
+def owed_on(day: date) -> str:
+    """Return what the keys of all obligations begin with that are due on a day."""
+    return f"{OWED.root}{day:%Y%m%d}-"
 
 
 def read_owed_key(key: str) -> Owed | None:

@@ -10,6 +10,7 @@ import hashlib
 import types
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -29,6 +30,7 @@ from .errors import (
     OnlyTheBotWrites,
     OtherPathspec,
     RecordError,
+    StoreError,
     StoreUnavailable,
     TooManyWriters,
 )
@@ -487,14 +489,25 @@ class Ledger:
             folder = bucket.approved_folder(flow, step, approval.shard_value)
             self.store.mark(bucket.newest_first_key(folder, approval.id, approval.decision.at))
 
-    def owed(self, until: date | None = None) -> Iterator[Owed]:
-        """Yield the markers of open obligations, the first due first: one LIST for each 1,000."""
-        for key in self.store.list(bucket.OWED.root):
+    def owed(self, until: date | None = None, *, day: date | None = None) -> Iterator[Owed]:
+        """Yield the markers of open obligations, the first due first: one LIST for each 1,000.
+
+        Parameters
+        ----------
+        until, day : date, optional
+            Only what is due by then, or on that day.
+        """
+        for key in self.store.list(bucket.OWED.root if day is None else bucket.owed_on(day)):
             owed = bucket.read_owed_key(key)
             if owed is not None:
                 if until is not None and owed.day > until:
                     return
                 yield owed
+
+    def no_longer_owed(self, owed: Owed) -> None:
+        """Remove the marker of an obligation that is closed; where it can't be removed here, a bot does it."""
+        with suppress(StoreError):
+            self.store.unmark(bucket.owed_key(owed))
 
     def asked_ids(self, flow: str, step: str, shard: str | None, *, limit: int) -> list[str]:
         """Return the ids of open questions that a newer one may take the place of, newest first: one LIST."""

@@ -137,6 +137,7 @@ class PolicyTerms:
     continue_allowed: bool = True  # whether a step may go on after a rejection, where it wants that
     named_approvers: bool = False  # the step has to name its approvers
     obligations_offered: bool = False  # approving asks for something that somebody owes with it
+    obligation_required: bool = False  # and does not do without
     claimed_requester_counts: bool = False  # who started a run is taken from the run's own word
 
 
@@ -263,7 +264,7 @@ def stricter(question: Question, demands: PolicyRule | None) -> Requirements:
     timeouts = [seconds for seconds in (question.timeout, demands.longest_timeout) if seconds is not None]
     terms: dict[str, Any] = {term.name: getattr(demands, term.name) for term in fields(PolicyTerms)}
     terms["channel"] = demands.channel or question.channel
-    terms["obligations_offered"] = demands.obligations_offered or question.obligations
+    terms["obligations_offered"] = demands.obligations_offered or demands.obligation_required or question.obligations
     terms["self_approval_allowed"] = demands.self_approval_allowed and question.allow_self_approval
     return Requirements(
         **terms,

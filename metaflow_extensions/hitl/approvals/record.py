@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from .errors import HitlError
 from .evidence.comparing import raised
@@ -254,6 +254,10 @@ class Post:
     nobody: tuple[str, ...] = ()  # approvers that matched no one when this was posted
 
 
+class DuePassed(HitlError, ValueError):
+    """The day on which an obligation is due was over before anybody took it on."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Obligation:
     """What somebody owes with an approval. It holds nothing up.
@@ -282,6 +286,26 @@ class Obligation:
     @property
     def day(self) -> date:
         return date.fromisoformat(self.due)
+
+    def check_not_over(self, today: date) -> "Obligation":
+        """Return the obligation if somebody can still take it on; raise DuePassed if its day is over."""
+        if self.day < today:
+            raise DuePassed(f"{self.due} has passed, so nothing was recorded. Choose today or a later day.")
+        return self
+
+
+class Promise(NamedTuple):
+    """What one person owes once, however many approvals of a step were given for it with one answer."""
+
+    flow: str
+    run: str
+    step: str
+    giver_origin: str
+    giver_id: str
+    owner_origin: str
+    owner_id: str
+    text: str
+    due: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -448,11 +472,27 @@ class Approval:
     @property
     def obligations(self) -> tuple[Obligation, ...]:
         """What is owed with the approval, numbered from 1: of each person whose vote made it, or of who decided."""
+        return tuple(one.obligation for one in self._owing if one.obligation is not None)
+
+    @property
+    def _owing(self) -> tuple[GivenAnswer, ...]:
+        """The answers that somebody owes something with."""
         if self.state is not State.APPROVED or self.decision is None:
             return ()
         given: tuple[GivenAnswer, ...] = self.votes if self.decision.voters else (self.decision,)
-        approving = (one for one in given if one.verdict is Verdict.APPROVE)
-        return tuple(one.obligation for one in approving if one.obligation is not None)
+        return tuple(one for one in given if one.verdict is Verdict.APPROVE and one.obligation is not None)
+
+    def promise(self, number: int) -> "Promise":
+        """Say what an obligation shares with the same one of other approvals."""
+        given = self._owing[number - 1]
+        if given.obligation is None:
+            raise LookupError(number)
+        path, owed = self.pathspec, given.obligation
+        return Promise(
+            *(path.flow, path.run, path.step),
+            *(str(given.by.origin), given.by.id),
+            *(str(owed.owner.origin), owed.owner.id, owed.text, owed.due),
+        )
 
     @property
     def open_obligations(self) -> dict[int, Obligation]:

@@ -107,6 +107,18 @@ class ApprovalReasonMissing(ReasonMissing):
         )
 
 
+class ObligationMissing(ApprovalError):
+    """The operator's policy wants something to be owed with an approval."""
+
+    def __init__(self, approval: Approval) -> None:
+        super().__init__(
+            approval,
+            f"Approving {approval.id} needs an obligation: the rule “{approval.requirements.name}” of the operator's policy "
+            "requires one. Enter what is owed, by whom and by when in the form that Approve opens, or with "
+            "--owes, --owner and --due on a command line.",
+        )
+
+
 class ChangesNotOffered(ApprovalError):
     """The step takes a yes or a no."""
 
@@ -191,12 +203,16 @@ class Stale(ApprovalError):
 
 
 class NoSuchObligation(ApprovalError):
-    """There is nothing left to close."""
+    """There is nothing left to close, or nobody said which one."""
 
-    def __init__(self, approval: Approval) -> None:
-        super().__init__(
-            approval, f"This obligation of {approval.id} was closed before. `/hitl obligations` lists yours."
-        )
+    def __init__(self, approval: Approval, number: int | None = None) -> None:
+        open_ = approval.open_obligations
+        which = "" if number is None else f" {number}"
+        words = f"{approval.id} has no open obligation{which}: it was closed before, or there never was one."
+        if open_ and number is None:
+            listed = "; ".join(f"{its_number}: {one.text}" for its_number, one in open_.items())
+            words = f"{approval.id} has several open obligations. Say which one by its number. {listed}"
+        super().__init__(approval, words)
 
 
 class NotYourObligation(ApprovalError):
@@ -206,17 +222,6 @@ class NotYourObligation(ApprovalError):
         super().__init__(
             approval,
             f"Only {owner.name}, or whoever approved {approval.id}, can close this obligation. Nothing was recorded.",
-        )
-
-
-class ObligationNeedsChat(ApprovalError):
-    """An answer that its person has to confirm can't carry an obligation."""
-
-    def __init__(self, approval: Approval) -> None:
-        super().__init__(
-            approval,
-            f"{approval.id} has to be confirmed by you, and an obligation can't be confirmed that way. Nothing was "
-            "recorded. Approve it in the chat, with the obligation, or leave the obligation out here.",
         )
 
 

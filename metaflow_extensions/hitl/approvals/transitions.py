@@ -12,6 +12,7 @@ from .evidence.comparing import find
 from .question import Automatic, OnTimeout, PolicyRule, Question, RuleMode
 from .record import (
     CLOCK,
+    Answer,
     Approval,
     Closing,
     Decision,
@@ -31,7 +32,15 @@ from .record import (
     Vote,
     Where,
 )
-from .refusals import AlreadyDecided, ApprovalReasonMissing, NotDecidedByTheBot, ReasonMissing, TooLate, closed
+from .refusals import (
+    AlreadyDecided,
+    ApprovalReasonMissing,
+    NotDecidedByTheBot,
+    ObligationMissing,
+    ReasonMissing,
+    TooLate,
+    closed,
+)
 
 
 def request(pathspec: Pathspec, question: Question, gate: Gate, requester: Person, now: datetime) -> Approval:
@@ -84,12 +93,19 @@ def _check_answer(approval: Approval, answer: Decision | Vote) -> None:
         raise closed(approval)
     if approval.is_due(answer.at):
         raise TooLate(approval)
-    if answer.reason.strip():
-        return
+    check_complete(approval, answer)
+
+
+def check_complete(approval: Approval, answer: Answer) -> None:
+    """Raise ReasonMissing or ObligationMissing if an answer lacks what the rule of an approval wants of it."""
     if answer.verdict is not Verdict.APPROVE:
-        raise ReasonMissing(approval)
-    if approval.requirements.reason_required:
+        if not answer.reason.strip():
+            raise ReasonMissing(approval)
+        return
+    if approval.requirements.reason_required and not answer.reason.strip():
         raise ApprovalReasonMissing(approval)
+    if approval.requirements.obligation_required and answer.obligation is None:
+        raise ObligationMissing(approval)
 
 
 def vote(approval: Approval, cast: Vote) -> Approval:

@@ -5,6 +5,7 @@ the last before a crash; the sweeper finishes what it finds open.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -14,7 +15,7 @@ from . import bucket, transitions
 from .deciding.delegation import Delegations
 from .deciding.in_advance import AnswerInAdvance, NotInAdvance
 from .deciding.permission import AWAY_FROM_POLICY, Eligibility, check_may_decide, unaccepted
-from .deciding.proposal import AnswerProposal, propose_answer
+from .deciding.proposal import AnswerProposal, DoneProposal, ProposedObligation, propose_answer
 from .earlier_runs import compared, earlier_changes
 from .errors import (
     EngineUnavailable,
@@ -56,7 +57,6 @@ from .refusals import (
     NoSuchObligation,
     NotAllowed,
     NotYourObligation,
-    ObligationNeedsChat,
     Rejected,
     StillPending,
     closed,
@@ -460,8 +460,6 @@ class UseCases:
     def _propose_answer(self, approval: Approval, answer: Answer, who: Person, nonce: str) -> AnswerProposal:
         if answer.verdict is Verdict.CHANGES and not approval.question.allow_changes:
             raise ChangesNotOffered(approval)
-        if answer.obligation is not None:
-            raise ObligationNeedsChat(approval)
         vote = Vote(
             verdict=answer.verdict,
             by=who,
@@ -469,6 +467,7 @@ class UseCases:
             where=Where.COMMAND_LINE,
             input=self.checked(approval, answer),
             reason=answer.reason.strip(),
+            obligation=answer.obligation if answer.verdict is Verdict.APPROVE else None,
         )
         transitions.vote(approval, vote)  # what would be refused after the click is refused here
         proposal = AnswerProposal(
@@ -479,6 +478,7 @@ class UseCases:
             nonce=nonce,
             input=vote.input,
             reason=vote.reason,
+            obligation=None if vote.obligation is None else ProposedObligation.of(vote.obligation, who),
         )
         propose_answer(self.ledger.store, proposal)
         return proposal
@@ -621,34 +621,78 @@ class UseCases:
     # Obligations.
 
     def close_obligation(self, approval_id: str, number: int, *, who: Person, word: str) -> Approval:
-        """Note that an obligation is done: by its owner, or by whoever decided.
+        """Note that an obligation is done, also with the other approvals that were given for the same one.
 
         Raises
         ------
         NotYourObligation
-            It is somebody else's. Nothing was recorded.
+            It is somebody else's: neither do they owe it, nor have they approved. Nothing was recorded.
         NoSuchObligation
             It was closed before, or there is none of this number.
         """
-        seen, now = self.ledger.linked(self.ledger.read(approval_id)), self.clock()
+        seen = self.ledger.linked(self.ledger.read(approval_id))
         who = self.people.now().current(who)
-        obligation = seen.approval.open_obligations.get(number)
-        if obligation is None:
-            raise NoSuchObligation(seen.approval)
-        if not self._may_close(seen.approval, obligation, who):
-            raise NotYourObligation(seen.approval, obligation.owner)
-        done = FollowUp(number=number, kind=FollowUpKind.DONE, at=now, by=who, word=word.strip())
-        closed = self._note_follow_up(seen, done, TrailEvent.OBLIGATION_DONE)
-        self.ledger.store.unmark(
-            bucket.owed_key(bucket.Owed(day=obligation.day, approval_id=approval_id, number=number))
-        )
-        return closed.approval
+        obligation = self.check_may_close(seen.approval, number, who)
+        # This one comes last: as long as it is open, whoever closes it can do so again.
+        for other, its_number in self._owed_together(seen.approval, number, obligation):
+            self._close(other, its_number, obligation, who, word)
+        return self._close(seen, number, obligation, who, word).approval
 
-    def _may_close(self, approval: Approval, obligation: Obligation, who: Person) -> bool:
+    def check_may_close(self, approval: Approval, number: int, who: Person) -> Obligation:
+        """Return an open obligation that this person may close; raises as ``close_obligation``."""
+        obligation = approval.open_obligations.get(number)
+        if obligation is None:
+            raise NoSuchObligation(approval, number)
         decision = approval.decision
         deciders = [] if decision is None else [decision.by, *decision.voters]
         owner = self.people.identify(obligation.owner) or obligation.owner
-        return any((one.origin, one.id) == (who.origin, who.id) for one in (owner, *deciders))
+        if not any((one.origin, one.id) == (who.origin, who.id) for one in (owner, *deciders)):
+            raise NotYourObligation(approval, obligation.owner)
+        return obligation
+
+    def _owed_together(self, approval: Approval, number: int, obligation: Obligation) -> Iterator[tuple[Entry, int]]:
+        """Yield the other approvals of a step that were given for the same promise."""
+        promise, step = approval.promise(number), approval.id.rpartition("-")[0]
+        ids = dict.fromkeys(one.approval_id for one in self.ledger.owed(day=obligation.day))
+        for found in self.ledger.read_many(one for one in ids if one.rpartition("-")[0] == step and one != approval.id):
+            if isinstance(found, Entry):
+                owed = found.approval
+                yield from ((found, one) for one in owed.open_obligations if owed.promise(one) == promise)
+
+    def _close(self, entry: Entry, number: int, obligation: Obligation, who: Person, word: str) -> Entry:
+        done = FollowUp(number=number, kind=FollowUpKind.DONE, at=self.clock(), by=who, word=word.strip())
+        closed = self._note_follow_up(entry, done, TrailEvent.OBLIGATION_DONE)
+        self.ledger.no_longer_owed(bucket.Owed(day=obligation.day, approval_id=entry.approval.id, number=number))
+        return closed
+
+    def close_obligation_from_command_line(
+        self, approval_id: str, number: int, *, who: Person, word: str, nonce: str
+    ) -> Approval | DoneProposal:
+        """Close an obligation where a claimed name does, or propose it to the bot, which asks that person.
+
+        Parameters
+        ----------
+        who : Person
+            As they call themselves.
+        nonce : str
+            32 random hex digits, for a proposal.
+
+        Raises
+        ------
+        NoSuchObligation
+            It was closed before, or there is none of this number.
+        """
+        approval = self.ledger.read(approval_id).approval
+        if number not in approval.open_obligations:
+            raise NoSuchObligation(approval, number)
+        if self.ledger.trust.writes:
+            with suppress(NotYourObligation):
+                return self.close_obligation(approval_id, number, who=who, word=word)
+        proposal = DoneProposal(
+            approval_id=approval_id, number=number, word=word.strip(), claimed=who.name, at=self.clock(), nonce=nonce
+        )
+        propose_answer(self.ledger.store, proposal)
+        return proposal
 
     def note_owner_reminded(self, entry: Entry, number: int) -> Entry:
         """Note that the owner of an obligation is reminded; the same entry if there is nothing to remind of."""

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from metaflow_extensions.hitl.api import Answered, parse_input
+from metaflow_extensions.hitl.approvals.deciding.proposal import claimed_owner
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.record import Approval, Obligation, Origin, Person, State
+from metaflow_extensions.hitl.approvals.record import Approval, Obligation, State
 from metaflow_extensions.hitl.messages import terminal
 
 from . import looking
@@ -119,17 +120,12 @@ def _owed(context: Context, options: Namespace) -> Obligation | None:
         if options.due or options.owner:
             raise BadEntry("--due and --owner go with --owes TEXT.")
         return None
-    owner = context.approvals.who
-    if options.owner:
-        email = options.owner if "@" in options.owner else None
-        owner = Person(id=options.owner, name=options.owner, origin=Origin.CLAIM, email=email)
+    owner = claimed_owner(options.owner) if options.owner else context.approvals.who
     try:
         owed = Obligation(text=options.owes, owner=owner, due=options.due or "")
     except ValueError:
         raise BadEntry(f"--owes needs --due with a day such as 2026-12-31, not {options.due!r}.") from None
-    if owed.day < context.now.astimezone(context.zone).date():
-        raise BadEntry(f"--due {options.due} has passed. Choose today or a later day.")
-    return owed
+    return owed.check_not_over(context.now.astimezone(context.zone).date())
 
 
 def reject(context: Context, options: Namespace) -> ExitCode:
@@ -144,14 +140,35 @@ def request_changes(context: Context, options: Namespace) -> ExitCode:
     )
 
 
+def done(context: Context, options: Namespace) -> ExitCode:
+    """Say that obligations are done, and how."""
+    chosen = [context.approvals.get(approval_id) for approval_id in options.ids]
+
+    def close(approval: Approval) -> Answered:
+        return context.approvals.close_obligation(approval.id, options.number, comment=options.comment)
+
+    return _each(context, options, chosen, close, said=terminal.owed)
+
+
 def _answer(context: Context, options: Namespace, answer: Callable[[Approval], Answered]) -> ExitCode:
-    chosen = _chosen(context, options)
+    return _each(context, options, _chosen(context, options), answer, said=terminal.decided)
+
+
+def _each(
+    context: Context,
+    options: Namespace,
+    chosen: Sequence[Approval],
+    answer: Callable[[Approval], Answered],
+    *,
+    said: Callable[[Approval], str],
+) -> ExitCode:
+    """Do something with each of some approvals, and say what became of it."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         given = list(pool.map(lambda approval: _give(approval, answer), chosen))
     if proposed := [one.proposal for one in given if isinstance(one, Answered) and one.proposal is not None]:
         context.warn(terminal.to_be_confirmed(proposed[0]))  # of many, the others say so at the end
     end = time.monotonic() + options.wait  # for all of them
-    tried = [_result(context, end, *one) for one in zip(chosen, given, strict=True)]
+    tried = [_result(context, end, *one, said) for one in zip(chosen, given, strict=True)]
     if options.json:
         context.write(
             looking.written(
@@ -205,7 +222,9 @@ def _give(approval: Approval, answer: Callable[[Approval], Answered]) -> Answere
         return error
 
 
-def _result(context: Context, end: float, approval: Approval, given: Answered | HitlError) -> _Tried:
+def _result(
+    context: Context, end: float, approval: Approval, given: Answered | HitlError, said: Callable[[Approval], str]
+) -> _Tried:
     """Say what became of an answer, after the person has confirmed it in the chat system where that is needed."""
     if isinstance(given, HitlError):
         return _Tried(approval=approval, code=code_of_error(given), lines=(terminal.words(given),), refused=True)
@@ -215,13 +234,13 @@ def _result(context: Context, end: float, approval: Approval, given: Answered | 
         return _Tried(approval=approval, code=code_of_error(error), lines=(terminal.words(error),), refused=True)
     approval = given.approval
     if given.proposal is not None and not given.counts:
-        if approval.state is State.PENDING:
+        if not given.proposal.is_over(approval):
             words = terminal.not_confirmed(given.proposal)
             return _Tried(approval=approval, code=ExitCode.PENDING, lines=(words,))
-        words = terminal.decided(approval)  # somebody else was first
+        words = said(approval)  # somebody else was first
         return _Tried(approval=approval, code=ExitCode.ALREADY_ANSWERED, lines=(words,), refused=True)
     unfinished = [terminal.words(problem) for problem in given.unfinished]
-    lines = (terminal.decided(approval), *unfinished, *terminal.what_follows(approval))
+    lines = (said(approval), *unfinished, *terminal.what_follows(approval))
     return _Tried(approval=approval, code=_code(approval), lines=lines)
 
 

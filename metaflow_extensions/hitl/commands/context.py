@@ -8,12 +8,15 @@ from enum import IntEnum
 from metaflow_extensions.hitl.api import Approvals
 from metaflow_extensions.hitl.approvals.duration import BadDuration
 from metaflow_extensions.hitl.approvals.errors import AmbiguousId, HitlError, NoSuchApproval
-from metaflow_extensions.hitl.approvals.record import Approval, BadId, State
+from metaflow_extensions.hitl.approvals.record import Approval, BadId, DuePassed, State
 from metaflow_extensions.hitl.approvals.refusals import (
     AlreadyDecided,
     ChangesNotOffered,
     Closed,
+    NoSuchObligation,
     NotAllowed,
+    NotYourObligation,
+    ObligationMissing,
     ReasonMissing,
     TooLate,
 )
@@ -80,9 +83,12 @@ _OF_STATE = {
     State.EXPIRED: ExitCode.EXPIRED,
 }
 _OF_ERROR: tuple[tuple[tuple[type[HitlError], ...], ExitCode], ...] = (
-    ((NotAllowed,), ExitCode.NOT_ALLOWED),
-    ((InvalidInput, ReasonMissing, ChangesNotOffered, BadEntry), ExitCode.BAD_INPUT),
-    ((NoSuchApproval, AmbiguousId, BadId), ExitCode.NO_SUCH_ID),
+    ((NotAllowed, NotYourObligation), ExitCode.NOT_ALLOWED),
+    (
+        (InvalidInput, ReasonMissing, ObligationMissing, DuePassed, ChangesNotOffered, BadEntry),
+        ExitCode.BAD_INPUT,
+    ),
+    ((NoSuchApproval, AmbiguousId, BadId, NoSuchObligation), ExitCode.NO_SUCH_ID),
     ((BadUsage, BadDuration), ExitCode.USAGE),
     ((AlreadyDecided, TooLate, Closed), ExitCode.ALREADY_ANSWERED),
 )

@@ -71,6 +71,19 @@ def _refuse(parser: ArgumentParser, scope: CommandScope) -> None:
     _json(parser)
 
 
+def _obligations(parser: ArgumentParser, scope: CommandScope) -> None:
+    _groups(parser, scope)
+    _json(parser)
+
+
+def _done(parser: ArgumentParser, scope: CommandScope) -> None:  # noqa: ARG001 - the same for both
+    parser.add_argument("ids", nargs="+", metavar="ID", help="approvals, as `obligations` lists them")
+    parser.add_argument("--number", type=int, metavar="N", help="which obligation, if one approval has several")
+    parser.add_argument("--comment", required=True, help="what was done; it becomes part of the record")
+    _confirmed(parser)
+    _json(parser)
+
+
 def _wait(parser: ArgumentParser, scope: CommandScope) -> None:
     parser.add_argument("ids", nargs="*", metavar="ID")
     parser.add_argument("--run", help="wait until this run has asked and none of its questions waits")
@@ -95,14 +108,17 @@ def _several(parser: ArgumentParser, scope: CommandScope) -> None:
     parser.add_argument(
         "--except", action="append", default=[], dest="excepted", metavar="ID", help="leave one out; can be repeated"
     )
+    _confirmed(parser)
+
+
+def _confirmed(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--wait",
         type=_patience,
         default=60,
         metavar="SECONDS",
-        help="how long to wait for you to confirm the answer in Slack, if your identity has to be confirmed "
-        "(60); after that "
-        "the exit code is 3, and you can still confirm it for a day",
+        help="how long to wait for you to confirm this in Slack, if your identity has to be confirmed (60); after "
+        "that the exit code is 3, and you can still confirm it for a day",
     )
 
 
@@ -143,6 +159,12 @@ COMMANDS: Mapping[str, Command] = {
         run=f"{_HERE}.answering:request_changes",
         add=_refuse,
     ),
+    "obligations": Command(
+        help="list what is owed with approvals, the first due first",
+        run=f"{_HERE}.looking:obligations",
+        add=_obligations,
+    ),
+    "done": Command(help="close an obligation, with a comment", run=f"{_HERE}.answering:done", add=_done),
     "wait": Command(help="wait until approvals have ended", run=f"{_HERE}.looking:wait", add=_wait),
     "stats": Command(
         help="count what was decided, or compare rules in shadow mode with people",

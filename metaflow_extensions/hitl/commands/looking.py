@@ -149,6 +149,7 @@ def _obligation(approval: Approval, number: int) -> dict[str, Any]:
     ends = [one for one in approval.follow_ups if one.number == number and one.kind is FollowUpKind.DONE]
     end = ends[-1] if ends else None
     return {
+        "number": number,
         "text": owed.text,
         "owner": owed.owner.name,
         "due": owed.due,
@@ -213,6 +214,22 @@ def show(context: Context, options: Namespace) -> ExitCode:
             )
         )
     return ExitCode.DONE
+
+
+def obligations(context: Context, options: Namespace) -> ExitCode:
+    """Show what is owed, the first due first; what several approvals owe together stands there once."""
+    owed = context.approvals.obligations(flow=options.flow, run=options.run, step=options.step)
+    if options.json:
+        context.write(written([_owed_document(approval, number) for approval, number in owed]))
+    else:
+        context.write(terminal.owing(owed, now=context.now, zone=context.zone))
+    return ExitCode.DONE
+
+
+def _owed_document(approval: Approval, number: int) -> dict[str, Any]:
+    path = approval.pathspec
+    about = {"id": approval.id, "flow": path.flow, "run": path.run, "step": path.step}
+    return {**about, "message": approval.question.message, **_obligation(approval, number)}
 
 
 def stats(context: Context, options: Namespace) -> ExitCode:

@@ -17,7 +17,7 @@ from metaflow_extensions.hitl.approvals.deciding import votes
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.record import Approval, State
 
-from . import controls, sentences, single
+from . import controls, obligations, sentences, single
 from .batch import Batch, ending, label, line, progress
 from .blocks import VIEW_TITLE, Block, actions, button, code, context, modal, one_line, plain, section
 from .form import form_blocks
@@ -209,7 +209,8 @@ def approve_all_view(batch: Batch) -> Block:
     """Build the form that approves all with the same input."""
     said = f"Your input is used for all {len(batch.waiting)} that are waiting."
     inputs = _inputs(batch)
-    blocks = [_origin(batch), section(plain(said)), *inputs, *_to_come(batch, "approved")][:_BLOCKS]
+    below = [*inputs, *_to_come(batch, "approved")]
+    blocks = [*[_origin(batch), section(plain(said))][: _BLOCKS - len(below)], *below]
     submit = "Approve" if batch.offers_in_advance else f"Approve {len(batch.waiting)}"
     return _view("Approve all", blocks, batch, callback_id=controls.APPROVE_ALL_VIEW, submit=submit)
 
@@ -310,12 +311,12 @@ def approve_except_view(batch: Batch, choice: Choice, rejected: Collection[str] 
             "dispatch_action": True,
         }
     )
-    inputs = _inputs(batch)
+    inputs = _inputs(batch, may_reject=True)
     if not batch.members[0].requirements.reason_required:
         hint = "Required if the others are rejected. The requester will see it."
         blocks.append({**reason_input("Reason", hint), "optional": True})
     blocks += inputs
-    if len(blocks) > _BLOCKS:  # a form of 95 inputs leaves no room for what is only good to know
+    if len(blocks) > _BLOCKS:  # a form of 92 inputs leaves no room for what is only good to know
         blocks = [block for block in blocks if block["type"] != "context"]
     return _view(
         "Approve all except…",
@@ -388,7 +389,7 @@ def _origin(batch: Batch) -> Block:
     return context(single.origin(batch.members[0]))
 
 
-def _inputs(batch: Batch) -> list[Block]:
+def _inputs(batch: Batch, *, may_reject: bool = False) -> list[Block]:
     """Build what is asked for when somebody approves: filled in with what others approve, where that is the same."""
     waiting = batch.waiting or batch.members
     proposals = [votes.proposal(one) for one in waiting]
@@ -397,7 +398,8 @@ def _inputs(batch: Batch) -> list[Block]:
     inputs = form_blocks(sentences.form_fields(first), values=alike)
     if first.requirements.reason_required:
         inputs.append(reason_input("Reason", rule_wants_one(first)))
-    return inputs
+    room = _BLOCKS - _BESIDE - len(inputs)
+    return [*inputs, *obligations.inputs(first.requirements, may_reject=may_reject, room=room)]
 
 
 def _checkboxes(batch: Batch, choice: Choice, some: Sequence[Approval], name: str, heading: str) -> Block:

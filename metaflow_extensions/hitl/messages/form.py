@@ -54,7 +54,7 @@ def form_blocks(fields: Sequence[Field], *, values: Mapping[str, object] | None 
     Returns
     -------
     list of dict
-        At most 95 blocks for the fields of a normalised schema.
+        At most 92 blocks for the fields of a normalised schema.
     """
     given = values or {}
     return [_block(index, field, given.get(field.name, field.default)) for index, field in enumerate(fields)]

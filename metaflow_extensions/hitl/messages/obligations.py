@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from metaflow_extensions.hitl.approvals.record import Approval, FollowUpKind, Obligation
+from metaflow_extensions.hitl.approvals.question import Requirements
+from metaflow_extensions.hitl.approvals.record import Approval, FollowUpKind, Obligation, Promise
 
 from . import controls, sentences
 from .blocks import (
@@ -15,6 +16,7 @@ from .blocks import (
     button,
     code,
     context,
+    divider,
     escape,
     is_web_address,
     link_button,
@@ -30,6 +32,7 @@ from .lists import paged
 from .replies import Reply, reply, said
 
 LONGEST = 1_000  # characters of an obligation, and of the word that closes it
+CLOSED = "The obligation is closed. The trail of the approval has what you wrote."
 _TEXT = 300
 
 
@@ -54,32 +57,56 @@ def lines(approval: Approval) -> list[str]:
 # The form that approves.
 
 
-def inputs() -> list[Block]:
-    """Build the inputs for an obligation, all of them optional."""
-    return [
-        section(mrkdwn("*With an obligation* (optional)")),
+def inputs(requirements: Requirements, *, room: int, may_reject: bool = False) -> list[Block]:
+    """Build the inputs for an obligation; none where nobody is asked for one.
+
+    Parameters
+    ----------
+    requirements : Requirements
+        What holds for the approval: whether it does without one.
+    room : int
+        Blocks that the view still takes; where there are few, the words above the inputs are left out.
+    may_reject : bool
+        Whether the same form can also only reject, which owes nothing.
+    """
+    if not requirements.obligations_offered:
+        return []
+    required = requirements.obligation_required
+    why = (
+        f"The rule “{requirements.name[:80]}” of the operator's policy requires one with each approval."
+        if required
+        else ""
+    )
+    why = why or "If the approval depends on something that is still to be done. It delays nothing."
+    optional = may_reject or not required
+    above = [divider(), section(mrkdwn(f"*Obligation*{'' if required else ' (optional)'}")), context(escape(why))]
+    asked = [
         _input(
             controls.OBLIGATION_TEXT,
             "What is owed",
             {"type": "plain_text_input", "multiline": True, "max_length": LONGEST},
+            optional=optional,
         ),
-        _input(controls.OBLIGATION_OWNER, "Who owes it", {"type": "users_select"}, hint="You, if you name nobody."),
-        _input(controls.OBLIGATION_DUE, "Due", {"type": "datepicker"}),
+        _input(controls.OBLIGATION_OWNER, "Owner", {"type": "users_select"}, hint="You, if you choose nobody."),
+        _input(controls.OBLIGATION_DUE, "Due date", {"type": "datepicker"}, optional=optional),
     ]
+    return [*above, *asked] if len(above) + len(asked) <= room else asked
 
 
-def _input(block_id: str, label: str, element: Block, *, hint: str = "") -> Block:
+def _input(block_id: str, label: str, element: Block, *, hint: str = "", optional: bool = True) -> Block:
     block: Block = {
         "type": "input",
         "block_id": block_id,
         "label": plain(label),
-        "optional": True,
+        "optional": optional,
         "element": {**element, "action_id": controls.OBLIGATION_VALUE},
     }
     return {**block, "hint": plain(hint)} if hint else block
 
 
-def entered(values: Mapping[str, Any], *, today: date) -> tuple[tuple[str, str, str] | None, dict[str, str]]:
+def entered(
+    values: Mapping[str, Any], *, today: date, required: bool
+) -> tuple[tuple[str, str, str] | None, dict[str, str]]:
     """Read what was entered: text, the owner's user ID (empty: who approves) and day; and what is wrong, by block.
 
     Parameters
@@ -88,6 +115,8 @@ def entered(values: Mapping[str, Any], *, today: date) -> tuple[tuple[str, str, 
         ``view["state"]["values"]``.
     today : date
         By the clock of who approves.
+    required : bool
+        Whether nothing at all is wrong, too.
     """
 
     def value(block_id: str, key: str) -> str:
@@ -97,10 +126,14 @@ def entered(values: Mapping[str, Any], *, today: date) -> tuple[tuple[str, str, 
     text = value(controls.OBLIGATION_TEXT, "value")
     owner = value(controls.OBLIGATION_OWNER, "selected_user")
     due = value(controls.OBLIGATION_DUE, "selected_date")
-    if not (text or owner or due):
+    if not (text or owner or due) and not required:
         return None, {}
     if not text:
-        return None, {controls.OBLIGATION_TEXT: "Say what is owed, or leave owner and due date empty, too."}
+        return None, {
+            controls.OBLIGATION_TEXT: "Say what is owed: an approval needs an obligation here."
+            if required
+            else "Say what is owed, or leave owner and due date empty, too."
+        }
     if not due:
         return None, {controls.OBLIGATION_DUE: "Choose the day on which it is due."}
     if date.fromisoformat(due) < today:
@@ -111,6 +144,20 @@ def entered(values: Mapping[str, Any], *, today: date) -> tuple[tuple[str, str, 
 # Lists, reminders, and the view that closes one.
 
 
+def together(owed: Iterable[tuple[Approval, int]]) -> list[tuple[Approval, int, int]]:
+    """Return each promise once, with the number of other approvals that it was made for."""
+    found: dict[Promise, tuple[Approval, int, int]] = {}
+    for approval, number in owed:
+        promise = approval.promise(number)
+        first, its_number, others = found.get(promise, (approval, number, -1))
+        found[promise] = (first, its_number, others + 1)
+    return list(found.values())
+
+
+def _and_others(others: int) -> str:
+    return f", and {others} more of this step" if others else ""
+
+
 def listing(
     owed: Sequence[tuple[Approval, int]], *, today: date, page: int = 1, words: str = "obligations", left_out: int = 0
 ) -> Reply:
@@ -118,13 +165,14 @@ def listing(
     if not owed:
         whose = "Nobody owes anything." if words.endswith("all") else "You owe nothing."
         return said(whose, "To see what others owe: /hitl obligations all." if not words.endswith("all") else "")
-    title = f"{len(owed)} open {'obligation' if len(owed) == 1 else 'obligations'}"
+    promises = together(owed)
+    title = f"{len(promises)} open {'obligation' if len(promises) == 1 else 'obligations'}"
 
     def rows() -> Iterator[list[Block]]:
-        for approval, number in owed:
+        for approval, number, others in promises:
             one = approval.open_obligations[number]
             late = f" · *overdue by {(today - one.day).days} d*" if one.day < today else ""
-            where = f"{escape(sentences.step_name(approval))} · {code(approval.id)}"
+            where = f"{escape(sentences.step_name(approval))}{_and_others(others)} · {code(approval.id)}"
             yield [
                 section(plain(one_line(one.text)[:_TEXT])),
                 context(f"{name(one.owner)} · due {one.due}{late} · {where}"),
@@ -135,16 +183,17 @@ def listing(
     return reply(title, paged([section(mrkdwn(f"*{title}*"))], rows(), foot, page=page, words=words))
 
 
-def reminder(approval: Approval, number: int, *, today: date) -> Reply:
-    """Remind an owner in a direct message."""
+def reminder(approval: Approval, number: int, *, today: date, others: int = 0) -> Reply:
+    """Remind an owner in a direct message of what they owe with an approval, and with so many others of its step."""
     one = approval.open_obligations[number]
     when = "is due today" if one.day == today else f"was due on {one.due}"
     decision = approval.decision
     by = f" by {name(decision.by)}" if decision is not None else ""
     about = f"It came with the approval{by} of {quoted(sentences.question_text(approval), _TEXT)}"
+    place = f"{escape(sentences.step_name(approval))}{_and_others(others)}"
     blocks = [
         section(mrkdwn(f"*What you owe {when}:* {quoted(one.text, LONGEST)}")),
-        context(f"{about} ({escape(sentences.step_name(approval))}) · {code(approval.id)}"),
+        context(f"{about} ({place}) · {code(approval.id)}"),
         actions(_buttons(approval, number)),
     ]
     return reply(f"What you owe {when}: {escape(one_line(one.text), _TEXT)}", blocks)

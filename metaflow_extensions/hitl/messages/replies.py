@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TypedDict
 
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegation
-from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
+from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, DoneProposal, Proposal
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.errors import GateNotReached, NotifierBusy
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict
@@ -63,6 +63,7 @@ _WORDS = (
     ("/hitl list", "what waits for an answer; also: list mine, list flow NAME, list step NAME, list overdue"),
     ("/hitl show ID", "one approval, with everything about it"),
     ("/hitl approve ID", "approve; asks for input if the step needs any, or takes it as NAME=VALUE after the ID"),
+    ('/hitl approve ID owes="look again" due=2026-12-31', "approve with an obligation, of others with owner=@person"),
     ("/hitl reject ID REASON", "reject; the requester reads the reason"),
     ("/hitl remind ID", "ask again in the thread, now"),
     ("/hitl history", "what was decided in the last 7 days; also: history flow NAME 30d"),
@@ -220,12 +221,30 @@ def was_that_you(approval: Approval, proposal: AnswerProposal) -> Reply:
     blocks.append(section(mrkdwn(said)))
     if lines := _answer(proposal):
         blocks.append(section(mrkdwn("\n".join(lines))))
-    value = _SEPARATOR.join((approval.id, proposal.nonce, proposal.digest))
-    about = sentences.spoken(approval)
-    yes = button("Yes, that was me", controls.CONFIRM_ANSWER, value, about=about, style="primary")
-    blocks.append(actions([yes]))
+    blocks.append(actions([_yes(approval, proposal)]))
     blocks.append(context("It counts as your answer once you confirm it. If it wasn't you, do nothing."))
     return reply(f"Was that you? {one_line(sentences.question_text(approval))}", blocks)
+
+
+def is_that_done(approval: Approval, proposal: DoneProposal) -> Reply:
+    """Ask whether it was them who said on a command line that an obligation is done."""
+    owed = approval.open_obligations[proposal.number]
+    said = f"On a command line, {code(proposal.claimed)} has closed this obligation. Was that you?"
+    lines = [f"{quoted(owed.text, _QUESTION)}, due {owed.due}", f"What was done: {quoted(proposal.word)}"]
+    blocks = [
+        section(mrkdwn(said)),
+        section(mrkdwn("\n".join(lines))),
+        _place(approval),
+        actions([_yes(approval, proposal)]),
+        context("It is closed once you confirm it. If it wasn't you, do nothing."),
+    ]
+    return reply(f"Was that you? {one_line(owed.text)}", blocks)
+
+
+def _yes(approval: Approval, proposal: Proposal) -> Block:
+    value = _SEPARATOR.join((approval.id, proposal.nonce, proposal.digest))
+    about = sentences.spoken(approval)
+    return button("Yes, that was me", controls.CONFIRM_ANSWER, value, about=about, style="primary")
 
 
 def did_you_start_it(approval: Approval) -> Reply:
@@ -265,4 +284,7 @@ def _answer(proposal: AnswerProposal) -> list[str]:
     ]
     if len(pairs) > _SHOWN:
         lines.append(f"and {len(pairs) - _SHOWN} more")
+    owed = proposal.obligation
+    if owed is not None:
+        lines.append(f"Owed by {literal(owed.owner or 'you', 100)}: {quoted(owed.text, _QUESTION)}, due {owed.due}")
     return lines + ([f"Reason: {quoted(proposal.reason)}"] if proposal.reason else [])

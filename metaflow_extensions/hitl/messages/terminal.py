@@ -10,7 +10,7 @@ from types import MappingProxyType
 from metaflow_extensions.hitl.approvals.auditing import Audited, vouchers
 from metaflow_extensions.hitl.approvals.codec import Version
 from metaflow_extensions.hitl.approvals.deciding.permission import needs_confirming
-from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
+from metaflow_extensions.hitl.approvals.deciding.proposal import DoneProposal, Proposal
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.evidence.binding import question_digest
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict
@@ -196,21 +196,53 @@ def what_follows(approval: Approval) -> list[str]:
     return [one_line(f"To go on with this answer: {resume}", _MESSAGE)] if goes_on else []
 
 
-def to_be_confirmed(proposal: AnswerProposal) -> str:
-    """Say what happens next to an answer that its person has to confirm."""
+def to_be_confirmed(proposal: Proposal) -> str:
+    """Say what happens next to what its person has to confirm: an answer, or that an obligation is done."""
     claimed = one_line(proposal.claimed, 80)
+    about = f"the answer to {proposal.approval_id} counts"
+    may = "may not answer this"
+    if isinstance(proposal, DoneProposal):
+        about, may = f"the obligation of {proposal.approval_id} is closed", "may not close this"
     return (
-        f"Your identity has to be confirmed, so the answer to {proposal.approval_id} counts once you confirm it "
-        "in Slack.\n"
+        f"Your identity has to be confirmed, so {about} once you confirm it in Slack.\n"
         f"The bot asks the person whom {claimed} is linked to, in a direct message: “Was that you?”\n"
-        f"If no message comes, {claimed} isn't linked to a Slack user or may not answer this; the question's thread "
-        "says why.\n"
+        f"If no message comes, {claimed} isn't linked to a Slack user or {may}; the question's thread says why.\n"
         f"An operator can link them under `people` in the policy file: `{claimed}: their email address`."
     )
 
 
-def not_confirmed(proposal: AnswerProposal) -> str:
+def owed(approval: Approval) -> str:
+    """Say in one line what is owed with an approval, and what became of it."""
+    return one_line("; ".join(obligations.lines(approval)), _MESSAGE)
+
+
+def owing(owed: Sequence[tuple[Approval, int]], *, now: datetime, zone: tzinfo = timezone.utc) -> str:
+    """List open obligations, one a line under a line of headings; a sentence if there are none."""
+    today = now.astimezone(zone).date()
+    rows = [
+        (
+            approval.id,
+            str(number),
+            one.due + (" (overdue)" if one.day < today else ""),
+            one_line(one.owner.name or one.owner.id, _CELL),
+            one_line(sentences.step_name(approval).replace(" / ", "/") + f"/{approval.pathspec.run}", _CELL),
+            one_line(one.text, _CELL),
+        )
+        for approval, number in owed
+        for one in [approval.open_obligations[number]]
+    ]
+    if not rows:
+        return "Nobody owes anything."
+    return _columns([("ID", "NUMBER", "DUE", "OWNER", "STEP AND RUN", "WHAT IS OWED"), *rows])
+
+
+def not_confirmed(proposal: Proposal) -> str:
     """Say that nobody has confirmed it yet."""
+    if isinstance(proposal, DoneProposal):
+        return (
+            f"Not confirmed yet. The obligation of {proposal.approval_id} is still open; you can confirm in Slack "
+            "within a day that it is done."
+        )
     return f"Not confirmed yet. {proposal.approval_id} is still open; you can confirm the answer in Slack within a day."
 
 
@@ -237,6 +269,10 @@ def table(
         return nothing
     until = "UNTIL" if all(approval.state is State.PENDING for approval in approvals) else "UNTIL, OR ANSWERED BY"
     rows.insert(0, ("ID", "STATE", "STEP AND RUN", "ASKED", until, "QUESTION"))
+    return _columns(rows)
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()

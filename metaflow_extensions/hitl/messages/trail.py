@@ -26,12 +26,16 @@ class EventWords(NamedTuple):
         The line that the bot which wrote the version writes to its log.
     metric : str
         The value of the label ``event`` in ``hitl_versions_written_total``.
+    sent : str
+        The type of the event that other systems are told of, without ``hitl.`` before it; empty where they are told of
+        nothing. What ends an approval has its type by how it ended.
     """
 
     told: Callable[[Approval], str]
     short: str
     log: str
     metric: str
+    sent: str = ""
 
 
 def happened(version: Version) -> str:
@@ -129,7 +133,7 @@ def _decided(approval: Approval) -> str:
 
 
 EVENTS = {
-    TrailEvent.REQUESTED: EventWords(_requested, "requested", "approval requested", "requested"),
+    TrailEvent.REQUESTED: EventWords(_requested, "requested", "approval requested", "requested", "requested"),
     TrailEvent.POSTED: EventWords(_posted, "posted", "question posted", "posted"),
     TrailEvent.POLICY_APPLIED: EventWords(_policy_applied, "policy applied", "policy applied", "policy_applied"),
     TrailEvent.JUDGED: EventWords(_judged, "judged by rule", "rule judged", "judged"),
@@ -140,15 +144,23 @@ EVENTS = {
     TrailEvent.ATTENDED: EventWords(
         lambda _: "A run waits for the answer again", "attended again", "a run waits again", "attended"
     ),
-    TrailEvent.VOTED: EventWords(_voted, "voted", "vote counted", "voted"),
+    TrailEvent.VOTED: EventWords(_voted, "voted", "vote counted", "voted", "voted"),
     TrailEvent.REMINDED: EventWords(
-        _reminded(ReminderKind.REMINDER, "Reminded"), "reminded", "reminder sent", "reminded"
+        _reminded(ReminderKind.REMINDER, "Reminded"), "reminded", "reminder sent", "reminded", "reminded"
     ),
     TrailEvent.ESCALATED: EventWords(
-        _reminded(ReminderKind.ESCALATION, "Asked further people"), "escalated", "further approvers asked", "escalated"
+        _reminded(ReminderKind.ESCALATION, "Asked further people"),
+        "escalated",
+        "further approvers asked",
+        "escalated",
+        "escalated",
     ),
     TrailEvent.LAST_CALL: EventWords(
-        _reminded(ReminderKind.LAST_CALL, "Last call before the deadline"), "last call", "last call sent", "last_call"
+        _reminded(ReminderKind.LAST_CALL, "Last call before the deadline"),
+        "last call",
+        "last call sent",
+        "last_call",
+        "last-call",
     ),
     TrailEvent.DECIDED: EventWords(_decided, "decided", "approval decided", "decided"),
     TrailEvent.TIMED_OUT: EventWords(_decided, "timed out", "deadline decided", "timed_out"),
@@ -160,7 +172,7 @@ EVENTS = {
         obligations.told_reminded, "owner reminded", "owner of an obligation reminded", "owner_reminded"
     ),
     TrailEvent.OBLIGATION_DONE: EventWords(
-        obligations.told_done, "obligation done", "obligation done", "obligation_done"
+        obligations.told_done, "obligation done", "obligation done", "obligation_done", "obligation-done"
     ),
 }
 """Every event's words, in one place."""

@@ -99,9 +99,9 @@ def approve_view(approval: Approval, *, now: datetime, values: Mapping[str, Any]
     """
     reason = [reason_input("Reason", rule_wants_one(approval))] if approval.requirements.reason_required else []
     proposed = votes.proposal(approval) if values is None else values
-    owed = obligations.inputs() if approval.requirements.obligations_offered else []
-    inputs = [*form_blocks(sentences.form_fields(approval), values=proposed), *reason, *owed]
-    blocks = _question(approval, now)
+    inputs = [*form_blocks(sentences.form_fields(approval), values=proposed), *reason]
+    inputs += obligations.inputs(approval.requirements, room=_BLOCKS - 1 - len(inputs))
+    blocks = _question(approval, now)[: _BLOCKS - len(inputs)]
     if proposed and sentences.asks_for_input(approval) and len(blocks) + len(inputs) < _BLOCKS:
         blocks.append(
             context(

@@ -56,6 +56,7 @@ def demands(requirements: Requirements) -> str:
     counts = requirements.on_veto is OnVeto.COUNT and requirements.quorum > 1
     wants = [
         "a reason for an approval, too" if requirements.reason_required else "",
+        "an obligation with an approval" if requirements.obligation_required else "",
         "" if requirements.command_line_counts else "no answers from a command line",
         "" if requirements.self_approval_allowed else "that nobody approves their own run",
         "" if requirements.delegation_allowed else "that nobody decides for others",

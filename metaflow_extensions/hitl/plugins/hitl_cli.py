@@ -19,6 +19,8 @@ NAMES = {
     "approve": "Approve, with the input that the step needs.",
     "reject": "Reject: the run fails with the reason.",
     "request-changes": "Request changes, if the step allows it: the run fails with them.",
+    "obligations": "List what is owed with approvals, the first due first.",
+    "done": "Close an obligation, with a comment.",
     "wait": "Wait until approvals have ended.",
     "stats": "Count what was decided, or compare rules in shadow mode with people.",
     "verify": "Check every version and hash of the record, to prove that nobody changed it.",

@@ -13,10 +13,19 @@ from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Message, Person as Somebody
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.deciding import proposal as proposals
-from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal
+from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, DoneProposal
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.record import Answer, Approval, Origin, Person, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import (
+    Answer,
+    Approval,
+    Obligation,
+    Origin,
+    Person,
+    State,
+    Verdict,
+    Where,
+)
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.slack import ClaimedPeople
 from tests.fixtures.approvals import HandClock, any_input
@@ -59,13 +68,18 @@ def direct(bot: Bot, clock: HandClock, person: Somebody, said: str) -> Message:
 def test_an_answer_counts_once_its_person_confirms_it(
     ask: Ask, bot: Bot, bob: Somebody, machine: UseCases, clock: HandClock, ledger: Ledger
 ) -> None:
-    """The direct message shows what was typed; the click decides as that person's own, with input and reason."""
+    """The direct message shows what was typed; the click decides as that person's own, with all that was typed.
+
+    So it is with what they say of the obligation afterwards: it is closed once they confirm that, too.
+    """
     asked = ask(approvers=("@ml-leads",), schema=SCHEMA)
     entered = {"deploy_target": "eu", "replicas": 2}
-    proposal = typed(machine, asked, "bobby", input=entered, reason="canary first")
+    bobby = Person(id="bobby", name="bobby", origin=Origin.CLAIM)
+    owed = Obligation(text="Watch the drift.", owner=bobby, due="2026-03-06")
+    proposal = typed(machine, asked, "bobby", input=entered, reason="canary first", obligation=owed)
     assert ledger.read(asked.id).approval.state is State.PENDING
     message = direct(bot, clock, bob, "Was that you?")
-    for part in ("bobby", "eu", "canary first", asked.id):
+    for part in ("bobby", "eu", "canary first", "Owed by you: “Watch the drift.”, due 2026-03-06", asked.id):
         assert part in message.plain
     bob.click(message, "Yes, that was me")
     done = bob.wait_for_update(message)
@@ -76,6 +90,15 @@ def test_an_answer_counts_once_its_person_confirms_it(
     assert (approval.decision.input, approval.decision.reason) == (entered, "canary first")
     assert proposal.is_confirmed(approval)
     assert list(proposals.proposed(ledger.store, limit=10)) == []
+    (taken_on,) = approval.obligations
+    assert (taken_on.text, taken_on.owner.id) == ("Watch the drift.", "U0BOB")
+    done = machine.close_obligation_from_command_line(asked.id, 1, who=bobby, word="None.", nonce="d" * 32)
+    assert isinstance(done, DoneProposal)
+    message = direct(bot, clock, bob, "has closed this obligation. Was that you?")
+    assert "What was done: “None.”" in message.plain
+    bob.click(message, "Yes, that was me")
+    assert "The obligation is closed." in bob.wait_for_update(message).plain
+    assert done.is_confirmed(ledger.read(asked.id).approval)
 
 
 def test_one_person_with_two_typed_names_is_one(

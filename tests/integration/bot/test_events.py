@@ -22,7 +22,7 @@ from hitl_bot.settings import Settings, SettingsError
 from hitl_bot.surfaces.outbox import Outbox
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.record import ReminderKind, Where
+from metaflow_extensions.hitl.approvals.record import Obligation, ReminderKind, Where
 from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from tests.fixtures.approvals import ALICE, REQUESTER, Bench, HandClock, approving, gate, pathspec, question, rejecting
 from tests.fixtures.outlets import Web
@@ -119,14 +119,21 @@ def test_the_page_names_every_type_and_every_setting() -> None:
 
 
 def test_what_happened_in_between_is_not_skipped(ask: Any, bot: Bot, web: Web) -> None:
-    """Asked, reminded and answered before the bot looks: three events, in order."""
+    """Asked, reminded and answered before the bot looks: all of that is sent, in order, and so is what was taken on."""
     asked = ask()
     bot.cases.ledger.update(
         asked.id, ReminderKind.REMINDER.event, bot.cases.clock(), lambda one: remind(one, bot.cases.clock())
     )
-    bot.cases.decide(asked.id, approving(), who=ALICE, where=Where.BUTTON)
+    owed = Obligation(text="Look again.", owner=ALICE, due="2026-03-06")
+    bot.cases.decide(asked.id, approving(obligation=owed), who=ALICE, where=Where.BUTTON)
     sweep(bot)
-    assert types(web) == ["requested", "reminded", "approved"]
+    assert types(web) == ["requested", "reminded", "approved", "obligation-taken-on"]
+    assert len({body["id"] for body in web.bodies}) == 4
+    bot.cases.close_obligation(asked.id, 1, who=ALICE, word="All fine.")
+    sweep(bot)
+    assert types(web)[4:] == ["obligation-done"]
+    data = web.bodies[-1]["data"]
+    assert (data["obligation"], data["obligations"][0]["word"]) == (1, "All fine.")
 
 
 def remind(approval: Any, now: Any) -> Any:

@@ -11,7 +11,7 @@ import pytest
 
 from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.sandbox.control import Control
-from hitl_bot.sandbox.driver import Closed, Person
+from hitl_bot.sandbox.driver import Closed, Person, Updated
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
 from metaflow_extensions.hitl.approvals.ledger import Ledger
@@ -84,16 +84,32 @@ def test_reject_all_also_those_to_come(bot: Bot, bob: Person, clock: HandClock, 
     assert ledger.read(later[0].id).approval.decision.reason == "too much drift"
 
 
-def test_one_form_for_those_to_come(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:
-    """Where the step asks for input it is entered once, and goes to each shard that asks later."""
-    ask(bot, range(4), schema=SCHEMA)
+def test_one_form_for_those_to_come(bot: Bot, bob: Person, carol: Person, clock: HandClock, ledger: Ledger) -> None:
+    """Where the step asks for input it is entered once, and goes to each shard that asks later, with what is owed.
+
+    What is owed with all of them is one obligation: it is listed once, and closed once.
+    """
+    first = ask(bot, range(4), schema=SCHEMA, obligations=True)
     sweep(bot, clock)
     view = bob.open(shown(bot, clock, bob, bool), "Approve all…")
-    view.fill({"Deploy target": "moon", "Replicas": 3, "Which shards": "All 60, also those to come (56)"})
+    owed = {"What is owed": "Watch the drift.", "Owner": "U0CAROL", "Due date": "2026-03-06"}
+    view.fill({"Deploy target": "moon", "Replicas": 3, "Which shards": "All 60, also those to come (56)", **owed})
     assert isinstance(view.submit(), Closed)
-    later = ask(bot, range(4, 6), schema=SCHEMA)
-    wait_for_states(bot, clock, later, State.APPROVED)
-    assert ledger.read(later[0].id).approval.decision.input == {"deploy_target": "moon", "replicas": 3}
+    later = ask(bot, range(4, 6), schema=SCHEMA, obligations=True)
+    wait_for_states(bot, clock, [*first, *later], State.APPROVED)
+    bob.control.wait_until(lambda: sweep(bot, clock) or len(list(ledger.owed())) == 6, 10, "six markers")
+    approvals = [ledger.read(one.id).approval for one in (*first, *later)]
+    assert all(one.decision.input == {"deploy_target": "moon", "replicas": 3} for one in approvals)
+    assert {(one.obligations[0].text, one.obligations[0].owner.id) for one in approvals} == {
+        ("Watch the drift.", "U0CAROL")
+    }
+    (mine,) = carol.command("/hitl obligations")
+    assert "1 open obligation" in mine.plain
+    assert "and 5 more of this step" in mine.plain
+    assert isinstance(carol.open(mine, "Done…").fill({"What was done": "No drift."}).submit(), Updated)
+    closed = [ledger.read(one.id).approval for one in (*first, *later)]
+    assert {one.follow_ups[-1].word for one in closed} == {"No drift."}
+    assert list(ledger.owed()) == []
 
 
 def test_it_can_be_taken_back(bot: Bot, bob: Person, carol: Person, clock: HandClock, ledger: Ledger) -> None:

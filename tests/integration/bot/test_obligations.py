@@ -16,7 +16,7 @@ from metaflow_extensions.hitl.approvals.record import Approval, FollowUpKind
 from tests.fixtures.approvals import HandClock
 from tests.integration.bot.conftest import CHANNEL, Ask
 
-OWED = {"What is owed": "Compare it with last year's.", "Who owes it": "U0CAROL", "Due": "2026-03-06"}
+OWED = {"What is owed": "Compare it with last year's.", "Owner": "U0CAROL", "Due date": "2026-03-06"}
 
 
 @pytest.fixture
@@ -59,9 +59,9 @@ def test_the_message_and_the_record_have_the_obligation(approved: Approval, bob:
 @pytest.mark.parametrize(
     ("entered", "label"),
     [
-        ({"What is owed": "Look again."}, "Due"),
-        ({"Due": "2026-03-06"}, "What is owed"),
-        ({"What is owed": "Look again.", "Due": "2026-03-01"}, "Due"),
+        ({"What is owed": "Look again."}, "Due date"),
+        ({"Due date": "2026-03-06"}, "What is owed"),
+        ({"What is owed": "Look again.", "Due date": "2026-03-01"}, "Due date"),
     ],
 )
 def test_an_incomplete_obligation_stands_at_its_input(
@@ -83,6 +83,33 @@ def test_without_one_the_form_just_approves(ask: Ask, bob: Person, ledger: Ledge
     decision = ledger.read(asked.id).approval.decision
     assert decision is not None
     assert decision.obligation is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ('owes="Look again." due=2026-03-01', "2026-03-01 has passed"),
+        ('owes="Look again."', "An obligation needs a text and a day"),
+        ("due=2026-03-06", "due and owner go with owes"),
+        ("owes=x due=2026-03-06 owner=nobody", "No one in Slack matches 'nobody'"),
+        ("notes=x", "doesn't need input"),
+    ],
+)
+def test_one_that_is_typed_incompletely_is_refused(
+    ask: Ask, bob: Person, ledger: Ledger, words: str, said: str
+) -> None:
+    """Nothing is decided, and the reply says what to type."""
+    asked = ask()
+    assert said in bob.command(f"/hitl approve {asked.id} {words}")[0].plain
+    assert ledger.read(asked.id).approval.decision is None
+
+
+def test_one_that_is_typed(ask: Ask, bob: Person, ledger: Ledger) -> None:
+    """`/hitl approve ID owes=… due=… owner=…` takes it on; it needs no form, and no input."""
+    asked = ask(obligations=True)
+    bob.command(f"/hitl approve {asked.id} owes=“Look again.” due=2026-03-06 owner=<@U0CAROL|carol>")
+    (owed,) = ledger.read(asked.id).approval.obligations
+    assert (owed.text, owed.owner.id, owed.due) == ("Look again.", "U0CAROL", "2026-03-06")
 
 
 def test_the_owner_is_reminded_once_a_day_from_the_day_on(

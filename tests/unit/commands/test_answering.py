@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from metaflow_extensions.hitl.approvals.record import State, Where
+from metaflow_extensions.hitl.approvals.record import Answer, Obligation, State, Verdict, Where
 from metaflow_extensions.hitl.commands.context import ExitCode
-from tests.fixtures.approvals import ALICE, pathspec, rejecting
+from tests.fixtures.approvals import ALICE, BOB, pathspec, rejecting
 from tests.unit.commands.test_looking import SCHEMA
 
 
@@ -155,5 +155,40 @@ def test_a_yes_can_carry_an_obligation(terminal):
     assert terminal.hitl("approve", asked.id, "--owes", "Look again.", "--due", "2199-12-31", "--owner", "carol") == 0
     terminal.hitl("show", asked.id)
     assert "owed       carol: Look again., due 2199-12-31" in terminal.out
+    (listed,) = terminal.json("obligations")
+    assert (listed["id"], listed["number"], listed["due"]) == (asked.id, 1, "2199-12-31")
+    terminal.hitl("obligations", "--step", "deploy")
+    assert "2199-12-31  carol" in terminal.out
+    terminal.hitl("obligations", "--step", "train")
+    assert terminal.out == "Nobody owes anything.\n"
     (owed,) = terminal.json("show", asked.id)["obligations"]
     assert (owed["text"], owed["owner"], owed["due"], owed["closed_by"]) == ("Look again.", "carol", "2199-12-31", None)
+
+
+def test_done_closes_an_obligation(terminal):
+    """Whoever approved closes it with a comment, once; an approval with several needs the number of one."""
+    first = terminal.bench.ask(pathspec())
+    second = terminal.bench.ask(pathspec(run="18"))
+    terminal.hitl("approve", first.id, second.id, "--owes", "Look again.", "--due", "2199-12-31", "--owner", "carol")
+    assert terminal.hitl("done", first.id) == ExitCode.USAGE
+    assert terminal.hitl("done", first.id, "--comment", "All fine.") == 0
+    assert terminal.out == "carol: Look again., due 2199-12-31 (done by rita: All fine.)\n"
+    assert terminal.hitl("done", first.id, "--comment", "Again.") == ExitCode.NO_SUCH_ID
+    assert f"{first.id} has no open obligation" in terminal.err
+    assert terminal.hitl("done", second.id, "--number", "2", "--comment", "All fine.") == ExitCode.NO_SUCH_ID
+    (left,) = terminal.json("obligations")
+    assert left["id"] == second.id
+    (done,) = terminal.json("done", second.id, "--number", "1", "--comment", "All fine.")
+    assert (done["exit_code"], done["obligations"][0]["closed_by"]) == (0, "rita")
+
+
+def test_an_obligation_of_somebody_whom_slack_knows_is_closed_once_it_is_confirmed(terminal):
+    """A typed name closes nothing that somebody else owes: it is proposed to the bot."""
+    owed = Obligation(text="Look again.", owner=ALICE, due="2199-12-31")
+    asked = terminal.bench.ask()
+    yes = Answer(verdict=Verdict.APPROVE, obligation=owed)
+    terminal.bench.cases.decide(asked.id, yes, who=BOB, where=Where.FORM)
+    assert terminal.hitl("done", asked.id, "--comment", "Mine.", "--wait", "0") == ExitCode.PENDING
+    assert f"the obligation of {asked.id} is closed once you confirm it in Slack" in terminal.err
+    assert "is still open" in terminal.out
+    assert list(terminal.bench.ledger.read(asked.id).approval.open_obligations) == [1]

@@ -127,7 +127,7 @@ URLS = st.one_of(st.none(), st.just("https://ui.example/run/1?a=1&b=2"), st.just
 SCHEMAS = st.one_of(
     st.none(),
     st.just(SCHEMA),
-    st.integers(1, 95).map(lambda count: normalise({f"field_{number}": "str" for number in range(count)})),
+    st.integers(1, 92).map(lambda count: normalise({f"field_{number}": "str" for number in range(count)})),
     st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=2_000)
     .filter(str.strip)
     .map(lambda label: normalise({"a": {"type": "text", "label": label, "help": label}})),
@@ -150,6 +150,7 @@ QUESTIONS = st.builds(
     needs=NEEDS,
     allow_changes=st.booleans(),
     run_again=st.none() | TEXTS,
+    obligations=st.booleans(),
     follows=st.none() | st.builds(Earlier, approval_id=TEXTS, by=TEXTS, reason=TEXTS, url=URLS),
 )
 POLICY_RULES = st.builds(
@@ -159,6 +160,7 @@ POLICY_RULES = st.builds(
     quorum=st.integers(1, 20),
     deciders=APPROVERS,
     reason_required=st.booleans(),
+    obligation_required=st.booleans(),
     longest_timeout=st.none() | st.integers(1, 366 * 86_400),
     command_line_counts=st.booleans(),
     self_approval_allowed=st.booleans(),

@@ -228,6 +228,19 @@ def test_an_approval_asks_for_its_reason_where_a_rule_wants_one():
     assert "“audited”" in blocks[-1]["hint"]["text"]
 
 
+def test_an_approval_asks_for_an_obligation_where_a_rule_wants_one():
+    """What is owed and the due date are then required in the form; without the rule the form can leave them empty."""
+    for rule, optional in ((PolicyRule(name="audited", obligation_required=True), False), (None, True)):
+        blocks = views.approve_view(governed(rule, obligations=True), now=LATER)["blocks"]
+        asked = {block["block_id"]: block["optional"] for block in blocks if block["type"] == "input"}
+        assert asked == {
+            controls.OBLIGATION_TEXT: optional,
+            controls.OBLIGATION_OWNER: True,
+            controls.OBLIGATION_DUE: optional,
+        }
+        assert ("The rule “audited”" in str(blocks)) is not optional
+
+
 def test_the_view_for_changes_asks_what_must_change():
     """One input, and who will read it."""
     view = views.changes_view(pending(allow_changes=True), now=LATER)

@@ -32,7 +32,7 @@ VALUES = {
     "claimed_requester": "allowed",
     "outsiders": ["dave@agency.example"],
     "on_veto": "count",
-    "obligations": "offered",
+    "obligations": "required",
 }
 NOT_DEMANDED = {"name", "match", "quiet_hours"}  # which approvals it is about, and when the bot keeps quiet
 

@@ -15,7 +15,7 @@ from metaflow_extensions.hitl.approvals.evidence.binding import plain
 from metaflow_extensions.hitl.approvals.evidence.collected import digest
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.question import Shard
-from metaflow_extensions.hitl.approvals.record import Answer, Approval, Origin, Person, Verdict
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, Obligation, Origin, Person, Verdict
 
 from .permission import electorate
 
@@ -58,12 +58,13 @@ class AnswerInAdvance:
     in_all: int
     input: dict[str, Any] = field(default_factory=dict[str, Any])
     reason: str = ""
+    obligation: Obligation | None = None
 
     @property
     def answer(self) -> Answer | None:
         if self.verdict is None:
             return None
-        return Answer(verdict=self.verdict, input=dict(self.input), reason=self.reason)
+        return Answer(verdict=self.verdict, input=dict(self.input), reason=self.reason, obligation=self.obligation)
 
     def is_good_for(self, approval: Approval, now: datetime) -> bool:
         """Whether this answers what an approval asks, whoever gave it."""
@@ -87,12 +88,13 @@ def given(first: Approval, answer: Answer, by: Person, now: datetime, *, asked: 
         in_all=in_all,
         input=answer.input,
         reason=answer.reason.strip(),
+        obligation=answer.obligation if answer.verdict is Verdict.APPROVE else None,
     )
 
 
 def taken_back(standing: AnswerInAdvance, by: Person, now: datetime) -> AnswerInAdvance:
     """Build what ends an answer; what it has decided so far stays decided."""
-    return replace(standing, verdict=None, by=by, at=now, input={}, reason="")
+    return replace(standing, verdict=None, by=by, at=now, input={}, reason="", obligation=None)
 
 
 def terms(approval: Approval) -> str:
@@ -215,10 +217,10 @@ class AnswersInAdvance:
 
 
 def _written(answer: AnswerInAdvance) -> dict[str, Any]:
-    by = answer.by
+    owed = answer.obligation
     return {
         "verdict": None if answer.verdict is None else answer.verdict.value,
-        "by": {"origin": str(by.origin), "id": by.id, "name": by.name, "email": by.email},
+        "by": _written_person(answer.by),
         "at": answer.at.isoformat(),
         "until": answer.until.isoformat(),
         "terms": answer.terms,
@@ -226,15 +228,28 @@ def _written(answer: AnswerInAdvance) -> dict[str, Any]:
         "in_all": answer.in_all,
         "input": answer.input,
         "reason": answer.reason,
+        "obligation": None
+        if owed is None
+        else {"text": owed.text, "owner": _written_person(owed.owner), "due": owed.due},
     }
+
+
+def _written_person(person: Person) -> dict[str, Any]:
+    return {"origin": str(person.origin), "id": person.id, "name": person.name, "email": person.email}
+
+
+def _read_person(written: Mapping[str, Any]) -> Person:
+    return Person(
+        origin=Origin(written["origin"]), id=str(written["id"]), name=str(written["name"]), email=written["email"]
+    )
 
 
 def _read(key: str, document: Mapping[str, Any]) -> AnswerInAdvance:
     try:
-        by = document["by"]
+        owed = document["obligation"]
         return AnswerInAdvance(
             verdict=None if document["verdict"] is None else Verdict(document["verdict"]),
-            by=Person(origin=Origin(by["origin"]), id=str(by["id"]), name=str(by["name"]), email=by["email"]),
+            by=_read_person(document["by"]),
             at=datetime.fromisoformat(document["at"]),
             until=datetime.fromisoformat(document["until"]),
             terms=str(document["terms"]),
@@ -242,6 +257,9 @@ def _read(key: str, document: Mapping[str, Any]) -> AnswerInAdvance:
             in_all=int(document["in_all"]),
             input=dict(document["input"]),
             reason=str(document["reason"]),
+            obligation=None
+            if owed is None
+            else Obligation(text=str(owed["text"]), owner=_read_person(owed["owner"]), due=str(owed["due"])),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptRecord(key, f"it holds no answer in advance ({error})") from error

@@ -408,6 +408,12 @@ def _unaccepted_on_command_line(
         return f"{said} {error}"
     if decision.verdict is Verdict.APPROVE and governed.requirements.reason_required and not decision.reason:
         return f"{said} It has no reason, but {_which(governed)} requires one."
+    if (
+        decision.verdict is Verdict.APPROVE
+        and governed.requirements.obligation_required
+        and decision.obligation is None
+    ):
+        return f"{said} It has no obligation, but {_which(governed)} requires one."
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,23 +11,32 @@ import pytest
 from hitl_bot.keys import PrivateKey, signing_keys
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.auditing import audit_alone, document
+from metaflow_extensions.hitl.approvals.deciding import proposal
+from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, DoneProposal
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord
+from metaflow_extensions.hitl.approvals.question import PolicyRule
 from metaflow_extensions.hitl.approvals.record import (
     Answer,
     Approval,
     FollowUpKind,
     Obligation,
+    Origin,
     Person,
     State,
     TrailEvent,
     Verdict,
     Where,
 )
-from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, NoSuchObligation, NotYourObligation
+from metaflow_extensions.hitl.approvals.refusals import (
+    AlreadyDecided,
+    NoSuchObligation,
+    NotYourObligation,
+    ObligationMissing,
+)
 from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.approvals.sweeping.worker import clean
 from metaflow_extensions.hitl.stores.memory import MemoryStore
-from tests.fixtures.approvals import ALICE, BOB, CAROL, Bench, pathspec
+from tests.fixtures.approvals import ALICE, BOB, CAROL, REQUESTER, Bench, pathspec
 
 COMPARE = Obligation(text="Compare it with last year's.", owner=BOB, due="2026-03-06")
 YES = Answer(verdict=Verdict.APPROVE, obligation=COMPARE)
@@ -80,6 +90,88 @@ def test_of_a_quorum_everybody_can_add_one(bench: Bench) -> None:
         ("2026-03-06", 1),
         ("2026-03-09", 2),
     ]
+
+
+def test_the_policy_can_demand_one(bench: Bench) -> None:
+    """Then no yes does without, of whoever has to agree; a rejection owes nothing."""
+    bench.policy.rule = PolicyRule(name="production", obligations_offered=True, obligation_required=True, quorum=2)
+    asked = bench.ask()
+    with pytest.raises(ObligationMissing, match="the rule “production” of the operator's policy requires one"):
+        approve(bench, asked, Answer(verdict=Verdict.APPROVE))
+    approve(bench, asked)
+    with pytest.raises(ObligationMissing):
+        approve(bench, asked, Answer(verdict=Verdict.APPROVE), who=CAROL)
+    assert approve(bench, asked, who=CAROL).obligations == (COMPARE, COMPARE)
+    other = bench.ask(pathspec(task="43"))
+    assert approve(bench, other, Answer(verdict=Verdict.REJECT, reason="no")).state is State.REJECTED
+
+
+def test_one_answer_to_many_is_owed_once(bench: Bench) -> None:
+    """Whoever closes it closes it for all approvals that were given with the same words, and for no others."""
+    together = [approve(bench, bench.ask(pathspec(task=str(task)))) for task in range(3)]
+    later = approve(bench, bench.ask(pathspec(task="8")), replace(YES, obligation=replace(COMPARE, text="Look again.")))
+    by_another = approve(bench, bench.ask(pathspec(task="9")), who=CAROL)
+    of_another_run = approve(bench, bench.ask(pathspec(run="18")))
+    bench.cases.close_obligation(together[1].id, 1, who=BOB, word="Same as last year.")
+    for one in together:
+        assert bench.ledger.read(one.id).approval.follow_ups[-1].word == "Same as last year."
+    still = [owed.approval_id for owed in bench.ledger.owed()]
+    assert sorted(still) == sorted(one.id for one in (later, by_another, of_another_run))
+
+
+def test_an_answer_to_be_confirmed_carries_one(bench: Bench) -> None:
+    """What is proposed, as it is written and read again, has text, owner and day; nobody named: whoever confirms it."""
+    asked = bench.ask(approvers=("U0ALICE",))
+    rita, sam = (Person(id=name, name=name, origin=Origin.CLAIM) for name in ("rita", "sam"))
+    for number, owner in enumerate((rita, sam)):
+        answer = replace(YES, obligation=replace(COMPARE, owner=owner))
+        came = bench.cases.answer_from_command_line(asked.id, answer, who=rita, nonce=f"{number:032x}")
+        assert isinstance(came, AnswerProposal)
+        read = proposal.read_answer(bench.store, came.key)
+        assert isinstance(read, AnswerProposal)
+        assert read.obligation is not None
+        assert read == came
+        expected = replace(COMPARE, owner=ALICE if owner is rita else sam)
+        assert read.obligation.taken_on(ALICE) == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("obligation", {"text": "", "due": "2026-03-06", "owner": ""}),
+        ("obligation", {"text": "x", "due": "soon", "owner": ""}),
+        ("obligation", {"text": "x", "due": "2026-03-06", "owner": "", "more": 1}),
+        ("obligation", {"text": "x", "due": "2026-03-06"}),
+        ("obligation", []),
+        ("kind", "done"),
+        ("format", 1),
+    ],
+)
+def test_a_planted_proposal_with_something_else_is_none(bench: Bench, part: str, value: object) -> None:
+    """Nobody is asked about it."""
+    asked = bench.ask(approvers=("U0ALICE",))
+    came = bench.cases.answer_from_command_line(asked.id, YES, who=REQUESTER, nonce="0" * 32)
+    assert isinstance(came, AnswerProposal)
+    document = {**json.loads(bench.store.read(came.key)), part: value}
+    planted = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    with pytest.raises(proposal.BadProposal):
+        proposal.decode_answer(came.key, planted)
+
+
+def test_where_only_the_bot_writes_a_command_line_closes_nothing_by_itself() -> None:
+    """It is proposed, and is over once the record says that it was done."""
+    keys = signing_keys(PrivateKey.new().text)
+    store = MemoryStore()
+    bench = Bench(store=store, trust=Trust.of(keys.public_keys, keys))
+    approved = approve(bench, bench.ask())
+    machine = Bench(store=store, trust=Trust.of(keys.public_keys))
+    came = machine.cases.close_obligation_from_command_line(approved.id, 1, who=BOB, word=" Done. ", nonce="0" * 32)
+    assert isinstance(came, DoneProposal)
+    assert proposal.read_answer(store, came.key) == came
+    assert not came.is_over(bench.ledger.read(approved.id).approval)
+    closed = bench.cases.close_obligation(approved.id, 1, who=BOB, word="Done.")
+    assert came.is_over(closed)
+    assert came.is_confirmed(closed)
 
 
 def test_only_a_yes_carries_one(bench: Bench) -> None:
