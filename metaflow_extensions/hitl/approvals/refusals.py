@@ -113,8 +113,8 @@ class ObligationMissing(ApprovalError):
     def __init__(self, approval: Approval) -> None:
         super().__init__(
             approval,
-            f"Approving {approval.id} needs an obligation: the rule “{approval.requirements.name}” of the operator's policy "
-            "requires one. Enter what is owed, by whom and by when in the form that Approve opens, or with "
+            f"Approving {approval.id} needs an obligation: the rule “{approval.requirements.name}” of the operator's "
+            "policy requires one. Enter what is owed, by whom and by when in the form that Approve opens, or with "
             "--owes, --owner and --due on a command line.",
         )
 
