@@ -15,7 +15,7 @@ from hitl_bot.slack.people import SlackPeople
 from hitl_bot.sweeper import BackgroundJob
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.bucket import Owed
-from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval, FollowUpKind, Obligation, Person, Promise
 from metaflow_extensions.hitl.approvals.reminding import Quiet
@@ -112,11 +112,16 @@ class OwnerReminders:
 
     def _read(self, owed: Owed) -> Entry | None:
         """Return the approval, or None where nothing is owed any longer."""
-        entry = self._cases.ledger.read_to_act(owed.approval_id)
+        ledger = self._cases.ledger
+        try:
+            entry = ledger.read_to_act(owed.approval_id)
+        except NoSuchApproval:
+            ledger.no_longer_owed(owed)  # planted: a record is there before its markers
+            return None
         if owed.number in entry.approval.open_obligations:
             return entry
         if entry.approval.settlement is not None:
-            self._cases.ledger.no_longer_owed(owed)  # closed, and somebody died before this
+            ledger.no_longer_owed(owed)  # closed, and somebody died before this
         return None
 
     def _remind(self, promise: Promise, entry: Entry, owed: Owed, others: int, now: datetime) -> None:

@@ -143,7 +143,7 @@ class Outbox:
             if event is not None:
                 self._waiting[key] = _Waiting(event=event)
         seen = map(bucket.read_events_seen_key, store.list(bucket.OUTBOX.folder("seen")))
-        since = max((at for at in seen if at is not None), default=None)
+        since = bucket.newest_moment(seen, self._clock())
         if since is None:
             # The first start with a destination: history stays history.
             since = self._clock()
@@ -248,9 +248,11 @@ class Outbox:
                 return False
             if (event.number, event.where) not in self._sent(event.approval_id):
                 entry = ledger.read_version(event.approval_id, event.number)
-                outgoing = () if entry is None else events_of(entry)
+                # A marker that names another time was planted: an event that was sent long ago would be sent again.
+                told = entry is not None and entry.version.at == event.at
+                outgoing = events_of(entry) if entry is not None and told else ()
                 if not outgoing:
-                    self._give_up(key, event, "its record is gone")
+                    self._give_up(key, event, "it is no event" if told else "there is no such version")
                     return True
                 for one in outgoing:
                     if one.type in place.destination.types:

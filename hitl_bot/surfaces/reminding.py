@@ -32,12 +32,12 @@ class RemindedTogether:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def last(self, batch_id: str) -> dict[str, datetime]:
+    def last(self, batch_id: str, now: datetime) -> dict[str, datetime]:
         """Return when the newest reminder of each kind came."""
         found: dict[str, datetime] = {}
         for key in self._store.list(bucket.batch_reminded_folder(batch_id)):
             reminded = bucket.read_batch_reminded_key(key)
-            if reminded is not None:
+            if reminded is not None and bucket.newest_moment([reminded[0]], now):
                 at, kind = reminded
                 found[kind] = at
         return found

@@ -241,7 +241,7 @@ class Threads:
     def _catch_up(self) -> None:
         """Find what others wrote into records and died before they said it."""
         noted = map(bucket.read_threads_key, self._cases.ledger.store.list(bucket.THREADS.root))
-        since = max((at for at in noted if at is not None), default=bucket.FIRST_MOMENT)
+        since = bucket.newest_moment(noted, self._cases.clock()) or bucket.FIRST_MOMENT
         for change in self._cases.ledger.changes(since):
             self._note(change.approval_id)
         self._caught_up = True
@@ -376,7 +376,7 @@ class Threads:
     def _write_some(self, thread: _Thread, ripe: list[Line], now: datetime) -> None:
         """Write one reply, with as many lines as it holds."""
         batch = thread.post.batch
-        last = self._reminded.last(batch) if batch is not None and any(one.reminds for one in ripe) else {}
+        last = self._reminded.last(batch, now) if batch is not None and any(one.reminds for one in ripe) else {}
         lines = [filled for line in ripe if (filled := self._filled(line, last, now)) is not None]
         text, told = together(lines)
         names = {line.name for line in lines}

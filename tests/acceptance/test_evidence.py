@@ -57,7 +57,7 @@ def test_the_second_run_shows_what_changed_and_a_rule_may_approve_the_third(flow
     first = measured.start("run")
     (asked,) = measured.wait_for_approvals()
     assert asked.question.evidence.code == Code(commit=commit, changed=False)
-    assert first.wait_for_line("No run of this step has been approved before")
+    assert first.wait_for_line("No earlier approval of this step was found")
     measured.hitl("approve", asked.id)
     assert first.wait() == 0, first.output
 

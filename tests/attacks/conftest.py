@@ -143,6 +143,12 @@ def policy() -> str | None:
 
 
 @pytest.fixture
+def more_settings() -> dict[str, object]:
+    """What else the bot is told."""
+    return {}
+
+
+@pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(manifest=app_manifest()) as running:
         yield running
@@ -152,6 +158,7 @@ def sandbox() -> Iterator[Sandbox]:
 def bucket(
     is_sealed: bool,  # noqa: FBT001 - a fixture's name
     policy: str | None,
+    more_settings: dict[str, object],
     sandbox: Sandbox,
     tmp_path: Path,
     attempts: Attempts,
@@ -167,6 +174,7 @@ def bucket(
         signing_key=key.text if is_sealed else None,
         port=0,
     )
+    settings = settings.model_copy(update=more_settings)
     if policy is not None:
         (tmp_path / "policy.yaml").write_text(policy)
         settings = settings.model_copy(update={"policy": tmp_path / "policy.yaml"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import ModuleType
@@ -19,15 +19,26 @@ import pytest
 from hitl_bot.keys import PrivateKey, SigningKeys
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.codec import Version, encode
+from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
 from metaflow_extensions.hitl.approvals.errors import HitlError, OtherQuestion
 from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.question import OnTimeout
-from metaflow_extensions.hitl.approvals.record import Answer, Approval, EngineKind, State, TrailEvent, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import (
+    Answer,
+    Approval,
+    EngineKind,
+    Origin,
+    Person,
+    State,
+    TrailEvent,
+    Verdict,
+    Where,
+)
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from tests.cluster.gated import Gated, gated
-from tests.fixtures.approvals import ALICE, BOB, Bench, Directory, HandClock, any_input, approving
+from tests.fixtures.approvals import ALICE, BOB, Bench, Directory, HandClock, any_input, approving, voting
 from tests.fixtures.attempts import Attempts
 from tests.fixtures.engines import ArgoPlace, utc_now
 
@@ -242,6 +253,61 @@ def foreign_workflow(world: World) -> None:
     world.bot.cases.decide(one.id, YES, who=ALICE, where=Where.BUTTON)
 
 
+def planted_vote(world: World) -> None:
+    """Two people have to agree, and one of them was written into the bucket."""
+    asked = world.ask(quorum=2)
+    world.forge(transitions.vote(asked, voting(BOB, at=world.bot.clock())), after=1, event=TrailEvent.VOTED)
+    with suppress(HitlError):
+        world.bot.cases.decide(asked.id, YES, who=ALICE, where=Where.BUTTON)
+
+
+def planted_delegation(world: World) -> None:
+    asked = world.ask(approvers=(ALICE.id,))
+    until = world.bot.clock() + timedelta(days=1)
+    Delegations(world.attacker.store).delegate(ALICE, BOB, until, world.bot.clock())
+    with suppress(HitlError):
+        world.bot.cases.decide(asked.id, YES, who=BOB, where=Where.BUTTON)
+
+
+def typed_name(world: World) -> None:
+    """A command line with the rights of the bot in the cluster, and a name that is an approver's."""
+    asked = world.ask(approvers=(ALICE.id,))
+    for name in (ALICE.id, "alice@example.com", "@ml-leads"):
+        by_command_line(world, asked, name)
+
+
+def answer_before_the_bot_came(world: World) -> None:
+    """Within the first second, with one's own kubeconfig."""
+    by_command_line(world, world.propose(), "bob")
+
+
+def by_command_line(world: World, asked: Approval, name: str) -> None:
+    person = UseCases(
+        world.pod.ledger,
+        engines=world.bot.cases.engines,
+        notifiers={},
+        people=Directory(),
+        check_input=any_input,
+        clock=world.bot.clock,
+    )
+    who = Person(origin=Origin.CLAIM, id=name, name=name)
+    with suppress(HitlError):
+        person.answer_from_command_line(asked.id, YES, who=who, nonce=f"{len(name):032x}")
+
+
+def own_run_under_another_name(world: World) -> None:
+    """The record says that carol started it, the workflow that alice deployed it: alice approves."""
+    world.bot.people.in_slack_as["alice"] = ALICE
+    one = world.asked
+    claimed = Person(origin=Origin.CLAIM, id="carol", name="carol")
+    asked = replace(one.question, allow_self_approval=False)
+    proposed = world.pod.ask(one.pathspec, asked, one.gate, claimed).approval
+    world.flow.say_what_was_asked(proposed)
+    world.bot_takes_over()
+    with suppress(HitlError):
+        world.bot.cases.decide(one.id, YES, who=ALICE, where=Where.BUTTON)
+
+
 def bare_resume(world: World) -> None:
     world.ask()
 
@@ -272,6 +338,14 @@ WAYS = [
     pytest.param(swapped_record, marks=way("swaps the question after it is asked")),
     pytest.param(foreign_namespace, marks=ELSEWHERE),
     pytest.param(foreign_workflow, marks=ELSEWHERE),
+    pytest.param(planted_vote, marks=way("plants a vote beside a real click")),
+    pytest.param(planted_delegation, marks=way("plants a delegation")),
+    pytest.param(typed_name, marks=way("types the name of a group or of a person")),
+    pytest.param(answer_before_the_bot_came, marks=way("answers before the bot has seen the question")),
+    pytest.param(
+        own_run_under_another_name,
+        marks=way("approves their own run, which they started under somebody else's name"),
+    ),
     pytest.param(bare_resume, marks=RESUMED),
     pytest.param(resume_before_anybody_was_asked, marks=RESUMED),
     pytest.param(

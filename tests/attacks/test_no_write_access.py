@@ -12,8 +12,9 @@ from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Driver
 from metaflow_extensions.hitl.approvals.errors import HitlError
-from metaflow_extensions.hitl.approvals.record import Answer, Approval, Origin, Person, Verdict
-from tests.attacks.conftest import Bucket
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, Origin, Person, State, Verdict
+from metaflow_extensions.hitl.messages import controls
+from tests.attacks.conftest import CHANNEL, STRICT, Bucket
 from tests.attacks.test_before_the_bot_looks import BEFORE
 from tests.fixtures.approvals import REQUESTER, gate, pathspec, question
 from tests.fixtures.attempts import promised
@@ -68,6 +69,80 @@ def test_a_guest(bucket: Bucket, sandbox: Sandbox):
     Driver(sandbox.url).as_("dave").command(f"/hitl approve {asked.id}")
     bucket.sweep()
     assert not bucket.opens()
+
+
+@pytest.mark.way("answers after losing the group, the channel or the membership that counted")
+@pytest.mark.parametrize("lost", ["group", "channel", "membership"])
+def test_somebody_who_could_answer_a_moment_ago(bucket: Bucket, sandbox: Sandbox, lost: str):
+    """What Slack said of somebody before the click counts for nothing: they had answered just now, and are refused."""
+    control, approvers = Control(sandbox.url), () if lost == "channel" else ("@ml-leads",)
+    before, asked = (bucket.ask(question(approvers=approvers), task=task) for task in ("1", "42"))
+    bob = Driver(sandbox.url).as_("bob")
+    bob.command(f"/hitl approve {before.id}")
+    assert bucket.newest(before)[1].state is State.APPROVED
+    if lost == "group":
+        control.put_group(id="S0MLLEADS", members=["U0CAROL"])
+    elif lost == "channel":
+        control.put_channel(id="C0APPROVALS", members=["U0CAROL", "U0BOT"])
+    else:
+        control.put_person(id="U0BOB", kind="guest")
+    bob.command(f"/hitl approve {asked.id}")
+    bucket.sweep()
+    assert not bucket.opens()
+
+
+@pytest.mark.way("clicks in a copy of the message, or on a message that asks something else")
+@pytest.mark.parametrize("where", ["an attachment", "another message"])
+def test_a_click_somewhere_else(bucket: Bucket, sandbox: Sandbox, where: str):
+    """A button decides on the bot's own message about its approval, wherever else somebody has it."""
+    asked, other = bucket.ask(), bucket.ask(question("Deploy to the playground?"), task="1")
+    bob, control = Driver(sandbox.url).as_("bob"), Control(sandbox.url)
+    shown = asked if where == "an attachment" else other
+    message = bob.wait_for_message(CHANNEL, lambda one: shown.id in one.plain)
+    bob.click(message, "Copy command")
+    bob.wait_for_ephemeral(CHANNEL)
+    click = [one for one in control.envelopes() if one["type"] == "interactive"][-1]["payload"]
+    click["actions"][0] |= {"action_id": controls.APPROVE, "type": "button", "value": asked.id}
+    if where == "an attachment":
+        click["container"] |= {"type": "message_attachment", "attachment_id": 1}
+    control.deliver("interactive", click)
+    bucket.sweep()
+    assert not bucket.opens()
+
+
+@pytest.mark.way("has an address or a name that only looks like an approver's")
+@pytest.mark.parametrize(
+    "profile", [{"email": "\u212aarl@example.com"}, {"name": "karl@example.com"}, {"name": "ml-leads"}]
+)
+def test_a_likeness(bucket: Bucket, sandbox: Sandbox, profile: dict[str, str]):
+    """A letter that folds into another one, a name that is an address, or one that is a group's handle, is nobody's."""
+    asked = bucket.ask(question(approvers=("karl@example.com", "@ml-leads")))
+    Control(sandbox.url).put_person(**{"id": "U0KARL", "name": "charlotte", "real_name": "Charlotte", **profile})
+    Control(sandbox.url).put_channel(id="C0APPROVALS", members=["U0ALICE", "U0BOB", "U0KARL", "U0BOT"])
+    Driver(sandbox.url).as_(profile.get("name", "charlotte")).command(f"/hitl approve {asked.id}")
+    bucket.sweep()
+    assert not bucket.opens()
+
+
+class TestOwnRun:
+    """Nobody approves their own run, whoever they say they are."""
+
+    @pytest.fixture
+    def policy(self) -> str:
+        return STRICT
+
+    @pytest.mark.way("approves their own run, which they started under somebody else's name")
+    @pytest.mark.parametrize("claimed", ["carol", "U0CAROL", "carol@example.com", "rita"])
+    def test_a_run_under_another_name(self, bucket: Bucket, sandbox: Sandbox, claimed: str):
+        """Bob's run says that it is carol's: until its person has confirmed it, the run bars everybody."""
+        somebody = Person(origin=Origin.CLAIM, id=claimed, name=claimed)
+        asked = replace(question(), notifiers=("slack",), channel=CHANNEL)
+        approval = bucket.run.ask(pathspec(), asked, gate(), somebody).approval
+        bucket.sweep()
+        for who in ("bob", "carol"):
+            Driver(sandbox.url).as_(who).command(f"/hitl approve {approval.id}")
+        bucket.sweep()
+        assert not bucket.opens()
 
 
 def test_every_way_of_the_page_is_tried():

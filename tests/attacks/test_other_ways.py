@@ -45,7 +45,6 @@ def test_a_bot_of_an_older_release(bucket: Bucket, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.way("asks with a pattern that takes a computer forever")
-@pytest.mark.parametrize("is_sealed", ["sealed"], indirect=True)
 def test_a_pattern_that_takes_forever(bucket: Bucket, attempts: Attempts):
     """A value is refused in time, while the bot serves everybody else, and decides nothing."""
     trap = {"type": "object", "properties": {"name": {"type": "string", "pattern": "^(a|aa)+$"}}, "required": ["name"]}

@@ -8,6 +8,7 @@ Keys sort as their meaning does, so that a listing comes in order.
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from enum import Enum
@@ -20,6 +21,8 @@ LAST_MOMENT = datetime(2200, 1, 1, tzinfo=timezone.utc)
 """What a record or a key can say about time: room for every deadline, and for the arithmetic around it."""
 
 HIGHEST_VERSION = 99_999
+
+_CLOCKS_APART = timedelta(minutes=5)  # of two bots
 
 KEEP_MARKERS_FOR = timedelta(days=7)
 """How long the change markers of what is settled are kept, and what was only needed to carry it out."""
@@ -151,7 +154,7 @@ APPROVED = Prefix(
     written_by=_ALL,
     removed_by=_BOT,
     read_by=_ALL,
-    if_false="one request; without it, a question is compared with an older approval",
+    if_false="one request; without it, a question is compared with an older approval, or with none",
     ends="when there are 20 newer ones and the record was settled 7 days ago, by the bot",
 )
 PLOTS = Prefix(
@@ -240,7 +243,7 @@ DIGESTS = Prefix(
     holds="what was decided on one day that is over, in short: history and statistics read it instead of the records",
     written_by=_BOT,
     read_by=_ALL,
-    if_false="history and statistics show something wrong; the records are what counts",
+    if_false="open, history and statistics show something wrong; sealed, only what the bot signed is read",
     ends="when the records of that day go; a missing one is written again",
 )
 PROPOSALS = Prefix(
@@ -447,6 +450,11 @@ def _unstamp(text: str) -> datetime | None:
     except ValueError:
         return None  # a day that no calendar has
     return at if FIRST_MOMENT <= at <= LAST_MOMENT else None
+
+
+def newest_moment(moments: Iterable[datetime | None], now: datetime) -> datetime | None:
+    """Return the newest moment that markers name. What lies ahead of every clock was planted, and names nothing."""
+    return max((at for at in moments if at is not None and at <= now + _CLOCKS_APART), default=None)
 
 
 # History.

@@ -15,7 +15,7 @@ _NOTIFIED = 2  # metrics in a notification
 _PARAMETERS = 5
 _LINKS = 5
 _COMMIT = 7  # characters, as git shows them
-FIRST = "No run of this step has been approved before, so there is nothing to compare with."
+FIRST = "No earlier approval of this step was found, so there is nothing to compare with."
 
 
 def blocks(approval: Approval) -> list[Block]:
@@ -88,7 +88,7 @@ def batch_blocks(approvals: Sequence[Approval], label: Callable[[Approval], str]
 
 
 def head(evidence: Evidence) -> list[str]:
-    """Return the head of the table. The first time, nothing was approved before."""
+    """Return the head of the table. The first time there is no earlier approval."""
     if evidence.baseline is None:
         return ["metric", "now", "limit"] if any(row.limits for row in compare(evidence)) else ["metric", "now"]
     # A phone shows three columns before one has to scroll.

@@ -31,7 +31,7 @@ def test_the_second_question_has_a_table_and_details_have_all_of_it(bot: Bot, bo
     """Slack's own table: the metric now, its change, and the value of the run that bob approved before."""
     ask_in(bot, "1", evidence=measured(0.9))
     first = bob.wait_for_message(CHANNEL)
-    assert "No run of this step has been approved" in first.plain
+    assert "No earlier approval of this step was found" in first.plain
     bob.click(first, "Approve", confirm="Approve")
     bob.wait_for_update(first)
     asked = ask_in(bot, "2", evidence=measured(0.95))

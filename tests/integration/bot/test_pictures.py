@@ -21,6 +21,7 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval
 from tests.fixtures.approvals import HandClock
+from tests.fixtures.attempts import Attempts
 from tests.fixtures.slack import work_until
 from tests.integration.bot.conftest import CHANNEL
 from tests.integration.bot.test_batches import ask_shards, sweep
@@ -74,7 +75,10 @@ def test_the_second_question_has_a_picture_in_its_thread(
     assert len(control.calls("files.completeUploadExternal")) == 1
 
 
-def test_a_planted_picture_is_shown_to_nobody(bot: Bot, bob: Person, ledger: Ledger, control: Control) -> None:
+@pytest.mark.way("plants a picture of how the metrics developed")
+def test_a_planted_picture_is_shown_to_nobody(
+    bot: Bot, bob: Person, ledger: Ledger, control: Control, attempts: Attempts
+) -> None:
     """Whoever may write the bucket draws no picture that people decide by: the bot shows what it has drawn itself."""
     approve_first(bot, bob)
     asked = ask_in(bot, "2", evidence=measured(0.95))
@@ -83,7 +87,7 @@ def test_a_planted_picture_is_shown_to_nobody(bot: Bot, bob: Person, ledger: Led
     bot.sweeper.tick()
     images(bob, question(bob, asked))
     (upload,) = control.calls("files.getUploadURLExternal")
-    assert int(upload["args"]["length"]) != len(planted)
+    assert not attempts.tried(opened=int(upload["args"]["length"]) == len(planted))
 
 
 @pytest.mark.parametrize("code", ["missing_scope", "file_uploads_disabled"])

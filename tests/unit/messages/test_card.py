@@ -42,7 +42,7 @@ def test_everything_that_counts_is_on_it() -> None:
         "<blockquote>looks good</blockquote>",
         "<th>how</th><td>answered with a button in Slack; verified by the bot&#x27;s key</td>",
         "<th>parameter rate</th><td>0.1</td>",
-        "No run of this step has been approved before",
+        "No earlier approval of this step was found",
         "SHA-256",
     ):
         assert shown in page

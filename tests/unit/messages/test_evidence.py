@@ -77,7 +77,7 @@ def test_the_first_time_says_so() -> None:
     """Without an approved run there are two columns, and a sentence that says why."""
     blocks = single.render(asks(replace(EVIDENCE, baseline=None)), now=NOW).blocks
     assert table_of(blocks)[0] == ["metric", "now", "limit"]
-    assert "No run of this step has been approved before" in context_of(blocks)
+    assert "No earlier approval of this step was found" in context_of(blocks)
 
 
 def test_five_rows_are_shown_and_the_rest_is_under_details() -> None:

@@ -224,7 +224,7 @@ class Evidence:
     parameters: dict[str, str] = field(default_factory=dict[str, str])
     code: Code = field(default_factory=Code)
     artifacts: Artifacts | None = None
-    baseline: Baseline | None = None  # None: this step was never approved before
+    baseline: Baseline | None = None  # None: no earlier approval of this step was found
     plots: tuple[Plot, ...] = field(default=(), metadata=LATER)
 
 

@@ -131,7 +131,7 @@ def scope_of(evidence: Evidence | None) -> Scope:
     for row in compare(evidence):
         name, metric = row.metric.name, row.metric
         scope[name] = Missing(metric.problem or "it was not recorded") if metric.value is None else metric.value
-        never = "no run was approved before" if evidence.baseline is None else "the last approved run has none"
+        never = "no earlier approval was found" if evidence.baseline is None else "the last approved run has none"
         scope[f"previous.{name}"] = Missing(never) if row.before is None else row.before
         why = never if row.before is None else metric.problem or "one of the two values is not a number"
         scope[f"delta.{name}"] = Missing(why) if row.change is None else row.change

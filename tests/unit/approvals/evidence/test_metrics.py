@@ -175,7 +175,7 @@ def test_conditions_read_metrics_changes_and_values_before() -> None:
 @pytest.mark.parametrize(
     ("evidence", "why"),
     [
-        (Evidence(metrics=(Metric(name="a", value=1.0),)), "delta.a has no value: no run was approved before"),
+        (Evidence(metrics=(Metric(name="a", value=1.0),)), "delta.a has no value: no earlier approval was found"),
         (
             Evidence(metrics=(Metric(name="a", problem="is NaN"),)),
             "a has no value: is NaN",

@@ -187,7 +187,7 @@ def test_the_first_run_is_left_to_people_and_says_why(bench: Bench) -> None:
     assert asked.judgement is not None
     assert (asked.judgement.holds, asked.judgement.why) == (
         None,
-        "delta.accuracy has no value: no run was approved before",
+        "delta.accuracy has no value: no earlier approval was found",
     )
 
 
