@@ -252,7 +252,7 @@ class Outbox:
                 told = entry is not None and entry.version.at == event.at
                 outgoing = events_of(entry) if entry is not None and told else ()
                 if not outgoing:
-                    self._give_up(key, event, "it is no event" if told else "there is no such version")
+                    self._give_up(key, event, "it is not an event" if told else "there is no such version")
                     return True
                 for one in outgoing:
                     if one.type in place.destination.types:

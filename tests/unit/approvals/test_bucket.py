@@ -250,3 +250,10 @@ def test_only_the_bot_writes_what_counts_in_sealed_mode():
         bucket.GATES.root,
         bucket.STARTED.root,
     }
+
+
+def test_no_marker_speaks_of_what_is_to_come() -> None:
+    """Up to when something was done lies in the past: one ahead of every clock was planted."""
+    ahead, planted = AT + timedelta(minutes=4), AT + timedelta(days=36_500)
+    assert bucket.newest_moment([AT, None, ahead, planted], AT) == ahead
+    assert bucket.newest_moment([planted, None], AT) is None
