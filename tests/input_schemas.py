@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from hypothesis import strategies as st
+from hypothesis import assume, strategies as st
 
-from metaflow_extensions.hitl.approvals.schema import Field, Kind, canonical, choice_text
+from metaflow_extensions.hitl.approvals.schema import Field, Kind, canonical, choice_text, normalise
+from metaflow_extensions.hitl.approvals.schema.fields import LISTED
 from metaflow_extensions.hitl.slack import FORM
 
 PATTERNS = (None, None, "v[0-9]+", "[a-z]*", "x|yz")
@@ -50,11 +51,38 @@ def settings(draw: st.DrawFn, kind: Kind | None = None) -> dict[str, Any]:
         made["choices"] = draw(_choices())
     if kind is Kind.MULTICHOICE and not made["optional"]:
         made["min_length"] = draw(st.integers(1, len(made["choices"])))
+    if kind is Kind.LIST:
+        made["type"] = f"list[{draw(st.sampled_from(sorted(LISTED)))}]"
+        made["max_length"] = draw(st.integers(1, 5))
     return made
 
 
 def settings_dicts() -> st.SearchStrategy[dict[str, dict[str, Any]]]:
     return st.dictionaries(names(), settings(), min_size=1, max_size=6)
+
+
+@st.composite
+def objects(draw: st.DrawFn, depth: int = 2) -> dict[str, Any]:
+    """Draw a JSON Schema of an object, with objects in it; one that may be left out has no field that may not."""
+    fields = normalise(draw(settings_dicts()))
+    inner = draw(st.dictionaries(st.sampled_from(["in", "ner"]), objects(depth - 1), max_size=2)) if depth else {}
+    made: dict[str, Any] = {"type": "object", "properties": {}, "required": list(fields["required"])}
+    for name, prop in fields["properties"].items():
+        if "." not in name and name not in inner:
+            made["properties"][name] = prop
+    made["required"] = [name for name in made["required"] if name in made["properties"]]
+    for name, prop in inner.items():
+        made["properties"][name] = prop
+        if _needed(prop) or draw(st.booleans()):
+            made["required"].append(name)
+        else:
+            made["properties"][name] = {"anyOf": [prop, {"type": "null"}]}
+    assume(made["properties"])
+    return made
+
+
+def _needed(prop: dict[str, Any]) -> bool:
+    return bool(prop["required"]) or any(one.get("minItems") for one in prop["properties"].values())
 
 
 def fitting(field: Field) -> st.SearchStrategy[Any]:
@@ -65,7 +93,7 @@ def fitting(field: Field) -> st.SearchStrategy[Any]:
     hosts = st.from_regex(r"[a-z]{1,8}(\.[a-z]{2,3}){0,2}", fullmatch=True)
     by_kind: dict[Kind, Any] = {
         Kind.INT: st.integers(_whole(field.min), _whole(field.max)),
-        Kind.FLOAT: st.floats(field.min, field.max),
+        Kind.FLOAT: st.floats(field.min, field.max, allow_nan=False, allow_infinity=False),
         Kind.BOOL: st.booleans(),
         Kind.DATE: st.dates(date(1000, 1, 1)).map(date.isoformat),
         Kind.DATETIME: st.builds(lambda at, zone: at.replace(microsecond=0, tzinfo=zone).isoformat(), moments, zones),
@@ -77,6 +105,7 @@ def fitting(field: Field) -> st.SearchStrategy[Any]:
         Kind.URL: st.builds(
             "{}://{}/{}".format, st.sampled_from(["https", "s3"]), hosts, st.sampled_from(["", "a?b=c"])
         ),
+        Kind.LIST: _lists(field),
         Kind.USER: st.from_regex(r"[UW][A-Z0-9]{8,10}", fullmatch=True),
     }
     if field.kind in by_kind:
@@ -87,6 +116,14 @@ def fitting(field: Field) -> st.SearchStrategy[Any]:
         )
     length = {"min_size": max(1, field.min_length or 0), "max_size": field.max_length}
     return st.text(_CHARACTERS, **length).filter(lambda text: bool(text.strip()))
+
+
+def _lists(field: Field) -> Any:
+    if field.item is None:
+        return None
+    items = fitting(field.item).map(lambda item: item.strip() if isinstance(item, str) else item)
+    lines = items.filter(lambda item: bool(str(item)) and "\n" not in str(item) and "\r" not in str(item))
+    return st.lists(lines, min_size=field.min_length or 0, max_size=field.max_length)
 
 
 def _whole(limit: float | None) -> int | None:

@@ -114,8 +114,8 @@ def read_words(text: str) -> Words:
     return Words(verb=verb.strip(_AROUND_ID).lower(), approval_id=_bare(first), rest=rest.strip())
 
 
-def read_pairs(rest: str) -> dict[str, str]:
-    """Read ``name=value name="two words"``.
+def read_pairs(rest: str) -> dict[str, list[str]]:
+    """Read ``name=value name="two words"``; the same name more than once is a list's items.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def read_pairs(rest: str) -> dict[str, str]:
         raise BadWords(
             'A quotation mark is missing, so nothing was decided. Use name=value or name="two words".'
         ) from None
-    pairs: dict[str, str] = {}
+    pairs: dict[str, list[str]] = {}
     for part in parts:
         name, equals, value = part.partition("=")
         if not equals or not name:
@@ -136,7 +136,7 @@ def read_pairs(rest: str) -> dict[str, str]:
                 f"{part!r} is not name=value, so nothing was "
                 "decided. Use /hitl approve ID name=value, or /hitl approve ID to open the form."
             )
-        pairs[name] = value
+        pairs.setdefault(name, []).append(value)
     return pairs
 
 

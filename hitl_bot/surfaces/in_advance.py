@@ -21,7 +21,7 @@ from metaflow_extensions.hitl.approvals.deciding.in_advance import (
 from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable, StoreUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.ports import People
-from metaflow_extensions.hitl.approvals.record import Answer, Person, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, Person, State, Where
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.messages.batch import Batch
 
@@ -90,16 +90,20 @@ class InAdvance:
         return given
 
     def take_back(self, batch: Batch, who: Person) -> None:
-        """Let shards to come wait for an answer of their own; raises as ``give``."""
+        """Let shards to come wait for an answer of their own. Whoever may give the answer may; raises as ``give``."""
         standing = self._answers.newest(batch.id)
         if standing is None or standing.verdict is None:
             raise NotInAdvance("Nobody has answered these in advance, so there is nothing to take back.")
-        self._cases.check_may_decide(
-            self._cases.governed(batch.members[0]), who, verdict=Verdict.REJECT, where=Where.IN_ADVANCE
-        )
+        for one in self._bound(batch, standing):
+            self._cases.check_may_decide(one, who, verdict=standing.verdict, where=Where.IN_ADVANCE)
         ended = in_advance.taken_back(standing, who, self._cases.clock())
         self._answers.write(batch.id, ended)
         self._batches.note_standing(batch.id, ended)
+
+    def _bound(self, batch: Batch, standing: AnswerInAdvance) -> list[Approval]:
+        """Return a gate that the answer is bound to; where the rules have changed since, one under each of them."""
+        alike = {in_advance.terms(one): one for one in map(self._cases.governed, batch.members)}
+        return [alike[standing.terms]] if standing.terms in alike else list(alike.values())
 
     # What the sweeper sees.
 

@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -506,8 +506,8 @@ def _use_cases(store: Store, trust: Trust) -> UseCases:
     )
 
 
-def parse_input(schema: Mapping[str, Any] | None, texts: Mapping[str, str]) -> dict[str, Any]:
-    """Turn what a person typed, by field, into the values that a step asks for.
+def parse_input(schema: Mapping[str, Any] | None, texts: Mapping[str, str | Sequence[str]]) -> dict[str, Any]:
+    """Turn what a person typed, by field, into the values that a step asks for; several texts are a list's items.
 
     Parameters
     ----------
@@ -520,7 +520,10 @@ def parse_input(schema: Mapping[str, Any] | None, texts: Mapping[str, str]) -> d
         They do not fit; it names each problem.
     """
     if schema is None:
-        return dict(texts)
+        return {
+            name: text if isinstance(text, str) else text[0] if len(text) == 1 else list(text)
+            for name, text in texts.items()
+        }
     from .inputs import parse  # noqa: PLC0415 - jsonschema takes 100 ms
 
     return parse(schema, texts)

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings as hypothesis_settings, strategies as st
+from jsonschema import Draft202012Validator
 from slack_sdk.models.views import View
 
 from hitl_bot.sandbox.blocks import complaints_about_view
@@ -20,11 +21,14 @@ from metaflow_extensions.hitl.approvals.schema import (
     Kind,
     Problem,
     fields,
+    nested,
 )
+from metaflow_extensions.hitl.approvals.schema.fields import MANY
 from metaflow_extensions.hitl.inputs import validate
 from metaflow_extensions.hitl.messages.form import block_id, form_blocks, form_errors, form_values
 from metaflow_extensions.hitl.slack import FORM
-from tests.input_schemas import fitting, settings_dicts
+from tests.input_schemas import fitting, objects, settings_dicts
+from tests.sizes import soak
 
 
 # The element's type, the key of what it holds beforehand, and the key of what it sends:
@@ -92,7 +96,22 @@ def test_an_untouched_empty_form_is_empty(given_schema: dict[str, Any]) -> None:
     """Empty inputs come back as None, and choices as an empty list."""
     form = fields(normalise(given_schema))
     found = form_values(form, submitted(form_blocks(form)))
-    assert found == {field.name: [] if field.kind is Kind.MULTICHOICE else None for field in form}
+    assert found == {field.name: [] if field.kind in MANY else None for field in form}
+
+
+@pytest.mark.slow
+@hypothesis_settings(max_examples=soak(20, 300))
+@given(st.data(), objects())
+def test_what_a_form_sends_back_is_what_a_nested_schema_accepts(data: st.DataObject, written: dict[str, Any]) -> None:
+    """What the step sees of a submitted form, objects in objects, is valid by the schema that its author wrote."""
+    schema = normalise(written)
+    assert schemas.normalise(json.loads(json.dumps(schema))) == schema
+    form = fields(schema)
+    values = {field.name: data.draw(fitting(field) if field.required else fitting(field) | st.none()) for field in form}
+    complete = validate(schema, form_values(form, submitted(form_blocks(form, values=values))))
+    seen = nested(schema, complete)
+    assert [str(error) for error in Draft202012Validator(written).iter_errors(seen)] == []
+    assert validate(schema, seen) == complete
 
 
 @pytest.mark.slow
@@ -146,6 +165,8 @@ def test_the_largest_form_is_one_that_slack_shows() -> None:
         "email",
         "url",
         "user",
+        "list[str]?",
+        {"type": "list[float]", "default": [1e-300] * 300, "min_length": 300, "max_length": 301, "min": 5e-324},
     ],
 )
 def test_the_size_of_a_form_is_never_underrated(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,6 +212,11 @@ def test_the_size_of_a_form_is_never_underrated(settings: Any, monkeypatch: pyte
         ("email", {"type": "email_text_input"}),
         ("url", {"type": "url_text_input"}),
         ("user", {"type": "users_select"}),
+        (
+            {"type": "list[str]", "default": ["a b", "c"]},
+            {"type": "plain_text_input", "multiline": True, "initial_value": "a b\nc", "max_length": 3000},
+        ),
+        ({"type": "list[float]", "default": [0.5, 1e-7]}, {"initial_value": "0.5\n1e-07"}),
     ],
 )
 def test_each_type_has_its_element(settings: Any, expected: dict[str, Any]) -> None:
@@ -230,6 +256,12 @@ def test_labels_hints_and_optional_are_the_fields() -> None:
         ({"type": "str", "max_length": 9, "help": "Short"}, "Short. Text of 1 to 9 characters."),
         ({"type": "multichoice", "choices": ["a", "b", "c"], "max_length": 2}, "Choose 1 to 2"),
         ({"type": "str", "help": "Anything"}, "Anything"),
+        ("list[str]", "One item on each line, at least 1 item"),
+        ("list[str]?", "One item on each line"),
+        (
+            {"type": "list[int]", "max_length": 1, "min": 1, "max": 9, "help": "Which shards."},
+            "Which shards. One whole number on each line, 1 item, each a whole number from 1 to 9.",
+        ),
     ],
 )
 def test_bounds_are_shown_beside_a_description_and_a_value(settings: dict[str, Any], hint: str) -> None:
@@ -270,6 +302,29 @@ def test_a_blank_input_is_empty(typed: str | None) -> None:
     form = fields(normalise({"notes": "str", "n": "int"}))
     state = {block_id(index): {"value": {"type": "plain_text_input", "value": typed}} for index in (0, 1)}
     assert form_values(form, state) == {"notes": None, "n": None}
+
+
+def test_a_list_is_read_by_its_lines() -> None:
+    """Blank lines and space around an item don't count; a line that can't be read is refused with what is accepted."""
+    form = fields(schema := normalise({"tags": "list[str]", "shards": "list[int]?"}))
+    state = {block_id(0): {"value": {"value": " “a, b” \r\n\n[c]\n"}}, block_id(1): {"value": {"value": "1\nx\n"}}}
+    found = form_values(form, state)
+    assert found == {"tags": ["“a, b”", "[c]"], "shards": [1, "x"]}
+    with pytest.raises(InvalidInput, match=r"^shards must be a list of items, each a whole number\.$"):
+        validate(schema, found)
+
+
+def test_titles_are_what_a_menu_shows() -> None:
+    """A choice of ``oneOf`` is shown by its titles and sends its value."""
+    options = [{"const": "eu", "title": "Europe, slow"}, {"const": 7, "title": "Elsewhere"}]
+    schema = normalise({"type": "object", "properties": {"to": {"oneOf": options}}, "required": ["to"]})
+    form = fields(schema)
+    (block,) = blocks = form_blocks(form, values={"to": 7})
+    assert [(one["text"]["text"], one["value"]) for one in block["element"]["options"]] == [
+        ("Europe, slow", "eu"),
+        ("Elsewhere", "7"),
+    ]
+    assert form_values(form, submitted(blocks)) == {"to": 7}
 
 
 def test_what_cannot_be_read_stays_for_validation() -> None:

@@ -78,7 +78,7 @@ def test_settings_arrive_in_the_field(data: st.DataObject, given_settings: dict[
     """Each setting of a field is found again in it, the default among them."""
     default = data.draw(fitting(one(given_settings)))
     field = one(given_settings | {"default": default})
-    assert field.kind.value == given_settings["type"]
+    assert field.type == given_settings["type"]
     assert field.label == given_settings.get("label", "It")
     assert (field.help or "") == given_settings.get("help", "")
     assert field.default == default
@@ -248,8 +248,13 @@ def test_a_bad_field_is_refused_with_its_name(given_settings: Any, words: str) -
 @pytest.mark.parametrize(
     ("prop", "words"),
     [
-        ({"type": "object", "properties": {"a": {"type": "string"}}}, "an object within an object"),
-        ({"type": "array", "items": {"type": "string"}}, "if its items are an enum"),
+        ({"type": "object"}, "an object only if its properties are listed"),
+        (
+            {"type": "object", "properties": {"a": {"type": "string"}}, "minProperties": 1},
+            "can't follow 'minProperties'",
+        ),
+        ({"type": "array", "items": {"type": "string", "format": "textarea"}}, "if its items are an enum"),
+        ({"type": "array", "items": {"type": "string"}, "contains": {"const": "a"}}, "can't follow 'contains'"),
         ({"type": "array", "items": {"type": "object"}}, "if its items are an enum"),
         ({"type": "string", "format": "uuid"}, "unknown format 'uuid'"),
         ({"type": "integer", "multipleOf": 5}, "can't follow 'multipleOf'"),

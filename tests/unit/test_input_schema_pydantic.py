@@ -90,12 +90,72 @@ def test_valid_values_make_the_model() -> None:
     assert validate(schema, values) == values
 
 
+class Size(BaseModel):
+    """How large it is."""
+
+    pods: int = Field(2, ge=1, le=9)
+    kind: Literal["cpu", "gpu"] = "cpu"
+
+
+class Note(BaseModel):
+    text: str | None = None
+    link: AnyUrl | None = None
+
+
+class Where(BaseModel):
+    region: Target
+    size: Size = Field(Size(pods=3), title="Pool")
+    tags: list[str] = Field(default_factory=lambda: ["new"], max_length=3)
+
+
+class Rollout(BaseModel):
+    """What a form of several parts asks for."""
+
+    where: Where
+    notes: Note | None = Field(None, alias="remarks")
+    owners: set[str] = Field(min_length=1)
+    shards: list[int] = [1]
+
+
+def test_models_in_a_model_become_fields_with_dotted_names() -> None:
+    """Each has the titles above it; defaults of an inner model and of the whole arrive, the nearer one wins."""
+    found = {field.name: field for field in fields(normalise(Rollout))}
+    assert {name: field.label for name, field in found.items()} == {
+        "where.region": "Where: Region",
+        "where.size.pods": "Where: Pool: Pods",
+        "where.size.kind": "Where: Pool: Kind",
+        "where.tags": "Where: Tags",
+        "remarks.text": "Remarks: Text",
+        "remarks.link": "Remarks: Link",
+        "owners": "Owners",
+        "shards": "Shards",
+    }
+    assert (found["where.size.pods"].default, found["where.size.pods"].max) == (3, 9)
+    assert found["where.size.pods"].help == "How large it is."
+    assert (found["where.tags"].type, found["where.tags"].max_length, found["owners"].unique) == ("list[str]", 3, True)
+    assert (found["shards"].type, found["shards"].default) == ("list[int]", [1])
+    assert {name for name, field in found.items() if field.required} == {
+        "where.region",
+        "where.size.pods",
+        "where.size.kind",
+        "owners",
+    }
+
+
 class Inner(BaseModel):
     a: int
 
 
-class Nested(BaseModel):
-    inner: Inner
+class Again(BaseModel):
+    again: Again | None = None
+
+
+class LeftOut(BaseModel):
+    size: Size | None = None
+
+
+class Free(BaseModel):
+    free: dict[str, int]
 
 
 class Several(BaseModel):
@@ -113,8 +173,10 @@ class Uncallable(BaseModel):
 @pytest.mark.parametrize(
     ("model", "field", "words"),
     [
-        (Nested, "inner", "an object within an object"),
-        (Several, "several", "if its items are an enum"),
+        (Several, "several", "if its items are an enum, or each one line"),
+        (LeftOut, "size.pods", "all of 'size' may be left out, and a form can't say both"),
+        (Again, "again", "If it contains itself, no form can show it"),
+        (Free, "free", "an object only if its properties are listed"),
         (Either, "either", "it is not clear which"),
         (Uncallable, None, "Uncallable can't be turned into a JSON Schema"),
         (Inner(a=1), None, "instance of a model; use its class"),

@@ -25,7 +25,7 @@ from metaflow_extensions.hitl.approvals.schema import (
 )
 from metaflow_extensions.hitl.approvals.schema.fields import is_date, is_instant, is_url
 from metaflow_extensions.hitl.inputs import parse, validate
-from metaflow_extensions.hitl.inputs.validation import _FORMATS
+from metaflow_extensions.hitl.inputs.validation import _FORMATS, _Validator
 from tests.input_schemas import anything, fitting, settings, settings_dicts
 
 
@@ -46,7 +46,7 @@ def test_the_quick_check_and_jsonschema_agree(data: st.DataObject, given_setting
     (field,) = fields(schema)
     value = data.draw(anything() | fitting(field))
     plain = {key: held for key, held in schema["properties"]["it"].items() if key != "pattern"}
-    library = Draft202012Validator(plain, format_checker=_FORMATS)
+    library = _Validator(plain, format_checker=_FORMATS)
     assert fits(field, value) == library.is_valid(value)
 
 
@@ -107,7 +107,7 @@ def test_limits_and_choices_are_exact(prop: Any, values: dict[Any, bool]) -> Non
 
 def _typing(field: Field, value: Any) -> str:
     """What a person types for a value."""
-    if field.kind is Kind.MULTICHOICE:
+    if field.kind in {Kind.MULTICHOICE, Kind.LIST}:
         return json.dumps(value)
     return choice_text(value) if field.kind is Kind.CHOICE else str(value)
 
@@ -211,6 +211,10 @@ def test_choices_come_back_in_the_authors_order_and_type() -> None:
             "is required: one of a, b, c, d, e, f, g, h, i, j, … (12 in all)",
         ),
         ({"type": "multichoice", "choices": ["a", "b"]}, "is required: at least 1 of a, b, each once"),
+        (
+            {"type": "list[str]", "max_length": 5, "pattern": "[a-z]+"},
+            "is required: a list of 1 to 5 items, each text that matches [a-z]+",
+        ),
     ],
 )
 def test_problems_name_what_is_accepted(settings_: Any, text: str) -> None:
@@ -271,6 +275,12 @@ def test_all_problems_come_at_once() -> None:
         ({"type": "multichoice", "choices": ["a", '"b"']}, '"a", "b"', ["a", '"b"']),
         ({"type": "multichoice", "choices": ["a,b", "c"]}, '["c", "a,b"]', ["a,b", "c"]),
         ({"type": "multichoice", "choices": ["a", "b"]}, " b , “a”, ", ["a", "b"]),
+        ("list[str]", "a, b", ["a, b"]),
+        ("list[str]", " a \n\n“b”\n", ["a", "b"]),
+        ("list[str]", '["a", "[b"]', ["a", "[b"]),
+        ("list[str]", "[b", ["[b"]),
+        ("list[int]", "1\n2", [1, 2]),
+        ("list[url]", "<https://a.org/x|a.org>", ["https://a.org/x"]),
     ],
 )
 def test_texts_are_read_as_people_type_them(settings_: Any, text: str, value: Any) -> None:
@@ -313,6 +323,11 @@ def test_texts_are_read_as_people_type_them(settings_: Any, text: str, value: An
         ({"type": "str", "pattern": "v[0-9]+"}, "xv1"),
         ({"type": "str", "max_length": 3}, "abcd"),
         ("str", "x" * 3001),
+        ("list[str]", "\n".join(["x"] * 1501)),
+        ("list[str]", '["a\\nb"]'),
+        ("list[int]", "1, 2"),
+        ({"type": "list[str]", "max_length": 1}, "a\nb"),
+        ({"type": "list[str]", "pattern": "[a-z]"}, "a\nB"),
     ],
 )
 def test_texts_that_are_something_else_are_refused(settings_: Any, text: str) -> None:
@@ -321,6 +336,45 @@ def test_texts_that_are_something_else_are_refused(settings_: Any, text: str) ->
     with pytest.raises(InvalidInput) as caught:
         parse(schema, {"it": text})
     assert caught.value.problems == (Problem("it", f"must be {accepted(fields(schema)[0])}"),)
+
+
+def test_a_list_is_typed_item_by_item() -> None:
+    """The same name several times is a list's items or a choice's; for one value it is refused, and nothing guessed."""
+    schema = schema_of(
+        tags="list[str]", on="list[date]?", to={"type": "multichoice", "choices": ["a", "b"]}, share="int?"
+    )
+    found = parse(schema, {"tags": ["x", "y=z"], "to": ["b", "a"], "on": "2026-11-24"})
+    assert found == {"tags": ["x", "y=z"], "on": ["2026-11-24"], "to": ["a", "b"], "share": None}
+    assert typed(schema, found)["on"] == [date(2026, 11, 24)]
+    with pytest.raises(InvalidInput, match="share is given 2 times; it must be a whole number"):
+        parse(schema, {"tags": "x", "to": "a", "share": ["1", "2"]})
+
+
+def test_an_object_is_given_whole_or_by_dotted_names() -> None:
+    """Both are the same input; what is left out of an optional object is left out as a whole; a typo is named."""
+    inner: dict[str, Any] = {
+        "type": "object",
+        "properties": {"region": {"type": "string"}, "size": {"type": "integer"}},
+    }
+    target = {**inner, "required": ["region"]}
+    optional = {"anyOf": [inner, {"type": "null"}]}
+    schema = normalise({"type": "object", "properties": {"to": target, "back": optional}, "required": ["to"]})
+    given = parse(schema, {"to.region": "eu", "to.size": "3"})
+    assert given == validate(schema, {"to": {"region": "eu", "size": 3}, "back": None})
+    assert typed(schema, given) == {"to": {"region": "eu", "size": 3}, "back": None}
+    assert typed(schema, {**given, "back.size": 1})["back"] == {"region": None, "size": 1}
+    assert problems(schema, {"to": {"regoin": "eu"}}) == {
+        "to.region": "is required: text",
+        "to.regoin": "is not a field (did you mean to.region?)",
+    }
+
+
+def test_a_choice_can_be_called_by_its_title() -> None:
+    """What Slack's menu shows can be typed; a refusal names both."""
+    options = [{"const": "eu", "title": "Europe"}, {"const": "us", "title": "eu"}]
+    schema = normalise({"type": "object", "properties": {"to": {"oneOf": options}}, "required": ["to"]})
+    assert parse(schema, {"to": "Europe"}) == parse(schema, {"to": "eu"}) == {"to": "eu"}
+    assert problems(schema, {"to": "asia"}) == {"to": "must be one of eu (Europe), us (eu)"}
 
 
 def test_the_step_sees_dates() -> None:

@@ -47,20 +47,20 @@ def document(text: str | None) -> dict[str, Any]:
     return value
 
 
-def pairs(values: Sequence[str]) -> dict[str, str]:
-    """Read what ``--set`` was given, NAME=VALUE each.
+def pairs(values: Sequence[str]) -> dict[str, list[str]]:
+    """Read what ``--set`` was given, NAME=VALUE each; the same name more than once is a list's items.
 
     Raises
     ------
     BadEntry
         One has no name.
     """
-    read: dict[str, str] = {}
+    read: dict[str, list[str]] = {}
     for value in values:
         name, equals, text = value.partition("=")
         if not equals or not name.strip():
             raise BadEntry(f"--set needs NAME=VALUE, not {value!r}.")
-        read[name.strip()] = text
+        read.setdefault(name.strip(), []).append(text)
     return read
 
 

@@ -41,6 +41,7 @@ class Command:
 def _list(parser: ArgumentParser, scope: CommandScope) -> None:
     parser.add_argument("--all", action="store_true", help="include what has ended, newest first")
     parser.add_argument("--limit", type=int, default=50, metavar="N", help="with --all: how many that ended (50)")
+    parser.add_argument("--shards", action="store_true", help="list each shard of a foreach, and not all in one row")
     _groups(parser, scope)
     _json(parser)
 

@@ -53,12 +53,13 @@ def field_document(field: Field) -> dict[str, Any]:
     """Return what one field asks for; bounds that it does not have are null."""
     return {
         "name": field.name,
-        "type": field.kind.value,
+        "type": field.type,
         "label": field.label,
         "help": field.help,
         "required": field.required,
         "default": field.default,
         "choices": list(field.choices),
+        "titles": list(field.titles),
         "min": field.min,
         "max": field.max,
         "above": field.above,
@@ -66,6 +67,7 @@ def field_document(field: Field) -> dict[str, Any]:
         "min_length": field.min_length,
         "max_length": field.max_length,
         "pattern": field.pattern,
+        "items": None if field.item is None else field_document(field.item),
         "accepts": accepted(field),
     }
 
@@ -178,7 +180,7 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def list_(context: Context, options: Namespace) -> ExitCode:
-    """Show what waits; with ``--all`` also what has ended, the newest first."""
+    """Show what waits, the shards of a foreach in one row; with ``--all`` also what has ended, the newest first."""
     chosen = {"flow": options.flow, "run": options.run, "step": options.step}
     found = context.approvals.waiting(**chosen)
     if options.all:
@@ -188,7 +190,8 @@ def list_(context: Context, options: Namespace) -> ExitCode:
     if options.json:
         context.write(written([approval_document(approval) for approval in found]))
     else:
-        context.write(terminal.table(found, now=context.now, zone=context.zone, nothing=nothing))
+        said = terminal.table(found, now=context.now, zone=context.zone, nothing=nothing, each_shard=options.shards)
+        context.write(said)
     return ExitCode.DONE
 
 

@@ -70,7 +70,8 @@ def _is_slow(compiled: regex.Pattern[str], text: str) -> bool:
 def check_patterns(schema: Mapping[str, object] | None) -> None:
     """Raise InputSchemaError about the first pattern of a schema in normal form that can't be offered to people."""
     for field in fields(schema or {}):
-        problem = None if field.pattern is None else trap(field.pattern)
+        pattern = (field.item or field).pattern
+        problem = None if pattern is None else trap(pattern)
         if problem is not None:
             raise InputSchemaError(problem, field=field.name)
 

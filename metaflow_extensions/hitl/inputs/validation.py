@@ -1,6 +1,6 @@
 """From what was entered, as JSON or as text, to the values that the record keeps."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
@@ -14,10 +14,12 @@ from metaflow_extensions.hitl.approvals.schema import (
     canonical,
     close_match,
     fields,
-    read_text,
+    flattened,
+    read_texts,
     storable,
 )
-from metaflow_extensions.hitl.approvals.schema.fields import FORMATS
+from metaflow_extensions.hitl.approvals.schema.fields import FORMATS, LINES
+from metaflow_extensions.hitl.approvals.schema.values import are_lines
 
 from .patterns import PatternTooSlow, matches
 
@@ -44,9 +46,14 @@ def _pattern(_: object, pattern: str, value: object, __: object) -> Iterator[Val
         yield ValidationError(_TOO_SLOW)
 
 
+def _lines(_: object, __: object, value: object, ___: object) -> Iterator[ValidationError]:
+    if isinstance(value, list) and not are_lines(value):
+        yield ValidationError("an item is not one line, or all are too long")
+
+
 _FORMATS = _format_checker()
 _TOO_SLOW = "could not be checked against the pattern in time"
-_Validator: Any = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+_Validator: Any = extend(Draft202012Validator, {"pattern": _pattern, LINES: _lines})  # type: ignore[no-untyped-call]
 
 
 def validate(schema: Mapping[str, object], values: Mapping[str, object]) -> dict[str, Any]:
@@ -57,8 +64,9 @@ def validate(schema: Mapping[str, object], values: Mapping[str, object]) -> dict
     schema : Mapping
         A schema in normal form, as the record holds it.
     values : Mapping
-        Name to JSON value. None says that the field was left empty, as a cleared input of a form does. A name that is
-        missing says nothing: the field's default is taken, also of a required one.
+        Name to JSON value; the fields of an object by their dotted names, or in an object. None says that the field was
+        left empty, as a cleared input of a form does. A name that is missing says nothing: the field's default is
+        taken, also of a required one.
 
     Returns
     -------
@@ -73,6 +81,7 @@ def validate(schema: Mapping[str, object], values: Mapping[str, object]) -> dict
         With every problem: at most one a field, in the schema's order, then the unknown names.
     """
     form = fields(schema)
+    values = flattened(form, values)
     complete: dict[str, Any] = {}
     problems: dict[str, str] = {}
     for field in form:
@@ -108,7 +117,7 @@ def _unknown(name: str, known: Mapping[str, Field]) -> str:
     return f"is not a field (did you mean {near}?)" if near else f"is not a field (the fields are {', '.join(known)})"
 
 
-def parse(schema: Mapping[str, object], texts: Mapping[str, str]) -> dict[str, Any]:
+def parse(schema: Mapping[str, object], texts: Mapping[str, str | Sequence[str]]) -> dict[str, Any]:
     """Turn what was typed (``--set name=value``, ``/hitl approve ID name=value``) into values, and validate them.
 
     Parameters
@@ -116,7 +125,8 @@ def parse(schema: Mapping[str, object], texts: Mapping[str, str]) -> dict[str, A
     schema : Mapping
         A schema in normal form.
     texts : Mapping
-        Name to text; how texts are read is said at ``approvals.schema.read_text``. A blank text leaves the field empty.
+        Name to text, or to several for a field that takes several items; how texts are read is said at
+        ``approvals.schema.read_text``. A blank text leaves the field empty.
 
     Returns
     -------
@@ -129,6 +139,7 @@ def parse(schema: Mapping[str, object], texts: Mapping[str, str]) -> dict[str, A
         As :func:`validate` does.
     """
     known = {field.name: field for field in fields(schema)}
+    listed = {name: [text] if isinstance(text, str) else list(text) for name, text in texts.items()}
     return validate(
-        schema, {name: read_text(known[name], text) if name in known else text for name, text in texts.items()}
+        schema, {name: read_texts(known[name], given) if name in known else given for name, given in listed.items()}
     )

@@ -4,7 +4,6 @@ Whoever builds a button and whoever listens to it find its ID here.
 """
 
 from metaflow_extensions.hitl.approvals.record import Approval
-from metaflow_extensions.hitl.approvals.schema.fields import choice_text
 
 from . import sentences
 from .blocks import (
@@ -124,9 +123,9 @@ def _approving_buttons(approval: Approval) -> list[Block]:
     if field is None:
         return [approve_button(approval)]
     made: list[Block] = []
-    for action_id, choice in zip(CHOOSE, map(choice_text, field.choices), strict=False):
-        asked = confirm(f"Approve with {choice}?", _asked_again(approval), yes=choice)
-        made.append(button(choice, action_id, approval.id, about=sentences.spoken(approval), confirm=asked))
+    for action_id, (title, _) in zip(CHOOSE, field.labelled, strict=False):
+        asked = confirm(f"Approve with {title}?", _asked_again(approval), yes=title)
+        made.append(button(title, action_id, approval.id, about=sentences.spoken(approval), confirm=asked))
     return made
 
 

@@ -19,7 +19,9 @@ from metaflow_extensions.hitl.approvals.schema import (
     canonical,
     choice_text,
     fits,
+    line,
     plain_digits,
+    read_lines,
     read_text,
     storable,
 )
@@ -152,6 +154,13 @@ def _text_input(field: Field, shown: object) -> dict[str, Any]:
     }
 
 
+def _lines_input(_field: Field, shown: object) -> dict[str, Any]:
+    """One item a line; Slack counts characters, and can't count lines."""
+    items = shown if isinstance(shown, list) else []
+    lines = "\n".join(map(line, items)) or None
+    return {"type": "plain_text_input", "multiline": True, "initial_value": lines, "max_length": FORM.text}
+
+
 def _email_input(_field: Field, shown: object) -> dict[str, Any]:
     return {"type": "email_text_input", "initial_value": shown, "placeholder": _plain("name@example.com")}
 
@@ -183,8 +192,8 @@ def _yes_no(field: Field, shown: object) -> dict[str, Any]:
 
 
 def _choice(field: Field, shown: object) -> dict[str, Any]:
-    options = [_option(choice_text(choice)) for choice in field.choices]
-    return _one_of(field, options, _option(choice_text(shown)) if isinstance(shown, (str, int, float)) else None)
+    options = _options(field)
+    return _one_of(field, options, next((option for option in options if _chosen(field, option) == shown), None))
 
 
 def _one_of(field: Field, options: list[dict[str, Any]], chosen: dict[str, Any] | None) -> dict[str, Any]:
@@ -200,9 +209,9 @@ def _one_of(field: Field, options: list[dict[str, Any]], chosen: dict[str, Any] 
 
 
 def _choices(field: Field, shown: object) -> dict[str, Any]:
-    options = [_option(choice_text(choice)) for choice in field.choices]
+    options = _options(field)
     items = shown if isinstance(shown, list) else []
-    chosen = [_option(choice_text(item)) for item in items] or None
+    chosen = [option for option in options if _chosen(field, option) in items] or None
     if len(options) <= CHECKBOXES:
         return {"type": "checkboxes", "options": options, "initial_options": chosen}
     return {
@@ -238,12 +247,17 @@ _ELEMENTS = {
     Kind.EMAIL: _email_input,
     Kind.URL: _url_input,
     Kind.USER: _user,
+    Kind.LIST: _lines_input,
 }
 
 
-def _option(text: str) -> dict[str, Any]:
-    """One option. Its value is its text, which a schema holds to half of what Slack takes as a value."""
-    return {"text": _plain(text), "value": text}
+def _options(field: Field) -> list[dict[str, Any]]:
+    return [_option(title, choice_text(choice)) for title, choice in field.labelled]
+
+
+def _option(text: str, value: str | None = None) -> dict[str, Any]:
+    """One option. A schema holds its value to half of what Slack takes as one."""
+    return {"text": _plain(text), "value": text if value is None else value}
 
 
 def _placeholder(field: Field) -> dict[str, Any] | None:
@@ -268,11 +282,12 @@ def _value(field: Field, element: Mapping[str, Any]) -> object:
     if field.kind is Kind.DATETIME:
         return _moment(element.get("selected_date_time"))
     value: object = element.get(_VALUE_KEYS.get(field.kind, "value"))
+    if field.kind is Kind.LIST and (value is None or isinstance(value, str)):
+        return canonical(field, read_lines(field, value or ""))
     if not isinstance(value, str):
         return value
-    if not value.strip():
-        return None
-    return read_text(field, value) if field.kind in {Kind.INT, Kind.FLOAT} else value
+    typed = read_text(field, value) if field.kind in {Kind.INT, Kind.FLOAT} else value
+    return typed if value.strip() else None
 
 
 _VALUE_KEYS = {Kind.DATE: "selected_date", Kind.USER: "selected_user"}

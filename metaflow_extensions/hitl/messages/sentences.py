@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from metaflow_extensions.hitl.approvals.duration import in_words
 from metaflow_extensions.hitl.approvals.question import OnReject, OnTimeout
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State, Verdict, Where
-from metaflow_extensions.hitl.approvals.schema.fields import Field, choice_text, fields
+from metaflow_extensions.hitl.approvals.schema.fields import Field, fields
 from metaflow_extensions.hitl.approvals.statistics import RuleScore
 
 from . import markdown, voting
@@ -91,7 +91,7 @@ def what_happens(approval: Approval) -> list[tuple[str, str]]:
         starts = f"{step} starts once the run is resumed"
     approved = ("Approve", starts)
     if field := chosen_by_button(approval):
-        approved = (" or ".join(map(choice_text, field.choices)), f"{starts} with it")
+        approved = (" or ".join(title for title, _ in field.labelled), f"{starts} with it")
     derived = {"approve": approved, "reject": ("Reject", rejected)}
     if question.allow_changes:
         derived["changes"] = ("Request changes", "the run fails with what must change")

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone, tzinfo
 from itertools import groupby
@@ -9,6 +10,7 @@ from types import MappingProxyType
 
 from metaflow_extensions.hitl.approvals.auditing import Audited, vouchers
 from metaflow_extensions.hitl.approvals.codec import Version
+from metaflow_extensions.hitl.approvals.deciding.in_advance import shards_in_all
 from metaflow_extensions.hitl.approvals.deciding.permission import needs_confirming
 from metaflow_extensions.hitl.approvals.deciding.proposal import DoneProposal, Proposal
 from metaflow_extensions.hitl.approvals.duration import in_words
@@ -252,19 +254,24 @@ def table(
     now: datetime,
     zone: tzinfo = timezone.utc,
     nothing: str = "Nothing is waiting for an answer.",
+    each_shard: bool = False,
 ) -> str:
-    """List approvals, one a line under a line of headings; a sentence if there are none."""
-    rows = [
-        (
-            approval.id,
-            _state(approval),
-            one_line(sentences.step_name(approval).replace(" / ", "/") + f"/{approval.pathspec.run}", _CELL),
-            sentences.ago(approval.requested_at, now),
-            _until(approval, zone) if approval.state is State.PENDING else _ended(approval, now),
-            one_line(sentences.question_text(approval), _CELL),
-        )
-        for approval in approvals
-    ]
+    """List approvals under a line of headings, one a line; a sentence if there are none.
+
+    Parameters
+    ----------
+    approvals : Sequence[Approval]
+        In the order of the list.
+    now : datetime
+        The present.
+    zone : tzinfo
+        The time zone to show times in.
+    nothing : str
+        What to say of none.
+    each_shard : bool
+        Whether each shard of a foreach has a line, and not all of them one.
+    """
+    rows = [_row(some, now, zone) for some in ([[one] for one in approvals] if each_shard else _by_foreach(approvals))]
     if not rows:
         return nothing
     until = "UNTIL" if all(approval.state is State.PENDING for approval in approvals) else "UNTIL, OR ANSWERED BY"
@@ -277,6 +284,37 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
+    )
+
+
+def _by_foreach(approvals: Sequence[Approval]) -> list[list[Approval]]:
+    """Put the shards of one foreach together, where the first of them stands."""
+    groups: dict[object, list[Approval]] = {}
+    for one in approvals:
+        path = one.pathspec
+        key = one.id if one.question.shard is None else (path.flow, path.run, path.step)
+        groups.setdefault(key, []).append(one)
+    return list(groups.values())
+
+
+def _row(some: Sequence[Approval], now: datetime, zone: tzinfo) -> tuple[str, ...]:
+    """Say in six cells how an approval stands, or how the shards of one foreach do."""
+    waiting = [one for one in some if one.state is State.PENDING]
+    first = min(waiting or some, key=lambda one: (one.deadline is None, one.deadline or now))
+    in_all = shards_in_all(some)
+    total = max(len(some), in_all.number if in_all is not None else 0)
+    shards = f"{total} shards" if total == len(some) else f"{len(some)} of {total} shards"
+    asks = {sentences.question_text(one) for one in some}
+    states = Counter(_state(one) for one in some)
+    until = _until(first, zone) if waiting else _ended(first, now)
+    others = {_until(one, zone) for one in waiting} if waiting else {_ended(one, now) for one in some}
+    return (
+        first.id if len(some) == 1 else shards,
+        next(iter(states)) if len(states) == 1 else ", ".join(f"{count} {state}" for state, count in states.items()),
+        one_line(sentences.step_name(first).replace(" / ", "/") + f"/{first.pathspec.run}", _CELL),
+        sentences.ago(min(one.requested_at for one in some), now),
+        until if len(others) == 1 else f"{until}, and others",
+        one_line(sentences.question_text(first), _CELL) + ("" if len(asks) == 1 else " and others"),
     )
 
 

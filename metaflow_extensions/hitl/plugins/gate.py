@@ -25,6 +25,7 @@ from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.proposing import RUN_ENDED, RUN_GONE, RUN_STOPPED, asked_digest, differing
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Pathspec, State
+from metaflow_extensions.hitl.approvals.schema import nested
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases, unposted
 from metaflow_extensions.hitl.approvals.waiting import wait, wait_for_bot
 from metaflow_extensions.hitl.messages import terminal
@@ -332,7 +333,7 @@ def hand_over(flow: Any, approval: Approval, model: Any = None) -> None:
         "voters": [voter.name for voter in decision.voters] or [decision.by.name],
         "decided_at": decision.at,
         "reason": decision.reason,
-        "input": dict(decision.input),
+        "input": nested(approval.question.schema or {}, decision.input),
         "approval_id": approval.id,
         "url": url,
         "where": decision.where.value,

@@ -6,11 +6,12 @@ has no flow, so what it takes fits the form and no more.
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from itertools import takewhile
+from typing import Any, get_args
 
 from metaflow_extensions.hitl.approvals.record import Approval, Verdict
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError
-from metaflow_extensions.hitl.approvals.schema import InvalidInput, Problem, typed
+from metaflow_extensions.hitl.approvals.schema import InvalidInput, Problem, nested, typed
 
 CheckInput = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
 
@@ -44,7 +45,7 @@ def entered(model: Any, approval: Approval) -> Any:
     values = decision.input if decision is not None else {}
     if model is not None and decision is not None and decision.verdict is Verdict.APPROVE:
         try:
-            return _instance(model, values)
+            return _instance(model, nested(schema, values) if schema else values)
         except InvalidInput as error:
             raise RefusedByModel(approval, model, error) from error
     return typed(schema, values) if schema else dict(values)
@@ -56,7 +57,7 @@ def checked_by(flow: Any, check: CheckInput) -> CheckInput:
     def check_both(schema: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
         complete = check(schema, values)
         for model in (model for _, model, form in _models(flow) if form == schema):
-            _instance(model, complete)
+            _instance(model, nested(schema, complete))
         return complete
 
     return check_both
@@ -80,23 +81,45 @@ def notes_once(flow: Any, say: Callable[[str], object]) -> None:
 
 
 def _instance(model: Any, values: Mapping[str, Any]) -> Any:
-    # A field that was left empty is None in the record. The model says itself what that means, where it says anything.
-    silent = {name for name, field in model.model_fields.items() if not field.is_required()}
-    aliases = {str(field.alias or name) for name, field in model.model_fields.items() if name in silent}
-    given = {name: value for name, value in values.items() if value is not None or name not in silent | aliases}
     try:
-        return model.model_validate(given)
+        return model.model_validate(_given(model, values))
     except ValueError as error:  # pydantic's own is one, and needs no import here
         raise InvalidInput(_problems(error)) from error
     except Exception as error:  # an author's validator may raise anything
         raise InvalidInput([Problem("the input", f"is refused: {type(error).__name__}: {error}")]) from error
 
 
+def _given(model: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what was left empty, which is None in the record, where the model itself says what that means."""
+    by_name = {str(key): field for name, field in model.model_fields.items() for key in (name, field.alias or name)}
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        field = by_name.get(name)
+        inner = None if field is None or not isinstance(value, Mapping) else _model_in(field.annotation)
+        if inner is not None:
+            given[name] = _given(inner, value)
+        elif field is None or field.is_required() or not _says_nothing(field, value):
+            given[name] = value
+    return given
+
+
+def _says_nothing(field: Any, value: Any) -> bool:
+    # A form can't show what a factory makes, so an empty list there is one that nobody emptied.
+    return value is None or (value == [] and field.default_factory is not None)
+
+
+def _model_in(annotation: Any) -> Any:
+    """Return the model in a field's type, also in ``Model | None``."""
+    return model_of(annotation) or next(filter(None, map(_model_in, get_args(annotation))), None)
+
+
 def _problems(error: ValueError) -> Iterator[Problem]:
     seen: set[str] = set()
     found = getattr(error, "errors", None)
     for one in found() if callable(found) else [{"loc": (), "msg": str(error)}]:
-        field = str(one["loc"][0]) if one["loc"] else "the input"
+        # What follows a number is within a list, which is one field.
+        place = ".".join(map(str, takewhile(lambda part: isinstance(part, str), one["loc"])))
+        field = place or "the input"
         if field not in seen:
             seen.add(field)
             yield Problem(field, f"is refused: {str(one['msg'])[:300]}")

@@ -127,6 +127,24 @@ def test_it_can_be_taken_back(bot: Bot, bob: Person, carol: Person, clock: HandC
     assert states(ledger, [*first, *later]) == [State.APPROVED] * 4 + [State.PENDING] * 2
 
 
+def test_who_may_take_back_is_who_may_give(
+    bot: Bot, bob: Person, carol: Person, clock: HandClock, ledger: Ledger
+) -> None:
+    """By the rule of the shards that the answer is for, and not by that of another shard on the message."""
+    (other,) = ask(bot, range(1), approvers=("U0CAROL",))
+    ask(bot, range(1, 4), approvers=("U0BOB",))
+    sweep(bot, clock)
+    carol.command(f"/hitl reject {other.id} not this one")
+    bob.click(shown(bob, lambda one: "Approve all 60" in one.buttons), "Approve all 60", confirm="Approve all 60")
+    bob.wait_for_ephemeral(CHANNEL)
+    sweep(bot, clock)
+    message = shown(bob, lambda one: "Take back" in one.buttons)
+    carol.click(message, "Take back", confirm="Take it back")
+    assert "Carol" in carol.wait_for_ephemeral(CHANNEL).plain
+    bob.click(message, "Take back", confirm="Take it back")
+    assert "Taken back" in bob.wait_for_ephemeral(CHANNEL, lambda one: "Approve" not in one.plain).plain
+
+
 @pytest.mark.parametrize(
     ("parts", "why"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
-from metaflow_extensions.hitl.approvals.question import PolicyRule, RuleMode
+from metaflow_extensions.hitl.approvals.question import PolicyRule, RuleMode, Shard
 from metaflow_extensions.hitl.approvals.record import Where
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.commands.context import ExitCode
@@ -52,6 +52,30 @@ def test_list_all_shows_who_decided_and_what_was_closed_unanswered(terminal):
     terminal.hitl("list", "--all")
     assert "Alice Adams" in terminal.out
     assert "the run was stopped" in terminal.out
+
+
+def test_list_has_one_row_for_a_foreach(terminal):
+    """How many of all shards it is about, and how they stand; `--shards` and `--json` have each of them."""
+    alone = terminal.bench.ask(pathspec(run="9"))
+    asked = [
+        terminal.bench.ask(
+            pathspec(run="17", task=str(task)),
+            shard=Shard(place=(task,), value=f"shard {task}", counts=(60,)),
+            message=f"Deploy shard {task}?",
+        )
+        for task in range(4)
+    ]
+    terminal.hitl("list")
+    first, group = [line.split("  ") for line in terminal.out.splitlines()[1:]]
+    assert first[0] == alone.id
+    assert [cell.strip() for cell in group if cell][:3] == ["4 of 60 shards", "pending", "TrainFlow/deploy/17"]
+    assert group[-1] == "Deploy shard 0? and others"
+    assert [one["id"] for one in terminal.json("list")] == [alone.id, *(one.id for one in asked)]
+    terminal.hitl("list", "--shards")
+    assert [line.split()[0] for line in terminal.out.splitlines()[1:]] == [alone.id, *(one.id for one in asked)]
+    reject(terminal.bench, asked[0].id)
+    terminal.hitl("list", "--all")
+    assert "3 pending, 1 rejected" in terminal.out
 
 
 def test_show_lists_fields_with_types_choices_bounds_and_defaults(terminal):

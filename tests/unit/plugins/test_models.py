@@ -9,9 +9,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from pydantic import BaseModel, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from metaflow_extensions.hitl.approvals.schema import InvalidInput, fields, normalise
+from metaflow_extensions.hitl.approvals.schema import InvalidInput, normalise
 from metaflow_extensions.hitl.inputs import validate
 from tests.fixtures.approvals import approval, approving, rejecting
 
@@ -111,18 +111,45 @@ def test_the_model_is_kept_beside_its_form():
     assert _read(input_schema={"target": "str"})["model"] is None
 
 
-def test_titles_of_choices_stand_in_the_help():
-    """``oneOf`` with titles is a choice of the values, and what each means is said beside it."""
-    schema = {
-        "type": "object",
-        "properties": {
-            "target": {
-                "description": "Where to",
-                "oneOf": [{"const": "eu", "title": "Europe, slow"}, {"const": "us", "title": "America"}],
-            }
-        },
-        "required": ["target"],
-    }
-    (field,) = fields(normalise(schema))
-    assert field.choices == ("eu", "us")
-    assert field.help == "Where to. eu: Europe, slow; us: America"
+class Size(BaseModel):
+    pods: int = 2
+
+
+class Note(BaseModel):
+    text: str | None = None
+
+
+class Rollout(BaseModel):
+    size: Size = Size(pods=3)
+    note: Note | None = None
+    tags: list[str] = Field(default_factory=lambda: ["new"])
+
+    @field_validator("tags")
+    @classmethod
+    def _small(cls, tags: list[str]) -> list[str]:
+        if any(tag != tag.lower() for tag in tags):
+            raise ValueError("use small letters")
+        return tags
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, Rollout()),
+        (
+            {"size.pods": 4, "note": {"text": "x"}, "tags": ["a"]},
+            Rollout(size=Size(pods=4), note=Note(text="x"), tags=["a"]),
+        ),
+    ],
+)
+def test_models_in_a_model_are_made_too(values, expected):
+    """What was entered by dotted names arrives in the inner models; one that was left out is None."""
+    complete = validate(normalise(Rollout), values)
+    assert models.entered(Rollout, decided(approving(input=complete), Rollout)) == expected
+
+
+def test_a_refused_item_is_named_by_its_list():
+    """Of the second item of a list, the form has the list."""
+    check = models.checked_by(flow(Rollout), validate)
+    with pytest.raises(InvalidInput, match=r"^tags is refused: Value error, use small letters"):
+        check(normalise(Rollout), {"tags": ["a", "B"]})

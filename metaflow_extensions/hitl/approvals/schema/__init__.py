@@ -20,7 +20,7 @@ from .fields import (
 )
 from .normalise import normalise
 from .showable import FormLimits
-from .values import canonical, fits, read_text, storable, typed
+from .values import canonical, fits, flattened, line, nested, read_lines, read_text, read_texts, storable, typed
 
 __all__ = [
     "Field",
@@ -36,9 +36,14 @@ __all__ = [
     "close_match",
     "fields",
     "fits",
+    "flattened",
+    "line",
+    "nested",
     "normalise",
     "plain_digits",
+    "read_lines",
     "read_text",
+    "read_texts",
     "storable",
     "typed",
 ]

@@ -184,6 +184,7 @@ class Kind(Enum):
     EMAIL = "email"
     URL = "url"
     USER = "user"  # somebody's id in the chat system
+    LIST = "list[str]"  # one item a line; of what, its field says
 
 
 KIND_BY_FORMAT = {
@@ -202,6 +203,18 @@ BUTTONS = "x-buttons"
 """Our own keyword in a schema: a choice is made with a button for each; to any other reader it is a remark."""
 
 MOST_BUTTONS = 4
+
+TITLES = "x-titles"
+"""Our own keyword beside ``enum``: what each choice is called."""
+
+PATH = "x-path"
+"""Our own keyword of a field that was nested: the names from the outermost object down to it."""
+
+GROUPS = "x-optional"
+"""Our own keyword of a schema: the objects, by their dotted names, that are left out if nothing of them is given."""
+
+LINES = "x-lines"
+"""Our own keyword of a list of free items: each is one line of a text, and the text is held to ``LONGEST_TEXT``."""
 
 NOUNS = {
     Kind.STR: "text",
@@ -226,6 +239,12 @@ FORMAT_BY_KIND = {kind: format_ for format_, kind in KIND_BY_FORMAT.items()}
 TEXTUAL = frozenset({Kind.STR, Kind.TEXT, Kind.EMAIL, Kind.URL})
 """The kinds that a person types as text and that can have a length and a pattern."""
 
+MANY = frozenset({Kind.MULTICHOICE, Kind.LIST})
+"""The kinds whose value is a list; a length of theirs counts its items."""
+
+LISTED = {kind.value: kind for kind in (Kind.STR, Kind.INT, Kind.FLOAT, Kind.DATE, Kind.EMAIL, Kind.URL)}
+"""What the items of a list may be, by the name between its brackets: each fits on one line."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
@@ -245,16 +264,24 @@ class Field:
         The field can't be left empty. What an empty one yields is :attr:`empty`.
     choices : tuple of str, int or float
         For ``CHOICE`` and ``MULTICHOICE``, in the author's order; each shows a different text.
+    titles : tuple of str
+        What each choice is called; empty where its value is shown.
     min, max : int, float or None
         The least and the greatest number, both allowed.
     above, below : float or None
         Limits that are themselves not allowed; ``FLOAT`` only, and only from JSON Schema or pydantic.
     min_length, max_length : int or None
-        In characters; of ``MULTICHOICE`` in choices.
+        In characters; of ``MULTICHOICE`` in choices, of ``LIST`` in items.
     pattern : str or None
         A regular expression that is searched for in the text (JSON Schema's meaning); anchors are in it.
     buttons : bool
         Of the only field of a form: each choice is a button that approves with it, and no form is opened.
+    item : Field or None
+        What each item of a ``LIST`` has to be.
+    unique : bool
+        No item of a ``LIST`` is there twice.
+    path : tuple of str
+        Where the value stands in what the step sees: more than one name if it is part of an object.
     """
 
     name: str
@@ -272,14 +299,28 @@ class Field:
     max_length: int | None = None
     pattern: str | None = None
     buttons: bool = False
+    titles: tuple[str, ...] = ()
+    item: "Field | None" = None
+    unique: bool = False
+    path: tuple[str, ...] = ()
+
+    @property
+    def type(self) -> str:
+        """The type as ``input_schema`` has it."""
+        return self.kind.value if self.item is None else f"list[{self.item.kind.value}]"
+
+    @property
+    def labelled(self) -> tuple[tuple[str, str | int | float], ...]:
+        """The choices, each with what is shown for it."""
+        return tuple(zip(self.titles or map(choice_text, self.choices), self.choices, strict=True))
 
     @property
     def empty(self) -> object:
-        """What the step sees if the field is left empty: ``[]`` of a multichoice, else None.
+        """What the step sees if the field is left empty: ``[]`` of a multichoice or a list, else None.
 
         A text whose default is the empty string yields that: its author expects a ``str`` in any case.
         """
-        if self.kind is Kind.MULTICHOICE:
+        if self.kind in MANY:
             return []
         return "" if self.kind in TEXTUAL and self.default == "" else None
 
@@ -310,16 +351,19 @@ def field_of(name: str, prop: object, *, required: bool) -> Field:
     kind = None if found is None else _kind(found)
     if found is None or kind is None:
         raise InputSchemaError("this is not a property that @hitl has stored", field=name)
-    many = kind is Kind.MULTICHOICE
+    many = kind in MANY
     items = (as_mapping(found.get("items")) or {}) if many else found
+    choices = tuple(choice for choice in as_list(items.get("enum")) or [] if isinstance(choice, (str, int, float)))
+    titles = tuple(str(title) for title in as_list(items.get(TITLES)) or [])
     return Field(
         name=name,
         kind=kind,
-        label=as_text(found.get("title")) or _humanised(name),
+        label=as_text(found.get("title")) or humanised(name),
         help=as_text(found.get("description")),
         default=found.get("default"),
         required=required,
-        choices=tuple(choice for choice in as_list(items.get("enum")) or [] if isinstance(choice, (str, int, float))),
+        choices=choices,
+        titles=titles if len(titles) == len(choices) else (),
         min=as_number(found.get("minimum")),
         max=as_number(found.get("maximum")),
         above=as_number(found.get("exclusiveMinimum")),
@@ -328,6 +372,9 @@ def field_of(name: str, prop: object, *, required: bool) -> Field:
         max_length=as_whole(found.get("maxItems" if many else "maxLength")),
         pattern=as_text(found.get("pattern")),
         buttons=found.get(BUTTONS) is True,
+        item=field_of(name, items, required=True) if kind is Kind.LIST else None,
+        unique=kind is Kind.LIST and found.get("uniqueItems") is True,
+        path=tuple(str(part) for part in as_list(found.get(PATH)) or [name]),
     )
 
 
@@ -338,11 +385,13 @@ def _kind(prop: Mapping[object, object]) -> Kind | None:
         return Kind.CHOICE
     if names == ["string"]:
         return KIND_BY_FORMAT.get(as_text(prop.get("format")))
-    by_type = {"integer": Kind.INT, "number": Kind.FLOAT, "boolean": Kind.BOOL, "array": Kind.MULTICHOICE}
+    if names == ["array"]:
+        return Kind.MULTICHOICE if "enum" in (as_mapping(prop.get("items")) or {}) else Kind.LIST
+    by_type = {"integer": Kind.INT, "number": Kind.FLOAT, "boolean": Kind.BOOL}
     return by_type.get(str(names[0])) if len(names) == 1 else None
 
 
-def _humanised(name: str) -> str:
+def humanised(name: str) -> str:
     """``deploy_target`` -> ``Deploy target``; a name of separators alone stays as it is."""
     words = " ".join(name.replace("_", " ").replace("-", " ").split())
     return words[:1].upper() + words[1:] if words else name
@@ -361,11 +410,13 @@ _PATTERN_SHOWN = 100
 def accepted(field: Field) -> str:
     """Say what a field accepts: "a whole number from 1 to 100"."""
     if field.kind is Kind.CHOICE:
-        return f"one of {_listed(field.choices)}"
+        return f"one of {_listed(field)}"
     if field.kind is Kind.MULTICHOICE:
         least, most = field.min_length or None, field.max_length
         count = _between(least, most) if least or most is not None else "any"
-        return f"{count} of {_listed(field.choices)}, each once"
+        return f"{count} of {_listed(field)}, each once"
+    if field.item is not None:
+        return f"a list of {_count(field)}, each {accepted(field.item)}{' and there once' if field.unique else ''}"
     parts = [NOUNS[field.kind]]
     if field.kind in TEXTUAL:
         parts.append(_characters(field))
@@ -383,7 +434,25 @@ def bounds(field: Field) -> str:
         return ""
     if field.kind is Kind.MULTICHOICE:
         return f"Choose {words.partition(' of ')[0]}" if field.min_length or field.max_length is not None else ""
+    if field.item is not None:
+        each = bounds(field.item)
+        said = [f"One {_NOUN_OF_ITEM.get(field.item.kind, NOUNS[field.item.kind])} on each line"]
+        said += [_count(field)] if field.min_length or field.max_length is not None else []
+        said += [f"each {each[:1].lower()}{each[1:]}"] if each else []
+        return ", ".join([*said, *(["each once"] if field.unique else [])])
     return words[:1].upper() + words[1:]
+
+
+_NOUN_OF_ITEM = {kind: words.removeprefix("a ").removeprefix("an ") for kind, words in NOUNS.items()}
+_NOUN_OF_ITEM[Kind.STR] = "item"
+
+
+def _count(field: Field) -> str:
+    """Say how many items a list has: "1 to 5 items"."""
+    least, most = field.min_length or None, field.max_length
+    if least is None and most is None:
+        return "items"
+    return f"{_between(least, most)} item{'' if (most or least) == 1 else 's'}"
 
 
 def _characters(field: Field) -> str:
@@ -416,8 +485,9 @@ def _shown(pattern: str) -> str:
     return pattern if len(pattern) <= _PATTERN_SHOWN else pattern[: _PATTERN_SHOWN - 1] + "…"
 
 
-def _listed(choices: tuple[str | int | float, ...]) -> str:
-    texts = [choice_text(choice) for choice in choices]
+def _listed(field: Field) -> str:
+    shown = [(title, choice_text(choice)) for title, choice in field.labelled]
+    texts = [text if title == text else f"{text} ({title})" for title, text in shown]
     if len(texts) <= _CHOICES_SHOWN:
         return ", ".join(texts)
     return f"{', '.join(texts[:_CHOICES_SHOWN])}, … ({len(texts)} in all)"

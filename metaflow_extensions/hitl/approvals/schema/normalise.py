@@ -2,18 +2,24 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import cast
 from urllib.parse import unquote
 
 from .fields import (
     BUTTONS,
     FORMAT_BY_KIND,
+    GROUPS,
     KIND_BY_FORMAT,
+    LINES,
+    LISTED,
     LONGEST_NAME,
     LONGEST_TEXT,
+    MANY,
     MOST_BUTTONS,
+    PATH,
     TEXTUAL,
+    TITLES,
     Field,
     InputSchemaError,
     Kind,
@@ -23,6 +29,7 @@ from .fields import (
     as_text,
     as_whole,
     field_of,
+    humanised,
 )
 from .settings import TYPES, translate
 from .showable import UNLIMITED, FormLimits, refuse_unshowable
@@ -136,6 +143,7 @@ def _look_up(target: str, root: Mapping[object, object], field: str | None) -> M
 # From what the author wrote to the one form of JSON Schema that records hold.
 
 _Draft = tuple[str, Mapping[object, object], bool]  # name, JSON Schema as written, asked for by it
+_DEEPEST = 8
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -170,12 +178,13 @@ def normalise(input_schema: object, limits: FormLimits = UNLIMITED) -> dict[str,
         One of four forms:
 
         - ``{"deploy_target": "str"}``: name to type. Types are str (one line), text (several lines), int, float,
-          bool, date, datetime, choice, multichoice, email, url, user (somebody's id in the chat system). With a
-          question mark after it (``"str?"``) the field may be left empty.
+          bool, date, datetime, choice, multichoice, email, url, user (somebody's id in the chat system), and
+          list[str], with int, float, date, email or url in the place of str. With a question mark after it
+          (``"str?"``) the field may be left empty.
         - ``{"deploy_target": {"type": "choice", "choices": ["staging", "production"]}}``: name to settings; both may be
           mixed. Settings are type, label, help, default, optional, choices, min, max (numbers, both allowed),
-          min_length, max_length (characters; of a multichoice, choices), pattern (the whole value must match) and
-          buttons (the only field is a choice of 2 to 4, and each is a button).
+          min_length, max_length (characters; of a multichoice, choices; of a list, items), pattern (the whole value,
+          or each item, must match) and buttons (the only field is a choice of 2 to 4, and each is a button).
         - A JSON Schema object: ``type`` is "object" and ``properties`` an object, or it has ``$schema`` or ``$ref``.
         - A class with a ``model_json_schema`` method, as pydantic's models have.
 
@@ -200,12 +209,14 @@ def normalise(input_schema: object, limits: FormLimits = UNLIMITED) -> dict[str,
         multichoice   ``array`` of ``enum`` items, ``uniqueItems``
         email, url    ``string``, format ``email`` or ``uri``
         user          ``string``, format ``user-id`` (our own)
+        list[str]     ``array`` of ``string`` items, each one line (``x-lines``, our own)
         ============  ==========================================================
 
         A required property is one that must be filled in: a required text has ``minLength`` of at least 1, a required
-        multichoice ``minItems``. A default fills it in beforehand. Any other may be left empty, and then is null, or
-        ``[]`` for a multichoice, or ``""`` for a text with that default; null is allowed by its type. A text takes at
-        most 3,000 characters.
+        multichoice or list ``minItems``. A default fills it in beforehand. Any other may be left empty, and then is
+        null, or ``[]`` for a multichoice or a list, or ``""`` for a text with that default; null is allowed by its
+        type. A text takes at most 3,000 characters, and so do all lines of a list together. The fields of an object
+        are named with the objects around it, ``target.region``, and have these names one by one in ``x-path``.
 
     Raises
     ------
@@ -213,11 +224,12 @@ def normalise(input_schema: object, limits: FormLimits = UNLIMITED) -> dict[str,
         It is none of these forms, contradicts itself, or goes over one of the limits.
     """
     source = _json_schema(input_schema)
+    optional: list[str] = []
     if source is None:
         found = as_mapping(input_schema) or {}
         drafts: list[_Draft] = [(_name(name), *translate(_name(name), settings)) for name, settings in found.items()]
     else:
-        drafts = _drafts(source)
+        drafts = list(_drafts(source, optional))
     if not drafts:
         raise InputSchemaError("it has no fields; leave out input_schema if the step needs no input")
     if len(drafts) > limits.fields:
@@ -230,7 +242,10 @@ def normalise(input_schema: object, limits: FormLimits = UNLIMITED) -> dict[str,
     required: list[str] = []
     shown: list[Field] = []
     for name, draft, asked in drafts:
+        if name in properties:
+            raise InputSchemaError("two fields have this name", field=name)
         prop, needed = _property(name, draft, asked=asked)
+        _refuse_needed(name, optional, needed=needed)
         properties[name] = prop
         required += [name] if needed else []
         shown.append(field_of(name, prop, required=needed))
@@ -242,7 +257,18 @@ def normalise(input_schema: object, limits: FormLimits = UNLIMITED) -> dict[str,
         "properties": properties,
         "required": required,
         "additionalProperties": False,
+        **({GROUPS: optional} if optional else {}),
     }
+
+
+def _refuse_needed(name: str, optional: list[str], *, needed: bool) -> None:
+    group = next((group for group in optional if name.startswith(f"{group}.")), None)
+    if needed and group is not None:
+        raise InputSchemaError(
+            f"it must be filled in, but all of {group!r} may be left out, and a form can't say both. Make {group!r} "
+            "required, or let this field be null and have no default",
+            field=name,
+        )
 
 
 def _refuse_buttons(form: list[Field]) -> None:
@@ -279,33 +305,86 @@ def _json_schema(given: object) -> Mapping[object, object] | None:
 
 def _without_made_titles(schema: Mapping[object, object]) -> Mapping[object, object]:
     """Drop the titles that pydantic makes of names: ours are made alike for every form, "Deploy target"."""
-    properties = as_mapping(schema.get("properties"))
-    if properties is None:
-        return schema
-    kept: dict[object, object] = {}
-    for name, prop in properties.items():
-        found = as_mapping(prop) or {}
-        made = found.get("title") == str(name).replace("_", " ").title()
-        kept[name] = {key: value for key, value in found.items() if not (made and key == "title")}
-    return {**schema, "properties": kept}
+    kept = dict(schema)
+    if (definitions := as_mapping(schema.get("$defs"))) is not None:
+        kept["$defs"] = {name: _without_made_titles(as_mapping(one) or {}) for name, one in definitions.items()}
+    if (properties := as_mapping(schema.get("properties"))) is not None:
+        kept["properties"] = {name: _without_made_title(name, prop) for name, prop in properties.items()}
+    return kept
 
 
-def _drafts(source: Mapping[object, object]) -> list[_Draft]:
+def _without_made_title(name: object, prop: object) -> dict[object, object]:
+    found = as_mapping(prop) or {}
+    made = found.get("title") == str(name).replace("_", " ").title()
+    return {key: value for key, value in found.items() if not (made and key == "title")}
+
+
+def _drafts(source: Mapping[object, object], optional: list[str]) -> Iterator[_Draft]:
+    """Yield the fields of a JSON Schema, those of objects within it too; name in ``optional`` what may be left out."""
     root = resolve(source, source, field=None)
-    for keyword in root:
-        if keyword in _RESTRICTING - {"type", "properties", "required"} or keyword == "nullable":
-            raise InputSchemaError(f"a form can't follow {keyword!r} of the schema as a whole")
-    properties = as_mapping(root.get("properties"))
-    required = as_list(root.get("required", []))
-    if root.get("type", "object") != "object" or properties is None or required is None:
-        raise InputSchemaError('a JSON Schema must have "type": "object" and "properties"')
+    optional += [str(name) for name in as_list(root.pop(GROUPS, None)) or []]
+    if "nullable" in root:
+        raise InputSchemaError("a form can't follow 'nullable' of the schema as a whole")
+    yield from _members(root, source, optional)
+
+
+def _members(
+    found: Mapping[object, object], source: Mapping[object, object], optional: list[str], above: tuple[str, ...] = ()
+) -> Iterator[_Draft]:
+    properties, required = _checked(found, ".".join(above) or None)
+    for at, (key, prop) in enumerate(properties.items()):
+        path = (*above, _name(key))
+        name, asked = _name(".".join(path)), key in required
+        draft = _draft(name, prop, source)
+        if above:
+            _describe(draft, path, found, first=at == 0)
+        if as_mapping(draft.get("properties")) is None:
+            yield name, draft, asked
+            continue
+        if len(path) > _DEEPEST:
+            raise InputSchemaError(
+                f"it is more than {_DEEPEST} objects deep. If it contains itself, no form can show it", field=above[0]
+            )
+        if draft.pop("nullable", False) or not (asked or as_mapping(draft.get("default"))):
+            optional.append(name)
+        draft.setdefault("title", humanised(path[-1]))
+        yield from _members(draft, source, optional, path)
+
+
+def _checked(found: Mapping[object, object], group: str | None) -> tuple[Mapping[object, object], list[object]]:
+    """Return the properties of an object and the names of those that are required."""
+    for keyword in found:
+        if keyword in _RESTRICTING - {"type", "properties", "required"}:
+            which = "the schema as a whole" if group is None else "this object"
+            raise InputSchemaError(f"a form can't follow {keyword!r} of {which}", field=group)
+    properties = as_mapping(found.get("properties"))
+    required = as_list(found.get("required", []))
+    if found.get("type", "object") != "object" or properties is None or required is None:
+        raise InputSchemaError('a JSON Schema must have "type": "object" and "properties"', field=group)
     for name in required:
         if name not in properties:
-            raise InputSchemaError("it is required but not among the properties", field=str(name))
-    return [(_name(name), _draft(_name(name), prop, source), name in required) for name, prop in properties.items()]
+            known = str(name) if group is None else f"{group}.{name}"
+            raise InputSchemaError("it is required but not among the properties", field=known)
+    if group is not None and not properties:
+        raise InputSchemaError("it has no fields", field=group)
+    return properties, required
 
 
-def _draft(name: str, prop: object, source: Mapping[object, object]) -> Mapping[object, object]:
+def _describe(
+    draft: dict[object, object], path: tuple[str, ...], outer: Mapping[object, object], *, first: bool
+) -> None:
+    """Say in a field's draft that it is part of an object: where, below which title, and with which default."""
+    draft[PATH] = list(path)
+    draft["title"] = f"{outer['title']}: {as_text(draft.get('title')) or humanised(path[-1])}"
+    said = [as_text(outer.get("description")) if first else None, as_text(draft.get("description"))]
+    if any(said):
+        draft["description"] = " ".join(filter(None, said))
+    defaults = as_mapping(outer.get("default")) or {}
+    if path[-1] in defaults:
+        draft["default"] = defaults[path[-1]]
+
+
+def _draft(name: str, prop: object, source: Mapping[object, object]) -> dict[object, object]:
     found = _named_choices(resolve(prop, source, field=name))
     if as_mapping(found.get("items")) is not None:
         found["items"] = _named_choices(resolve(found["items"], source, field=name))
@@ -313,18 +392,16 @@ def _draft(name: str, prop: object, source: Mapping[object, object]) -> Mapping[
 
 
 def _named_choices(found: dict[object, object]) -> dict[object, object]:
-    """Turn a ``oneOf`` of values with titles into choices, whose titles are part of the help."""
+    """Turn a ``oneOf`` of values with titles into choices that are called by their titles."""
     for keyword in ("oneOf", "anyOf"):
         options = [as_mapping(option) or {} for option in as_list(found.get(keyword)) or []]
         kept = [option for option in options if option.get("type") != "null"]
         if not kept or any("const" not in option for option in kept):
             continue
-        titles = [f"{option['const']}: {option['title']}" for option in kept if isinstance(option.get("title"), str)]
-        help_ = [as_text(found.get("description")), "; ".join(titles)]
         del found[keyword]
         found["enum"] = [option["const"] for option in kept]
-        if said := ". ".join(filter(None, help_)):
-            found["description"] = said
+        if any("title" in option for option in kept):
+            found[TITLES] = [option.get("title", option["const"]) for option in kept]
         if len(kept) < len(options):
             found["nullable"] = True
     return found
@@ -347,16 +424,9 @@ def _property(name: str, draft: Mapping[object, object], *, asked: bool) -> tupl
     _refuse_strays(name, kind, draft)
     default = draft.get("default")
     nullable = draft.get("nullable") is True
-    made: dict[str, object] = {}
-    if kind is Kind.CHOICE and draft.get(BUTTONS) is True:
-        made[BUTTONS] = True
-    if kind is Kind.CHOICE:
-        made["enum"] = _choices(name, draft)
-    elif kind is Kind.MULTICHOICE:
-        made |= {"items": {"enum": _choices(name, _items(name, draft))}, "uniqueItems": True}
-    made |= {"format": FORMAT_BY_KIND.get(kind), **_numbers(name, kind, draft), **_lengths(name, kind, draft)}
+    made = _values(name, kind, draft)
     least = as_whole(made.get("minItems", made.get("minLength"))) or 0
-    if kind is Kind.MULTICHOICE:
+    if kind in MANY:
         needed = least > 0
         if needed and nullable:
             raise InputSchemaError(
@@ -384,6 +454,22 @@ def _property(name: str, draft: Mapping[object, object], *, asked: bool) -> tupl
     return made, needed
 
 
+def _values(name: str, kind: Kind, draft: Mapping[object, object]) -> dict[str, object]:
+    """Return what bounds a value, and where it belongs."""
+    made: dict[str, object] = {}
+    if kind is Kind.CHOICE and draft.get(BUTTONS) is True:
+        made[BUTTONS] = True
+    if as_list(draft.get(PATH)):
+        made[PATH] = draft[PATH]
+    if kind is Kind.CHOICE:
+        made |= _choices(name, draft)
+    elif kind is Kind.MULTICHOICE:
+        made |= {"items": _choices(name, _items(name, draft)), "uniqueItems": True}
+    elif kind is Kind.LIST:
+        made |= {"items": _item(name, draft), "uniqueItems": draft.get("uniqueItems") is True or None, LINES: True}
+    return made | {"format": FORMAT_BY_KIND.get(kind), **_numbers(name, kind, draft), **_lengths(name, kind, draft)}
+
+
 def _kind(name: str, draft: Mapping[object, object]) -> Kind:
     if "enum" in draft or "const" in draft:
         return Kind.CHOICE
@@ -394,16 +480,19 @@ def _kind(name: str, draft: Mapping[object, object]) -> Kind:
             return kind
         known = ", ".join(format_ for format_ in KIND_BY_FORMAT if format_)
         raise InputSchemaError(f"unknown format {draft.get('format')!r}. Formats are {known}.", field=name)
-    kinds = {"integer": Kind.INT, "number": Kind.FLOAT, "boolean": Kind.BOOL, "array": Kind.MULTICHOICE}
+    if json_type == "array":
+        items = as_mapping(draft.get("items")) or {}
+        return Kind.MULTICHOICE if "enum" in items or "const" in items else Kind.LIST
+    kinds = {"integer": Kind.INT, "number": Kind.FLOAT, "boolean": Kind.BOOL}
     kind = kinds.get(str(json_type))
     if kind is not None:
         return kind
     if json_type == "object" or "properties" in draft:
-        raise InputSchemaError("a form can't show an object within an object; list its fields one by one", field=name)
+        raise InputSchemaError("a form can show an object only if its properties are listed", field=name)
     raise InputSchemaError(
         f"a form needs one type for it, and it is not clear which. Types are {', '.join(TYPES)}; in JSON Schema "
-        "string, "
-        "integer, number, boolean, an enum, an array of an enum, or one of these or null.",
+        "string, integer, number, boolean, an enum, an array of an enum, of strings or of numbers, an object with "
+        "properties, or one of these or null.",
         field=name,
     )
 
@@ -416,7 +505,7 @@ def _refuse_strays(name: str, kind: Kind, draft: Mapping[object, object]) -> Non
         carried |= _LIMITS
     elif kind is Kind.CHOICE:
         carried |= {"enum", "const"}
-    elif kind is Kind.MULTICHOICE:
+    elif kind in MANY:
         carried |= {"items", "minItems", "maxItems", "uniqueItems"}
     elif kind is not Kind.BOOL:
         carried |= {"format"}
@@ -427,13 +516,24 @@ def _refuse_strays(name: str, kind: Kind, draft: Mapping[object, object]) -> Non
 
 def _items(name: str, draft: Mapping[object, object]) -> Mapping[object, object]:
     items = as_mapping(draft.get("items")) or {}
-    if not ("enum" in items or "const" in items):
-        raise InputSchemaError("a list can only be shown if its items are an enum", field=name)
     _refuse_strays(name, Kind.CHOICE, items)
     return items
 
 
-def _choices(name: str, draft: Mapping[object, object]) -> list[object]:
+def _item(name: str, draft: Mapping[object, object]) -> dict[str, object]:
+    """Return what each item of a list has to be, in normal form."""
+    items = as_mapping(draft.get("items")) or {}
+    kind = _kind(name, items) if items.get("type") in {"string", "integer", "number"} else None
+    if kind not in LISTED.values() or "nullable" in items or "default" in items:
+        raise InputSchemaError(
+            "a list can only be shown if its items are an enum, or each one line: texts, numbers, dates, email or web "
+            "addresses",
+            field=name,
+        )
+    return _property(name, {key: items[key] for key in items if key not in {"title", "description"}}, asked=True)[0]
+
+
+def _choices(name: str, draft: Mapping[object, object]) -> dict[str, object]:
     choices = [draft["const"]] if "const" in draft else as_list(draft.get("enum"))
     if choices is None:
         raise InputSchemaError("choices must be a list", field=name)
@@ -442,7 +542,10 @@ def _choices(name: str, draft: Mapping[object, object]) -> list[object]:
             raise InputSchemaError(f"a choice must be a string or a number, not {choice!r}", field=name)
         if "type" in draft and not _is(choice, draft["type"]):
             raise InputSchemaError(f"the choice {choice!r} is not of type {draft['type']!r}", field=name)
-    return choices
+    titles = as_list(draft.get(TITLES))
+    if titles is not None and not all(isinstance(title, str) for title in titles):
+        raise InputSchemaError("the title of a choice must be a string", field=name)
+    return {"enum": choices, TITLES: titles} if titles else {"enum": choices}
 
 
 def _is(choice: object, json_type: object) -> bool:
@@ -470,7 +573,7 @@ def _numbers(name: str, kind: Kind, draft: Mapping[object, object]) -> dict[str,
 
 
 def _lengths(name: str, kind: Kind, draft: Mapping[object, object]) -> dict[str, object]:
-    keywords = ("minItems", "maxItems") if kind is Kind.MULTICHOICE else ("minLength", "maxLength")
+    keywords = ("minItems", "maxItems") if kind in MANY else ("minLength", "maxLength")
     made: dict[str, object] = {}
     for keyword in keywords:
         length = as_whole(draft.get(keyword))
@@ -496,7 +599,7 @@ def _pattern(name: str, pattern: object) -> str | None:
 
 
 def _json_type(kind: Kind, draft: Mapping[object, object], made: Mapping[str, object]) -> str | None:
-    if kind is Kind.MULTICHOICE:
+    if kind in MANY:
         return "array"
     if kind is not Kind.CHOICE:
         return str(draft["type"])

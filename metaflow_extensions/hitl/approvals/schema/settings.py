@@ -7,6 +7,8 @@ from datetime import date
 from .fields import (
     BUTTONS,
     FORMAT_BY_KIND,
+    LISTED,
+    MANY,
     TEXTUAL,
     WHOLE_PATTERN,
     InputSchemaError,
@@ -49,7 +51,7 @@ _OTHER_TYPES = {
     "enum": "choice",
     "select": "choice",
     "array": "multichoice",
-    "list": "multichoice",
+    "list": "list[str]",
     "uri": "url",
 }
 _OTHER_SETTINGS = {
@@ -75,37 +77,49 @@ def translate(name: str, settings: object) -> tuple[dict[object, object], bool]:
             near = _near(str(key), SETTINGS, _OTHER_SETTINGS)
             raise InputSchemaError(f"unknown setting {key!r}{near} Settings are {', '.join(SETTINGS)}.", field=name)
     kind = _kind(name, found.get("type"))
-    _refuse_strays(name, kind, found)
+    item = LISTED[str(found["type"])[5:-1]] if kind is Kind.LIST else None
+    _refuse_strays(name, kind, item, found)
     prop: dict[object, object] = {}
     choices = _choices(name, kind, found)
     if kind is Kind.MULTICHOICE:
         prop |= {"type": "array", "items": {"enum": choices}}
     elif kind is Kind.CHOICE:
         prop |= {"enum": choices}
+    elif item is None:
+        prop |= _plain(name, kind, found)
     else:
-        prop |= {"type": _JSON_TYPES.get(kind, "string"), "format": FORMAT_BY_KIND.get(kind)}
+        prop |= {"type": "array", "items": _plain(name, item, found)}
     optional = found.get("optional", False)
     if not isinstance(optional, bool):
         raise InputSchemaError(f"optional must be True or False, not {_shown(optional)}", field=name)
     if not isinstance(found.get("buttons", False), bool):
         raise InputSchemaError(f"buttons must be True or False, not {_shown(found['buttons'])}", field=name)
-    many = kind is Kind.MULTICHOICE
+    many = kind in MANY
     least = found.get("min_length")
     prop |= {
         "title": found.get("label"),
         "description": found.get("help"),
         "default": _json(found.get("default")),
-        "minimum": found.get("min"),
-        "maximum": found.get("max"),
         "minItems" if many else "minLength": 1 if many and not optional and least is None else least,
         "maxItems" if many else "maxLength": found.get("max_length"),
         BUTTONS: found.get("buttons") or None,
-        "pattern": _whole(name, found.get("pattern")),
     }
     prop = {key: value for key, value in prop.items() if value is not None}
     if optional:
         prop["nullable"] = True
     return prop, not optional
+
+
+def _plain(name: str, kind: Kind, found: Mapping[object, object]) -> dict[object, object]:
+    """Return what a value of one type has to be: the field's, or each item's."""
+    prop = {
+        "type": _JSON_TYPES.get(kind, "string"),
+        "format": FORMAT_BY_KIND.get(kind),
+        "minimum": found.get("min"),
+        "maximum": found.get("max"),
+        "pattern": _whole(name, found.get("pattern")),
+    }
+    return {key: value for key, value in prop.items() if value is not None}
 
 
 def _type_alone(text: str) -> dict[str, object]:
@@ -119,6 +133,8 @@ def _kind(name: str, given: object) -> Kind:
         raise InputSchemaError(f"the setting 'type' is missing. Types are {', '.join(TYPES)}.", field=name)
     if isinstance(given, str) and given in TYPES:
         return Kind(given)
+    if isinstance(given, str) and given.startswith("list[") and given.endswith("]") and given[5:-1] in LISTED:
+        return Kind.LIST
     raise InputSchemaError(f"unknown type {_shown(given)}{_near_type(given)} Types are {', '.join(TYPES)}.", field=name)
 
 
@@ -138,19 +154,19 @@ def _hint(given: object) -> str:
     return f"Write a type's name{_near_type(given)} Types are {', '.join(TYPES)}."
 
 
-def _refuse_strays(name: str, kind: Kind, found: Mapping[object, object]) -> None:
+def _refuse_strays(name: str, kind: Kind, item: Kind | None, found: Mapping[object, object]) -> None:
     """A setting that would have no effect is a mistake, and its author believes that it holds."""
     by_setting = {
         "choices": {Kind.CHOICE, Kind.MULTICHOICE},
         "min": {Kind.INT, Kind.FLOAT},
         "max": {Kind.INT, Kind.FLOAT},
-        "min_length": TEXTUAL | {Kind.MULTICHOICE},
-        "max_length": TEXTUAL | {Kind.MULTICHOICE},
+        "min_length": TEXTUAL | MANY,
+        "max_length": TEXTUAL | MANY,
         "pattern": TEXTUAL,
         "buttons": {Kind.CHOICE},
     }
     for setting, kinds in by_setting.items():
-        if found.get(setting) is not None and kind not in kinds:
+        if found.get(setting) is not None and not kinds & {kind, item}:
             takers = ", ".join(known.value for known in Kind if known in kinds)
             raise InputSchemaError(f"{setting!r} does not apply to {kind.value}; it is for {takers}", field=name)
 

@@ -14,6 +14,7 @@ from .fields import (
     InputSchemaError,
     Kind,
     accepted,
+    as_list,
     as_number,
     choice_text,
     plain_digits,
@@ -105,6 +106,10 @@ def _limits(field: Field, limits: FormLimits) -> Iterator[str]:
     least, most = field.min_length or 0, field.max_length
     if field.kind in TEXTUAL and max(least, most or 0) > limits.text:
         yield f"a length of {max(least, most or 0):,} is too much; {limits.system} takes {limits.text:,} characters"
+    if field.item is not None:
+        yield from _limits(field.item, limits)
+        if 2 * least > limits.text:
+            yield f"at least {least:,} items are too many; {limits.system} takes {limits.text:,} characters"
     if field.kind is Kind.MULTICHOICE and least > len(field.choices):
         yield f"at least {least:,} of {len(field.choices)} choices can't be made"
     if most == 0:
@@ -142,6 +147,18 @@ def _choices(field: Field, limits: FormLimits) -> Iterator[str]:
         if text in seen or choice in seen:
             yield f"the choice {text!r} is there twice"
         seen |= {text, choice}
+    yield from _titles(field, limits)
+
+
+def _titles(field: Field, limits: FormLimits) -> Iterator[str]:
+    for title in field.titles:
+        if not title or title != title.strip() or not title.isprintable() or len(title) > limits.choice:
+            yield (
+                f"the title {title[:20]!r} of a choice must have 1 to {limits.choice} characters, and no control "
+                "characters or space around it"
+            )
+        if field.titles.count(title) > 1:
+            yield f"the title {title!r} is there twice"
 
 
 def _default(field: Field, limits: FormLimits) -> Iterator[str]:
@@ -160,12 +177,17 @@ def _default(field: Field, limits: FormLimits) -> Iterator[str]:
 
 def _matches(field: Field) -> bool:
     # The author's own pattern on the author's own default, in the author's own process: nobody else waits for it.
-    return field.pattern is None or re.search(field.pattern, str(field.default)) is not None
+    item = field.item or field
+    values = as_list(field.default) if field.item else [field.default]
+    return item.pattern is None or all(re.search(item.pattern, str(value)) for value in values or [])
 
 
 def _bytes(field: Field, limits: FormLimits) -> int:
     """Return no less than the field's input block takes in JSON, every character outside ASCII written as an escape."""
-    options = sum(limits.option_bytes + 2 * len(json.dumps(choice_text(choice))) for choice in field.choices)
+    options = sum(
+        limits.option_bytes + len(json.dumps(title)) + len(json.dumps(choice_text(choice)))
+        for title, choice in field.labelled
+    )
     chosen = options if field.default is not None else 0
     words = (field.label, field.help, field.default, accepted(field)[: limits.placeholder])
     numbers = (as_number(field.default), field.min, field.max)

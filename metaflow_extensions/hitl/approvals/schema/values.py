@@ -3,18 +3,23 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timezone
+from typing import Any
 
 from .fields import (
     FORMAT_BY_KIND,
     FORMATS,
+    GROUPS,
+    LONGEST_TEXT,
+    MANY,
     Field,
     InvalidInput,
     Kind,
     Problem,
     accepted,
     as_list,
+    as_mapping,
     as_number,
     as_whole,
     choice_text,
@@ -30,6 +35,7 @@ _QUOTES = ("“”", "„“", "‘’", "‚‘", "«»", '""', "''")
 _TYPOGRAPHIC = _QUOTES[:5]
 # A chat system may send what people type with users and links marked up: <@U0123ABCD|name>, <mailto:a@b.org|a@b.org>.
 _MARKUP = re.compile(r"<(?:@|mailto:)?([^|<>]+)(?:\|[^<>]*)?>")
+_BREAK = re.compile(r"\r\n|\r|\n")
 _MOST_BITS = 3_321  # 999 digits and some of 1,000; Python itself refuses to print or to read more than 4,300
 
 
@@ -93,6 +99,13 @@ def _in_order(choices: Sequence[str | int | float], items: list[object]) -> list
     return [*known, *(item for item in items if not any(_same(choice, item) for choice in choices))]
 
 
+def _canonical_items(field: Field, value: object) -> object:
+    items, item = as_list(value), field.item
+    if items is None or item is None:
+        return value
+    return [canonical(item, one.strip() if isinstance(one, str) else one) for one in items]
+
+
 _CANONICAL = {
     Kind.INT: _canonical_whole,
     Kind.FLOAT: _canonical_number,
@@ -100,6 +113,7 @@ _CANONICAL = {
     Kind.DATETIME: _canonical_instant,
     Kind.CHOICE: _canonical_choice,
     Kind.MULTICHOICE: _canonical_choices,
+    Kind.LIST: _canonical_items,
 }
 
 
@@ -121,6 +135,9 @@ def fits(field: Field, value: object) -> bool:
     if field.kind is Kind.MULTICHOICE:
         items = None if isinstance(value, tuple) else as_list(value)
         return items is not None and _fits_choices(field, items)
+    if field.item is not None:
+        items = None if isinstance(value, tuple) else as_list(value)
+        return items is not None and _fits_items(field, field.item, items)
     if field.kind in {Kind.INT, Kind.FLOAT}:
         number = as_whole(value) if field.kind is Kind.INT else as_number(value)
         return number is not None and _in_range(field, number)
@@ -129,8 +146,33 @@ def fits(field: Field, value: object) -> bool:
 
 def _fits_choices(field: Field, items: list[object]) -> bool:
     known = all(any(_same(choice, item) for choice in field.choices) for item in items)
-    once = not any(_same(item, other) for at, item in enumerate(items) for other in items[:at])
-    return known and once and _in_length(field, len(items))
+    return known and _once(items) and _in_length(field, len(items))
+
+
+def _fits_items(field: Field, item: Field, items: list[object]) -> bool:
+    each = all(one is not None and fits(item, one) for one in items)
+    return each and _in_length(field, len(items)) and (not field.unique or _once(items)) and are_lines(items)
+
+
+def _once(items: list[object]) -> bool:
+    return not any(_same(item, other) for at, item in enumerate(items) for other in items[:at])
+
+
+def are_lines(items: Sequence[object]) -> bool:
+    """Say whether items can be written one a line, in no more characters than a text has, and be read again."""
+    if not all(map(storable, items)):
+        return False
+    texts = [line(item) for item in items]
+    return all(map(_is_line, texts)) and sum(len(text) + 1 for text in texts) <= LONGEST_TEXT + 1
+
+
+def line(item: object) -> str:
+    """Write an item of a list as a line."""
+    return choice_text(item) if isinstance(item, (str, int, float)) else str(item)
+
+
+def _is_line(text: str) -> bool:
+    return bool(text) and text == text.strip() and not _BREAK.search(text)
 
 
 def _in_range(field: Field, number: float) -> bool:
@@ -161,7 +203,8 @@ def read_text(field: Field, text: str) -> object:
     text : str
         Blank means empty: None. Quotation marks around the whole are dropped, except straight ones around a text,
         which a command line has already seen. Booleans are true, yes, on, 1 and false, no, off, 0 in any case. Numbers
-        have ASCII digits and a point. Several choices are separated by commas, or are a JSON list.
+        have ASCII digits and a point. Several choices are separated by commas, or are a JSON list. A choice may also
+        be called by its title. A list has an item on each line, or is a JSON list.
 
     Returns
     -------
@@ -171,6 +214,8 @@ def read_text(field: Field, text: str) -> object:
     exact = _exact_choice(field, text.strip())
     if exact is not None:  # before anything else: a choice may have quotation marks, commas or brackets of its own
         return [exact] if field.kind is Kind.MULTICHOICE else exact
+    if field.item is not None:
+        return _read_items(field, field.item, text)
     prose = field.kind in {Kind.STR, Kind.TEXT}
     plain = _unquoted(text.strip(), _TYPOGRAPHIC if prose else _QUOTES)
     if not plain.strip():
@@ -178,6 +223,38 @@ def read_text(field: Field, text: str) -> object:
     if prose:
         return text if plain == text.strip() else plain
     return canonical(field, _READERS.get(field.kind, _read_plain)(field, plain.strip()))
+
+
+def read_texts(field: Field, texts: Sequence[str]) -> object:
+    """Read what a person typed for one field, once or, for several choices or items, more often.
+
+    Raises
+    ------
+    InvalidInput
+        The field has one value, and there are several texts.
+    """
+    if len(texts) == 1:
+        return read_text(field, texts[0])
+    if field.kind not in MANY:
+        raise InvalidInput([Problem(field.name, f"is given {len(texts)} times; it must be {accepted(field)}")])
+    found = [as_list(read_text(field, text)) for text in texts]
+    return canonical(field, [item for items in found for item in items or []])
+
+
+def read_lines(field: Field, text: str) -> list[object]:
+    """Read what was entered for a list as lines; blank ones are dropped, and a text stays as it was entered."""
+    item = field.item or field
+    texts = [line.strip() for line in _BREAK.split(text) if line.strip()]
+    return [text if item.kind is Kind.STR else read_text(item, text) for text in texts]
+
+
+def _read_items(field: Field, item: Field, text: str) -> object:
+    if text.strip().startswith("["):
+        try:
+            return canonical(field, json.loads(text))
+        except (ValueError, RecursionError):
+            pass  # an item may begin with a bracket
+    return canonical(field, [read_text(item, line) for line in _BREAK.split(text) if line.strip()])
 
 
 def _unquoted(text: str, pairs: Sequence[str]) -> str:
@@ -211,7 +288,8 @@ def _read_bool(_field: Field, text: str) -> object:
 
 
 def _exact_choice(field: Field, text: str) -> str | int | float | None:
-    return next((choice for choice in field.choices if choice_text(choice) == text), None)
+    values = (choice for choice in field.choices if choice_text(choice) == text)
+    return next(values, next((choice for title, choice in field.labelled if title == text), None))
 
 
 def _read_choice(field: Field, text: str) -> object:
@@ -256,8 +334,9 @@ def typed(schema: Mapping[str, object], values: Mapping[str, object]) -> dict[st
     Returns
     -------
     dict
-        The same names in the same order. A ``date`` is a :class:`datetime.date`, a ``datetime`` an aware
-        :class:`datetime.datetime` with the offset that was entered, a ``float`` a float. None stays None.
+        The same names in the same order, those of a nested object in one dict. A ``date`` is a
+        :class:`datetime.date`, a ``datetime`` an aware :class:`datetime.datetime` with the offset that was entered, a
+        ``float`` a float. None stays None.
 
     Raises
     ------
@@ -265,10 +344,57 @@ def typed(schema: Mapping[str, object], values: Mapping[str, object]) -> dict[st
         A date can't be read: the record was not written by this product.
     """
     by_name = {field.name: field for field in fields(schema)}
-    return {name: _typed(by_name[name], value) if name in by_name else value for name, value in values.items()}
+    return nested(
+        schema,
+        {name: _typed(by_name[name], value) if name in by_name else value for name, value in values.items()},
+    )
+
+
+def nested(schema: Mapping[str, object], values: Mapping[str, object]) -> dict[str, object]:
+    """Put the values of a record where the author's schema has them: ``{"a.b": 1}`` becomes ``{"a": {"b": 1}}``."""
+    found = {field.name: field for field in fields(schema)}
+    optional = {str(name) for name in as_list(schema.get(GROUPS)) or []}
+    made: dict[str, object] = {}
+    for name, value in values.items():
+        *above, last = found[name].path if name in found else (name,)
+        place: dict[str, Any] = made
+        for depth, part in enumerate(above, start=1):
+            if (group := ".".join(above[:depth])) in optional and _is_empty(group, values):
+                place[part] = None
+                break
+            place = place.setdefault(part, {})
+        else:
+            place[last] = value
+    return made
+
+
+def _is_empty(group: str, values: Mapping[str, object]) -> bool:
+    return all(value in (None, "", []) for name, value in values.items() if name.startswith(f"{group}."))
+
+
+def flattened(form: Sequence[Field], values: Mapping[str, object]) -> dict[str, object]:
+    """Give each value the name of its field, also where it was given inside an object: the way back of ``nested``."""
+    groups = {".".join(field.path[:depth]) for field in form for depth in range(1, len(field.path))}
+    return dict(_leaves(form, groups, values, ""))
+
+
+def _leaves(
+    form: Sequence[Field], groups: set[str], values: Mapping[Any, object], above: str
+) -> Iterator[tuple[str, object]]:
+    for key, value in values.items():
+        name = f"{above}{key}"
+        inner = as_mapping(value)
+        if name in groups and inner is not None:
+            yield from _leaves(form, groups, inner, f"{name}.")
+        elif name in groups and value is None:
+            yield from ((field.name, None) for field in form if field.name.startswith(f"{name}."))
+        else:
+            yield name, value
 
 
 def _typed(field: Field, value: object) -> object:
+    if field.item is not None and (items := as_list(value)) is not None:
+        return [_typed(field.item, one) for one in items]
     if field.kind not in {Kind.DATE, Kind.DATETIME} or value is None:
         return canonical(field, value)
     read = read_date if field.kind is Kind.DATE else read_datetime
