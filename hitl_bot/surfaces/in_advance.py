@@ -69,7 +69,7 @@ class InAdvance:
         ApprovalError, InvalidInput, PeopleUnavailable, StoreError
             As a click on one of them.
         """
-        first = self._cases.governed((batch.waiting or batch.members)[0])
+        first = self._on_message(batch, (batch.waiting or batch.members)[0])
         if not batch.to_come or batch.in_all is None:
             raise NotInAdvance("All shards have asked, so there is nothing to answer in advance.")
         if why := problem_with(first):
@@ -102,8 +102,25 @@ class InAdvance:
 
     def _bound(self, batch: Batch, standing: AnswerInAdvance) -> list[Approval]:
         """Return a gate that the answer is bound to; where the rules have changed since, one under each of them."""
-        alike = {in_advance.terms(one): one for one in map(self._cases.governed, batch.members)}
+        members = [self._on_message(batch, one) for one in batch.members]
+        alike = {in_advance.terms(one): one for one in members}
         return [alike[standing.terms]] if standing.terms in alike else list(alike.values())
+
+    def _on_message(self, batch: Batch, approval: Approval) -> Approval:
+        """Return a gate as it is once its record names its message: people see that before the record does.
+
+        Raises
+        ------
+        NotInAdvance
+            Nobody can say yet where the message is, and so whose channel it is.
+        """
+        governed = self._cases.governed(approval)
+        if any(post.batch is not None for post in governed.posts):
+            return governed
+        post = self._batches.stands_at(batch.id)
+        if post is None:
+            raise NotInAdvance("This message isn't recorded yet, so nothing was decided. Try again in a minute.")
+        return replace(governed, posts=(*governed.posts, post))
 
     # What the sweeper sees.
 
