@@ -162,7 +162,8 @@ def how_far(batch: Batch) -> str:
     in_all, asked = batch.in_all, ""
     if in_all is not None and batch.to_come:
         least = "" if in_all.is_exact else "at least "
-        asked = f"{len(batch.members)} of {least}{in_all.number} have asked so far"
+        have = "has" if len(batch.members) == 1 else "have"
+        asked = f"{len(batch.members)} of {least}{in_all.number} {have} asked so far"
     return " · ".join(filter(None, [asked, progress(batch) if len(batch.waiting) < len(batch.members) else ""]))
 
 
@@ -329,7 +330,9 @@ def answer_buttons(batch: Batch) -> list[Block]:
     if sentences.opens_form(first):
         approve = button(f"Approve all{ELLIPSIS}", controls.APPROVE_ALL, batch.id, about=about, style="primary")
     else:
-        label = f"Approve these {count}" if batch.offers_in_advance else "Approve all"
+        label = (
+            "Approve all" if not batch.offers_in_advance else f"Approve these {count}" if count > 1 else "Approve this"
+        )
         asked = confirm(f"{label}?", f"{count} of {sentences.step_name(first)[:200]}", yes=label)
         approve = button(label, controls.APPROVE_ALL, batch.id, about=about, style="primary", confirm=asked)
     return [

@@ -140,12 +140,12 @@ def test_a_click_before_the_records_name_the_message(
     first = ask(bot, range(4))
     interventions.append(refuse)
     sweep(bot, clock)
-    message = shown(bob, bool)
+    message = shown(bot, clock, bob, bool)
     interventions.clear()
     assert [ledger.read(one.id).approval.posts for one in first] == [()] * 4
     bob.click(message, "Approve all 60", confirm="Approve all 60")
     bob.wait_for_ephemeral(CHANNEL)
-    until_decided(bot, bob, clock, [*first, *ask(bot, range(4, 6))], State.APPROVED)
+    wait_for_states(bot, clock, [*first, *ask(bot, range(4, 6))], State.APPROVED)
 
 
 def test_who_may_take_back_is_who_may_give(
@@ -156,10 +156,12 @@ def test_who_may_take_back_is_who_may_give(
     ask(bot, range(1, 4), approvers=("U0BOB",))
     sweep(bot, clock)
     carol.command(f"/hitl reject {other.id} not this one")
-    bob.click(shown(bob, lambda one: "Approve all 60" in one.buttons), "Approve all 60", confirm="Approve all 60")
+    bob.click(
+        shown(bot, clock, bob, lambda one: "Approve all 60" in one.buttons), "Approve all 60", confirm="Approve all 60"
+    )
     bob.wait_for_ephemeral(CHANNEL)
     sweep(bot, clock)
-    message = shown(bob, lambda one: "Take back" in one.buttons)
+    message = shown(bot, clock, bob, lambda one: "Take back" in one.buttons)
     assert ledger.read(other.id).approval.state is State.REJECTED
     carol.click(message, "Take back", confirm="Take it back")
     carol.wait_for_ephemeral(CHANNEL, lambda one: "carol can't decide" in one.plain)
