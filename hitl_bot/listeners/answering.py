@@ -241,7 +241,10 @@ def _typed_answer(approval: Approval, typed: Typed) -> Answer:
     """Read the values of the input, and what somebody owes, from NAME=VALUE after the ID."""
     pairs = read_pairs(typed.words.rest)
     fields = {field.name for field in form_fields(approval)}
-    owed = {name: pairs.pop(name) for name in OBLIGATION_WORDS if name in pairs and name not in fields}
+    about = [name for name in OBLIGATION_WORDS if name in pairs and name not in fields]
+    if twice := next((name for name in about if len(pairs[name]) > 1), None):
+        raise BadWords(f"{twice} is given {len(pairs[twice])} times, so nothing was decided. Give it once.")
+    owed = {name: pairs.pop(name)[0] for name in about}
     obligation = obligation_typed(owed, cases=typed.cases, people=typed.people, user_id=typed.user_id)
     schema, entered = approval.question.schema, dict[str, Any]()
     if schema is not None and fields:

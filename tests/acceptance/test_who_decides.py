@@ -69,7 +69,7 @@ def test_changes_fail_the_run_and_come_with_the_command_that_runs_it_again(flow)
 
 
 def test_nobody_approves_their_own_run_on_a_command_line(flow):
-    """With allow_self_approval=False an approval has to be confirmed in Slack; a rejection needs nobody's leave."""
+    """With allow_self_approval=False an approval has to be confirmed in Slack, as the log says; a rejection hasn't."""
     gated = flow(GATED.format(decorator="@hitl(allow_self_approval=False)"))
     run = gated.start("run")
     (approval,) = gated.wait_for_approvals()
@@ -78,3 +78,5 @@ def test_nobody_approves_their_own_run_on_a_command_line(flow):
         assert typed.process.returncode == 3, typed.output
     assert gated.hitl("reject", approval.id, "--reason", "wrong data").process.returncode == 0
     assert run.wait() != 0, run.output
+    whose = f"{gated.environment['METAFLOW_USER']} has to confirm in Slack that the run is theirs"
+    assert f"allow_self_approval=False: before anybody can approve, {whose}" in run.output
