@@ -35,7 +35,12 @@ MESSAGES = {
     "changes": ("alice", scenes.changes),
     "delegation": ("carol", scenes.delegation),
     "batch": ("carol", scenes.batch),
+    "markdown": ("bob", scenes.markdown),
+    "unattended": ("bob", scenes.unattended),
+    "choice": ("carol", scenes.choice),
+    "in-advance": ("carol", scenes.in_advance),
 }
+ON_A_PHONE = {"markdown", "unattended", "choice", "in-advance"}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 THOUGHT = 45.0  # seconds that bob takes to answer, so that the answered message tells a likely time
 
@@ -44,7 +49,7 @@ def main() -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("Chromium is missing: install Debian's package `chromium`.")
-    wanted = sys.argv[1:] or ["run", *MESSAGES, "home"]
+    wanted = sys.argv[1:] or ["run", *MESSAGES, "form-parts", "home", "home-many"]
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=chromium, args=FLAGS) as browser,
@@ -54,8 +59,12 @@ def main() -> None:
         for name in wanted:
             if name in MESSAGES:
                 take_message(browser, name)
+        if "form-parts" in wanted:
+            take_form(browser)
         if "home" in wanted:
             take_home(browser)
+        if "home-many" in wanted:
+            take_home_of_many(browser)
 
 
 def take_run(browser: Browser) -> None:
@@ -155,6 +164,37 @@ def take_message(browser: Browser, name: str) -> None:
         message = page.get_by_role("article").filter(has_text=about).first
         expect(message).to_be_visible()
         take(page, name, message_area(message))
+        if name in ON_A_PHONE:
+            page = open_page(browser, f"{play.url}/?as={who}", width=PHONE, height=1_600)
+            message = page.get_by_role("article").filter(has_text=about).first
+            expect(message).to_be_visible()
+            take(page, f"{name}-phone", alone_area(message, 0, PHONE))
+
+
+def take_form(browser: Browser) -> None:
+    """Take a form with a list, an object and titles, on a laptop and on a phone."""
+    for width, name in ((WIDTH, "form-parts"), (PHONE, "form-parts-phone")):
+        with tempfile.TemporaryDirectory() as folder, scenes.scene(Path(folder)) as play:
+            about = scenes.form(play)
+            page = open_page(browser, f"{play.url}/?as=bob", width=width, height=1_400)
+            message = page.get_by_role("article").filter(has_text=about).first
+            message.get_by_role("button", name="Approve…").click()
+            form = page.get_by_role("dialog")
+            expect(form.get_by_label("Pool: Pods")).to_be_visible()
+            page.evaluate("document.activeElement.blur()")
+            area = form_area(form) if width == WIDTH else box_of(form)
+            take(page, name, area)
+
+
+def take_home_of_many(browser: Browser) -> None:
+    """Take the Home tab with twenty runs, on a laptop and on a phone."""
+    with tempfile.TemporaryDirectory() as folder, scenes.scene(Path(folder)) as play:
+        scenes.twenty_runs(play)
+        for width, name in ((WIDTH, "home-many"), (PHONE, "home-many-phone")):
+            page = open_page(browser, f"{play.url}/?as=carol#home", width=width, height=760)
+            expect(page.get_by_text("Score all customers").first).to_be_visible()
+            left, top = (SIDEBAR, TOP) if width == WIDTH else (0, 0)
+            take(page, name, {"x": left, "y": top, "width": width - left, "height": 760 - top})
 
 
 def take_home(browser: Browser) -> None:

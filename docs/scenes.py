@@ -21,10 +21,13 @@ from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.driver import Driver, Message, Person
 from hitl_bot.settings import Settings
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
 from metaflow_extensions.hitl.approvals.question import Question, Shard
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Origin, Pathspec, Person as Somebody
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.engines.fake import FakeEngine
+from metaflow_extensions.hitl.engines.local import LocalEngine
+from metaflow_extensions.hitl.messages.markdown import parse, plain
 from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from metaflow_extensions.hitl.stores import MemoryStore
 
@@ -69,10 +72,12 @@ class Scene:
     clock: Clock
 
     def ask(self, message: str, pathspec: str, *, by: str = "alice", **parts: Any) -> Approval:
-        """Ask as a workflow on Argo does; ``pathspec`` is ``flow/run/step/task``."""
+        """Ask as a workflow on Argo does, or a run on one machine; ``pathspec`` is ``flow/run/step/task``."""
         flow, run, step, task = pathspec.split("/")
         asked = Question(message=message, notifiers=("slack",), **{"timeout": 86_400, **parts})
-        gate = Gate(engine=EngineKind.ARGO, namespace="metaflow", workflow=run.removeprefix("argo-"))
+        gate = Gate(engine=EngineKind.LOCAL)
+        if run.startswith("argo-"):
+            gate = Gate(engine=EngineKind.ARGO, namespace="metaflow", workflow=run.removeprefix("argo-"))
         place = Pathspec(flow=flow, run=run, step=step, task=task)
         return self.bot.cases.ask(place, asked, gate, Somebody(id=by, name=by, origin=Origin.CLAIM)).approval
 
@@ -104,11 +109,12 @@ def scene(folder: Path) -> Iterator[Scene]:
             port=0,
             policy=policy,
         )
+        store = MemoryStore()
         bot = bootstrap(
             settings,
-            store=MemoryStore(),
+            store=store,
             clock=clock,
-            engines={EngineKind.ARGO: Cluster()},
+            engines={EngineKind.LOCAL: LocalEngine(store, clock), EngineKind.ARGO: Cluster()},
             pace=Pace(count(step=60).__next__),
         )
         bot.transport.open(Event())
@@ -161,6 +167,113 @@ def delegation(play: Scene) -> str:
     alice.click(play.message(alice, asked), "Approve", confirm="Approve")
     play.forward(1)
     return "Retrain churn"
+
+
+def markdown(play: Scene) -> str:
+    """Ask with a message of the author's, with a table and buttons that lead elsewhere; return what it is about."""
+    written = (
+        "Deploy fraud v7?\nIt is **better than v6** in every region:\n\n"
+        "| region | v6 | v7 |\n|---|---|---|\n| Europe | 91.2% | 94.0% |\n| America | 90.4% | 92.7% |\n"
+        "| Asia | 88.9% | 89.6% |\n\n"
+        "- trained on `transactions-2026-10`\n- reviewed in [the notebook](https://notebooks.example.com/fraud-v7)\n"
+    )
+    play.ask(
+        plain(parse(written)),
+        "TrainFraud/argo-trainfraud-n8r3t/publish/t-1",
+        markdown=written,
+        links={"Model card": "https://models.example.com/TrainFraud/n8r3t"},
+        approvers=("@ml-leads",),
+    )
+    play.forward(1)
+    return "Deploy fraud v7"
+
+
+def unattended(play: Scene) -> str:
+    """The machine of a run went to sleep; return what the question is about."""
+    asked = play.ask(
+        "Publish 1,204 forecasts?",
+        "Forecast/1795826573417483/publish/3",
+        approvers=("@ml-leads",),
+        resume="python forecast.py resume --origin-run-id 1795826573417483",
+    )
+    play.forward(9)
+    entry = play.bot.cases.ledger.read(asked.id)
+    play.bot.cases.note_attendance(entry, play.clock.now - timedelta(minutes=4))
+    return "Publish 1,204 forecasts"
+
+
+def choice(play: Scene) -> str:
+    """A person chooses which branch a run takes; return what the question is about."""
+    targets = {"target": {"type": "choice", "choices": ["staging", "production"], "buttons": True}}
+    play.ask("Where does churn v3 go?", "ChooseTheWay/1795826573417484/choose/2", schema=normalise(targets))
+    play.forward(1)
+    return "Where does churn v3 go"
+
+
+def form(play: Scene) -> str:
+    """Ask with a list, objects in an object and choices that have titles; return what the question is about."""
+    regions = [{"const": "eu", "title": "Europe"}, {"const": "us", "title": "America"}]
+    pool = {
+        "type": "object",
+        "properties": {
+            "region": {"oneOf": regions},
+            "pods": {"type": "integer", "minimum": 1, "maximum": 9, "default": 2},
+        },
+        "required": ["region"],
+    }
+    schema = {
+        "type": "object",
+        "properties": {
+            "pool": pool,
+            "teams": {"type": "array", "items": {"enum": ["risk", "billing", "support"]}, "minItems": 1},
+            "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 5, "default": ["canary", "second try"]},
+        },
+        "required": ["pool"],
+    }
+    play.ask("Roll out pricing v13?", "Rollout/argo-rollout-q8w2e/start/t-1", schema=normalise(schema))
+    play.forward(1)
+    return "Roll out pricing v13"
+
+
+def in_advance(play: Scene) -> str:
+    """Bob has approved all of sixty regions, of which some have asked; return what the message is about."""
+    bob, carol = play.people.as_("bob"), play.people.as_("carol")
+
+    def ask(numbers: range) -> list[Approval]:
+        return [
+            play.ask(
+                f"Deploy to region {number + 1}?",
+                f"Rollout/1795826573417485/region/{number}",
+                batch=True,
+                shard=Shard(place=(number,), value=f"region {number + 1}", counts=(60,)),
+            )
+            for number in numbers
+        ]
+
+    ask(range(5))
+    play.forward(1)
+    message = bob.wait_for_message(CHANNEL, lambda one: "Approve all 60" in one.buttons)
+    bob.click(message, "Approve all 60", confirm="Approve all 60")
+    bob.wait_for_ephemeral(CHANNEL)
+    play.forward(1)
+    carol.wait_for_message(CHANNEL, lambda one: "Take back" in one.buttons)
+    return "shards are answered"
+
+
+def twenty_runs(play: Scene) -> None:
+    """Fill everybody's Home tab with twenty runs of one step, which differ in a metric and in a parameter."""
+    for number in range(20):
+        accuracy, alpha = 0.9 + 0.002 * number, round(0.05 * (1 + number % 4), 2)
+        play.ask(
+            "Score all customers with fraud?",
+            f"TrainFraud/{1795826573417500 + number}/score/4",
+            by=("alice", "bob", "rita")[number % 3],
+            tags=("nightly",) if number % 2 else (),
+            evidence=Evidence(
+                metrics=(Metric(name="accuracy", value=accuracy, format=".1%"),), parameters={"alpha": str(alpha)}
+            ),
+        )
+    play.forward(1)
 
 
 def inbox(play: Scene) -> None:
