@@ -213,7 +213,7 @@ def test_choices_come_back_in_the_authors_order_and_type() -> None:
         ({"type": "multichoice", "choices": ["a", "b"]}, "is required: at least 1 of a, b, each once"),
         (
             {"type": "list[str]", "max_length": 5, "pattern": "[a-z]+"},
-            "is required: a list of 1 to 5 items, each text that matches [a-z]+",
+            "is required: a list of 1 to 5 items, each a text that matches [a-z]+",
         ),
     ],
 )

@@ -398,7 +398,7 @@ def shown(
 def _asked_for(field: Field) -> str:
     """Say what a field asks for: ``share: a whole number from 1 to 100; default 10``."""
     parts = [f"{field.name}: {accepted(field)}"]
-    if field.default is not None:
+    if field.default not in (None, "", []):
         parts.append(f"default {sentences.value_text(field.default)}")
     elif not field.required:
         parts.append("optional")

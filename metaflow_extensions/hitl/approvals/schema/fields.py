@@ -416,7 +416,8 @@ def accepted(field: Field) -> str:
         count = _between(least, most) if least or most is not None else "any"
         return f"{count} of {_listed(field)}, each once"
     if field.item is not None:
-        return f"a list of {_count(field)}, each {accepted(field.item)}{' and there once' if field.unique else ''}"
+        each = f"each {'a ' if field.item.kind is Kind.STR else ''}{accepted(field.item)}"
+        return f"a list of {_count(field)}, {each}{', and there once' if field.unique else ''}"
     parts = [NOUNS[field.kind]]
     if field.kind in TEXTUAL:
         parts.append(_characters(field))
