@@ -1,8 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# GNU make on a 2-core machine: the tests start servers and browsers of their own, more workers only make them wait.
-WORKERS ?= auto
+# Half of the time tests wait for processes, servers and browsers of their own: three workers for two cores.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((3 * (os.cpu_count() or 1) + 1) // 2)')
 DEMO ?=
 BENCH ?=
 
@@ -37,7 +37,7 @@ test: $(VENV)/.dev ## Run every test that this machine can run
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
 quick: $(VENV)/.dev ## Run the tests that answer in under a minute
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup tests/unit tests/contract/test_store.py -m "not slow" -k "not s3_moto and not s3_versitygw"
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup tests/unit tests/contract/test_store.py -m "not slow" -k "not s3_moto and not s3_versitygw"
 
 soak: $(VENV)/.dev ## Run what tries at random, at full size
 	HITL_SOAK=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup -m soak

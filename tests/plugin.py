@@ -33,6 +33,19 @@ pytest_plugins: list[str] = [
 ]
 
 
+# What takes long to start or to make: the tests that share it go to one worker, so that it is started or made once.
+_SHARED = {"cluster": "cluster", "compiler": "cluster", "browser": "browser"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Name the worker's group of a test by what it uses."""
+    for item in items:
+        groups = {_SHARED[name] for name in getattr(item, "fixturenames", ()) if name in _SHARED}
+        for group in groups:
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Fail what would be skipped in CI: there every part is installed, so a skip is a hole nobody sees."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 # No sandbox of its own, since a container's user may be root; and no calls to anywhere.
@@ -20,10 +20,11 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
+expect.set_options(timeout=30_000)  # milliseconds, as for what playwright does: a busy machine takes its time
 _ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")  # it takes seconds to start
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("Chromium is missing: install Debian's package `chromium`")
@@ -62,4 +63,5 @@ def visit(browser: Browser, shot: Callable[[Page, str], None]) -> Iterator[Calla
     yield open_page
     for page in pages:
         shot(page, "end")
+        page.close()
     assert complaints == []

@@ -58,7 +58,7 @@ def test_the_second_run_shows_what_changed_and_a_rule_may_approve_the_third(flow
     (asked,) = measured.wait_for_approvals()
     assert asked.question.evidence.code == Code(commit=commit, changed=False)
     assert first.wait_for_line("No earlier approval of this step was found")
-    measured.hitl("approve", asked.id)
+    measured.approvals.approve(asked.id)
     assert first.wait() == 0, first.output
 
     with measured.file.open("a") as file:
@@ -74,7 +74,7 @@ def test_the_second_run_shows_what_changed_and_a_rule_may_approve_the_third(flow
     assert "parameter  accuracy = 0.9" in shown
     assert "artifact   report " in shown
     assert "judged by rule" in shown
-    measured.hitl("reject", asked.id, "--reason", "worse")
+    measured.approvals.reject(asked.id, reason="worse")
     assert second.wait() != 0, second.output
 
     third = measured.start("run", "--accuracy", "0.96")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from metaflow_hitl import Approvals
-
 ABOVE = """
 import enum
 
@@ -52,13 +50,13 @@ def test_a_model_has_its_say_where_the_flow_is(flow):
     assert refused.process.returncode != 0
     assert [one.id for one in gated.open_approvals()] == [approval.id]
 
-    Approvals.open(gated.root).approve(approval.id, input={"target": "eu", "share": 15})
+    gated.approvals.approve(approval.id, input={"target": "eu", "share": 15})
     assert run.wait() == 1, run.output
     assert f"{approval.id} was approved with an input that Answer refuses: share is refused" in run.output
     assert "GOT" not in run.output
 
     resumed = gated.start("resume")
     (again,) = gated.wait_for_approvals()
-    gated.hitl("approve", again.id, "--set", "target=eu", "--set", "share=20")
+    gated.approvals.approve(again.id, input={"target": "eu", "share": 20})
     assert resumed.wait() == 0, resumed.output
     assert "GOT Answer(target=<Target.EU: 'eu'>, share=20) {'target': 'eu', 'share': 20}" in resumed.output

@@ -21,6 +21,8 @@ from tests.fixtures.approvals import HandClock, pathspec, question
 from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import clock, sandbox, settings  # noqa: F401 - fixtures
 
+pytestmark = pytest.mark.usefixtures("unhurried")
+
 Visit = Callable[..., Page]
 Shot = Callable[[Page, str], None]
 
@@ -35,6 +37,13 @@ rules:
     reason: required
     longest_timeout: 8h
 """
+FRAUD = normalise(
+    {
+        "deploy_target": {"type": "choice", "choices": ["staging", "production"]},
+        "traffic": {"type": "int", "min": 1, "max": 100, "default": 10},
+        "notes": {"type": "text", "optional": True},
+    }
+)
 TRAFFIC = normalise({"traffic": {"type": "int", "min": 1, "max": 100}})
 
 
@@ -253,3 +262,88 @@ def test_lists_are_paged_and_answers_explained(ask, bot, look, shot):
     expect(why).to_contain_text("Rejected by @bob")
     expect(why).to_contain_text("Settled: the step does not run")
     shot(page, "why")
+
+
+# A question with a form, answered in other ways than a click on its button; test_browser.py has the run behind it.
+
+
+def question_on(ask, page: Page) -> tuple[Approval, Locator]:
+    """Ask for a target and a share of the traffic, and return the message."""
+    asked = ask("Deploy fraud v7?", schema=FRAUD)
+    found = message(page, "Deploy fraud v7?")
+    expect(found.get_by_role("button", name="Approve…")).to_be_visible()
+    return asked, found
+
+
+def entered(bot: Bot, asked: Approval) -> dict[str, Any]:
+    decision = bot.cases.ledger.read(asked.id).approval.decision
+    assert decision is not None
+    return decision.input
+
+
+def tab_to(page: Page, target: Locator) -> None:
+    """Press Tab until an element has the focus."""
+    for _ in range(60):
+        if target.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    pytest.fail(f"Tab does not lead to {target}")
+
+
+def test_the_list_is_typed_and_approves(ask, bot, look, shot):
+    """`/hitl list` shows what waits to the asker alone, and its button opens the same form."""
+    page = look("bob")
+    asked, question = question_on(ask, page)
+    type_in(page, "/hitl list")
+    listing = told(page)
+    expect(listing).to_contain_text("1 approval waits")
+    expect(listing).to_contain_text("Deploy fraud v7?")
+    shot(page, "list")
+    listing.get_by_role("button", name="Approve…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("production").check()
+    form.get_by_role("button", name="Approve").click()
+    expect(question).to_contain_text("Approved by @bob after")
+    assert entered(bot, asked) == {"deploy_target": "production", "traffic": 10, "notes": None}
+
+
+def test_approve_with_the_keyboard_alone(ask, bot, look, shot):
+    """Tab leads to the button, Enter opens the form, Esc closes it without an answer, and Enter in a field submits."""
+    page = look("bob")
+    asked, question = question_on(ask, page)
+    opener = question.get_by_role("button", name="Approve…")
+    press = page.keyboard.press
+    tab_to(page, opener)
+    press("Enter")
+    form = page.get_by_role("dialog")
+    expect(form).to_be_visible()
+    press("Escape")
+    expect(form).to_have_count(0)
+    expect(opener).to_be_focused()
+    press("Enter")
+    expect(form.get_by_label("staging")).to_be_focused()
+    press("ArrowDown")
+    expect(form.get_by_label("production")).to_be_checked()
+    tab_to(page, form.get_by_label("Traffic"))
+    page.keyboard.type("30")
+    shot(page, "form")
+    press("Enter")
+    expect(question).to_contain_text("Approved by @bob after")
+    assert entered(bot, asked) == {"deploy_target": "production", "traffic": 30, "notes": None}
+
+
+def test_approve_on_a_phone(ask, bot, look, shot):
+    """At 390 by 844 nothing scrolls sideways, neither the channel nor the form, and the answer arrives."""
+    page = look("bob", width=390, height=844)
+    asked, question = question_on(ask, page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    shot(page, "question")
+    question.get_by_role("button", name="Approve…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("staging").check()
+    assert form.evaluate("element => element.scrollWidth <= element.clientWidth")
+    expect(form.get_by_role("button", name="Approve")).to_be_in_viewport()
+    shot(page, "form")
+    form.get_by_role("button", name="Approve").click()
+    expect(question).to_contain_text("Approved by @bob after")
+    assert entered(bot, asked) == {"deploy_target": "staging", "traffic": 10, "notes": None}

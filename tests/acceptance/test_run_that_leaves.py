@@ -49,14 +49,14 @@ def test_a_run_leaves_when_all_that_can_ask_have_asked(flow):
     assert "resume --origin-run-id" in run.output
 
     # Resumed too early it leaves again, and the questions are the same ones.
-    gated.hitl("approve", asked["Deploy to eu?"].id)
+    gated.approvals.approve(asked["Deploy to eu?"].id)
     early = gated.call("resume")
     assert early.process.returncode == 75, early.output
     assert "DEPLOYED eu alice" in early.output
     assert {one.id for one in gated.open_approvals()} == {asked["Deploy to us?"].id, asked["Publish?"].id}
 
-    gated.hitl("approve", asked["Deploy to us?"].id)
-    gated.hitl("approve", asked["Publish?"].id, "--set", "target=prod")
+    gated.approvals.approve(asked["Deploy to us?"].id)
+    gated.approvals.approve(asked["Publish?"].id, input={"target": "prod"})
     late = gated.call("resume")
     assert late.process.returncode == 0, late.output
     for line in ("DEPLOYED us alice", "PUBLISHED prod", "THE END"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,10 +39,13 @@ AVOIDED = {
 }
 
 
-def _sentences() -> Iterator[tuple[str, str]]:
-    for path in WRITTEN:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            yield f"{path.relative_to(ROOT)}:{number}", line
+@cache
+def _sentences() -> list[tuple[str, str]]:
+    return [
+        (f"{path.relative_to(ROOT)}:{number}", line)
+        for path in WRITTEN
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    ]
 
 
 @pytest.mark.parametrize("advice", AVOIDED)

@@ -269,7 +269,7 @@ def build_question(task: GatedTask, arguments: StepArguments, found: Evidence, *
         notifiers=settings.notifiers(asked.notifiers),
         channel=asked.channel or settings.slack_channel,
         run_url=link or None,
-        batch=count_shards(task.flow) >= _MANY if asked.batch is None else asked.batch,
+        batch=shares_message(task.flow, stated=asked.batch),
         shard=shard_of(task.flow),
         tags=task.tags,
         evidence=found,
@@ -303,6 +303,11 @@ def with_form(task: GatedTask, arguments: StepArguments, names: dict[str, Any]) 
     asked = replace(arguments.question, schema=settle_form(task.step, arguments.form, names))
     check_defaults(asked)
     return asked
+
+
+def shares_message(flow: Any, *, stated: bool | None) -> bool:
+    """Return whether a task's gate wants to share a message with the others of its foreach: as the author stated."""
+    return count_shards(flow) >= _MANY if stated is None else stated
 
 
 def count_shards(flow: Any) -> int:

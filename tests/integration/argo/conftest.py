@@ -101,7 +101,7 @@ class Compiler:
         *options: str,
         top: tuple[str, ...] = (),
         python: str | Path = sys.executable,
-        seeded: bool = False,
+        seeded: bool = True,
         **settings: str,
     ) -> Compiled:
         """Compile a shape by its name, or a flow's class by its text.

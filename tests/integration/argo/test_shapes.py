@@ -100,9 +100,9 @@ def test_asking_is_the_steps_own_command_with_one_change(compiled, shape, name):
 @pytest.mark.parametrize("shape", GATES)
 def test_the_rest_of_the_workflow_is_as_metaflow_made_it(compiled, shape):
     """Ungated steps, DAGs, hooks, schedule and annotations do not know of the gates."""
-    gated = compiled(shape, seeded=True)
+    gated = compiled(shape)
     without = re.sub(r"@hitl(\(.*\))?\n", "\n", SHAPES[shape])
-    plain = compiled(without, seeded=True)
+    plain = compiled(without)
     ours = {name for name in gated.templates if name not in plain.templates}
     step_templates = set(GATES[shape])
     assert ours == {
@@ -218,7 +218,7 @@ def test_gates_share_only_what_is_alike(compiled):
 
 def test_a_flow_without_gates_is_the_same_as_without_the_extension(compiled, bare_python):
     """Byte for byte, but for the code package's name and Metaflow's list of extensions, which hold this project."""
-    ours = compiled("ungated", seeded=True)
-    bare = compiled("ungated", python=bare_python, seeded=True)
+    ours = compiled("ungated")
+    bare = compiled("ungated", python=bare_python)
     assert "hitl" not in bare.output
     assert timeless(ours.output) == timeless(bare.output)

@@ -33,6 +33,11 @@ class Ask(Protocol):
     def __call__(self, task: str = "42", **parts: Any) -> Approval: ...
 
 
+@pytest.fixture(autouse=True)
+def _no_hurry(unhurried: None) -> None:
+    """No test here is about how fast a machine is."""
+
+
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """A workspace in which the app has the scopes and the command of its own manifest, and no more."""

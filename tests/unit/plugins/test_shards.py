@@ -11,7 +11,7 @@ from metaflow_extensions.hitl.approvals.question import Shard
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Metaflow's own copy of yaml warns where another one is installed
-    from metaflow_extensions.hitl.plugins.gate import count_shards
+    from metaflow_extensions.hitl.plugins.gate import count_shards, shares_message
     from metaflow_extensions.hitl.plugins.message import shard_of
 
 
@@ -34,3 +34,12 @@ def test_place_and_number(task, shard, shards):
     """The stack of foreachs tells the place and the numbers; a foreach inside another counts with the outer one."""
     assert shard_of(task) == shard
     assert count_shards(task) == shards
+
+
+@pytest.mark.parametrize(
+    ("shards", "stated", "shares"),
+    [(3, None, False), (4, None, True), (2, True, True), (4, False, False)],
+)
+def test_from_four_shards_on_gates_share_a_message(shards, stated, shares):
+    """Four or more do, fewer do not; the author's own word comes first."""
+    assert shares_message(flow((0, shards)), stated=stated) is shares
