@@ -32,7 +32,7 @@ def main() -> None:
     unknown = [name for name in names if name not in SUBJECTS]
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}; choose of {', '.join(SUBJECTS)}")
-    set_up_logs(LogFormat.CONSOLE, LogLevel.WARNING)
+    set_up_logs(LogFormat.CONSOLE, LogLevel.ERROR)  # each run of a bot has a key of its own, and warns of the others'
     # An installed package is compiled. Without bytecode each process would compile its sources, and keep more memory.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     rows: list[Row] = []

@@ -277,7 +277,7 @@ def assemble(
             OwnerReminders(cases, people, client, quiet_for, workers=pools.workers, holder=name),
             outbox,
             pictures,
-            Digests(history, clock, pools.workers),
+            Digests(history, pools.workers),
             Attendance(swept, projection, pools.workers),
         ),
         projection=projection,

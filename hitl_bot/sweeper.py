@@ -85,46 +85,36 @@ class Digests:
     ----------
     history : History
         Reads and writes them.
-    clock : Clock
-        The present.
     workers : Executor
         Where it is done, so that the sweeper does not wait.
     """
 
-    def __init__(self, history: History, clock: Clock, workers: Executor) -> None:
+    def __init__(self, history: History, workers: Executor) -> None:
         self._history = history
-        self._clock = clock
-        self._workers = workers
         self._done: date | None = None  # the first day that was not over when they were written
-        self._busy = False
-        self._lock = Lock()
+        self._writing = BackgroundJob(workers, self._write, name="digests")
 
     def changed(self, entry: Entry) -> None:
         """Do nothing: the ledger tells the history."""
 
     def tick(self) -> None:
         """Begin, if a day is over and everything that was decided lately is known."""
-        with self._lock:
-            if self._busy or not self._history.follows or self._done == self._history.first_open_day():
-                return
-            self._busy = True
-        self._workers.submit(self._write)
+        due = self._history.follows and self._done != self._history.first_open_day()
+        if due and not self._writing.is_busy:
+            self._writing.ask()
 
     def _write(self) -> None:
         day = self._history.first_open_day()
         try:
             written = self._history.write_digests()
-            self._done = day
-            if written:
-                log.info("digests written", days=written)
-        except HitlError as error:
-            log.warning("digests wait", why=str(error))
+        except HitlError:
+            raise  # in the next tick again
         except Exception:
-            log.exception("the digests broke")
             self._done = day  # not again today: history reads the records instead
-        finally:
-            with self._lock:
-                self._busy = False
+            raise
+        self._done = day
+        if written:
+            log.info("digests written", days=written)
 
 
 # The thread in which the sweeper works, and what it writes to the log.
@@ -213,8 +203,11 @@ class SweeperThread:
         except StoreError as error:
             log.warning("the store can't be swept", why=str(error))
             return _AFTER_TROUBLE
-        except Exception:  # a thread that died of one defect would leave every deadline to chance
-            log.exception("the sweep broke")
+        except Exception as error:  # a thread that died of one defect would leave every deadline to chance
+            if self._stop.is_set():  # the pools that it uses end at the same time: the next start goes on
+                log.info("the sweep was cut short", why=str(error))
+            else:
+                log.exception("the sweep broke")
             return _AFTER_TROUBLE
         now = self._clock()
         if self._sweeper.saw_change or self._awake.is_set():

@@ -15,6 +15,7 @@ from slack_sdk import WebClient
 
 from hitl_bot.slack.client import SLACK_FAILED
 from hitl_bot.slack.people import SlackPeople
+from hitl_bot.sweeper import BackgroundJob
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.deciding import proposal as proposals
@@ -96,10 +97,9 @@ class Confirming:
         self._people = people
         self._client = client
         self._threads = threads
-        self._workers = workers
         self._holder = holder
         self._lock = Lock()
-        self._busy = False
+        self._looking = BackgroundJob(workers, self._look, name="proposals")
         self._looked_at: datetime | None = None
         self._asked: BoundedMap[str, None] = BoundedMap(_KNOWN)  # keys of proposals
         self._lately: BoundedMap[tuple[str, str], deque[datetime]] = BoundedMap(_KNOWN)  # by approval and person
@@ -120,27 +120,19 @@ class Confirming:
         now = self._cases.clock()
         with self._lock:
             due = self._looked_at is None or not timedelta() <= now - self._looked_at < LOOK_EVERY
-            if self._busy or not (due or self._runs):
+            if self._looking.is_busy or not (due or self._runs):
                 return
-            self._busy, self._looked_at = True, now
-        self._workers.submit(self._work)
+            self._looked_at = now
+        self._looking.ask()
 
-    def _work(self) -> None:
-        try:
-            with self._lock:
-                runs, self._runs = list(self._runs.values()), {}
-            for approval in runs:
-                self._guarded(self._ask_requester, approval)
-            for key in list(proposals.proposed(self._cases.ledger.store, limit=_AT_ONCE)):
-                if key not in self._asked:
-                    self._guarded(self._take_in, key)
-        except HitlError as error:
-            log.warning("proposals wait", why=str(error))
-        except Exception:
-            log.exception("asking whether it was them broke")
-        finally:
-            with self._lock:
-                self._busy = False
+    def _look(self) -> None:
+        with self._lock:
+            runs, self._runs = list(self._runs.values()), {}
+        for approval in runs:
+            self._guarded(self._ask_requester, approval)
+        for key in list(proposals.proposed(self._cases.ledger.store, limit=_AT_ONCE)):
+            if key not in self._asked:
+                self._guarded(self._take_in, key)
 
     def _guarded(self, act: Callable[..., None], about: object) -> None:
         """One that can't be asked now holds up none of the others."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from threading import Event
+
+from structlog.testing import capture_logs
 
 from hitl_bot.sweeper import IDLE_EVERY, TAIL_EVERY, SweeperThread
 from tests.fixtures.approvals import NOW, HandClock
@@ -77,3 +80,17 @@ def test_a_click_ends_a_long_pause():
     thread.start()
     assert thread.join(4)
     assert len(looked) == 2
+
+
+def test_a_stop_during_a_sweep_is_no_defect():
+    """The pools end while the last tick still uses them: the log has a line for the curious, and no traceback."""
+    thread, sweeper, _, _ = paced()
+    ended = ThreadPoolExecutor()
+    ended.shutdown()
+    sweeper.tick = lambda: ended.submit(int)
+    with capture_logs() as running:
+        thread._work()
+    thread.stop()
+    with capture_logs() as stopping:
+        thread._work()
+    assert [one["log_level"] for one in [*running, *stopping]] == ["error", "info"]
