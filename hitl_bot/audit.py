@@ -24,7 +24,7 @@ from .settings import Settings, SettingsError, needed, read_settings
 # ``hitl-bot audit verify`` and ``hitl-bot audit export``.
 
 NOT_WHOLE = 3
-"""The exit status if a record is not whole. 1: it could not be checked; 2: the command needs other arguments."""
+"""The exit status if a record is not intact. 1: it could not be checked; 2: the command needs other arguments."""
 
 
 @click.group("audit")
@@ -57,18 +57,18 @@ def _of_records(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @command.command("verify")
-@click.option("--quiet", is_flag=True, help="Only show what is not whole.")
+@click.option("--quiet", is_flag=True, help="Only show what is not intact.")
 @_of_records
 def verify(ledger: Ledger, since: datetime | None, *, quiet: bool) -> None:
     """Say for each record who vouches for its versions, and what is wrong with it.
 
-    Ends with status 0 if all are whole, and with 3 if one is not.
+    Ends with status 0 if all are intact, and with 3 if one is not.
     """
     records = faults = 0
     for found in audit_all(ledger, since):
         records += bool(found.versions)
         faults += len(found.faults)
-        if not (quiet and found.is_whole):
+        if not (quiet and found.is_intact):
             click.echo(words.audited(found))
     click.echo(words.summary(records, faults, sealed=ledger.trust.is_sealed))
     if faults:
@@ -88,7 +88,7 @@ def export(ledger: Ledger, since: datetime | None, *, form: str) -> None:
         table.writerow(COLUMNS)
     bad = False
     for found in audit_all(ledger, since):
-        bad = bad or not found.is_whole
+        bad = bad or not found.is_intact
         if not is_exported(found, since):
             continue
         exported = document(found)

@@ -369,6 +369,6 @@ def _key(secret: str) -> bytes:
     if not secret.startswith(_SECRET) or len(key) not in _KEY:
         raise SettingsError(
             "METAFLOW_HITL_EVENTS_SECRET must be whsec_ and the Base64 of 24 to 64 bytes, as `hitl-bot key webhook` "
-            "prints it; several have blanks between them, and the receiver may know any of them."
+            "prints it; separate several with spaces; the receiver may know any of them."
         )
     return key

@@ -136,7 +136,7 @@ def trust_of(settings: Settings) -> Trust:
         return Trust.of(public_keys, signing_keys(settings.signing_key.get_secret_value()))
     if public_keys:
         raise SettingsError(
-            "METAFLOW_HITL_PUBLIC_KEYS is set and METAFLOW_HITL_SIGNING_KEY is not: flows that know these keys believe "
+            "METAFLOW_HITL_PUBLIC_KEYS is set and METAFLOW_HITL_SIGNING_KEY is not: flows that know these keys trust "
             "only a bot that signs. Set it to the private key, or to the file that `hitl-bot key new FILE` wrote."
         )
     return OPEN

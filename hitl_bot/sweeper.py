@@ -146,7 +146,7 @@ class LogObserver:
 
     def broke(self, approval_id: str, error: Exception) -> None:
         """Log a defect with its traceback."""
-        log.error("sweeping broke", approval_id=approval_id, exc_info=error)
+        log.error("sweeping failed", approval_id=approval_id, exc_info=error)
 
 
 class SweeperThread:
@@ -207,7 +207,7 @@ class SweeperThread:
             if self._stop.is_set():  # the pools that it uses end at the same time: the next start goes on
                 log.info("the sweep was cut short", why=str(error))
             else:
-                log.exception("the sweep broke")
+                log.exception("the sweep failed")
             return _AFTER_TROUBLE
         now = self._clock()
         if self._sweeper.saw_change or self._awake.is_set():

@@ -56,7 +56,7 @@ def demo(auto: bool, port: int, flow: Path) -> None:  # noqa: FBT001 - click han
                 return
             code = stage.run.wait()
             say(
-                "The run ended well."
+                "The run succeeded."
                 if code == 0
                 else f"The run ended with exit code {code}, as it does after a rejection."
             )
@@ -68,12 +68,12 @@ def demo(auto: bool, port: int, flow: Path) -> None:  # noqa: FBT001 - click han
             say("Bye.")
 
 
-@click.command(help="Keep a local Slack and the bot up for flows of your own, and print what they need to be told.")
+@click.command(help="Keep a local Slack and the bot up for flows of your own, and print the settings that they need.")
 @click.option("--port", default=0, show_default="a free one", help="Where the page listens, on 127.0.0.1.")
 @click.option(
     "--root",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the records are kept. Default: a folder that goes when the sandbox ends.",
+    help="Where the records are kept. Default: a temporary folder, removed when the sandbox ends.",
 )
 def sandbox(port: int, root: Path | None) -> None:
     """Serve until Ctrl-C or SIGTERM."""

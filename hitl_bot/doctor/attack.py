@@ -195,13 +195,13 @@ def _slack(settings: Settings) -> Iterator[Finding]:
         try:
             answer = slack_client(needed(settings, "slack_bot_token"), settings.slack_api_url).auth_test()
         except SLACK_FAILED as error:
-            yield unknown("slack", f"a bot token is configured here, and Slack does not take it: {error}")
+            yield unknown("slack", f"a bot token is configured here, and Slack rejects it: {error}")
         else:
             yield bad("slack", f"whoever is here can write as {answer['user']}, and change what was asked", fix)
     if settings.slack_app_token is not None:
         yield bad(
             "slack",
-            "whoever is here can take clicks that are meant for the bot",
+            "whoever is here can receive clicks that are meant for the bot",
             away.format(f"{PREFIX}SLACK_APP_TOKEN"),
         )
     if settings.slack_signing_secret is not None:

@@ -274,7 +274,7 @@ def _check_groups(client: WebClient, settings: Settings) -> Iterator[Finding]:
         return
     there = {name for one in known if not one.get("date_delete") for name in (one["id"], f"@{one['handle']}")}
     if gone := {name: rule for name, rule in named.items() if name not in there}:
-        detail = f"the workspace has no user group that would be {_in_rules(gone)}, so nobody can be in it"
+        detail = f"the workspace has no user group {_in_rules(gone)}, so nobody can be in it"
         yield bad("groups", detail, f"Correct the policy, or make the group in Slack; people can be named by {_BY}.")
 
 

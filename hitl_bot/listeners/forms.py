@@ -230,7 +230,7 @@ def _end_later(view: Json, client: WebClient, cases: UseCases, result: Callable[
     try:
         replace_view(client, view["id"], views.closed_view(entry.approval, now=cases.clock()))
     except SLACK_FAILED as error:  # the answer is recorded, so nothing here may say otherwise
-        log.warning("the view goes on saying that it saves", approval_id=entry.approval.id, why=repr(error))
+        log.warning("the view still says that it is saving", approval_id=entry.approval.id, why=repr(error))
     _carry_out(client, cases, entry)
     return True
 

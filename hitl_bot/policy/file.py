@@ -255,7 +255,7 @@ def command() -> None:
 @command.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--flow", required=True, help="The name of a flow.")
-@click.option("--step", required=True, help="The name of a step of it.")
+@click.option("--step", required=True, help="The name of one of its steps.")
 @click.option("--tag", "tags", multiple=True, help="A tag of the run; may be repeated.")
 @click.option("--namespace", default="", help="The Kubernetes namespace of the workflow.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rule that applies as a JSON object.")
@@ -299,7 +299,7 @@ def demanded(rule: RuleOfFile) -> Iterator[str]:
     """Say what a rule demands, a line a demand."""
     said = list(_of_people(rule)) + list(_of_the_rest(rule))
     if rule.obligations is Offer.OFFERED:
-        said.append("approving asks for an obligation, which nobody has to enter")
+        said.append("approving offers to record an obligation, which is optional")
     if rule.obligations is Offer.REQUIRED:
         said.append("an approval has an obligation, with an owner and a due date")
     yield from said or ["nothing more than the step does"]
@@ -317,7 +317,7 @@ def _of_people(rule: RuleOfFile) -> Iterator[str]:
     if rule.self_approval is Word.REFUSED:
         yield "nobody approves their own run"
     if rule.claimed_requester is Word.ALLOWED:
-        yield "a local run may say itself who started it"
+        yield "a local run's own word on who started it counts"
     if rule.delegation is Word.REFUSED:
         yield "nobody decides for others"
     if rule.outsiders:

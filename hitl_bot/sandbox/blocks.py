@@ -94,7 +94,7 @@ def complaints_about_blocks(blocks: Any, most: int = limits.MESSAGE_BLOCKS) -> l
     Returns
     -------
     list of str
-        Lines such as ``missing required field: text [json-pointer:/blocks/0]``; [] if nothing is wrong.
+        Lines such as ``missing required field: text [json-pointer:/blocks/0]``; [] if no problems were found.
     """
     found = Complaints()
     _check_blocks(found, "/blocks", blocks, most, least=0)

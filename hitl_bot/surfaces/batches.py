@@ -173,7 +173,7 @@ class Batches:
                 known = self._known.get(batch_id)
             return known.standing if known is not None else None
         except RecordError as error:
-            log.warning("an answer in advance counts for nothing", batch=batch_id, why=str(error))
+            log.warning("an answer in advance is ignored", batch=batch_id, why=str(error))
             return None
 
     # As a notifier.
@@ -212,7 +212,7 @@ class Batches:
         """
         shown = self._load(str(post.batch))
         if shown is None:
-            raise MessageUnreachable(f"No note says where the message of {approval.id} is.")
+            raise MessageUnreachable(f"It is not recorded where the message of {approval.id} is.")
         with self._lock:
             shown.members[approval.id] = approval
             if approval.state is not State.PENDING and shown.visible.get(approval.id) == _visible(approval):
@@ -221,7 +221,7 @@ class Batches:
             problem = shown.problem
         if approval.state is State.PENDING:
             return  # nothing waits for votes to be seen
-        raise problem or NotifierBusy("The message shows it within seconds, with others.", seconds=_SOON)
+        raise problem or NotifierBusy("The message will show it within seconds, together with others.", seconds=_SOON)
 
     def find(self, approval: Approval) -> Post | None:
         """Return the message that a gate is on, although its record does not say so; None if it is on none.
@@ -245,7 +245,7 @@ class Batches:
             if (shown := self._load(batch_id)) is not None:
                 return shown  # this bot has posted it meanwhile
             if not self._ledger.claim(batch_id, "post", self._holder, now=self._clock(), during=CLAIM_FOR):
-                raise NotifierBusy("Another bot posts the message of these gates.", seconds=_SOON)
+                raise NotifierBusy("Another bot is posting the message of these gates.", seconds=_SOON)
             members = self._members(batch_id) or [approval]
             since = min(one.requested_at for one in members)
             asked = _Found(id=batch_id, pathspec=_run_of(approval), requested_at=since)
@@ -354,7 +354,7 @@ class Batches:
         batch_id = _batch_id(approval, number)
         now = self._clock()
         if not self._ledger.claim(batch_id, "post", self._holder, now=now, during=CLAIM_FOR):
-            raise NotifierBusy("Another bot posts the message of these gates.", seconds=_SOON)
+            raise NotifierBusy("Another bot is posting the message of these gates.", seconds=_SOON)
         members = self._siblings(approval)
         # Before anybody sees them on the message: whoever then approves all approves what the message shows.
         self._mark(batch_id, [one.id for one in members])

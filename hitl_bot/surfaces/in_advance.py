@@ -156,7 +156,7 @@ class InAdvance:
                 self._again(batch_id, entries, error)
                 continue
             except HitlError as error:
-                log.warning("an answer in advance counts for nothing", batch=batch_id, why=str(error))
+                log.warning("an answer in advance is ignored", batch=batch_id, why=str(error))
                 continue
             if standing is None or standing.verdict is None:
                 continue

@@ -295,7 +295,7 @@ class Outbox:
             self._ledger.store.unmark(key)
             del self._waiting[key]
             self._metrics.event_given_up(event.where)
-            log.error("an event was given up", to=event.where, approval_id=event.approval_id, why=why)
+            log.error("the bot gave up on an event", to=event.where, approval_id=event.approval_id, why=why)
 
 
 def _is_due(not_before: datetime | None, now: datetime) -> bool:

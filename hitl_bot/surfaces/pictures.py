@@ -104,7 +104,7 @@ class Pictures:
     @staticmethod
     def _empty() -> BoundedMap[str, _Wanted]:
         def dropped(approval_id: str) -> None:
-            log.warning("a question goes without its pictures", approval_id=approval_id, why="too many at once")
+            log.warning("a question has no pictures", approval_id=approval_id, why="too many at once")
 
         return BoundedMap(_WAITING, dropped=dropped)
 
@@ -138,11 +138,11 @@ class Pictures:
             if not final and now - wanted.since < _TROUBLED_FOR:
                 wanted.not_before = now + max(_LOOK_AGAIN, (now - wanted.since) / 2)
                 return
-            log.info("a question goes without its pictures", approval_id=approval_id, why=str(error))
+            log.info("a question has no pictures", approval_id=approval_id, why=str(error))
         except HitlError as error:
-            log.info("a question goes without its pictures", approval_id=approval_id, why=str(error))
+            log.info("a question has no pictures", approval_id=approval_id, why=str(error))
         except Exception:
-            log.exception("a question goes without its pictures", approval_id=approval_id)
+            log.exception("a question has no pictures", approval_id=approval_id)
         with self._lock:
             self._wanted.pop(approval_id, None)
 

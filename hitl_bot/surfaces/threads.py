@@ -125,7 +125,7 @@ log = structlog.get_logger("hitl_bot.threads")
 
 def _changed() -> BoundedMap[str, None]:
     return BoundedMap(
-        _WAITING, dropped=lambda approval_id: log.warning("a thread goes without its lines", approval_id=approval_id)
+        _WAITING, dropped=lambda approval_id: log.warning("a thread lacks its lines", approval_id=approval_id)
     )
 
 
@@ -284,7 +284,7 @@ class Threads:
             if thread.is_done:
                 self._threads.pop((str(post.channel), str(post.ts)), None)
         except RecordError as error:
-            log.warning("a thread goes without its line", approval_id=approval_id, why=str(error))
+            log.warning("a thread lacks its line", approval_id=approval_id, why=str(error))
         except HitlError as error:
             log.warning("a thread waits for its line", approval_id=approval_id, why=str(error))
             self._note(approval_id)
@@ -422,7 +422,7 @@ class Threads:
         thread.not_before = now + max(_LOOK_AGAIN, troubled / 2)
         self._problems.report(SLACK, thread.anchor, error)
         if troubled >= _TROUBLED_FOR:
-            log.warning("a thread goes without its lines", anchor=thread.anchor, why=str(error))
+            log.warning("a thread lacks its lines", anchor=thread.anchor, why=str(error))
             thread.lines.clear()
 
 

@@ -60,7 +60,7 @@ class Metrics:
         )
         self._versions = Counter(
             "hitl_versions_written",
-            "Versions of records that this bot wrote, by what they add.",
+            "Versions of records that this bot wrote, by event.",
             ("event",),
             registry=self.registry,
         )
@@ -87,7 +87,7 @@ class Metrics:
         )
         self._failures = Counter(
             "hitl_sweeper_failures",
-            "What this bot's sweeper could not do, and tries again.",
+            "What this bot's sweeper could not do and will retry.",
             ("kind",),
             registry=self.registry,
         )
@@ -102,13 +102,13 @@ class Metrics:
         )
         self._event_failures = Counter(
             "hitl_event_failures",
-            "Attempts of this bot to deliver an event that failed, and are made again.",
+            "Failed attempts of this bot to deliver an event; they are retried.",
             ("to", "kind"),
             registry=self.registry,
         )
         self._events_given_up = Counter(
             "hitl_events_given_up",
-            "Events that this bot gave up after seven days, or whose record is gone.",
+            "Events that this bot gave up on after seven days, or whose record is gone.",
             ("to",),
             registry=self.registry,
         )

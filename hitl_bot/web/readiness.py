@@ -128,7 +128,7 @@ class Readiness:
         except HitlError as error:
             problem = str(error)
         except Exception:  # a check that can't say anything is a check that failed
-            log.exception("a check broke")
+            log.exception("a check failed")
         finally:
             with self._changed:
                 looked.problem, looked.at, looked.under_way = problem, time.monotonic(), False

@@ -253,7 +253,7 @@ def test_lists_are_paged_and_answers_explained(ask, bot, look, shot):
     expect(told(page)).to_contain_text("1 decided in 7 d")
     expect(told(page)).to_contain_text("too far")
     type_in(page, "/hitl stats")
-    expect(told(page)).to_contain_text("95 % decided within")
+    expect(told(page)).to_contain_text("95% decided within")
     shot(page, "history")
     rejected = message(page, "Deploy the moon?")
     rejected.hover()

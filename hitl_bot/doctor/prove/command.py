@@ -45,7 +45,7 @@ def check_blocks(client: WebClient, now: datetime) -> Iterator[Finding]:
         else:
             taken += 1
     more = f"; {untried} are too large for {_METHOD}" if untried else ""
-    yield good("blocks", f"Slack would take {taken} messages, views and Homes{more}")
+    yield good("blocks", f"Slack would accept {taken} messages, views and Homes{more}")
 
 
 def _named(exhibit: Exhibit, error: Exception) -> str:

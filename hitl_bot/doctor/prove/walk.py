@@ -193,7 +193,9 @@ class Walk:
         asked = _ask(bot, self.who, "1", "A question of `hitl-bot doctor`", FIELDS)
         post = _post(asked)
         if post is None:
-            yield bad("post", "Slack took no direct message", "Run `hitl-bot doctor`: scopes chat:write and im:write.")
+            yield bad(
+                "post", "Slack accepted no direct message", "Run `hitl-bot doctor`: scopes chat:write and im:write."
+            )
             return
         yield good("post", f"the question is in {post.channel}")
         store.slow_for = asked.id
@@ -239,7 +241,7 @@ class Walk:
             for number in range(SHARDS)
         ]
         if not self._until(lambda: all(_post(bot.cases.ledger.read(one).approval) for one in ids)):
-            yield bad("many gates", "they did not come to share a message", _REPORT)
+            yield bad("many gates", "they did not share a message", _REPORT)
             return
         self.say("On the new message: click Approve all except…, then Next page, touch nothing there, click Approve.")
         if not self._until(lambda: all(bot.cases.ledger.read(one).approval.decision for one in ids)):
@@ -260,7 +262,7 @@ class Walk:
             return good("deletion", "Slack says of a deleted message that it is gone")
         except NotifierError as error:
             return bad("deletion", f"Slack says of a deleted message: {error}", _REPORT)
-        return bad("deletion", "Slack takes a change of a deleted message", _REPORT)
+        return bad("deletion", "Slack accepts a change to a deleted message", _REPORT)
 
     def _until(self, look: Callable[[], object]) -> bool:
         end = time.monotonic() + self.patience

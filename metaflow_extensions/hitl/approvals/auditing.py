@@ -66,8 +66,8 @@ class Audited:
     faults: tuple[Defect, ...] = ()  # the first bad version comes first
 
     @property
-    def is_whole(self) -> bool:
-        """Whether nothing is wrong."""
+    def is_intact(self) -> bool:
+        """Whether no problems were found."""
         return not self.faults
 
     @property
@@ -87,7 +87,7 @@ def audit_alone(ledger: Ledger, approval_id: str) -> Audited:
         It can't be checked now.
     """
     found = audit(ledger, approval_id, lambda key: has_marker(ledger, key))
-    if not found.versions and found.is_whole:
+    if not found.versions and found.is_intact:
         raise NoSuchApproval(approval_id, ledger.store.url)
     return found
 
@@ -127,14 +127,14 @@ def audit(ledger: Ledger, approval_id: str, is_there: Callable[[str], bool]) -> 
             entries.append(entry)
     # What is wrong among those that can be read comes before the first that can't.
     first_bad = _broken(approval_id, entries) or unreadable
-    whole = not first_bad and not faults
+    intact = not first_bad and not faults
     return Audited(
         approval_id=approval_id,
         versions=tuple(
             CheckedVersion(version=entry.version, sha256=entry.digest, voucher=voucher)
             for entry, voucher in zip(entries, vouchers([entry.version for entry in entries]), strict=True)
         ),
-        faults=(*first_bad, *faults, *(_missing(ledger, entries[-1].approval, is_there) if whole and entries else ())),
+        faults=(*first_bad, *faults, *(_missing(ledger, entries[-1].approval, is_there) if intact and entries else ())),
     )
 
 
@@ -330,12 +330,12 @@ def _read_indexes(ledger: Ledger) -> _Indexes:
 def _contradicted(audited: Audited, indexes: _Indexes) -> Iterator[Defect]:
     """Yield what the indexes know and the record does not: newer versions, and decisions."""
     approval = audited.approval
-    if approval is None or not audited.is_whole:
+    if approval is None or not audited.is_intact:
         return
     highest = indexes.numbers.get(approval.id, 0)
     if highest > audited.versions[-1].version.number:
         yield Defect(
-            key=bucket.version_key(approval.id, highest), problem="it was written, as the tail says, and is missing"
+            key=bucket.version_key(approval.id, highest), problem="the tail says that it was written, but it is missing"
         )
     for key in indexes.by_id.get(approval.id, ()):
         if key not in end_markers(approval):
@@ -357,7 +357,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 def is_exported(audited: Audited, since: datetime | None) -> bool:
     """Whether this is a decision of the span, or something that can't be read, which is never left out."""
     approval = audited.approval
-    if approval is None or not audited.is_whole:
+    if approval is None or not audited.is_intact:
         return True
     return approval.decision is not None and (since is None or approval.decision.at >= since)
 
@@ -375,7 +375,7 @@ def document(audited: Audited) -> dict[str, Any]:
         "versions": len(audited.versions),
         "record_sha256": newest.sha256 if newest else None,
         "vouched_by": newest.voucher.key if newest else None,
-        "whole": audited.is_whole,
+        "intact": audited.is_intact,
         "faults": [f"{fault.key}: {fault.problem}" for fault in audited.faults],
     }
 
@@ -385,7 +385,7 @@ COLUMNS = (
     *("verdict", "decided_by", "on_behalf_of", "voters", "decided_at", "where", "input", "reason"),
     *("metrics", "compared_with", "parameters", "commit", "local_changes", "code_package", "artifacts_sha256"),
     "obligations",
-    *("question_sha256", "versions", "record_sha256", "vouched_by", "whole", "faults"),
+    *("question_sha256", "versions", "record_sha256", "vouched_by", "intact", "faults"),
 )
 
 

@@ -61,7 +61,7 @@ class Entry:
         return self.version.number
 
 
-# Whether a trail is whole: no gap, every hash right, the question and the decision never changed. Pure functions.
+# Whether a trail is intact: no gap, every hash right, the question and the decision never changed. Pure functions.
 
 
 def check_whole(approval_id: str, trail: Sequence[Entry]) -> None:
@@ -634,7 +634,7 @@ class Ledger:
         return numbers
 
     def verify(self, approval_id: str) -> list[Entry]:
-        """Prove that the trail is whole: no gap, every hash right, the question and the decision never changed.
+        """Prove that the trail is intact: no gap, every hash right, the question and the decision never changed.
 
         Raises
         ------

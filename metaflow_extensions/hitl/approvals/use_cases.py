@@ -411,7 +411,7 @@ class UseCases:
         Raises
         ------
         NotInAdvance
-            It asks something else than what was answered, or the answer no longer counts.
+            It asks something other than what was answered, or the answer no longer counts.
         ApprovalError, InvalidInput, PeopleUnavailable, StoreError, RecordError
             As ``take``: whoever gave it may not decide this one, or that can't be known.
         """
@@ -419,7 +419,7 @@ class UseCases:
         if approval.state is not State.PENDING:
             return Outcome(approval=approval)
         if answer is None or not standing.is_good_for(approval, self.clock()):
-            raise NotInAdvance(f"{approval.id} asks something else than what {standing.by.name} answered in advance.")
+            raise NotInAdvance(f"{approval.id} asks something other than what {standing.by.name} answered in advance.")
         taken = self.take(
             approval.id,
             answer,

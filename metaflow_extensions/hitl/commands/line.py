@@ -87,7 +87,7 @@ def _done(parser: ArgumentParser, scope: CommandScope) -> None:  # noqa: ARG001 
 
 def _wait(parser: ArgumentParser, scope: CommandScope) -> None:
     parser.add_argument("ids", nargs="*", metavar="ID")
-    parser.add_argument("--run", help="wait until this run has asked and none of its questions waits")
+    parser.add_argument("--run", help="wait until this run has asked and all its questions are answered")
     _flow(parser, scope)
     parser.add_argument("--timeout", help='how long, such as "30m"; 0 looks once (default: as long as it takes)')
     _json(parser)

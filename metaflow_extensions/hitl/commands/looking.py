@@ -261,12 +261,12 @@ def verify(context: Context, options: Namespace) -> ExitCode:
         document["trail"] = [checked_version_document(version) for version in found.versions]
         document["faults"] = [{"key": fault.key, "problem": fault.problem} for fault in found.faults]
         context.write(written(document))
-    elif found.is_whole:
+    elif found.is_intact:
         newest = found.versions[-1]
         context.write(terminal.verified([one.version for one in found.versions], newest.sha256, zone=context.zone))
     else:
         context.warn(f"{found.approval_id} can't be trusted, and its gate stays closed:\n{audited(found)}")
-    return ExitCode.DONE if found.is_whole else ExitCode.FAILED
+    return ExitCode.DONE if found.is_intact else ExitCode.FAILED
 
 
 def _commands(context: Context, approval: Approval) -> tuple[dict[str, str], str]:

@@ -154,7 +154,7 @@ class KubernetesEngine(ArgoEngine):
         else:
             status, answer = self._request(method, f"{path}?dryRun=All", [] if method == "PATCH" else None)
         if status == _UNAUTHENTICATED:
-            raise EngineUnavailable(f"The Kubernetes API knows nobody by these credentials: {_said(answer, status)}")
+            raise EngineUnavailable(f"The Kubernetes API does not accept these credentials: {_said(answer, status)}")
         return status != _FORBIDDEN
 
     def _read(self, namespace: str, name: str) -> Workflow | None:

@@ -33,7 +33,7 @@ class LocalEngine:
             return ""
         resume = approval.question.resume
         said = f"nobody has been waiting since {since:%Y-%m-%d %H:%M} UTC"
-        return f"{said}. To go on with this answer: {resume}" if resume else f"{said}. Start a new run"
+        return f"{said}. To continue with this answer: {resume}" if resume else f"{said}. Start a new run"
 
     def started_by(self, approval: Approval) -> tuple[Person, ...]:  # noqa: ARG002 - the port's signature
         """Return nobody: a process on somebody's own machine can call itself anything."""

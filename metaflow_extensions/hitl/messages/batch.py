@@ -172,10 +172,8 @@ def _in_advance(batch: Batch, now: datetime) -> list[Block]:
     standing, to_come = batch.standing, batch.to_come
     if standing is not None and standing.verdict is not None:
         done = "Approved" if standing.verdict is Verdict.APPROVE else "Rejected"
-        seen = f"{standing.asked} of {standing.in_all} had asked"
-        said = [
-            f"*{done} in advance* by {mention(standing.by)}, also those to come: {seen}, the others nobody has seen."
-        ]
+        seen = f"{standing.asked} of {standing.in_all} had asked; nobody has seen the others"
+        said = [f"*{done} in advance* by {mention(standing.by)}, including those to come: {seen}."]
         if standing.reason:
             said.append(quoted(standing.reason, 150))
         if to_come:

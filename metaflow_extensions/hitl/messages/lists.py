@@ -210,7 +210,7 @@ def figures(statistics: Statistics, *, now: datetime, span: str, left_out: int =
         ("Rejected", str(statistics.rejected)),
         ("Expired", str(statistics.expired)),
         ("Half decided within", "–" if statistics.median is None else in_words(statistics.median)),
-        ("95 % decided within", "–" if statistics.p95 is None else in_words(statistics.p95)),
+        ("95% decided within", "–" if statistics.p95 is None else in_words(statistics.p95)),
     )
     title = f"Approvals {span}"
     blocks = [

@@ -32,7 +32,7 @@ from .lists import paged
 from .replies import Reply, reply, said
 
 LONGEST = 1_000  # characters of an obligation, and of the word that closes it
-CLOSED = "The obligation is closed. The trail of the approval has what you wrote."
+CLOSED = "The obligation is closed. What you wrote is in the approval's trail."
 _TEXT = 300
 
 
@@ -87,7 +87,7 @@ def inputs(requirements: Requirements, *, room: int, may_reject: bool = False) -
             {"type": "plain_text_input", "multiline": True, "max_length": LONGEST},
             optional=optional,
         ),
-        _input(controls.OBLIGATION_OWNER, "Owner", {"type": "users_select"}, hint="You, if you choose nobody."),
+        _input(controls.OBLIGATION_OWNER, "Owner", {"type": "users_select"}, hint="You, unless you choose someone."),
         _input(controls.OBLIGATION_DUE, "Due date", {"type": "datepicker"}, optional=optional),
     ]
     return [*above, *asked] if len(above) + len(asked) <= room else asked

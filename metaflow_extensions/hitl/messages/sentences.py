@@ -85,7 +85,7 @@ def what_happens(approval: Approval) -> list[tuple[str, str]]:
     step, question = approval.pathspec.step, approval.question
     rejected = f"the run fails, {step} does not start"
     if question.on_reject is OnReject.CONTINUE:
-        rejected = f"{step} starts all the same, and sees the rejection"
+        rejected = f"{step} starts anyway, and sees the rejection"
     starts = f"starts {step}"
     if question.leaves or approval.unattended_since is not None:
         starts = f"{step} starts once the run is resumed"
@@ -113,7 +113,7 @@ def nobody_waits(approval: Approval, moment: Callable[[datetime], str], command:
         said = f"Nobody has been waiting since {moment(since)}, so approving starts nothing"
         return f"{said} until somebody runs {command(resume)}" if resume else said
     if approval.question.leaves and resume:
-        return f"The run does not wait: it goes on with the answer when somebody runs {command(resume)}"
+        return f"The run does not wait: it continues with the answer when somebody runs {command(resume)}"
     return ""
 
 

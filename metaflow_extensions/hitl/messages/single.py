@@ -243,7 +243,7 @@ def _resume_blocks(approval: Approval) -> list[Block]:
     resume = approval.question.resume
     if resume is None or not approval.question.leaves or not approval.lets_run:
         return []
-    return [section(mrkdwn(f"To go on with this answer:\n{code_block(resume, 600)}"))]
+    return [section(mrkdwn(f"To continue with this answer:\n{code_block(resume, 600)}"))]
 
 
 def _follows(approval: Approval) -> list[Block]:

@@ -136,7 +136,7 @@ def taken_from(approval: Approval) -> str:
     run = one_line(approval.pathspec.run, 80)
     if approval.state is State.PENDING:
         return f"Run {run} has asked the same in {approval.id}, which is still open, so nobody is asked again."
-    return f"Run {run} has asked the same in {approval.id}, and nothing has started by the answer yet."
+    return f"Run {run} has asked the same in {approval.id}, and nothing has started with its answer yet."
 
 
 def asked_nobody(approval: Approval, script: str) -> str:
@@ -154,7 +154,7 @@ def asked_nobody(approval: Approval, script: str) -> str:
 def figures(counted: Statistics, scope: str) -> str:
     """Show how many were asked and decided, and how long people took."""
     half, most = (None if one is None else in_words(one) for one in (counted.median, counted.p95))
-    took = f"; half within {half}, 95 % within {most}" if half and most else ""
+    took = f"; half within {half}, 95% within {most}" if half and most else ""
     return (
         f"{scope}: {counted.asked} asked, {counted.approved} approved, {counted.rejected} rejected, "
         f"{counted.expired} expired{took}."
@@ -195,7 +195,7 @@ def what_follows(approval: Approval) -> list[str]:
         return [one_line(trouble, _MESSAGE)]
     resume = approval.question.resume
     goes_on = approval.question.leaves and approval.lets_run and resume is not None
-    return [one_line(f"To go on with this answer: {resume}", _MESSAGE)] if goes_on else []
+    return [one_line(f"To continue with this answer: {resume}", _MESSAGE)] if goes_on else []
 
 
 def to_be_confirmed(proposal: Proposal) -> str:
@@ -425,7 +425,7 @@ def _bound_to(approval: Approval) -> list[tuple[str, str]]:
 
 
 def verified(trail: Sequence[Version], digest: str, *, zone: tzinfo = timezone.utc) -> str:
-    """Say that a trail is whole.
+    """Say that a trail is intact.
 
     Parameters
     ----------
@@ -440,7 +440,7 @@ def verified(trail: Sequence[Version], digest: str, *, zone: tzinfo = timezone.u
     lines = [f"{trail[-1].approval.id} is intact: {count}, each with the hash of the one before it."]
     who = vouchers(trail)
     if any(voucher.key is None for voucher in who):
-        lines.append("Anybody who can write the store could have written what nobody vouches for.")
+        lines.append("Anyone who can write to the store could have written what nobody vouches for.")
     lines += [
         f"  {version.number}  {_at(version.at, zone)}  {one_line(short(version), _CELL)}, "
         f"vouched for by {one_line(who_vouches(voucher), _VALUE)}"
@@ -493,7 +493,7 @@ def audited(found: Audited) -> str:
     """Say what was found out about one record: one line, and one for each thing that is wrong."""
     place = found.approval.pathspec if found.approval is not None else None
     head = one_line(" ".join(filter(None, [found.approval_id, str(place or "")])), _NAME * 4)
-    lines = ["  ".join(filter(None, ["whole" if found.is_whole else "BAD  ", head, "; ".join(_by_version(found))]))]
+    lines = ["  ".join(filter(None, ["intact" if found.is_intact else "BAD   ", head, "; ".join(_by_version(found))]))]
     lines += [f"         {one_line(f'{fault.key}: {fault.problem}', _PROBLEM)}" for fault in found.faults]
     return "\n".join(lines)
 
@@ -509,7 +509,7 @@ def _by_version(found: Audited) -> Iterator[str]:
 def summary(records: int, faults: int, *, sealed: bool) -> str:
     """Say how an audit ended."""
     count = "1 record was checked" if records == 1 else f"{records:,} records were checked"
-    said = {0: "nothing is wrong", 1: "1 thing is wrong"}.get(faults, f"{faults:,} things are wrong")
+    said = {0: "no problems were found", 1: "1 problem was found"}.get(faults, f"{faults:,} problems were found")
     if sealed:
         return f"{count}: {said}."
     return f"{count}: {said}. No signature was checked, so nobody vouches for this; give --public-keys."

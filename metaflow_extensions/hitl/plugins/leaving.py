@@ -114,7 +114,7 @@ def _said(runtime: Any, left: list[str]) -> str:
 
     gates = "1 gate waits" if len(left) == 1 else f"{len(left)} gates wait"
     return (
-        f"The run has left: {gates} for an answer, and nothing of it runs (exit code {EXIT_CODE}).\n"
+        f"The run has left: {gates} for an answer, and nothing is running (exit code {EXIT_CODE}).\n"
         f"Waiting: {', '.join(left)}\n"
-        f"To go on with the answers: {resuming.resume_command(root.script(), str(runtime.run_id))}"
+        f"To continue with the answers: {resuming.resume_command(root.script(), str(runtime.run_id))}"
     )

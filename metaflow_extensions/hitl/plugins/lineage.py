@@ -76,7 +76,7 @@ def _shown(task: GatedTask, approval: Approval) -> tuple[list[Version], list[Pic
     try:
         return trail, pictures_of(ledger.store, approval)
     except StoreError as error:
-        say(f"The card of {approval.id} goes without its pictures: {error}")
+        say(f"The card of {approval.id} has no pictures: {error}")
         return trail, []
 
 
@@ -115,7 +115,7 @@ def _in_time(effect: Callable[[], None]) -> None:
     thread.start()
     thread.join(_PATIENCE)
     if thread.is_alive():
-        raise TimeoutError(f"Metaflow's metadata service did not take them within {_PATIENCE:.0f} s.")
+        raise TimeoutError(f"Metaflow's metadata service did not accept them within {_PATIENCE:.0f} s.")
     if errors:
         raise errors[0]
 

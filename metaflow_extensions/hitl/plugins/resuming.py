@@ -40,8 +40,8 @@ class StartedElsewhere(HitlError):
 
     def __init__(self, approval_id: str, by: str) -> None:
         super().__init__(
-            f"The answer to {approval_id} has already started {by}, and an answer starts one task. This step does not "
-            "run. Start a new run to ask again."
+            f"The answer to {approval_id} has already started {by}, and an answer starts only one task. This step does "
+            "not run. Start a new run to ask again."
         )
 
 

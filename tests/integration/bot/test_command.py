@@ -181,7 +181,7 @@ def test_stats_count_and_time(ask: Ask, bob: Person, clock: HandClock) -> None:
     answer = said(bob, "/hitl stats").replace("*", "").replace("\n", " ")
     for words in ("Asked 4", "Approved 1", "Rejected 1", "Expired 0", "Half decided within 1 min"):
         assert words in answer
-    assert "95 % decided within 1 h" in answer
+    assert "95% decided within 1 h" in answer
     assert "Open for the longest time: 1 d 1 h" in answer
     assert waiting.id in answer or expired.id in answer
     assert "Asked 0" in said(bob, "/hitl stats flow OtherFlow 7d").replace("*", "").replace("\n", " ")

@@ -60,7 +60,7 @@ def test_one_click_for_sixty_of_which_sixteen_have_asked(
     assert states(ledger, first) == [State.APPROVED] * 16
     sweep(bot, clock)
     given = shown(bot, clock, bob, lambda one: "Approved in advance" in one.plain)
-    assert "by <@U0BOB>, also those to come: 16 of 60 had asked, the others nobody has seen." in given.plain
+    assert "by <@U0BOB>, including those to come: 16 of 60 had asked; nobody has seen the others." in given.plain
     assert given.buttons == ["Take back"]
     later = ask(bot, range(16, 60))
     wait_for_states(bot, clock, later, State.APPROVED)

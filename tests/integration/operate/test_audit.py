@@ -57,7 +57,7 @@ def test_verify_ends_with_0_or_3(copy):
     whole = run("verify", *options)
     assert whole.exit_code == 0, whole.output
     assert f"the bot's key {KEY.public_key.id}" in whole.output
-    assert whole.output.splitlines()[-1] == "1 record was checked: nothing is wrong."
+    assert whole.output.splitlines()[-1] == "1 record was checked: no problems were found."
     first = folder / "approvals" / approval_id / "00001.json"
     first.write_bytes(first.read_bytes().replace(b"Deploy?", b"Delete?"))
     bad = run("verify", "--quiet", *options)

@@ -157,7 +157,7 @@ def test_an_approval_that_nobody_waits_for_is_said_to_start_nothing(store, secon
     engine = LocalEngine(store, HandClock(after(600)))
     approved = transitions.decide(approval(resume=RESUME), approving())
     assert engine.carry_out(approved) == (
-        f"nobody has been waiting since 2026-03-02 09:30 UTC. To go on with this answer: {RESUME}"
+        f"nobody has been waiting since 2026-03-02 09:30 UTC. To continue with this answer: {RESUME}"
     )
     left = replace(approved, question=replace(approved.question, leaves=True))
     assert engine.carry_out(left) == ""

@@ -347,7 +347,7 @@ _DEFECT = (
     "This is a defect of metaflow-hitl: report it with this line. The question can be answered on the command line."
 )
 _NO_UPLOADS = (
-    "The workspace does not take the pictures that go with a question, so questions are asked without them. Ask an "
+    "The workspace does not accept the pictures that go with a question, so questions are asked without them. Ask an "
     "admin to allow the bot's uploads, or leave out the scope: `hitl-bot manifest --without-files`."
 )
 

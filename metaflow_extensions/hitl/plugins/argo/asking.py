@@ -65,6 +65,6 @@ def insist(ask: Callable[[], Outcome], sleep: Callable[[float], object]) -> Outc
         try:
             return ask()
         except StoreUnavailable as error:  # noqa: PERF203 - the pause costs more than the try
-            say(f"The question can't be recorded right now, the next try is in {pause} s: {error}")
+            say(f"The question can't be recorded right now; the next try is in {pause} s: {error}")
             sleep(pause)
     return ask()

@@ -72,7 +72,7 @@ def test_whole_records_have_no_faults(world):
     found = list(audit_all(Ledger(store, trust)))
     assert [one.faults for one in found] == [(), (), ()]
     assert sorted(len(one.versions) for one in found) == [1, 3, 3]
-    assert audit_alone(Ledger(store, trust), approval_id).is_whole
+    assert audit_alone(Ledger(store, trust), approval_id).is_intact
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -108,7 +108,7 @@ def test_the_newest_versions_dropped_are_found(world):
     store, trust, approval_id = world
     newest = {bucket.version_key(approval_id, number): None for number in (2, 3)}
     reopened = copied(store, {**newest, bucket.open_key(approval_id): b""})
-    written = (bucket.version_key(approval_id, 3), "it was written, as the tail says, and is missing")
+    written = (bucket.version_key(approval_id, 3), "the tail says that it was written, but it is missing")
     assert written in faults(reopened, trust)
     later = copied(reopened, dict.fromkeys(store.list(bucket.CHANGES.root)))
     assert {problem for _, problem in faults(later, trust)} == {"the record says otherwise"}
@@ -185,7 +185,7 @@ def test_a_span_leaves_out_what_was_decided_before(world):
     damaged = copied(store, {bucket.version_key(approval_id, 1): b""})
     found = list(audit_all(Ledger(damaged, trust), after(30)))
     assert {one.approval.pathspec.run for one in found} == {"18", "19"}
-    assert all(one.is_whole for one in found)
+    assert all(one.is_intact for one in found)
     unlisted = copied(damaged, dict.fromkeys(damaged.list(bucket.DECIDED.root)))
     assert bucket.version_key(approval_id, 1) in [key for key, _ in faults(unlisted, trust, after(30))]
 
@@ -227,7 +227,7 @@ def test_an_exported_decision_has_what_auditors_ask_for():
     assert exported["decided_by"] == {"id": "U0BOB", "name": "Bob Brown", "origin": "slack", "email": "bob@example.com"}
     assert (exported["input"], exported["reason"], exported["verdict"]) == ({"traffic": 10}, "=1+1", "approved")
     assert exported["record_sha256"] == found.versions[-1].sha256
-    assert (exported["vouched_by"], exported["whole"], exported["faults"]) == (KEY.public_key.id, True, [])
+    assert (exported["vouched_by"], exported["intact"], exported["faults"]) == (KEY.public_key.id, True, [])
     assert set(exported) == set(COLUMNS)
     cells = dict(zip(COLUMNS, row(exported), strict=True))
     assert cells["reason"] == "'=1+1"  # a spreadsheet would calculate it
@@ -240,7 +240,7 @@ def test_an_export_leaves_out_what_waits_and_keeps_what_can_not_be_read(world):
     damaged = copied(store, {bucket.version_key(approval_id, 1): b""})
     found = [one for one in audit_all(Ledger(damaged, trust)) if is_exported(one, None)]
     assert {one.approval_id for one in found} == {approval_id, pathspec(run="18").approval_id}
-    (unreadable,) = [row(document(one)) for one in found if not one.is_whole]
+    (unreadable,) = [row(document(one)) for one in found if not one.is_intact]
     assert f"approvals/{approval_id}/00001.json: it is not JSON" in unreadable[-1]
     late = [one for one in audit_all(Ledger(store, trust)) if is_exported(one, NOW + timedelta(seconds=30))]
     assert [one.approval.pathspec.run for one in late] == ["18"]
@@ -257,7 +257,7 @@ def test_a_rejection_needs_no_marker_of_approvals():
     assert faults(store, OPEN) == []
 
 
-def test_what_was_closed_without_an_answer_is_whole():
+def test_what_was_closed_without_an_answer_is_intact():
     """It is in the history at the moment when it was closed."""
     store = MemoryStore()
     ledger = Ledger(store)
@@ -269,6 +269,6 @@ def test_what_was_closed_without_an_answer_is_whole():
 
 
 def test_one_record_that_is_not_there_is_an_error():
-    """Nothing is not whole."""
+    """Nothing is damaged."""
     with pytest.raises(NoSuchApproval):
         audit_alone(Ledger(MemoryStore()), pathspec().approval_id)
