@@ -1,5 +1,6 @@
 """What may stand in the policy file."""
 
+from collections.abc import Iterator
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from pydantic import (
 )
 
 from metaflow_extensions.hitl.approvals.deciding.permission import is_group, problem_with
-from metaflow_extensions.hitl.approvals.duration import parse_duration
+from metaflow_extensions.hitl.approvals.duration import in_words, parse_duration
 from metaflow_extensions.hitl.approvals.question import Automatic, Need, OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.reminding import NEVER, read_quiet
 
@@ -185,6 +186,61 @@ class RuleOfFile(_Strict):
             obligation_required=self.obligations is Offer.REQUIRED,
             claimed_requester_counts=self.claimed_requester is Word.ALLOWED,
         )
+
+
+# What each key demands, in words.
+
+
+def demanded(rule: RuleOfFile) -> Iterator[str]:
+    """Say what a rule demands, a line a demand."""
+    said = list(_of_people(rule)) + list(_of_the_rest(rule))
+    if rule.obligations is Offer.OFFERED:
+        said.append("approving offers to record an obligation, which is optional")
+    if rule.obligations is Offer.REQUIRED:
+        said.append("an approval has an obligation, with an owner and a due date")
+    yield from said or ["nothing more than the step does"]
+
+
+def _of_people(rule: RuleOfFile) -> Iterator[str]:
+    if rule.quorum > 1:
+        yield f"at least {rule.quorum} different people agree"
+    for approvers in rule.approvers:
+        yield f"{approvers.quorum} of {approvers.group} among them"
+    if rule.named_approvers is Naming.REQUIRED:
+        yield "the step names its approvers"
+    if rule.deciders:
+        yield f"only {', '.join(rule.deciders)} decide"
+    if rule.self_approval is Word.REFUSED:
+        yield "nobody approves their own run"
+    if rule.claimed_requester is Word.ALLOWED:
+        yield "a local run's own word on who started it counts"
+    if rule.delegation is Word.REFUSED:
+        yield "nobody decides for others"
+    if rule.outsiders:
+        yield f"of guests and people from other workspaces, these may decide: {', '.join(rule.outsiders)}"
+    if rule.on_veto is OnVeto.COUNT:
+        yield "as many rejections as approvals are needed to reject"
+
+
+def _of_the_rest(rule: RuleOfFile) -> Iterator[str]:
+    if rule.reason is Reason.REQUIRED:
+        yield "an approval has a reason"
+    if rule.command_line is Word.REFUSED:
+        yield "answers from command lines don't count"
+    if rule.in_advance is Word.REFUSED:
+        yield "nobody answers for shards that have not asked yet"
+    if not rule.demands.timeout_approves:
+        yield "no deadline approves"
+    if rule.demands.automatic is Automatic.REFUSED:
+        yield "no condition over metrics approves"
+    elif rule.demands.automatic is Automatic.SHADOW:
+        yield "conditions over metrics only record what they would approve"
+    if rule.continue_on_reject is Word.REFUSED:
+        yield "a rejection ends the run"
+    if rule.longest_timeout is not None:
+        yield f"it waits {in_words(rule.longest_timeout)} at most"
+    if rule.channel is not None:
+        yield f"the bot asks in {rule.channel}"
 
 
 class PolicyOfFile(_Strict):

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hitl_bot.policy.file import demanded
-from hitl_bot.policy.model import RuleOfFile
+from hitl_bot.policy.model import RuleOfFile, demanded
 from metaflow_extensions.hitl.approvals.question import PolicyRule
 
 DOCS = (Path(__file__).parents[3] / "docs/policy.md").read_text(encoding="utf-8")
