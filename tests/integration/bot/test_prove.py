@@ -82,7 +82,7 @@ def test_the_command_says_how_to_go_on(sandbox: Sandbox, monkeypatch: pytest.Mon
     }.items():
         monkeypatch.setenv(name, value)
     said = CliRunner().invoke(cli, ["doctor", "--prove", "--recording", str(tmp_path / "recording.json")]).output
-    assert "Slack would take" in said
+    assert "Slack would accept" in said
     assert "name someone with --with" in said
     assert "blocks.validate" in json.loads((tmp_path / "recording.json").read_text())
 
