@@ -14,8 +14,8 @@ _HEAD = """# What is in the bucket
 Everything that metaflow-hitl keeps is below `METAFLOW_HITL_ROOT`, in keys of these forms. This page is generated from
 `metaflow_extensions/hitl/approvals/bucket.py` by `python docs/bucket_page.py`; a test compares the two.
 
-Objects whose names have another form are ignored, or make the record that they lie in unreadable. Numbers have five
-digits, times are between the years 2000 and 2200, and names are ASCII.
+Objects whose names have another form are ignored, or make the record that they lie in unreadable. A number has five
+digits, `<n>` no leading zeros; times are between the years 2000 and 2200, and names are ASCII.
 """
 
 _RIGHTS = """## Rights

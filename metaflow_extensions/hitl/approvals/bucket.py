@@ -8,10 +8,11 @@ Keys sort as their meaning does, so that a listing comes in order.
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from enum import Enum
+from typing import Generic, TypeVar, cast
 
 from .errors import BadKey
 from .record import checked_id, is_id, is_part
@@ -97,13 +98,6 @@ class Prefix:
         """Return what all keys below these parts begin with."""
         return self.key(*parts) + "/" if parts else self.root
 
-    def parts(self, key: str) -> list[str] | None:
-        """Return what a key below this prefix is made of; None for a key that ``key`` would not return."""
-        if not key.startswith(self.root):
-            return None
-        parts = key[len(self.root) :].split("/")
-        return parts if all(is_part(part) for part in parts) else None
-
 
 APPROVALS = Prefix(
     pattern="approvals/<id>/<number>.json",
@@ -123,7 +117,7 @@ OPEN = Prefix(
     ends="when the record is settled (whoever settles it), or has no record after two full rounds of the bot",
 )
 CHANGES = Prefix(
-    pattern="changes/<time>-<id>-<number>",
+    pattern="changes/<time>-<id>-<n>",
     holds="a marker for each version: the tail that every bot follows",
     written_by=_ALL,
     removed_by=_BOT,
@@ -204,7 +198,7 @@ THREADS = Prefix(
     ends="when a newer one is written, by the bot",
 )
 BATCHES = Prefix(
-    pattern="batches/<batch>/post, batches/<batch>/of/<id>, batches/<batch>/reminded/<time>-<kind>",
+    pattern="batches/<batch>/post, batches/<batch>/of/<id>, batches/<batch>/reminded/<second>-<kind>",
     holds="where a message of many gates is, which gates are on it, and when its people were reminded",
     written_by=_BOT,
     removed_by=_BOT,
@@ -352,9 +346,100 @@ def after_all(folder: str) -> str:
     return folder[:-1] + chr(ord("/") + 1)
 
 
+# What the names in angle brackets stand for: how each is written, and what it is read as, None if it is out of bounds.
+
+_LATEST = 10**16  # microseconds; counting down from the year 2286 sorts the newest first
+_MICROSECONDS = 1_000_000
+_STAMP, _SECOND = "%Y%m%dT%H%M%S%fZ", "%Y%m%dT%H%M%SZ"
+
+
+def _stamp(at: datetime) -> str:
+    return max(FIRST_MOMENT, min(at, LAST_MOMENT)).astimezone(timezone.utc).strftime(_STAMP)
+
+
+def _unstamp(text: str) -> datetime | None:
+    try:
+        # By position: strptime takes ten times as long, and the tail has thousands of these.
+        date, time = (
+            (int(text[:4]), int(text[4:6]), int(text[6:8])),
+            (int(text[9:11]), int(text[11:13]), int(text[13:15])),
+        )
+        at = datetime(*date, *time, int(text[15:21]), tzinfo=timezone.utc)
+    except ValueError:
+        return None  # a day that no calendar has
+    return at if FIRST_MOMENT <= at <= LAST_MOMENT else None
+
+
+def _number(number: int) -> str:
+    if not 1 <= number <= HIGHEST_VERSION:
+        raise BadKey(f"{number} can't be part of a key: a version has a number from 1 to {HIGHEST_VERSION}.")
+    return f"{number:05d}"
+
+
+def _newest_first(at: datetime) -> str:
+    return f"{_LATEST - int(max(FIRST_MOMENT, min(at, LAST_MOMENT)).timestamp() * _MICROSECONDS):016d}"
+
+
+def _from_newest_first(text: str) -> datetime | None:
+    seconds = (_LATEST - int(text)) / _MICROSECONDS
+    within = FIRST_MOMENT.timestamp() <= seconds <= LAST_MOMENT.timestamp()
+    return datetime.fromtimestamp(seconds, timezone.utc) if within else None
+
+
+def _from_day(text: str) -> date | None:
+    at = _unstamp(f"{text}T000000000000Z")
+    return None if at is None else at.date()
+
+
+_PARTS: Mapping[str, tuple[str, Callable[[str], object]]] = {
+    "id": (r"[a-z0-9-]+", lambda text: text if is_id(text) else None),
+    "number": (r"[0-9]{5}", lambda text: int(text) or None),
+    "n": (r"[0-9]{1,5}", lambda text: int(text) or None),
+    "seconds": (r"[0-9]{1,5}", int),
+    "time": (r"[0-9]{8}T[0-9]{12}Z", _unstamp),
+    "second": (r"[0-9]{8}T[0-9]{6}Z", lambda text: _unstamp(f"{text[:-1]}000000Z")),
+    "day": (r"[0-9]{8}", _from_day),
+    "newest first": (r"[0-9]{16}", _from_newest_first),
+    "hash": (r"[0-9a-f]{64}", str),
+    "nonce": (r"[0-9a-f]{32}", str),
+    "kind": (r"[a-z]+", str),
+    "where": (r"[a-z]+", str),
+}
+_Made = TypeVar("_Made", bound=tuple[object, ...])
+_NAME: tuple[str, Callable[[str], object]] = (r"[^/]+", lambda text: text if is_part(text) else None)
+
+
+class _Form(Generic[_Made]):
+    """Keys of one form, as the map writes it, such as ``approvals/<id>/<number>.json``; ``_Made`` is what is in them.
+
+    Parameters
+    ----------
+    prefix : Prefix
+        The part of the bucket.
+    which : int
+        Of the forms that its pattern lists.
+    """
+
+    def __init__(self, prefix: Prefix, which: int = 0) -> None:
+        pattern = prefix.pattern.split(", ")[which]
+        literals, names = re.split(r"<[a-z ]+>", pattern), re.findall(r"<([a-z ]+)>", pattern)
+        self._parts = [_PARTS.get(name, _NAME) for name in names]
+        groups = [f"({written})" for written, _ in self._parts]
+        pieces = [piece for pair in zip(map(re.escape, literals), [*groups, ""], strict=True) for piece in pair]
+        self._regex = re.compile("".join(pieces))
+
+    def read(self, key: str) -> _Made | None:
+        """Return what a key is made of; None for a key of another form, or with a part that is out of bounds."""
+        match = self._regex.fullmatch(key)
+        if match is None:
+            return None
+        parts = tuple(read(text) for (_, read), text in zip(self._parts, match.groups(), strict=True))
+        return None if None in parts else cast("_Made", parts)
+
+
 # Versions.
 
-_NUMBER = re.compile(r"[0-9]{5}")
+_VERSION = _Form[tuple[str, int]](APPROVALS)
 
 
 def version_key(approval_id: str, number: int) -> str:
@@ -367,25 +452,12 @@ def versions_folder(approval_id: str) -> str:
 
 def read_version_key(key: str) -> tuple[str, int] | None:
     """Return the id and the number of a version."""
-    parts = APPROVALS.parts(key)
-    if parts is None or len(parts) != 2 or not is_id(parts[0]) or not parts[1].endswith(".json"):  # noqa: PLR2004 - id, name
-        return None
-    number = _read_number(parts[1].removesuffix(".json"))
-    return None if number is None else (parts[0], number)
-
-
-def _number(number: int) -> str:
-    if not 1 <= number <= HIGHEST_VERSION:
-        raise BadKey(f"{number} can't be part of a key: a version has a number from 1 to {HIGHEST_VERSION}.")
-    return f"{number:05d}"
-
-
-def _read_number(text: str) -> int | None:
-    number = int(text) if _NUMBER.fullmatch(text) else 0
-    return number or None
+    return _VERSION.read(key)
 
 
 # What is open.
+
+_OPEN = _Form[tuple[str]](OPEN)
 
 
 def open_key(approval_id: str) -> str:
@@ -394,15 +466,13 @@ def open_key(approval_id: str) -> str:
 
 def read_open_key(key: str) -> str | None:
     """Return the id of what is open."""
-    parts = OPEN.parts(key)
-    return parts[0] if parts is not None and len(parts) == 1 and is_id(parts[0]) else None
+    parts = _OPEN.read(key)
+    return None if parts is None else parts[-1]
 
 
 # The tail.
 
-_STAMP = "%Y%m%dT%H%M%S%fZ"
-_STAMPED = re.compile(r"[0-9]{8}T[0-9]{12}Z")
-_CHANGE = re.compile(r"([0-9]{8}T[0-9]{12}Z)-([a-z0-9-]+)-([0-9]{1,5})")
+_CHANGE = _Form[tuple[datetime, str, int]](CHANGES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -426,30 +496,8 @@ def changes_from(at: datetime) -> str:
 
 def read_change_key(key: str) -> ChangeMarker | None:
     """Return which version was written, and when by the clock of whoever wrote it."""
-    match = _CHANGE.fullmatch(key.removeprefix(CHANGES.root)) if key.startswith(CHANGES.root) else None
-    at = _unstamp(match[1]) if match else None
-    if match is None or at is None or not is_id(match[2]) or not int(match[3]):
-        return None
-    return ChangeMarker(key=key, at=at, approval_id=match[2], number=int(match[3]))
-
-
-def _stamp(at: datetime) -> str:
-    return max(FIRST_MOMENT, min(at, LAST_MOMENT)).astimezone(timezone.utc).strftime(_STAMP)
-
-
-def _unstamp(text: str) -> datetime | None:
-    if not _STAMPED.fullmatch(text):
-        return None
-    try:
-        # By position: strptime takes ten times as long, and the tail has thousands of these.
-        date, time = (
-            (int(text[:4]), int(text[4:6]), int(text[6:8])),
-            (int(text[9:11]), int(text[11:13]), int(text[13:15])),
-        )
-        at = datetime(*date, *time, int(text[15:21]), tzinfo=timezone.utc)
-    except ValueError:
-        return None  # a day that no calendar has
-    return at if FIRST_MOMENT <= at <= LAST_MOMENT else None
+    parts = _CHANGE.read(key)
+    return None if parts is None else ChangeMarker(key=key, at=parts[0], approval_id=parts[1], number=parts[2])
 
 
 def newest_moment(moments: Iterable[datetime | None], now: datetime) -> datetime | None:
@@ -459,9 +507,7 @@ def newest_moment(moments: Iterable[datetime | None], now: datetime) -> datetime
 
 # History.
 
-_DECIDED = re.compile(r"([0-9]{16})-([a-z0-9-]+)")
-_LATEST = 10**16  # microseconds; counting down from the year 2286 sorts the newest first
-_MICROSECONDS = 1_000_000
+_DECIDED = _Form[tuple[str, str, datetime, str]](DECIDED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -478,31 +524,19 @@ def decided_key(flow: str, step: str, approval_id: str, at: datetime) -> str:
     return newest_first_key(DECIDED.folder(flow, step), approval_id, at)
 
 
-def _newest_first(at: datetime) -> str:
-    return f"{_LATEST - int(max(FIRST_MOMENT, min(at, LAST_MOMENT)).timestamp() * _MICROSECONDS):016d}"
-
-
 def decided_folder(flow: str, step: str) -> str:
     return DECIDED.folder(flow, step)
 
 
 def read_decided_key(key: str) -> DecidedMarker | None:
     """Return what was decided, and when."""
-    parts = DECIDED.parts(key)
-    match = _DECIDED.fullmatch(parts[2]) if parts is not None and len(parts) == 3 else None  # noqa: PLR2004 - flow, step, name
-    if parts is None or match is None or not is_id(match[2]):
-        return None
-    seconds = (_LATEST - int(match[1])) / _MICROSECONDS
-    if not FIRST_MOMENT.timestamp() <= seconds <= LAST_MOMENT.timestamp():
-        return None
-    return DecidedMarker(
-        flow=parts[0], step=parts[1], at=datetime.fromtimestamp(seconds, timezone.utc), approval_id=match[2]
-    )
+    parts = _DECIDED.read(key)
+    return None if parts is None else DecidedMarker(flow=parts[0], step=parts[1], at=parts[2], approval_id=parts[3])
 
 
 # What is open, and what was approved, of one step or of one shard of it.
 
-_PLACE = 4  # flow, step, shard, name
+_ASKED, _APPROVED = (_Form[tuple[str, str, str, datetime, str]](prefix) for prefix in (ASKED, APPROVED))
 
 
 def asked_folder(flow: str, step: str, shard: str | None) -> str:
@@ -517,8 +551,8 @@ def approved_folder(flow: str, step: str, shard: str | None) -> str:
 
 def approved_folder_of(key: str) -> str | None:
     """Return the folder that a marker of an approval is in; None for any other key."""
-    parts = APPROVED.parts(key)
-    return APPROVED.folder(*parts[:-1]) if parts is not None and len(parts) == _PLACE else None
+    parts = _APPROVED.read(key)
+    return None if parts is None else APPROVED.folder(*parts[:3])
 
 
 def newest_first_key(folder: str, approval_id: str, at: datetime) -> str:
@@ -528,9 +562,8 @@ def newest_first_key(folder: str, approval_id: str, at: datetime) -> str:
 
 def read_newest_first_key(key: str) -> str | None:
     """Return the id of an approval from one of these folders."""
-    parts = ASKED.parts(key) or APPROVED.parts(key)
-    match = _DECIDED.fullmatch(parts[-1]) if parts is not None and len(parts) == _PLACE else None
-    return match[2] if match is not None and is_id(match[2]) else None
+    parts = _ASKED.read(key) or _APPROVED.read(key)
+    return None if parts is None else parts[-1]
 
 
 def _shard(shard: str | None) -> str:
@@ -539,7 +572,7 @@ def _shard(shard: str | None) -> str:
 
 # Pictures.
 
-_HASH = re.compile(r"[0-9a-f]{64}")
+_HASH = re.compile(_PARTS["hash"][0])
 
 
 def plot_key(approval_id: str, sha256: str) -> str:
@@ -577,6 +610,9 @@ def claims_folder(anchor: str) -> str:
 
 # Threads.
 
+_SAID = _Form[tuple[str, int]](SAID)
+_THREADS = _Form[tuple[datetime]](THREADS)
+
 
 def said_key(approval_id: str, number: int) -> str:
     return SAID.key(checked_id(approval_id), _number(number))
@@ -588,8 +624,8 @@ def said_folder(approval_id: str) -> str:
 
 def read_said_key(key: str) -> int | None:
     """Return the number of the version that a thread shows."""
-    parts = SAID.parts(key)
-    return _read_number(parts[1]) if parts is not None and len(parts) == 2 else None  # noqa: PLR2004 - id, number
+    parts = _SAID.read(key)
+    return None if parts is None else parts[-1]
 
 
 def threads_key(at: datetime) -> str:
@@ -598,13 +634,16 @@ def threads_key(at: datetime) -> str:
 
 def read_threads_key(key: str) -> datetime | None:
     """Return until when every thread was up to date."""
-    return _unstamp(key.removeprefix(THREADS.root)) if key.startswith(THREADS.root) else None
+    parts = _THREADS.read(key)
+    return None if parts is None else parts[-1]
 
 
 # Messages of many gates.
 
-_SECOND = "%Y%m%dT%H%M%SZ"
-_REMINDED = re.compile(r"([0-9]{8}T[0-9]{6}Z)-([a-z]+)")
+_POST = _Form[tuple[str]](BATCHES)
+_MEMBER = _Form[tuple[str, str]](BATCHES, 1)
+_REMINDED = _Form[tuple[str, datetime, str]](BATCHES, 2)
+_IN_ADVANCE = _Form[tuple[str, int]](IN_ADVANCE)
 _NUMBERED = re.compile(r"[0-9]{1,5}")
 
 
@@ -623,10 +662,8 @@ def batch_post_key(batch_id: str) -> str:
 
 def read_batch_number(key: str, name: str) -> int | None:
     """Return the number of a batch with this name, by the key of its message."""
-    parts, start = BATCHES.parts(key), f"{name}-"
-    if parts is None or parts[1:] != ["post"] or not parts[0].startswith(start):
-        return None
-    number = parts[0].removeprefix(start)
+    (batch,) = _POST.read(key) or ("",)
+    number = batch.removeprefix(f"{name}-") if batch.startswith(f"{name}-") else ""
     return int(number) if _NUMBERED.fullmatch(number) else None
 
 
@@ -640,10 +677,7 @@ def batch_members_folder(batch_id: str) -> str:
 
 def read_batch_member_key(key: str) -> tuple[str, str] | None:
     """Return the ids of a batch and of a gate that is on its message."""
-    parts = BATCHES.parts(key)
-    if parts is None or len(parts) != 3 or parts[1] != "of" or not is_id(parts[2]):  # noqa: PLR2004 - batch, of, id
-        return None
-    return parts[0], parts[2]
+    return _MEMBER.read(key)
 
 
 def batch_reminded_key(batch_id: str, at: datetime, kind: str) -> str:
@@ -656,12 +690,8 @@ def batch_reminded_folder(batch_id: str) -> str:
 
 def read_batch_reminded_key(key: str) -> tuple[datetime, str] | None:
     """Return when and how those who share a message were reminded."""
-    parts = BATCHES.parts(key)
-    match = _REMINDED.fullmatch(parts[2]) if parts is not None and len(parts) == 3 else None  # noqa: PLR2004 - batch, reminded, name
-    if match is None:
-        return None
-    at = _unstamp(f"{match[1][:-1]}000000Z")
-    return None if at is None else (at, match[2])
+    parts = _REMINDED.read(key)
+    return None if parts is None else parts[1:]
 
 
 def in_advance_key(batch_id: str, number: int) -> str:
@@ -674,13 +704,14 @@ def in_advance_folder(batch_id: str) -> str:
 
 def read_in_advance_key(key: str) -> int | None:
     """Return the number of an answer in advance among those of its message."""
-    parts = IN_ADVANCE.parts(key)
-    if parts is None or len(parts) != 2 or not parts[1].endswith(".json"):  # noqa: PLR2004 - batch, name
-        return None
-    return _read_number(parts[1].removesuffix(".json"))
+    parts = _IN_ADVANCE.read(key)
+    return None if parts is None else parts[-1]
 
 
 # Delegations.
+
+_DELEGATION = _Form[tuple[str, int]](DELEGATIONS)
+_DELEGATE = _Form[tuple[str, str]](DELEGATES)
 
 
 def delegation_key(person_id: str, number: int) -> str:
@@ -693,11 +724,7 @@ def delegations_folder(person_id: str) -> str:
 
 def read_delegation_key(key: str) -> tuple[str, int] | None:
     """Return whose delegation it is, and its number."""
-    parts = DELEGATIONS.parts(key)
-    if parts is None or len(parts) != 2 or not parts[1].endswith(".json"):  # noqa: PLR2004 - person, name
-        return None
-    number = _read_number(parts[1].removesuffix(".json"))
-    return None if number is None else (parts[0], number)
+    return _DELEGATION.read(key)
 
 
 def delegate_key(to: str, by: str) -> str:
@@ -710,13 +737,13 @@ def delegates_folder(to: str) -> str:
 
 def read_delegate_key(key: str) -> str | None:
     """Return who is absent."""
-    parts = DELEGATES.parts(key)
-    return parts[1] if parts is not None and len(parts) == 2 else None  # noqa: PLR2004 - who decides, who is absent
+    parts = _DELEGATE.read(key)
+    return None if parts is None else parts[-1]
 
 
 # Digests.
 
-_DAY = re.compile(r"([0-9]{8})\.json")
+_DIGEST = _Form[tuple[date]](DIGESTS)
 
 
 def digest_key(day: date) -> str:
@@ -725,15 +752,15 @@ def digest_key(day: date) -> str:
 
 def read_digest_key(key: str) -> date | None:
     """Return the day that a digest is of."""
-    parts = DIGESTS.parts(key)
-    match = _DAY.fullmatch(parts[0]) if parts is not None and len(parts) == 1 else None
-    at = _unstamp(f"{match[1]}T000000000000Z") if match else None
-    return at.date() if at is not None else None
+    parts = _DIGEST.read(key)
+    return None if parts is None else parts[-1]
 
 
 # Proposals.
 
-_NONCE = re.compile(r"[0-9a-f]{32}")
+_PROPOSED_QUESTION, _PROPOSED_CLOSING = _Form[tuple[str]](PROPOSALS), _Form[tuple[str]](PROPOSALS, 1)
+_PROPOSED_ANSWER = _Form[tuple[str, str]](PROPOSALS, 2)
+_NONCE = re.compile(_PARTS["nonce"][0])
 
 
 def proposed_question_key(approval_id: str) -> str:
@@ -751,20 +778,14 @@ def proposed_closing_key(approval_id: str) -> str:
 
 def read_proposed_question_key(key: str) -> str | None:
     """Return the id of the approval that a run asks for."""
-    return _read_proposal(key, "questions")
+    parts = _PROPOSED_QUESTION.read(key)
+    return None if parts is None else parts[-1]
 
 
 def read_proposed_closing_key(key: str) -> str | None:
     """Return the id of the approval that nobody waits for any longer."""
-    return _read_proposal(key, "closings")
-
-
-def _read_proposal(key: str, kind: str) -> str | None:
-    parts = PROPOSALS.parts(key)
-    if parts is None or len(parts) != 2 or parts[0] != kind or not parts[1].endswith(".json"):  # noqa: PLR2004 - kind, name
-        return None
-    approval_id = parts[1].removesuffix(".json")
-    return approval_id if is_id(approval_id) else None
+    parts = _PROPOSED_CLOSING.read(key)
+    return None if parts is None else parts[-1]
 
 
 def proposed_answer_key(approval_id: str, nonce: str) -> str:
@@ -776,17 +797,14 @@ def proposed_answer_key(approval_id: str, nonce: str) -> str:
 
 def read_proposed_answer_key(key: str) -> tuple[str, str] | None:
     """Return the id of the approval that an answer is for, and its nonce."""
-    parts = PROPOSALS.parts(key)
-    if parts is None or len(parts) != 3 or parts[0] != "answers" or not parts[2].endswith(".json"):  # noqa: PLR2004 - kind, id, name
-        return None
-    nonce = parts[2].removesuffix(".json")
-    return (parts[1], nonce) if is_id(parts[1]) and _NONCE.fullmatch(nonce) else None
+    return _PROPOSED_ANSWER.read(key)
 
 
 # Events for other systems.
 
-_WAITING_EVENT = re.compile(r"([0-9]{8}T[0-9]{12}Z)-([a-z0-9-]+)-([0-9]{5})-([a-z]+)")
-_SENT_EVENT = re.compile(r"([0-9]{5})-([a-z]+)")
+_WAITING_EVENT = _Form[tuple[datetime, str, int, str]](OUTBOX)
+_SENT_EVENT = _Form[tuple[str, int, str]](OUTBOX, 1)
+_SEEN_EVENTS = _Form[tuple[datetime]](OUTBOX, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -806,14 +824,8 @@ def waiting_event_key(event: WaitingEvent) -> str:
 
 def read_waiting_event_key(key: str) -> WaitingEvent | None:
     """Return what waits to be delivered."""
-    parts = OUTBOX.parts(key)
-    match = _WAITING_EVENT.fullmatch(parts[1]) if parts is not None and len(parts) == 2 else None  # noqa: PLR2004 - waiting, name
-    if parts is None or parts[0] != "waiting" or match is None or not is_id(match[2]):
-        return None
-    at, number = _unstamp(match[1]), _read_number(match[3])
-    if at is None or number is None:
-        return None
-    return WaitingEvent(at=at, approval_id=match[2], number=number, where=match[4])
+    parts = _WAITING_EVENT.read(key)
+    return None if parts is None else WaitingEvent(at=parts[0], approval_id=parts[1], number=parts[2], where=parts[3])
 
 
 def sent_event_key(event: WaitingEvent) -> str:
@@ -826,12 +838,8 @@ def sent_events_folder(approval_id: str) -> str:
 
 def read_sent_event_key(key: str) -> tuple[int, str] | None:
     """Return the number of a version, and where it was delivered."""
-    parts = OUTBOX.parts(key)
-    if parts is None or len(parts) != 3 or parts[0] != "sent" or not is_id(parts[1]):  # noqa: PLR2004 - sent, id, name
-        return None
-    match = _SENT_EVENT.fullmatch(parts[2])
-    number = _read_number(match[1]) if match else None
-    return None if match is None or number is None else (number, match[2])
+    parts = _SENT_EVENT.read(key)
+    return None if parts is None else parts[1:]
 
 
 def events_seen_key(at: datetime) -> str:
@@ -840,13 +848,14 @@ def events_seen_key(at: datetime) -> str:
 
 def read_events_seen_key(key: str) -> datetime | None:
     """Return up to when every event has a marker."""
-    parts = OUTBOX.parts(key)
-    return _unstamp(parts[1]) if parts is not None and len(parts) == 2 and parts[0] == "seen" else None  # noqa: PLR2004 - seen, time
+    parts = _SEEN_EVENTS.read(key)
+    return None if parts is None else parts[-1]
 
 
 # Who waits.
 
-_HEARTBEAT = re.compile(r"([0-9]{8}T[0-9]{12}Z)-([0-9]{1,5})")
+_HEARTBEAT = _Form[tuple[str, datetime, int]](WAITING)
+_GATE = _Form[tuple[str, str, str, str, str]](GATES)
 
 
 def heartbeat_key(approval_id: str, at: datetime, seconds: int) -> str:
@@ -860,11 +869,8 @@ def heartbeats_folder(approval_id: str) -> str:
 
 def read_heartbeat_key(key: str) -> tuple[str, int] | None:
     """Return what is waited for, and within how many seconds the next one comes."""
-    parts = WAITING.parts(key)
-    match = _HEARTBEAT.fullmatch(parts[1]) if parts is not None and len(parts) == 2 else None  # noqa: PLR2004 - id, name
-    if parts is None or match is None or _unstamp(match[1]) is None or not is_id(parts[0]):
-        return None
-    return parts[0], int(match[2])
+    parts = _HEARTBEAT.read(key)
+    return None if parts is None else (parts[0], parts[2])
 
 
 def gate_folder(flow: str, run: str, step: str, place: tuple[int, ...]) -> str:
@@ -878,8 +884,8 @@ def gate_key(flow: str, run: str, step: str, place: tuple[int, ...], approval_id
 
 def read_gate_key(key: str) -> str | None:
     """Return the id of the approval that a gate asked for."""
-    parts = GATES.parts(key)
-    return parts[4] if parts is not None and len(parts) == 5 and is_id(parts[4]) else None  # noqa: PLR2004 - as the pattern
+    parts = _GATE.read(key)
+    return None if parts is None else parts[-1]
 
 
 def started_key(approval_id: str) -> str:
@@ -888,7 +894,7 @@ def started_key(approval_id: str) -> str:
 
 # Obligations.
 
-_OWED = re.compile(r"([0-9]{8})-([a-z0-9-]+)-([0-9]{5})")
+_OWED = _Form[tuple[date, str, int]](OWED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -911,13 +917,8 @@ def owed_on(day: date) -> str:
 
 def read_owed_key(key: str) -> Owed | None:
     """Return which obligation is open."""
-    parts = OWED.parts(key)
-    match = _OWED.fullmatch(parts[0]) if parts is not None and len(parts) == 1 else None
-    at = _unstamp(f"{match[1]}T000000000000Z") if match else None
-    number = _read_number(match[3]) if match else None
-    if match is None or at is None or number is None or not is_id(match[2]):
-        return None
-    return Owed(day=at.date(), approval_id=match[2], number=number)
+    parts = _OWED.read(key)
+    return None if parts is None else Owed(day=parts[0], approval_id=parts[1], number=parts[2])
 
 
 # Proofs.
