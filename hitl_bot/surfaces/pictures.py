@@ -25,6 +25,7 @@ from metaflow_extensions.hitl.approvals.errors import (
 from metaflow_extensions.hitl.approvals.evidence.course import courses
 from metaflow_extensions.hitl.approvals.evidence.pictures import COURSE, Picture, plots_of
 from metaflow_extensions.hitl.approvals.ledger import Entry
+from metaflow_extensions.hitl.approvals.ports import has_key
 from metaflow_extensions.hitl.approvals.record import Approval, Post, State, TrailEvent
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
@@ -171,8 +172,7 @@ class Pictures:
             raise
 
     def _is_shown(self, approval_id: str) -> bool:
-        shown = bucket.pictures_shown_key(approval_id)
-        return shown in self._cases.ledger.store.list(shown, limit=1)
+        return has_key(self._cases.ledger.store, bucket.pictures_shown_key(approval_id))
 
     def _course(self, approval: Approval, post: Post) -> list[Picture]:
         """Draw how the metrics developed, and keep it for the card; what can't be drawn keeps nothing else back."""

@@ -15,7 +15,8 @@ from . import bucket
 from .codec import Version
 from .errors import CorruptRecord, NoSuchApproval, NotVouchedFor, OtherPathspec, RecordError
 from .evidence.binding import question_digest
-from .ledger import Entry, Ledger, check_whole
+from .ledger import Entry, Ledger, check_intact
+from .ports import has_key
 from .record import Approval, Decision, FollowUpKind, Person, State, TrailEvent, Verdict, is_id
 
 # One record: its versions, who vouches for each, the first thing that is wrong, and what the indexes say about it.
@@ -86,15 +87,10 @@ def audit_alone(ledger: Ledger, approval_id: str) -> Audited:
     StoreError
         It can't be checked now.
     """
-    found = audit(ledger, approval_id, lambda key: has_marker(ledger, key))
+    found = audit(ledger, approval_id, lambda key: has_key(ledger.store, key))
     if not found.versions and found.is_intact:
         raise NoSuchApproval(approval_id, ledger.store.url)
     return found
-
-
-def has_marker(ledger: Ledger, key: str) -> bool:
-    """Ask the store for one marker: a LIST."""
-    return next(iter(ledger.store.list(key, limit=1)), None) == key
 
 
 def audit(ledger: Ledger, approval_id: str, is_there: Callable[[str], bool]) -> Audited:
@@ -173,7 +169,7 @@ def _numbers(ledger: Ledger, approval_id: str) -> tuple[list[int], tuple[Defect,
 
 def _broken(approval_id: str, entries: list[Entry]) -> list[Defect]:
     try:
-        check_whole(approval_id, entries)
+        check_intact(approval_id, entries)
     except CorruptRecord as error:
         return [_fault(error.key, error)]
     return [
@@ -283,7 +279,7 @@ def audit_all(ledger: Ledger, since: datetime | None = None) -> Iterator[Audited
                 yield approval_id
 
     def one(approval_id: str) -> Audited:
-        found = audit(ledger, approval_id, lambda key: key in indexes.keys or has_marker(ledger, key))
+        found = audit(ledger, approval_id, lambda key: key in indexes.keys or has_key(ledger.store, key))
         return replace(found, faults=(*found.faults, *_contradicted(found, indexes)))
 
     with ThreadPoolExecutor(_READERS) as readers:

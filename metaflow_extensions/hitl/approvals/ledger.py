@@ -64,7 +64,7 @@ class Entry:
 # Whether a trail is intact: no gap, every hash right, the question and the decision never changed. Pure functions.
 
 
-def check_whole(approval_id: str, trail: Sequence[Entry]) -> None:
+def check_intact(approval_id: str, trail: Sequence[Entry]) -> None:
     """Raise CorruptRecord about the first thing that is wrong with all versions of an approval, oldest first."""
     for position, entry in enumerate(trail, start=1):
         key = version_key(approval_id, entry.number)
@@ -647,7 +647,7 @@ class Ledger:
         whole, no hash can tell; a store with Object Lock prevents it.
         """
         trail = self.trail(approval_id)
-        check_whole(approval_id, trail)
+        check_intact(approval_id, trail)
         return trail
 
 

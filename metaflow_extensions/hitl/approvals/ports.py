@@ -70,6 +70,11 @@ class Store(Protocol):
         ...
 
 
+def has_key(store: Store, key: str) -> bool:
+    """Whether a key is there, without its body: a LIST."""
+    return next(iter(store.list(key, limit=1)), None) == key
+
+
 class Each(Protocol):
     """The built-in ``map``, or a thread pool's: applies a function to everything, in order."""
 

@@ -16,7 +16,7 @@ from . import bucket, transitions
 from .codec import Version, decode, encode
 from .errors import CorruptRecord, KeyMissing, KeyTaken, OtherQuestion
 from .evidence.collected import digest
-from .ports import Store
+from .ports import Store, has_key
 from .question import Question
 from .record import Approval, TrailEvent
 
@@ -129,8 +129,7 @@ def _default(field: Field[Any]) -> Any:
 
 def is_proposed(store: Store, approval_id: str) -> bool:
     """Whether a question waits for a bot."""
-    key = bucket.proposed_question_key(approval_id)
-    return next(iter(store.list(key, limit=1)), None) == key
+    return has_key(store, bucket.proposed_question_key(approval_id))
 
 
 # Closing. Whoever may write proposals may end the question of a local run, in one of these words and no others: the
