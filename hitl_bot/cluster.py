@@ -1,7 +1,5 @@
 """The way from here to Argo, as the settings say."""
 
-from __future__ import annotations
-
 import time
 
 from metaflow_extensions.hitl.approvals.ports import Clock

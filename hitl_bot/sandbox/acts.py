@@ -1,7 +1,5 @@
 """What a person does, and what follows: the payload goes to the app, its ack comes back to the person."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

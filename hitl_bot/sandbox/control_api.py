@@ -3,8 +3,6 @@
 `Control` and `Driver` speak it from another thread or process, and the page from a browser.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Awaitable, Callable

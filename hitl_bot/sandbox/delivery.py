@@ -1,7 +1,5 @@
 """Delivers envelopes to the app, over Socket Mode or signed HTTP, and retries where Slack would."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import hmac

@@ -1,7 +1,5 @@
 """What a person sees, and what the whole workspace holds, as JSON for the page and the driver."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from .mentions import visible_text

@@ -1,7 +1,5 @@
 """Asking people again: written into the record first, then into the thread."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace

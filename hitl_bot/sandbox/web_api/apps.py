@@ -1,7 +1,5 @@
 """api.test, auth.test, apps.connections.open."""
 
-from __future__ import annotations
-
 from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.people import APP_ID, BOT_ID, BOT_USER_ID, TEAM_DOMAIN, TEAM_ID
 from hitl_bot.sandbox.workspace import Workspace

@@ -1,7 +1,5 @@
 """chat.postMessage, chat.postEphemeral, chat.update, chat.delete, chat.getPermalink."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any

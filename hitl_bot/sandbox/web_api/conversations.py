@@ -1,7 +1,5 @@
 """conversations.open, info, list, members, history, replies."""
 
-from __future__ import annotations
-
 from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.people import BOT_USER_ID, Channel, ChannelKind, PersonKind
 from hitl_bot.sandbox.workspace import Message, Workspace

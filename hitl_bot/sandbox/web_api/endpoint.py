@@ -1,7 +1,5 @@
 """The endpoint of the Web API: decodes a call, checks its token, faults and rate, and answers as Slack does."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """files.getUploadURLExternal, files.completeUploadExternal; between them the bytes go to the upload URL."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from hitl_bot.sandbox.faults import Tier

@@ -1,7 +1,5 @@
 """users.info, users.lookupByEmail, users.list, usergroups.list, usergroups.users.list."""
 
-from __future__ import annotations
-
 from hitl_bot.sandbox.faults import Tier
 from hitl_bot.sandbox.people import Group, Person, PersonKind
 from hitl_bot.sandbox.workspace import Plan, Workspace

@@ -1,7 +1,5 @@
 """views.open, views.push, views.update, views.publish."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from hitl_bot.sandbox import limits
