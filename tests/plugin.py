@@ -34,15 +34,15 @@ pytest_plugins: list[str] = [
 
 
 # What takes long to start or to make: the tests that share it go to one worker, so that it is started or made once.
-_SHARED = {"cluster": "cluster", "compiler": "cluster", "browser": "browser"}
+_SHARED = {"root_of_pods": "pods", "cluster": "cluster", "compiler": "cluster", "browser": "browser"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the worker's group of a test by what it uses."""
+    """Name the worker's group of a test by the first of these that it uses."""
     for item in items:
-        groups = {_SHARED[name] for name in getattr(item, "fixturenames", ()) if name in _SHARED}
-        for group in groups:
+        used = getattr(item, "fixturenames", ())
+        if group := next((group for name, group in _SHARED.items() if name in used), None):
             item.add_marker(pytest.mark.xdist_group(group))
 
 
