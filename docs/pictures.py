@@ -49,7 +49,7 @@ def main() -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("Chromium is missing: install Debian's package `chromium`.")
-    wanted = sys.argv[1:] or ["run", *MESSAGES, "form-parts", "home", "home-many"]
+    wanted = sys.argv[1:] or ["run", *MESSAGES, "form-parts", "home", "home-many", "obligation"]
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=chromium, args=FLAGS) as browser,
@@ -65,6 +65,8 @@ def main() -> None:
             take_home(browser)
         if "home-many" in wanted:
             take_home_of_many(browser)
+        if "obligation" in wanted:
+            take_obligation(browser)
 
 
 def take_run(browser: Browser) -> None:
@@ -205,6 +207,34 @@ def take_home(browser: Browser) -> None:
         last = page.get_by_text("Updates automatically")
         expect(last).to_be_visible()
         take(page, "home", message_area(last))
+
+
+def take_obligation(browser: Browser) -> None:
+    """Take the form that approves with an obligation, and the reminder of it, on a laptop and on a phone."""
+    with tempfile.TemporaryDirectory() as folder, scenes.scene(Path(folder)) as play:
+        about = scenes.owing(play)
+        for ending, width in (("", WIDTH), ("-phone", PHONE)):
+            page = open_page(browser, f"{play.url}/?as=bob", width=width)
+            page.get_by_role("article").filter(has_text=about).get_by_role("button", name="Approve…").click()
+            form = page.get_by_role("dialog")
+            form.get_by_label("What is owed").fill(scenes.OWED["What is owed"])
+            form.get_by_label("Owner").select_option("U0CAROL")
+            form.get_by_label("Due date").fill(scenes.OWED["Due date"])
+            page.evaluate("document.activeElement.blur()")
+            take(page, f"obligation{ending}", form_area(form))
+            form.get_by_role("button", name="Cancel").click()
+            expect(form).to_be_hidden()
+            page.close()
+    with tempfile.TemporaryDirectory() as folder, scenes.scene(Path(folder)) as play:
+        about = scenes.reminder(play)
+        for ending, width in (("", WIDTH), ("-phone", PHONE)):
+            page = open_page(browser, f"{play.url}/?as=carol#home", width=width)
+            page.get_by_role("link", name="Messages", exact=True).click()
+            message = page.get_by_role("article").filter(has_text=about).first
+            expect(message).to_be_visible()
+            left = SIDEBAR if width == WIDTH else 0
+            take(page, f"reminder{ending}", alone_area(message, left, width - left))
+            page.close()
 
 
 def open_page(browser: Browser, url: str, *, width: int = WIDTH, height: int = HEIGHT, dark: bool = False) -> Page:

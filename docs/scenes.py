@@ -45,6 +45,9 @@ rules:
 """
 
 
+OWED = {"What is owed": "Compare it with last year's, by country.", "Due date": "2026-11-27"}
+
+
 @dataclass
 class Clock:
     """The bot's and the sandbox's, moved by hand."""
@@ -286,6 +289,30 @@ def inbox(play: Scene) -> None:
         "Deploy fraud v7?  Accuracy 94.0%", "TrainFraud/argo-trainfraud-n8r3t/deploy/t-1", approvers=("@ml-leads",)
     )
     play.forward(4)
+
+
+def owing(play: Scene) -> str:
+    """Ask bob for an approval with which somebody may owe something; return what the message is about."""
+    play.ask(
+        "Roll out churn v5?  Accuracy 91.3%",
+        "Churn/argo-churn-h3w8d/rollout/t-1",
+        approvers=("@ml-leads",),
+        obligations=True,
+    )
+    play.forward(2)
+    return "Roll out churn v5"
+
+
+def reminder(play: Scene) -> str:
+    """Let the day come on which carol owes something with an approval of bob's; return what her message is about."""
+    about = owing(play)
+    bob, carol = play.people.as_("bob"), play.people.as_("carol")
+    view = bob.open(bob.wait_for_message(CHANNEL, lambda one: about in one.plain), "Approve…")
+    view.fill({**OWED, "Owner": "U0CAROL"}).submit()
+    play.forward(1)
+    play.forward(4 * 24 * 60 + 6 * 60)
+    carol.wait_for_message(carol.id, lambda one: "What you owe" in one.plain, timeout=30)
+    return "What you owe"
 
 
 def batch(play: Scene) -> str:

@@ -218,6 +218,9 @@ def in_another_terminal(flow: Path, exports: Mapping[str, str]) -> list[str]:
 _PATIENCE = 120.0  # seconds; a cold laptop takes 20 for the run to come to its gate
 
 
+_SHOWN = 2  # pictures
+
+
 class WentWrong(Exception):
     """The demo did not go as it should; the message says where."""
 
@@ -248,8 +251,8 @@ def play(stage: Stage, say: Callable[[str], None]) -> None:
     say(f"The channel shows: {question.text}")
     _expect("+1.2 points, better" in question.plain, f"no change since the first run is shown: {question.plain}")
     say("Its table shows what changed since the first run.")
-    bob.control.wait_until(lambda: _has_picture(question), _PATIENCE, "the picture in the thread")
-    say("Its thread has a picture of that.")
+    bob.control.wait_until(lambda: _pictures(question) >= _SHOWN, _PATIENCE, "the pictures in the thread")
+    say("Its thread has a picture of that, and the run's own confusion matrix.")
     answers = bob.command("/hitl list", CHANNEL)
     _expect(any("Deploy" in answer.plain for answer in answers), "/hitl list does not show the question")
     say("/hitl list shows it.")
@@ -267,8 +270,8 @@ def play(stage: Stage, say: Callable[[str], None]) -> None:
     say("The step ran with what bob entered.")
 
 
-def _has_picture(question: Message) -> bool:
-    return any(block["type"] == "image" for reply in question.thread for block in reply.blocks)
+def _pictures(question: Message) -> int:
+    return sum(block["type"] == "image" for reply in question.thread for block in reply.blocks)
 
 
 def _expect(fact: bool, otherwise: str) -> None:  # noqa: FBT001 - an assertion that python -O keeps

@@ -79,7 +79,7 @@ def inputs(requirements: Requirements, *, room: int, may_reject: bool = False) -
     )
     why = why or "If the approval depends on something that is still to be done. It delays nothing."
     optional = may_reject or not required
-    above = [divider(), section(mrkdwn(f"*Obligation*{'' if required else ' (optional)'}")), context(escape(why))]
+    above = [divider(), section(mrkdwn("*Obligation*")), context(escape(why))]
     asked = [
         _input(
             controls.OBLIGATION_TEXT,

@@ -26,6 +26,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEAD = 24  # bytes of a PNG up to its height
 _WIDEST = 8_000  # pixels
 _DPI, _PIXELS = 150, 1_600  # of a figure, and its longer side
+_SAID = 500  # characters
 
 
 def draw(
@@ -53,7 +54,7 @@ def draw(
 def _plot(task: GatedTask, spec: PlotSpec, incoming: Any, store: Store, end: float) -> Plot:
     try:
         _check_size(task, spec)
-        png = _in_time(lambda: _rendered(spec, incoming), end)
+        png, shows = _in_time(lambda: _rendered(spec, incoming), end)
         digest = sha256(png).hexdigest()
         with suppress(KeyTaken):  # the same picture: an attempt before this one has written it
             store.create(bucket.plot_key(task.pathspec.approval_id, digest), png)
@@ -63,7 +64,7 @@ def _plot(task: GatedTask, spec: PlotSpec, incoming: Any, store: Store, end: flo
         return Plot(name=spec.name, problem=failed(error))
     except Exception as error:  # noqa: BLE001 - the author's code, and an artifact's own, may raise anything
         return Plot(name=spec.name, problem=failed(error))
-    return Plot(name=spec.name, sha256=digest)
+    return Plot(name=spec.name, sha256=digest, shows=shows)
 
 
 class _NotShown(Exception):
@@ -82,17 +83,17 @@ def _check_size(task: GatedTask, spec: PlotSpec) -> None:
 
 @dataclass
 class _Result:
-    png: bytes | None = None
+    drawn: tuple[bytes, str] | None = None
     errors: list[Exception] = field(default_factory=list[Exception])
 
 
-def _in_time(work: Callable[[], bytes], end: float) -> bytes:
+def _in_time(work: Callable[[], tuple[bytes, str]], end: float) -> tuple[bytes, str]:
     """Return what some work brings, or give it up; a thread can't be stopped, so it goes on unheard."""
     result = _Result()
 
     def do() -> None:
         try:
-            result.png = work()
+            result.drawn = work()
         except Exception as error:  # noqa: BLE001 - handed on
             result.errors.append(error)
 
@@ -101,19 +102,32 @@ def _in_time(work: Callable[[], bytes], end: float) -> bytes:
     thread.join(max(0.0, end - monotonic()))
     if result.errors:
         raise result.errors[0]
-    if result.png is None:
+    if result.drawn is None:
         raise _NotShown("took too long to draw")
-    return result.png
+    return result.drawn
 
 
-def _rendered(spec: PlotSpec, incoming: Any) -> bytes:
+def _rendered(spec: PlotSpec, incoming: Any) -> tuple[bytes, str]:
+    """Return a PNG, and the words that are in the figure it was made of."""
     found = look_up(spec.source, incoming) if isinstance(spec.source, str) else spec.source(incoming)
     if isinstance(found, (bytes, bytearray)):
-        return _checked(bytes(found))
+        return _checked(bytes(found)), ""
     figure = found if callable(getattr(found, "savefig", None)) else getattr(found, "figure", None)  # of axes
     if not callable(getattr(figure, "savefig", None)):
         raise _NotShown(f"is a {type(found).__name__}, neither a matplotlib figure nor a PNG")
-    return _checked(_saved(figure))
+    return _checked(_saved(figure)), _words(figure)
+
+
+def _words(figure: Any) -> str:
+    """Return the titles of a figure and the names of its axes, or as many of them as can be had."""
+    said: list[str] = []
+    with suppress(Exception):
+        title = getattr(figure, "_suptitle", None)
+        said += [title.get_text()] if title is not None else []
+        for axes in figure.get_axes():
+            across, up = axes.get_xlabel(), axes.get_ylabel()
+            said += [axes.get_title(), f"{up} by {across}" if across and up else across or up]
+    return " · ".join(dict.fromkeys(" ".join(one.split()) for one in said if one.strip()))[:_SAID]
 
 
 def _saved(figure: Any) -> bytes:

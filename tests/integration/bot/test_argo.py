@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import timezone
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,11 +18,16 @@ from hitl_bot.doctor import examine
 from hitl_bot.doctor.checks import Finding, Health
 from hitl_bot.sandbox.driver import Message, Person
 from hitl_bot.settings import Settings
+from metaflow_extensions.hitl.api import Approvals
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, State
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.commands.context import Context
+from metaflow_extensions.hitl.commands.looking import list_
 from metaflow_extensions.hitl.messages import controls
-from tests.fixtures.approvals import REQUESTER, HandClock, question
+from metaflow_extensions.hitl.slack import ClaimedPeople
+from tests.fixtures.approvals import REQUESTER, HandClock, any_input, question
 from tests.fixtures.engines import ArgoPlace
 from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import CHANNEL
@@ -106,6 +113,34 @@ def test_click_opens_the_gate(
     settlement = ledger.read(asked.id).approval.settlement
     assert settlement is not None
     assert settlement.problem == ""
+
+
+def test_a_rejected_run_is_found_although_no_pod_starts(
+    by_kubernetes: Settings, store: Store, clock: HandClock, flow: Gated, bob: Person
+) -> None:
+    """The gate's node fails and nothing writes to Metaflow's metadata: what finds the run is `hitl list --all`.
+
+    So does `Approvals.history`, by the run, with the reason.
+    """
+    with running(by_kubernetes, store, clock) as bot:
+        asked = ask(bot, flow)
+        message = bob.wait_for_message(CHANNEL, asks)
+        bob.command(f"/hitl reject {asked.id} too much drift")
+        assert "Rejected" in bob.wait_for_update(message, lambda one: "Rejected" in one.plain).plain
+    assert flow.phases() == ["Failed", "Running", "Running"]
+    machine = UseCases(
+        Ledger(store), engines={}, notifiers={}, people=ClaimedPeople(), check_input=any_input, clock=clock
+    )
+    approvals = Approvals(machine, REQUESTER)
+    (found,) = approvals.history(flow=asked.pathspec.flow, run=asked.pathspec.run)
+    assert (found.state, found.decision.reason) == (State.REJECTED, "too much drift")
+    said: list[str] = []
+    context = Context(
+        approvals=approvals, command="hitl", write=said.append, warn=said.append, now=clock(), zone=timezone.utc
+    )
+    list_(context, Namespace(all=True, limit=50, flow=None, run=asked.pathspec.run, step=None, json=False))
+    assert "rejected" in said[0]
+    assert asked.pathspec.run in said[0]
 
 
 def test_workflow_gone_is_told_on_the_message(

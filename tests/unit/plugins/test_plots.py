@@ -53,8 +53,11 @@ def test_a_matplotlib_figure_is_rendered(plots):
 
     store = MemoryStore()
     figure = Figure(figsize=(40, 20), dpi=600)
-    figure.subplots().plot([1, 2, 3])
+    axes = figure.subplots()
+    axes.plot([1, 2, 3])
+    axes.set(title="ROC", xlabel="false  positives", ylabel="true positives")
     plot = drawn(plots, figure, store=store)
+    assert plot.shows == "ROC · true positives by false positives"
     png = store.read(bucket.plot_key(pathspec().approval_id, plot.sha256))
     assert int.from_bytes(png[16:20], "big") == 1_600
 

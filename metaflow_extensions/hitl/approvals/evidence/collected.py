@@ -199,6 +199,7 @@ class Plot:
     name: str
     sha256: str = ""  # of the PNG, in hex, by which it is found; empty: there is none
     problem: str = ""  # why there is none
+    shows: str = field(default="", metadata=LATER)  # its titles and the names of its axes, for who can't see it
 
 
 @dataclass(frozen=True, kw_only=True)

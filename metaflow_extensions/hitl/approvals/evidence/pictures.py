@@ -5,6 +5,7 @@ from hashlib import sha256
 
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.errors import KeyMissing
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval
 
@@ -34,16 +35,30 @@ def plots_of(store: Store, approval: Approval) -> list[Picture]:
     for number, plot in enumerate(evidence.plots if evidence is not None else (), start=1):
         png = _read(store, bucket.plot_key(approval.id, plot.sha256)) if plot.sha256 else None
         if png is not None and sha256(png).hexdigest() == plot.sha256:
-            found.append(Picture(name=f"plot-{number}.png", title=plot.name, png=png, alt=f"A picture: {plot.name}"))
+            alt = f"{plot.name}: {plot.shows}" if plot.shows else f"{plot.name}, a picture that says nothing in words"
+            found.append(Picture(name=f"plot-{number}.png", title=plot.name, png=png, alt=alt))
     return found
 
 
 def pictures_of(store: Store, approval: Approval) -> list[Picture]:
     """Return all pictures of a question: how its metrics developed, as the bot drew it, and the run's own."""
-    drawn = stored_course(store, approval.id)
-    seen = f"{COURSE}; the last values are those of the table"
-    course = [] if drawn is None else [Picture(name="course.png", title=COURSE, png=drawn, alt=seen)]
+    drawn, evidence = stored_course(store, approval.id), approval.question.evidence
+    course: list[Picture] = []
+    if drawn is not None and evidence is not None:
+        course.append(Picture(name="course.png", title=COURSE, png=drawn, alt=f"{COURSE}. {_last_values(evidence)}"))
     return [*course, *plots_of(store, approval)]
+
+
+def _last_values(evidence: Evidence) -> str:
+    """Say what each metric that can be drawn has come to, and what it was in the last approved run."""
+    baseline = evidence.baseline
+
+    def said(metric: Metric) -> str:
+        before = None if baseline is None else baseline.metrics.get(metric.name)
+        after = "" if before is None or baseline is None else f", after {metric.written(before)} in run {baseline.run}"
+        return f"{metric.name}: {metric.written(metric.number)}{after}."
+
+    return " ".join(said(metric) for metric in evidence.metrics if metric.number is not None)
 
 
 def stored_course(store: Store, approval_id: str) -> bytes | None:

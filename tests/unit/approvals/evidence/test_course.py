@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.earlier_runs import compared
-from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric, Plot
 from metaflow_extensions.hitl.approvals.evidence.course import Became, courses
+from metaflow_extensions.hitl.approvals.evidence.pictures import pictures_of
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import Answer, Approval, Post, TrailEvent, Verdict, Where
 from metaflow_extensions.hitl.stores.memory import MemoryStore
@@ -92,3 +94,25 @@ def test_what_was_decided_long_ago_costs_no_request(before: int) -> None:
         return counted.requests.total()
 
     assert cost(before) == cost(30)
+
+
+def test_a_stored_picture_says_in_words_what_each_metric_has_come_to() -> None:
+    """For who can't see the card's pictures: names and last values, those before, and the words in the run's own."""
+    bench = Bench()
+    answered(bench, asked(bench, "1", 0.90))
+    now = asked(bench, "2", 0.95)
+    evidence_ = compared(bench.ledger, now.pathspec, now.question).evidence
+    assert evidence_ is not None
+    plots = tuple(
+        Plot(name=name, sha256=sha256(name.encode()).hexdigest(), shows=shows)
+        for name, shows in (("ROC", "true by false"), ("Photo", ""))
+    )
+    shown = replace(now, question=replace(now.question, evidence=replace(evidence_, plots=plots)))
+    bench.store.create(bucket.course_key(now.id), b"course")
+    for plot in plots:
+        bench.store.create(bucket.plot_key(now.id, plot.sha256), plot.name.encode())
+    assert [one.alt for one in pictures_of(bench.store, shown)] == [
+        "Metrics over the last runs. accuracy: 0.95, after 0.9 in run 1.",
+        "ROC: true by false",
+        "Photo, a picture that says nothing in words",
+    ]

@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals.auditing import audit_alone
+from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
 from metaflow_extensions.hitl.approvals.record import Approval, Post, TrailEvent
 from metaflow_extensions.hitl.approvals.sweeping.worker import AT_ONCE, clean
 from tests.fixtures.approvals import NOW, Bench, pathspec
@@ -81,3 +83,28 @@ def test_a_round_is_bounded_and_the_next_goes_on(bench: Bench) -> None:
     assert counted.requests["unmark"] == AT_ONCE
     assert clean(bench.ledger, NOW + timedelta(seconds=1)) > 0
     assert traces(bench) == []
+
+
+def test_of_the_approvals_to_compare_with_twenty_are_kept(bench: Bench) -> None:
+    """Of each step, and of each shard by itself, whoever asks next finds the newest; none goes within a week."""
+    evidence = Evidence(metrics=(Metric(name="accuracy", value=0.9),))
+    places = {"deploy": 23, "train": 3}
+    approved: dict[str, list[str]] = {step: [] for step in places}
+    for step, count in places.items():
+        for run in range(count):
+            asked = bench.ask(pathspec(step=step, run=str(run)), evidence=evidence)
+            approved[step].append(asked.id)
+            decide(bench, asked.id)
+            bench.cases.carry_out(bench.ledger.read(asked.id))
+            bench.clock.forward(60)
+    settled = bench.clock()
+    clean(bench.ledger, NOW)
+    assert len(list(bench.store.list(bucket.APPROVED.root))) == 26
+    clean(bench.ledger, settled)
+    kept = {step: bench.ledger.approved_ids("TrainFlow", step, None, limit=100) for step in places}
+    assert kept == {"deploy": approved["deploy"][:2:-1], "train": approved["train"][::-1]}
+    found = bench.ask(pathspec(run="next"), evidence=evidence).question.evidence
+    assert found is not None
+    assert found.baseline is not None
+    assert found.baseline.run == "22"
+    assert audit_alone(bench.ledger, approved["deploy"][0]).is_whole
