@@ -5,9 +5,8 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from metaflow_extensions.hitl.approvals.errors import HitlError, NotifierError
+from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Entry
-from metaflow_extensions.hitl.approvals.ports import Finder
 from metaflow_extensions.hitl.approvals.record import Approval, Post, State, checked_id
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK
@@ -123,23 +122,13 @@ def clicked_approval(cases: UseCases, approval_id: object, body: Json) -> Entry:
     asks = asks_about(body, entry.approval.id)
     if posts:
         if asks:
-            _withdraw(cases, entry.approval, clicked)
+            for problem in cases.withdraw(entry.approval.id, clicked):
+                log.info("a second message stays for now", approval_id=entry.approval.id, why=str(problem))
         raise NotItsMessage(entry.approval.id, posts[0])
     if not asks:
         return entry
     # Whoever posted it could not note where; the click knows, so that the message will show how this ends.
     return cases.note_post(entry, clicked)
-
-
-def _withdraw(cases: UseCases, approval: Approval, clicked: Post) -> None:
-    """Remove a second message about a question; one that is not the bot's own stays."""
-    notifier = cases.notifiers.get(SLACK)
-    if not isinstance(notifier, Finder):
-        return
-    try:
-        notifier.withdraw(approval, clicked)
-    except NotifierError as error:
-        log.info("a second message stays", approval_id=approval.id, why=str(error))
 
 
 def refresh_if_stale(cases: UseCases, approval: Approval, body: Json) -> None:

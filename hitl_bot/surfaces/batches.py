@@ -8,7 +8,6 @@ import hashlib
 from base64 import b32encode
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Lock
@@ -254,8 +253,13 @@ class Batches:
 
     def _note(self, asked: _Found, post: Post, members: list[Approval]) -> _Shown:
         post = replace(post, batch=asked.id)
-        with suppress(KeyTaken):
+        try:
             self._ledger.write_note(bucket.batch_post_key(asked.id), _NOTE, _written(post, asked.pathspec))
+        except KeyTaken:
+            noted = _post(self._ledger.read_note(bucket.batch_post_key(asked.id), _NOTE), asked.id, self._clock())
+            if (noted.channel, noted.ts) != (post.channel, post.ts):
+                self._ledger.note_surplus(asked.id, post)  # another bot was faster; the sweeper removes this one
+            post = noted
         shown = _Shown(id=asked.id, pathspec=asked.pathspec, post=post)
         shown.members = {one.id: one for one in members}
         return self._remember(shown)
@@ -308,7 +312,7 @@ class Batches:
             members, standing = list(shown.members.values()), shown.standing
         try:
             if not members:
-                self._slack.withdraw_message(shown.post)  # all of its gates stand elsewhere
+                self._slack.withdraw(shown.post)  # all of its gates stand elsewhere
                 return
             if standing is not None or _batch(shown.id, members).to_come:
                 standing = self._standing(shown.id)  # another bot may have taken an answer, or one back
@@ -448,9 +452,9 @@ class BatchingNotifier:
         """Return where a question stands that has ended, alone or with others, and whose record does not say so."""
         return self._batches.find(approval) if approval.question.batch else self._slack.find(approval)
 
-    def withdraw(self, approval: Approval, post: Post) -> None:
+    def withdraw(self, post: Post) -> None:
         """Remove a message beside the one that the record names."""
-        self._slack.withdraw(approval, post)
+        self._slack.withdraw(post)
 
 
 def _visible(approval: Approval) -> object:
@@ -485,7 +489,10 @@ def _is_on(approval: Approval, batch_id: str) -> bool:
     post = next((post for post in approval.posts if post.notifier == SLACK), None)
     if post is not None:
         return post.batch == batch_id
-    return bool(approval.question.batch) and batch_id.rpartition("-")[0] == _name(approval)
+    # What is settled without a message stands on none.
+    return (
+        approval.settlement is None and bool(approval.question.batch) and batch_id.rpartition("-")[0] == _name(approval)
+    )
 
 
 def _order(one: Approval) -> tuple[object, ...]:

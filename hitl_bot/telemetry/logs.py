@@ -257,13 +257,13 @@ class ReportingNotifier:
             self._problems.report(self._name, approval.id, error)
             raise
 
-    def withdraw(self, approval: Approval, post: Post) -> None:
+    def withdraw(self, post: Post) -> None:
         """Remove a message beside the one that the record names, if the notifier can."""
         if isinstance(self._notifier, Finder):
             try:
-                self._notifier.withdraw(approval, post)
+                self._notifier.withdraw(post)
             except NotifierError as error:
-                self._problems.report(self._name, approval.id, error)
+                self._problems.report(self._name, post.ts or "", error)
                 raise
 
 

@@ -90,7 +90,7 @@ def test_each_documented_error_of_the_thread_and_of_a_second_message_is_what_the
 
     def act() -> None:
         if method == "chat.delete":
-            slack_notifier.withdraw(approval(), post)
+            slack_notifier.withdraw(post)
         else:
             slack_notifier.said_below(post)
 

@@ -480,7 +480,11 @@ class Simulation:
         for one in approvals:
             if one.decision is not None or one.closing is not None:
                 self.decided_at.setdefault(one.id, self.kernel.now)
-        return len(approvals) == self.schedule.gates and not self._missing(approvals)
+        return (
+            len(approvals) == self.schedule.gates
+            and not self._missing(approvals)
+            and not any(self._wrong(approvals, self.slack.questions()))
+        )
 
     def _missing(self, approvals: list[Approval]) -> list[str]:  # noqa: C901 - a line for each fact
         """Say what has yet to be done."""
@@ -500,6 +504,11 @@ class Simulation:
                 missing.append(f"unopened: {one.id}")
             if one.gate.engine is EngineKind.ARGO and one.id not in {**self.engine.released, **self.engine.refused}:
                 missing.append(f"uncarried: {one.id}")
+        named = {one.id: {post.ts for post in one.posts} for one in approvals}
+        for message in questions:
+            about = message.metadata["event_payload"]["approval_id"]
+            if message.ts not in named.get(about, {message.ts}):
+                missing.append(f"unnamed: {message.ts} shows {about}, and its record does not name it")
         ended = {one.id for one in approvals if one.state is not State.PENDING}
         for message in questions:
             if {button.get("value") for button in message.buttons()} & ended or (
@@ -551,7 +560,7 @@ class Simulation:
             one = self._newest(approval_id)
             if one is None or not _holds(one, str(who), verdict):
                 say(f"acknowledged: {who}'s {verdict.value} of {approval_id} is not in the record")
-        self._judge_messages(approvals, questions)
+        self.violations += self._wrong(approvals, questions)
 
     def _judge_trail(self, trail: list[Entry]) -> None:
         decisions = [entry.approval.decision for entry in trail if entry.approval.decision is not None]
@@ -564,17 +573,15 @@ class Simulation:
             if (second - first).total_seconds() < every / 2 - skew:
                 self.violations.append(f"reminded twice: {trail[0].approval.id} at {first} and {second}")
 
-    def _judge_messages(self, approvals: list[Approval], questions: list[Message]) -> None:
-        """Hold every message to exactly what the record would show."""
+    def _wrong(self, approvals: list[Approval], questions: list[Message]) -> Iterator[str]:
+        """Hold every message to exactly what the record would show, and yield the differences."""
         by_id = {one.id: one for one in approvals}
         now = self.kernel.present()
         for message in questions:
             about = message.metadata["event_payload"]["approval_id"]
             if about in by_id:
-                if all(post.ts != message.ts for post in by_id[about].posts):
-                    self.violations.append(f"unnamed: {message.ts} shows {about}, and its record does not name it")
                 if by_id[about].state is not State.PENDING:
-                    self._compare(message, question_messages.render(by_id[about], now=now))
+                    yield from _compare(message, question_messages.render(by_id[about], now=now))
                 continue
             on = [one for one in approvals if any(post.batch == about for post in one.posts)]
             if on and all(one.state is not State.PENDING for one in on):
@@ -583,13 +590,14 @@ class Simulation:
                     pathspec="TrainFlow/17/deploy",
                     members=sorted(on, key=lambda one: one.question.shard.place),  # type: ignore[union-attr]
                 )
-                self._compare(message, batch_messages.render(whole, now=now))
+                yield from _compare(message, batch_messages.render(whole, now=now))
 
-    def _compare(self, message: Message, expected: question_messages.Rendered) -> None:
-        if (message.text, message.blocks) != (expected.text, expected.blocks):
-            shown = [block for block in message.blocks if block not in expected.blocks]
-            right = [block for block in expected.blocks if block not in message.blocks]
-            self.violations.append(f"shows: {message.ts} shows {shown}, and should {right}")
+
+def _compare(message: Message, expected: question_messages.Rendered) -> Iterator[str]:
+    if (message.text, message.blocks) != (expected.text, expected.blocks):
+        shown = [block for block in message.blocks if block not in expected.blocks]
+        right = [block for block in expected.blocks if block not in message.blocks]
+        yield f"shows: {message.ts} shows {shown}, and should {right}"
 
 
 def _answered(approval: Approval) -> set[str]:

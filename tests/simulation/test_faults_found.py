@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from metaflow_extensions.hitl.approvals.question import OnTimeout
+from metaflow_extensions.hitl.approvals.record import EngineKind
 from tests.simulation.schedule import Act, Schedule
 from tests.simulation.simulation import Simulation, simulating
 from tests.simulation.world import Fault, Strike
@@ -24,6 +26,24 @@ FOUND = {
         shared=True,
         timeout=10,
         strikes=(Strike("bot-", "store create approvals/deploy-gtp7pvpcnq/00002", Fault("crash before", 15.0)),),
+    ),
+    "a run could not remove the second message, and its process was over": Schedule(
+        seed=1,
+        engine=EngineKind.ARGO,
+        skews=(10.5, 0.0, 0.0),
+        strikes=(
+            Strike("run-", "slack chat.postMessage", Fault("slow", 3.0)),
+            Strike("run-", "slack chat.delete", Fault("before")),
+        ),
+    ),
+    "a run showed less than the end, just before the end was recorded": Schedule(
+        seed=1,
+        timeout=10,
+        on_timeout=OnTimeout.APPROVE,
+        strikes=(
+            Strike("run-", "slack chat.update", Fault("slow", 2.0)),
+            Strike("bot-", "store create approvals/deploy-pikc7lnpaw/00004", Fault("slow", 4.0)),
+        ),
     ),
 }
 

@@ -23,7 +23,7 @@ WRITING = {
     },
     "chat.update": {"SlackNotifier.show": "called by UseCases.show and Batches alone, which note what it shows"},
     "chat.delete": {
-        "SlackNotifier.withdraw_message": "a second message, which no record names, or one without gates",
+        "SlackNotifier.withdraw": "a second message, which no record names, or one without gates",
         "Walk._deleted": "the doctor's own message",
     },
     "views.publish": {"HomeTabs._send": "drawn afresh after every change"},

@@ -206,6 +206,15 @@ BATCHES = Prefix(
     if_false="a message shows the wrong gates, which the records of the gates correct before anything is answered",
     ends="7 days after the last change of the last of its gates, by the bot",
 )
+SURPLUS = Prefix(
+    pattern="surplus/<id>/<channel>-<ts>",
+    holds="where a second message about a question stands, or one about the gates of a batch: the bot removes it",
+    written_by=_ALL,
+    removed_by=_BOT,
+    read_by=_BOT,
+    if_false="nothing: a note that the bot did not sign is refused; without it, a message that decides nothing stays",
+    ends="when that message is removed, by the bot",
+)
 IN_ADVANCE = Prefix(
     pattern="in-advance/<batch>/<number>.json",
     holds="answers to all shards of a foreach, also to those that have not asked yet; the newest for a message counts",
@@ -322,6 +331,7 @@ PREFIXES = (
     SAID,
     THREADS,
     BATCHES,
+    SURPLUS,
     IN_ADVANCE,
     DELEGATIONS,
     DELEGATES,
@@ -692,6 +702,17 @@ def read_batch_reminded_key(key: str) -> tuple[datetime, str] | None:
     """Return when and how those who share a message were reminded."""
     parts = _REMINDED.read(key)
     return None if parts is None else parts[1:]
+
+
+def surplus_key(about: str, channel: str, ts: str) -> str:
+    """Return the key of the note of a second message, by the approval or the batch that it is about."""
+    return SURPLUS.key(checked_id(about), f"{channel}-{ts}")
+
+
+def read_surplus_key(key: str) -> str | None:
+    """Return the id of the approval or the batch that a second message is about."""
+    parts = SURPLUS.parts(key)
+    return parts[0] if parts is not None and len(parts) == 2 and is_id(parts[0]) else None  # noqa: PLR2004 - id, place
 
 
 def in_advance_key(batch_id: str, number: int) -> str:

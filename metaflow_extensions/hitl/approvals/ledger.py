@@ -35,7 +35,7 @@ from .errors import (
     TooManyWriters,
 )
 from .ports import Each, Store
-from .record import Approval, Pathspec, State, TrailEvent, checked_id
+from .record import Approval, Pathspec, Post, State, TrailEvent, checked_id
 from .sealed import OPEN, Trust
 from .transitions import belongs_to
 
@@ -135,6 +135,7 @@ def _grounds(approval: Approval) -> tuple[object, ...]:
 
 # Reading and writing approvals as versions in a store.
 
+_SURPLUS = "surplus"  # of what is signed
 _ATTEMPTS = 20  # of a writer that keeps losing the race for the next version
 _READERS = 16  # reads at once; S3 answers each in some 20 ms, and boto3 keeps 10 connections or more
 # Longer than any one call takes, and than clocks differ: who has a clock that is behind must meet the claim of who has
@@ -613,6 +614,25 @@ class Ledger:
         if document.get("place") != key:
             raise CorruptRecord(key, "it was written for another place")
         return document
+
+    def note_surplus(self, about: str, post: Post) -> None:
+        """Note that a message stands beside the one that the record of this approval, or the batch, names."""
+        place = {"notifier": post.notifier, "channel": post.channel, "ts": post.ts}
+        with suppress(KeyTaken):
+            self.write_note(bucket.surplus_key(about, str(post.channel), str(post.ts)), _SURPLUS, place)
+
+    def surplus(self, key: str, now: datetime) -> Post | None:
+        """Return the message that ``note_surplus`` noted here; None if nobody who is believed did, or it is named."""
+        about = bucket.read_surplus_key(key)
+        try:
+            place = self.read_note(key, _SURPLUS)
+            post = Post(notifier=str(place["notifier"]), at=now, channel=str(place["channel"]), ts=str(place["ts"]))
+            named = self.read(str(about)).approval.posts
+        except NoSuchApproval:
+            return post  # it is about a batch
+        except (KeyError, RecordError):
+            return None
+        return None if any((one.channel, one.ts) == (post.channel, post.ts) for one in named) else post
 
     # The trail.
 

@@ -220,7 +220,7 @@ class Finder(Protocol):
         """
         ...
 
-    def withdraw(self, approval: Approval, post: Post) -> None:
+    def withdraw(self, post: Post) -> None:
         """Remove a message beside the one that the record names; raises as a notifier's ``update``."""
         ...
 

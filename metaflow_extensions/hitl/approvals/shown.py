@@ -20,17 +20,30 @@ class Shown:
 
     def __init__(self) -> None:
         self._shown: BoundedMap[tuple[str, str], object] = BoundedMap(_KEPT)
+        self._overwritten: BoundedMap[str, None] = BoundedMap(_KEPT)  # perhaps, by who has shown less since
         self._lock = Lock()
 
     def note(self, approval: Approval, post: Post) -> None:
         """Remember that a message shows an approval as it stands here, or that nobody can ever change it."""
         with self._lock:
             self._shown[approval.id, post.notifier] = _visible(approval)
+            if approval.settlement is not None:
+                self._overwritten.pop(approval.id, None)
 
     def doubt(self, approval: Approval, post: Post) -> None:
         """Forget what a message shows: an attempt to change it failed, and may have succeeded all the same."""
         with self._lock:
             self._shown.pop((approval.id, post.notifier), None)
+
+    def expect_less(self, approval: Approval) -> None:
+        """Note that a run or a command line may be showing less than the end at this moment: it is shown once more."""
+        with self._lock:
+            self._overwritten[approval.id] = None
+
+    def may_show_less(self, approval: Approval) -> bool:
+        """Whether somebody else may have written over the end, which was not shown again since."""
+        with self._lock:
+            return approval.id in self._overwritten
 
     def is_up_to_date(self, approval: Approval, notifiers: Collection[str]) -> bool:
         """Whether the votes are on all messages that these notifiers can change."""

@@ -237,16 +237,38 @@ class UseCases:
     def _withdraw_second(self, approval: Approval, post: Post) -> list[HitlError]:
         """Take a message back that was posted while somebody else posted the one that the record names."""
         first = next((known for known in approval.posts if known.notifier == post.notifier), post)
+        if (first.channel, first.ts) == (post.channel, post.ts) or post.batch is not None:
+            return []  # a message of many gates stays: the others are on it
+        return self.withdraw(approval.id, post)
+
+    def withdraw(self, about: str, post: Post) -> list[HitlError]:
+        """Remove a message beside the one that the record of an approval, or a batch, names; a bot tries again."""
         notifier = self.notifiers.get(post.notifier)
-        if (first.channel, first.ts) == (post.channel, post.ts) or not isinstance(notifier, Finder):
+        if not isinstance(notifier, Finder):
             return []
+        failed: list[HitlError] = []
         try:
-            notifier.withdraw(approval, post)
+            self.ledger.note_surplus(about, post)  # before: whoever dies, or is refused, leaves it to a bot
+        except HitlError as error:
+            failed.append(error)
+        try:
+            notifier.withdraw(post)
         except MessageUnreachable:
-            return []  # somebody else took it back
+            pass  # somebody else took it back
         except NotifierError as error:
-            return [error]
-        return []
+            failed.append(error)
+        return failed
+
+    def withdraw_noted(self, key: str) -> None:
+        """Remove a message that was noted, and the note; raises what keeps it from that."""
+        post = self.ledger.surplus(key, self.clock())
+        if post is not None:
+            notifier = self.notifiers.get(post.notifier)
+            if not isinstance(notifier, Finder):
+                return
+            with suppress(MessageUnreachable):
+                notifier.withdraw(post)
+        self.ledger.store.unmark(key)
 
     # Without a person.
 
@@ -795,6 +817,8 @@ class UseCases:
                 return newest
             return transitions.settle(newest, now, problem, doubt, not_shown)
 
+        if self._knows_policy and approval.decision is not None and approval.decision.where in AWAY_FROM_POLICY:
+            self.shown.expect_less(approval)
         return self.carry_out(self.ledger.update(approval.id, TrailEvent.SETTLED, now, settle, seen=entry))
 
     def _find_posts(self, entry: Entry) -> tuple[Entry, list[HitlError]]:

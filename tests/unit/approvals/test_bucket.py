@@ -36,6 +36,7 @@ SAMPLES = {
     bucket.SAID: (bucket.said_key(ID, 7), f"said/{ID}/00007"),
     bucket.THREADS: (bucket.threads_key(AT), "threads/20260102T030405678900Z"),
     bucket.BATCHES: (bucket.batch_member_key(BATCH, ID), f"batches/{BATCH}/of/{ID}"),
+    bucket.SURPLUS: (bucket.surplus_key(ID, "C01", "1772443800.000100"), f"surplus/{ID}/C01-1772443800.000100"),
     bucket.DELEGATIONS: (bucket.delegation_key("U01", 7), "delegations/U01/00007.json"),
     bucket.DELEGATES: (bucket.delegate_key("U01", "U02"), "delegates/U01/U02"),
     bucket.DIGESTS: (bucket.digest_key(date(2026, 1, 2)), "digests/20260102.json"),
@@ -72,6 +73,7 @@ def test_a_key_is_read_as_it_was_written():
     assert decided is not None
     assert (decided.flow, decided.step, decided.approval_id, decided.at) == ("F", "gate", ID, AT)
     assert bucket.read_said_key(bucket.said_key(ID, 7)) == 7
+    assert bucket.read_surplus_key(bucket.surplus_key(ID, "C01", "1772443800.000100")) == ID
     assert bucket.read_threads_key(bucket.threads_key(AT)) == AT
     assert bucket.read_batch_member_key(bucket.batch_member_key(BATCH, ID)) == (BATCH, ID)
     assert bucket.read_batch_number(bucket.batch_post_key(BATCH), "gate-abcdefghij") == 2

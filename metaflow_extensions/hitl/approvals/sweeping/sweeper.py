@@ -94,6 +94,7 @@ class Tail:
 # What there is to sweep: all that is open now and then, and the tail of changes in between.
 
 READ_ALL_EVERY = timedelta(minutes=10)
+_SURPLUS_EVERY = timedelta(minutes=1)
 _SLICE = 256  # approvals of a full read at once, so that a deadline never waits for all of them
 _PROBED = 64  # approvals in one tick, a GET each
 _VERIFIED = 256  # approvals that a full read reads once more although they are known
@@ -161,6 +162,7 @@ class Sweeper:
         self._unprobed: list[str] = []  # read by a hint, and yet to be looked at for a newer version
         self._lately: list[str] = []  # settled, and to be read for history
         self._read_all_at: datetime | None = None
+        self._looked_for_surplus_at: datetime | None = None
         self._reading: Iterator[tuple[str, Entry | RecordError]] | None = None  # a full read under way
         self._unwritten: set[str] = set()  # open without a record, at the full read before this one
         self._found_unwritten: set[str] = set()
@@ -187,6 +189,7 @@ class Sweeper:
         self.follow()
         self.probe()
         self.catch_up()
+        self.remove_surplus()
         for subscriber in self._subscribers:
             subscriber.tick()
         return self._clock() if self._reading is not None else self._agenda.next_at()
@@ -341,6 +344,16 @@ class Sweeper:
         due = self._agenda.take_due(self._clock())
         for attempt in self._each(self._worker.work_on, due):
             self._agenda.note(attempt, self._clock())
+
+    def remove_surplus(self) -> None:
+        """Remove the messages that stand beside those that records name, once a minute."""
+        now = self._clock()
+        if self._looked_for_surplus_at is not None and now < self._looked_for_surplus_at + _SURPLUS_EVERY:
+            return
+        self._looked_for_surplus_at = now
+        keys = list(self._cases.ledger.store.list(bucket.SURPLUS.root, limit=_PROBED))
+        for _ in self._each(self._worker.remove_surplus, keys):
+            pass
 
     def _take_off_or_learn(self, entry: Entry) -> bool:
         """Take a settled approval off the list of open ones, or learn it; say whether it was learned."""

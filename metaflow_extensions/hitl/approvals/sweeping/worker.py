@@ -81,6 +81,7 @@ class Subscriber(Protocol):
 POST_AFTER = timedelta(seconds=10)  # whoever asks posts as well; this is for one that could not
 GATHER_FOR = timedelta(seconds=2)  # gates that share a message are left to the sweeper, which waits for the others
 CARRY_OUT_AFTER = timedelta(seconds=3)  # whoever decides carries it out as well; likewise
+SHOW_AGAIN_AFTER = timedelta(seconds=35)  # longer than a run waits for Slack, which may be showing less meanwhile
 CLAIM_FOR = timedelta(minutes=1)  # longer than any attempt to post takes
 
 
@@ -136,6 +137,8 @@ def plan(
     if approval.settlement is not None:
         if shown is not None and shown.showed_less(approval):
             return Plan(act=Act.SHOW, at=approval.requested_at)
+        if shown is not None and shown.may_show_less(approval):
+            return Plan(act=Act.SHOW, at=approval.settlement.at + SHOW_AGAIN_AFTER)
         return Plan(act=Act.FINISH, at=approval.settlement.at)
     ended = approval.decision or approval.closing
     if ended is not None:
@@ -206,7 +209,7 @@ def _clean_one(ledger: Ledger, approval_id: str, before: datetime) -> set[str]:
         return set()
     if approval is not None and not _is_over(approval, before):
         return set()
-    for prefix in (bucket.CLAIMS, bucket.SAID, bucket.WAITING, bucket.PLOTS, bucket.PICTURES):
+    for prefix in (bucket.CLAIMS, bucket.SAID, bucket.SURPLUS, bucket.WAITING, bucket.PLOTS, bucket.PICTURES):
         _remove(ledger, prefix.folder(approval_id))
     _remove(ledger, bucket.sent_events_folder(approval_id))
     if approval is not None and approval.question.evidence is not None:
@@ -511,6 +514,14 @@ class Worker:
             self._observer.failed(approval.id, error)
         except Exception as error:  # noqa: BLE001 - as in work_on
             self._observer.broke(approval.id, error)
+
+    def remove_surplus(self, key: str) -> None:
+        try:
+            self._cases.withdraw_noted(key)
+        except HitlError as error:
+            self._observer.failed(bucket.read_surplus_key(key) or key, error)
+        except Exception as error:  # noqa: BLE001 - as in work_on
+            self._observer.broke(bucket.read_surplus_key(key) or key, error)
 
     def report_unusable(self, approval_id: str, error: RecordError) -> None:
         if approval_id not in self._unusable:

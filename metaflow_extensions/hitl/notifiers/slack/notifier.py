@@ -289,12 +289,8 @@ class SlackNotifier:
         where, ts = found
         return Post(notifier=NAME, at=self.clock(), channel=where, ts=ts, url=self._permalink(where, ts))
 
-    def withdraw(self, approval: Approval, post: Post) -> None:  # noqa: ARG002 - the port's signature
-        """Remove a message beside the one that the record names; raises as ``update``."""
-        self.withdraw_message(post)
-
-    def withdraw_message(self, post: Post) -> None:
-        """Remove a message; raises as ``update``."""
+    def withdraw(self, post: Post) -> None:
+        """Remove a message beside the one that the record names, or one without gates; raises as ``update``."""
         if post.channel is not None and post.ts is not None:
             self._calls.call("chat.delete", post.channel, {"channel": post.channel, "ts": post.ts})
 
