@@ -135,11 +135,7 @@ def plan(
         None: it waits for a person without a deadline that decides, or for a sweeper that can do more.
     """
     if approval.settlement is not None:
-        if shown is not None and shown.showed_less(approval):
-            return Plan(act=Act.SHOW, at=approval.requested_at)
-        if shown is not None and shown.may_show_less(approval):
-            return Plan(act=Act.SHOW, at=approval.settlement.at + SHOW_AGAIN_AFTER)
-        return Plan(act=Act.FINISH, at=approval.settlement.at)
+        return _once_settled(approval, approval.settlement.at, shown or Shown())
     ended = approval.decision or approval.closing
     if ended is not None:
         if approval.decision is not None and approval.gate.engine not in engines:
@@ -160,6 +156,14 @@ def plan(
     if approval.deadline is not None and approval.is_due(approval.deadline):
         plans.append(Plan(act=Act.EXPIRE, at=approval.deadline))
     return min(plans, key=lambda candidate: candidate.at, default=None)
+
+
+def _once_settled(approval: Approval, at: datetime, shown: Shown) -> Plan:
+    if shown.showed_less(approval):
+        return Plan(act=Act.SHOW, at=approval.requested_at)
+    if shown.may_show_less(approval):
+        return Plan(act=Act.SHOW, at=at + SHOW_AGAIN_AFTER)
+    return Plan(act=Act.FINISH, at=at)
 
 
 def deciding_deadline(approval: Approval) -> datetime | None:
