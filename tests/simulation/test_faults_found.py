@@ -45,6 +45,27 @@ FOUND = {
             Strike("bot-", "store create approvals/deploy-pikc7lnpaw/00004", Fault("slow", 4.0)),
         ),
     ),
+    "a bot posted what another bot settled, and could not note the message": Schedule(
+        seed=1,
+        bots=2,
+        token=False,
+        skews=(0.0, 9.0, 0.0),
+        strikes=(
+            Strike("bot-1", "slack chat.postMessage", Fault("slow", 3.0)),
+            Strike("bot-1", "store list approvals/deploy-pikc7lnpaw/", Fault("before"), nth=3),
+        ),
+        acts=(Act(1.5, "line", 0),),
+    ),
+    "the answer to a new version was lost, and no marker told of it": Schedule(
+        seed=1,
+        engine=EngineKind.ARGO,
+        token=False,
+        strikes=(
+            Strike("bot-", "store create approvals/deploy-pikc7lnpaw/00003", Fault("after")),
+            Strike("bot-", "store create approvals/deploy-pikc7lnpaw/00004", Fault("after")),
+        ),
+        acts=(Act(12.0, "approve", 0),),
+    ),
 }
 
 

@@ -365,7 +365,11 @@ class Ledger:
         version = replace(version, approval=replace(version.approval, vouched_by=version.key))
         body = encode(version, self.trust, store=self.store.url)
         approval_id = version.approval.id
-        self.store.create(bucket.version_key(approval_id, version.number), body)
+        try:
+            self.store.create(bucket.version_key(approval_id, version.number), body)
+        except StoreUnavailable:
+            self._not_told(approval_id, version.number)  # it may be there: only the answer was lost
+            raise
         entry = self._observed(self._as_entry(version, body))
         if self._on_write is not None:
             self._on_write(entry)
@@ -375,9 +379,12 @@ class Ledger:
         try:
             self.store.mark(bucket.change_key(version.at, approval_id, version.number))
         except StoreUnavailable:
-            if len(self._untold) < _KEPT:
-                self._untold[approval_id, version.number] = None
+            self._not_told(approval_id, version.number)
         return entry
+
+    def _not_told(self, approval_id: str, number: int) -> None:
+        if len(self._untold) < _KEPT:
+            self._untold[approval_id, number] = None
 
     def catch_up(self, now: datetime) -> None:
         """Write and remove the markers for which the store was away before; raises StoreUnavailable if it still is."""

@@ -21,6 +21,7 @@ class Shown:
     def __init__(self) -> None:
         self._shown: BoundedMap[tuple[str, str], object] = BoundedMap(_KEPT)
         self._overwritten: BoundedMap[str, None] = BoundedMap(_KEPT)  # perhaps, by who has shown less since
+        self._unnoted: BoundedMap[tuple[str, str], Post] = BoundedMap(_KEPT)  # posted, and in no record yet
         self._lock = Lock()
 
     def note(self, approval: Approval, post: Post) -> None:
@@ -35,10 +36,32 @@ class Shown:
         with self._lock:
             self._shown.pop((approval.id, post.notifier), None)
 
+    def begin_to_note(self, approval_id: str, post: Post) -> None:
+        """Remember where a question was posted, until its record has taken that."""
+        with self._lock:
+            self._unnoted[approval_id, post.notifier] = post
+
+    def end_noting(self, approval_id: str, post: Post) -> None:
+        """Forget it: the record names this message, or another one."""
+        with self._lock:
+            self._unnoted.pop((approval_id, post.notifier), None)
+
+    def unnoted(self, approval_id: str, notifier: str) -> Post | None:
+        """Return where this process has posted a question whose record could not take that."""
+        with self._lock:
+            return self._unnoted.get((approval_id, notifier))
+
     def expect_less(self, approval: Approval) -> None:
         """Note that a run or a command line may be showing less than the end at this moment: it is shown once more."""
         with self._lock:
             self._overwritten[approval.id] = None
+
+    def expect_question(self, approval: Approval) -> None:
+        """Note that a message which its record has named only after the end may ask, unless it was brought up to date."""
+        visible = _visible(approval)
+        with self._lock:
+            if any(self._shown.get((approval.id, post.notifier)) != visible for post in approval.posts):
+                self._overwritten[approval.id] = None
 
     def may_show_less(self, approval: Approval) -> bool:
         """Whether somebody else may have written over the end, which was not shown again since."""

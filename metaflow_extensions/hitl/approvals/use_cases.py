@@ -157,7 +157,7 @@ class UseCases:
             return self._propose(transitions.request(pathspec, question, gate, requester, self.clock()))
         entry = self._begin(transitions.request(pathspec, question, gate, requester, self.clock()))
         if entry.approval.decision is not None or entry.approval.closing is not None:
-            return Outcome(approval=entry.approval)
+            return self.note_unnoted(entry)
         return self.post(entry, left_to_bot=self.batched if question.batch else ())
 
     def take_over(self, proposed: Approval, *, key: str) -> Entry:
@@ -217,17 +217,33 @@ class UseCases:
             if notifier is None or name in left_to_bot:
                 continue
             try:
-                post = notifier.post(entry.approval)
+                post = self.shown.unnoted(entry.approval.id, name) or notifier.post(entry.approval)
             except NotifierError as error:
                 failed.append(error)
                 continue
             if post is not None:
-                entry = self.note_post(entry, post)
-                failed += self._withdraw_second(entry.approval, post)
-                if entry.approval.state is not State.PENDING:
-                    # Answered while the question was on its way: whoever settles it may not know this message.
-                    failed += self.refresh(entry.approval, (post,))
+                entry, problems = self._note_posted(entry, post)
+                failed += problems
         return Outcome(approval=entry.approval, pending=tuple(failed))
+
+    def note_unnoted(self, entry: Entry) -> Outcome:
+        """Note where this process has posted a question that has ended, if its record could not take that before."""
+        failed: list[HitlError] = []
+        for name in unposted(entry.approval):
+            if (post := self.shown.unnoted(entry.approval.id, name)) is not None:
+                entry, problems = self._note_posted(entry, post)
+                failed += problems
+        return Outcome(approval=entry.approval, pending=tuple(failed))
+
+    def _note_posted(self, entry: Entry, post: Post) -> tuple[Entry, list[HitlError]]:
+        self.shown.begin_to_note(entry.approval.id, post)  # in vain, if the store does not answer
+        entry = self.note_post(entry, post)
+        self.shown.end_noting(entry.approval.id, post)
+        failed = self._withdraw_second(entry.approval, post)
+        if entry.approval.state is not State.PENDING:
+            # Answered while the question was on its way: whoever settles it may not know this message.
+            failed += self.refresh(entry.approval, (post,))
+        return entry, failed
 
     def note_post(self, entry: Entry, post: Post) -> Entry:
         """Note where a question stands, unless the record names another place already."""
@@ -896,6 +912,8 @@ class UseCases:
                     not_shown[post.notifier] = str(error)
             except NotifierError as error:
                 self.shown.doubt(approval, post)
+                if approval.settlement is not None:
+                    self.shown.expect_less(approval)  # nothing else would try again
                 failed.append(error)
                 continue
             self.shown.note(approval, post)

@@ -19,6 +19,7 @@ from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.ports import Clock, Each
 from metaflow_extensions.hitl.approvals.queries import History, Projection
+from metaflow_extensions.hitl.approvals.record import TrailEvent
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 
 from .worker import Act, Agenda, Observer, Reminders, Subscriber, Worker, clean
@@ -376,6 +377,8 @@ class Sweeper:
         # place.
         newest = self._projection.get(entry.approval.id)
         approval = newest.approval if newest is not None and newest.number > entry.number else entry.approval
+        if approval.settlement is not None and entry.version.event == TrailEvent.POSTED:
+            self._cases.shown.expect_question(approval)
         try:
             self._observer.saw(approval)
             if not self._agenda.pauses(approval.id):

@@ -81,7 +81,7 @@ class Subscriber(Protocol):
 POST_AFTER = timedelta(seconds=10)  # whoever asks posts as well; this is for one that could not
 GATHER_FOR = timedelta(seconds=2)  # gates that share a message are left to the sweeper, which waits for the others
 CARRY_OUT_AFTER = timedelta(seconds=3)  # whoever decides carries it out as well; likewise
-SHOW_AGAIN_AFTER = timedelta(seconds=35)  # longer than a run waits for Slack, which may be showing less meanwhile
+SHOW_AGAIN_AFTER = timedelta(seconds=35)  # longer than a run waits for any message to change
 CLAIM_FOR = timedelta(minutes=1)  # longer than any attempt to post takes
 
 
@@ -159,6 +159,8 @@ def plan(
 
 
 def _once_settled(approval: Approval, at: datetime, shown: Shown) -> Plan:
+    if any(shown.unnoted(approval.id, name) is not None for name in unposted(approval)):
+        return Plan(act=Act.POST, at=approval.requested_at)
     if shown.showed_less(approval):
         return Plan(act=Act.SHOW, at=approval.requested_at)
     if shown.may_show_less(approval):
@@ -441,7 +443,9 @@ class Worker:
             return Attempt(approval_id=approval_id, again=True)
         for problem in outcome.pending:
             self._observer.failed(approval_id, problem)
-        coming = None if outcome.approval.settlement is not None else self.plan(outcome.approval)
+        coming = self.plan(outcome.approval)
+        if coming is not None and coming.act is Act.FINISH:
+            coming = None  # whoever settled it has done that, or notes that it could not
         busy = [problem for problem in outcome.pending if isinstance(problem, NotifierBusy)]
         turn: Turn | None = None
         if coming is not None and busy and len(busy) == len(outcome.pending):
@@ -488,6 +492,8 @@ class Worker:
         return outcome
 
     def _post(self, entry: Entry, now: datetime) -> Outcome | None:
+        if entry.approval.settlement is not None:
+            return self._cases.note_unnoted(entry)
         return self._cases.post(entry) if self._may_post(entry.approval, now) else None
 
     def _carry_out(self, entry: Entry, now: datetime) -> Outcome | None:
