@@ -11,6 +11,8 @@ from tests.simulation.schedule import Schedule, drawn, shrunk
 from tests.simulation.simulation import Report, Simulation, simulating
 from tests.sizes import soak
 
+_PARTS = 4  # that can be run side by side
+_SOON = 5  # minutes after the last fault
 _SHOWN = 60  # lines of what happened
 
 
@@ -28,19 +30,22 @@ def told(seed: int, report: Report) -> str:
 
 @pytest.mark.soak
 @pytest.mark.timeout(14_400)  # of a soak
-def test_everything_holds_in_every_history(record_property):
-    """500 histories with faults, 100,000 in a soak: one verdict, no gate without a yes, all of it shown in time."""
-    number = soak(500, 100_000)
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_everything_holds_in_every_history(part: int, record_property):
+    """1,000 histories with faults, 100,000 in a soak: one verdict, no gate without a yes, all of it shown in time."""
+    number = soak(1_000, 100_000) // _PARTS
     begun = time.process_time()
     late: Counter[int] = Counter()
     calls = faults = 0
     with simulating() as broke:
-        for seed in range(number):
+        for seed in range(part * number, (part + 1) * number):
             report = Simulation(drawn(seed)).run()
             assert not report.violations, told(seed, report)
             assert not broke, f"seed {seed}: {broke}"
             calls, faults = calls + report.calls, faults + len(report.faults)
             late[int(report.settled_after) // 60] += 1
+    # What waits for the full read, ten minutes later, is rare: a process died before it told anybody of a version.
+    assert sum(times for minute, times in late.items() if minute >= _SOON) <= max(2, number // 200), late
     spent = time.process_time() - begun
     record_property(
         "figure",

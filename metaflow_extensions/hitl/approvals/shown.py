@@ -57,7 +57,7 @@ class Shown:
             self._overwritten[approval.id] = None
 
     def expect_question(self, approval: Approval) -> None:
-        """Note that a message which its record has named only after the end may ask, unless it was brought up to date."""
+        """Note that a message may be asking that its record named only after the end, unless it was updated here."""
         visible = _visible(approval)
         with self._lock:
             if any(self._shown.get((approval.id, post.notifier)) != visible for post in approval.posts):
