@@ -110,6 +110,46 @@ def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / ".tmp").iterdir()) == []
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("this user can't mount a file system")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_named_and_what_is_there_stays(small_disk: Path) -> None:
+    """On a full disk nothing is half written, what is there can be read, and once there is room it goes on."""
+    store = DirectoryStore(small_disk / "store")
+    store.create("a/1", b"old")
+    with suppress(OSError), (small_disk / "of others").open("wb", buffering=0) as others:
+        while others.write(bytes(1 << 10)):
+            pass
+    with pytest.raises(StoreUnavailable, match=r"No space left on device.*Free some space there"):
+        store.create("a/2", bytes(32 << 10))
+    with pytest.raises(StoreUnavailable, match=r"Free some space there"):
+        store.check()  # /readyz says so, too
+    assert {key: store.read(key) for key in store.list("")} == {"a/1": b"old"}
+    (small_disk / "of others").unlink()
+    store.create("a/2", bytes(32 << 10))
+    assert store.read("a/2") == bytes(32 << 10)
+
+
+def test_a_disk_that_became_read_only_is_named(small_disk: Path) -> None:
+    """A disk that was mounted read-only can still be read, and says what to do when something is written."""
+    store = DirectoryStore(small_disk)
+    store.create("a/1", b"old")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    for write in (lambda: store.create("a/2", b"new"), lambda: store.mark("open/a"), store.check):
+        with pytest.raises(StoreUnavailable, match=r"Read-only file system.*Mount it for writing"):
+            write()
+    assert {key: store.read(key) for key in store.list("")} == {"a/1": b"old"}
+
+
 def test_of_several_processes_one_wins(tmp_path: Path) -> None:
     """Four processes create the same hundred keys: each key has one winner, and holds what that one wrote."""
     writers = [start(RACE, tmp_path, name) for name in range(4)]
