@@ -28,7 +28,8 @@ class Act:
     at : float
         Seconds since the beginning; they wait until they see what they want to act on.
     what : str
-        ``approve``, ``reject`` (by a form), ``all`` (on a shared message), ``line`` (on a command line).
+        ``approve``, ``reject`` and ``changes`` (by a form), ``all`` (on a shared message), ``line`` (typed),
+        ``home`` (they open the Home tab, and leave it open).
     gate : int
         Which.
     who : int
@@ -56,6 +57,8 @@ class Schedule:
         They share a message.
     token : bool
         Who asks, and who answers on a command line, can post in Slack.
+    form : bool
+        Approving takes a form.
     skews : tuple[float, float, float]
         Seconds that the clocks of the two bots and of everything else are ahead.
     rate : float
@@ -76,6 +79,7 @@ class Schedule:
     timeout: int | None = None
     on_timeout: OnTimeout = OnTimeout.REJECT
     remind_every: int | None = None
+    form: bool = False
     skews: tuple[float, float, float] = (0.0, 0.0, 0.0)
     acts: tuple[Act, ...] = ()
     outages: tuple[Outage, ...] = ()
@@ -121,8 +125,15 @@ def drawn(seed: int) -> Schedule:
         outages.append(
             Outage(what, round(rng.uniform(0, 25), 1), round(rng.choice((3, 15, 60)) * rng.random(), 1), fault)
         )
+    more = random.Random(f"more {seed}")
+    if more.random() < 0.2:
+        acts = [replace(one, what="changes") if one.what == "reject" and not shared else one for one in acts]
+    if more.random() < 0.2:
+        acts += [Act(round(more.uniform(0, 15), 1), "home", 0, more.randrange(3)) for _ in range(2)]
+    form = more.random() < 0.2
     return Schedule(
         seed=seed,
+        form=form,
         gates=gates,
         shared=shared,
         engine=rng.choice((EngineKind.LOCAL, EngineKind.ARGO)),
@@ -160,7 +171,7 @@ def _smaller(one: Schedule) -> Iterator[Schedule]:
     yield from _with_fewer_faults(one)
     yield from _with_fewer_acts(one)
     plain = Schedule(seed=one.seed)
-    for name in ("skews", "shared", "bots", "timeout", "remind_every", "quorum", "engine"):
+    for name in ("skews", "shared", "bots", "timeout", "remind_every", "quorum", "engine", "form"):
         if getattr(one, name) != getattr(plain, name):
             yield replace(one, **{name: getattr(plain, name)})
 

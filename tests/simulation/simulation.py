@@ -54,7 +54,18 @@ from metaflow_extensions.hitl.slack import ClaimedPeople
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.simulation.kernel import EPOCH, Kernel, Lock, Process, Threads, simulated_locks
 from tests.simulation.schedule import Act, Schedule
-from tests.simulation.world import BOT_TIMEOUT, CHANNEL, RUN_TIMEOUT, Calls, Client, Engine, Message, Store, Workspace
+from tests.simulation.world import (
+    BOT_TIMEOUT,
+    CHANNEL,
+    RUN_TIMEOUT,
+    Calls,
+    Client,
+    Engine,
+    Message,
+    Store,
+    Workspace,
+    buttons_in,
+)
 
 USERS = {"U0ALICE": "Alice", "U0BOB": "Bob", "U0CAROL": "Carol"}
 _WHO = tuple(USERS)
@@ -62,9 +73,14 @@ REQUESTER = Person(id="rita", name="rita", origin=Origin.CLAIM)
 BOUND = 900.0  # seconds from the last fault, or the last answer, until everything is settled and shown
 _AFTERWARDS = 12.0  # seconds that are watched after that
 _A_MINUTE = timedelta(seconds=61)
+_BUTTONS = {"reject": controls.REJECT, "changes": controls.REQUEST_CHANGES, "all": controls.APPROVE_ALL}
 _digests: dict[str, bytes] = {}
 _TRIES = 40  # of a person who sees that nothing happens
-_VERDICTS = {"approve": Verdict.APPROVE, "reject": Verdict.REJECT, "line": Verdict.APPROVE, "all": Verdict.APPROVE}
+_OF_FORM = {
+    controls.APPROVE_VIEW: Verdict.APPROVE,
+    controls.APPROVE_ALL_VIEW: Verdict.APPROVE,
+    controls.CHANGES_VIEW: Verdict.CHANGES,
+}  # all others reject
 
 
 @dataclass
@@ -258,6 +274,8 @@ class Simulation:
             timeout=schedule.timeout,
             on_timeout=schedule.on_timeout,
             remind_every=schedule.remind_every,
+            obligations=schedule.form,
+            allow_changes=any(act.what == "changes" for act in schedule.acts),
             batch=schedule.shared,
             shard=Shard(place=(gate,), value=f"part {gate}") if schedule.shared else None,
         )
@@ -318,6 +336,11 @@ class Simulation:
         approval_id, who = self.pathspec(act.gate).approval_id, _WHO[act.who]
         try:
             for _ in range(_TRIES):
+                if act.what == "home":
+                    if self._open_home(who):
+                        return
+                    self.kernel.sleep(2.0)
+                    continue
                 newest = self._newest(approval_id)
                 if newest is not None and (newest.state is not State.PENDING or who in _answered(newest)):
                     return
@@ -347,7 +370,7 @@ class Simulation:
 
     def _click(self, act: Act, approval_id: str, who: str) -> bool:
         """Click what is to be seen; False if nothing is, or nobody is there to hear of it."""
-        wanted = {"reject": controls.REJECT, "all": controls.APPROVE_ALL}.get(act.what, controls.APPROVE)
+        wanted = _BUTTONS.get(act.what, controls.APPROVE)
         if act.what != "all" and self.schedule.shared:
             wanted = controls.REJECT_ALL if act.what == "reject" else controls.APPROVE_ALL
         found = [
@@ -356,7 +379,7 @@ class Simulation:
             for button in message.buttons()
             if button.get("action_id") == wanted and (self.schedule.shared or button.get("value") == approval_id)
         ]
-        there = [bot for bot in self.bots if bot is not None and bot.process.alive]
+        there = self._bots_there()
         if not found or not there:
             return False
         message, button = self._rng.choice(found)
@@ -370,9 +393,21 @@ class Simulation:
         }
         for _ in range(2 if act.twice else 1):
             self._deliver(self._rng.choice(there), table.BUTTONS[wanted], body, action=button)
-        if act.what == "reject":
+        if act.what in ("reject", "changes") or self.schedule.form:
             self._fill_in(trigger, who)
         return True
+
+    def _bots_there(self) -> list[Bot]:
+        return [bot for bot in self.bots if bot is not None and bot.process.alive]
+
+    def _open_home(self, who: str) -> bool:
+        there = self._bots_there()
+        if there:
+            body = {"type": "event_callback", "user": {"id": who}}
+            self._deliver(
+                self._rng.choice(there), table.EVENTS["app_home_opened"], body, event={"tab": "home", "user": who}
+            )
+        return bool(there)
 
     def _fill_in(self, trigger: str, who: str) -> None:
         for _ in range(4):
@@ -385,8 +420,7 @@ class Simulation:
                         "user": {"id": who},
                         "view": {**view, "state": {"values": state}},
                     }
-                    there = [bot for bot in self.bots if bot is not None and bot.process.alive]
-                    if there:
+                    if there := self._bots_there():
                         self._deliver(
                             self._rng.choice(there), table.FORMS[view["callback_id"]], body, view=body["view"]
                         )
@@ -400,16 +434,16 @@ class Simulation:
             acks.append(response)
             if response.get("response_action") == "clear":
                 # A form for many closes with the first answer; the message shows what became of the others.
-                about = approval_of(body["view"])
+                about, verdict = approval_of(body["view"]), _OF_FORM.get(body["view"]["callback_id"], Verdict.REJECT)
                 taken = (
                     self._newest(about)
                     if about
-                    else next((one for one in self._all() if _holds(one, who, Verdict.REJECT)), None)
+                    else next((one for one in self._all() if _holds(one, who, verdict)), None)
                 )
                 if taken is None:
                     self.violations.append(f"acknowledged: {who}'s form closed, and nothing is recorded")
                 else:
-                    self.acknowledged.append((taken.id, who, Verdict.REJECT))
+                    self.acknowledged.append((taken.id, who, verdict))
 
         def respond(**reply: Any) -> None:
             self.calls.make(
@@ -510,6 +544,12 @@ class Simulation:
             if message.ts not in named.get(about, {message.ts}):
                 missing.append(f"unnamed: {message.ts} shows {about}, and its record does not name it")
         ended = {one.id for one in approvals if one.state is not State.PENDING}
+        if not any(
+            fault.kind.startswith("crash") for fault in self.calls.faults.values()
+        ):  # else nobody may know of it
+            for who, home in self.slack.homes.items():
+                if {button.get("value") for button in buttons_in(home["blocks"])} & ended:
+                    missing.append(f"asks: the Home of {who} goes on asking")
         for message in questions:
             if {button.get("value") for button in message.buttons()} & ended or (
                 message.buttons() and self.schedule.shared and len(ended) == len(approvals)

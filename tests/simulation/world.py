@@ -266,6 +266,11 @@ class Engine:
         return self._make("namespace_of", partial(self._shared.namespace_of, approval))
 
 
+def buttons_in(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what can be clicked."""
+    return [one for block in blocks if block["type"] == "actions" for one in block["elements"]]
+
+
 @dataclass
 class Message:
     """A message in the channel, or in a thread of it."""
@@ -278,7 +283,7 @@ class Message:
     deleted: bool = False
 
     def buttons(self) -> list[dict[str, Any]]:
-        return [one for block in self.blocks if block["type"] == "actions" for one in block["elements"]]
+        return buttons_in(self.blocks)
 
 
 @dataclass
@@ -289,6 +294,7 @@ class Workspace:
     users: Mapping[str, str]  # names by id
     messages: dict[str, Message] = field(default_factory=dict)
     views: dict[str, dict[str, Any]] = field(default_factory=dict)
+    homes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by user
     seen: Callable[[Message], None] = lambda _: None  # told whenever people see something new
     _count: int = 0
 
@@ -372,7 +378,8 @@ class Workspace:
         self.views[given["view_id"]] |= given["view"]
         return {}
 
-    def _views_publish(self, _: Mapping[str, Any]) -> dict[str, Any]:
+    def _views_publish(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        self.homes[given["user_id"]] = given["view"]
         return {}
 
 

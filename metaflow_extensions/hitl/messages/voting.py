@@ -124,7 +124,9 @@ def deciders(approval: Approval, decision: Decision, who: Callable[[Person], str
     """Name everybody who made a decision, and for whom."""
     cast = {(vote.by.origin, vote.by.id): vote for vote in approval.votes}
     if len(decision.voters) > 1:
-        listed = [voter(cast[person.origin, person.id], who) for person in decision.voters[:_VOTERS]]
+        # What history keeps of a decision has no votes: there, whoever they voted for goes unsaid.
+        voters = [(person, cast.get((person.origin, person.id))) for person in decision.voters[:_VOTERS]]
+        listed = [who(person) if vote is None else voter(vote, who) for person, vote in voters]
         more = len(decision.voters) - _VOTERS
         return _and([*listed, f"{more} more"] if more > 0 else listed)
     return who(decision.by) if decision.on_behalf_of is None else f"{who(decision.by)} for {who(decision.on_behalf_of)}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from metaflow_extensions.hitl.approvals import transitions
+from metaflow_extensions.hitl.approvals.queries import brief
 from metaflow_extensions.hitl.approvals.question import Earlier, Need, OnTimeout, OnVeto, PolicyRule
 from metaflow_extensions.hitl.approvals.record import Post, Verdict
 from metaflow_extensions.hitl.approvals.use_cases import Outcome
-from metaflow_extensions.hitl.messages import controls, replies, sentences, terminal, views, voting
+from metaflow_extensions.hitl.messages import controls, lists, replies, sentences, terminal, views, voting
 from metaflow_extensions.hitl.messages.single import render
 from tests.unit.messages.examples import BOB, CAROL, LATER, NOW, RUN_AGAIN, SCHEMA, decided, every_state, pending, voted
 
@@ -132,6 +133,12 @@ def test_a_counted_rejection_is_a_vote_like_others():
 def test_the_ending_names_everybody(state, said):
     """Voters, delegates and the absent, and a decision that does not count."""
     assert said in shown(every_state()[state])
+
+
+def test_history_names_everybody_although_it_keeps_no_votes():
+    """A row of Home and of `/hitl history` about an earlier decision by two people names both."""
+    kept = brief(every_state()["agreed"])
+    assert "by carol and bob" in str(lists.decided_row(kept, LATER))
 
 
 def test_a_decision_that_does_not_count_never_says_that_the_run_goes_on():
