@@ -121,10 +121,10 @@ def test_the_newest_decision_is_shown_first(bench: Bench, paced: PacedNotifier, 
 def test_two_turns_at_one_moment_are_both_taken() -> None:
     """The more urgent comes first, and the other is not forgotten, although it changes places within the moment."""
     agenda = Agenda()
-    for number, task in enumerate(("old", "new")):
+    for number, task in enumerate(("asked first", "decided last")):
         plan = Plan(act=Act.CARRY_OUT, at=NOW)
         agenda.note(Attempt(approval_id=task, turn=Turn(plan=plan, queue="q", urgency=(True, number))), NOW)
-    assert agenda.take_due(NOW) == ["new", "old"]
+    assert agenda.take_due(NOW) == ["decided last", "asked first"], "not in the order of their names"
 
 
 @pytest.mark.parametrize("trouble", ["busy", "away", "refuses"])
