@@ -207,7 +207,7 @@ BATCHES = Prefix(
     ends="7 days after the last change of the last of its gates, by the bot",
 )
 SURPLUS = Prefix(
-    pattern="surplus/<id>/<channel>-<ts>",
+    pattern="surplus/<id>/<message>",
     holds="where a second message about a question stands, or one about the gates of a batch: the bot removes it",
     written_by=_ALL,
     removed_by=_BOT,
@@ -704,6 +704,9 @@ def read_batch_reminded_key(key: str) -> tuple[datetime, str] | None:
     return None if parts is None else parts[1:]
 
 
+_SURPLUS = _Form[tuple[str, str]](SURPLUS)
+
+
 def surplus_key(about: str, channel: str, ts: str) -> str:
     """Return the key of the note of a second message, by the approval or the batch that it is about."""
     return SURPLUS.key(checked_id(about), f"{channel}-{ts}")
@@ -711,8 +714,8 @@ def surplus_key(about: str, channel: str, ts: str) -> str:
 
 def read_surplus_key(key: str) -> str | None:
     """Return the id of the approval or the batch that a second message is about."""
-    parts = SURPLUS.parts(key)
-    return parts[0] if parts is not None and len(parts) == 2 and is_id(parts[0]) else None  # noqa: PLR2004 - id, place
+    parts = _SURPLUS.read(key)
+    return None if parts is None else parts[0]
 
 
 def in_advance_key(batch_id: str, number: int) -> str:
