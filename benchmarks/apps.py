@@ -19,8 +19,8 @@ PATH = "/slack/events"
 
 def main() -> None:
     kind, mode = sys.argv[1:]
-    # structlog imports it where it is. It is a package of the development tools, and not of the bot.
-    sys.modules["rich"] = None  # type: ignore[assignment] # what Python documents for "can't be imported"
+    for name in ("greenlet", "rich"):  # structlog imports them where they are: with the development tools alone
+        sys.modules[name] = None  # type: ignore[assignment] # what Python documents for "can't be imported"
     if kind == "empty":
         _empty(mode)
     else:

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import click
 import yaml
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from metaflow_extensions.hitl.approvals.sealed import OPEN, InvalidKey, PublicKey, Trust, parse_keys
 
@@ -33,10 +33,13 @@ class PrivateKey:
     @classmethod
     def new(cls) -> "PrivateKey":
         """Make a key from the system's own source of randomness."""
-        return cls(Ed25519PrivateKey.generate().private_bytes_raw())
+        return cls(secrets.token_bytes(32))  # RFC 8032, section 5.1.5
 
     @cached_property
-    def _key(self) -> Ed25519PrivateKey:
+    def _key(self) -> Any:
+        # Not at the top: a bot in the open mode would keep its 5 MB for nothing.
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - see above
+
         return Ed25519PrivateKey.from_private_bytes(self.seed)
 
     @cached_property
@@ -45,7 +48,8 @@ class PrivateKey:
 
     def sign(self, message: bytes) -> bytes:
         """Return the signature, 64 bytes."""
-        return self._key.sign(message)
+        signature: bytes = self._key.sign(message)
+        return signature
 
     @property
     def text(self) -> str:

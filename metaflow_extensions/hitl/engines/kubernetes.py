@@ -6,8 +6,10 @@ repeat a request by their own rules.
 """
 
 import json
+import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError
@@ -56,6 +58,8 @@ def load_api_client(kubeconfig: str | None = None, *, connections: int = 10) -> 
     NoCluster
         There is none of them, or it can't be used, or the package ``kubernetes`` is not installed.
     """
+    if not _may_be_one(kubeconfig):
+        raise NoCluster("No Kubernetes cluster is configured here: there is no kubeconfig file, and this is not a pod.")
     try:
         import yaml  # noqa: PLC0415 - the client's own way to read a kubeconfig
 
@@ -72,6 +76,12 @@ def load_api_client(kubeconfig: str | None = None, *, connections: int = 10) -> 
     configuration.connection_pool_maxsize = connections
     configuration.retries = False  # who calls has a time limit, and the client none
     return kubernetes.client.ApiClient(configuration)
+
+
+def _may_be_one(kubeconfig: str | None) -> bool:
+    """Whether there is something to read: otherwise the client's 300 ms and 9 MB would be for nothing."""
+    paths = (kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config").split(os.pathsep)
+    return "KUBERNETES_SERVICE_HOST" in os.environ or any(Path(path).expanduser().is_file() for path in paths)
 
 
 def _kubernetes() -> Any:

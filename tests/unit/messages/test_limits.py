@@ -101,7 +101,7 @@ def test_answers_are_within_every_limit(some, times, text):
         assert complaints_about_blocks(copy.deepcopy(reply["blocks"])) == []
 
 
-@settings(thorough, max_examples=soak(15, 300))  # dozens of approvals each
+@settings(thorough, max_examples=soak(6, 300))  # dozens of approvals each: a second and more
 @given(st.lists(approvals(), min_size=1, max_size=3), st.sampled_from([1, 7]))
 def test_batches_are_within_every_limit(some, times):
     """The message of any gates, and the views that answer all of them, are what Slack takes."""
