@@ -239,8 +239,11 @@ def approve_typed(typed: Typed) -> replies.Reply | None:
 
 def _typed_answer(approval: Approval, typed: Typed) -> Answer:
     """Read the values of the input, and what somebody owes, from NAME=VALUE after the ID."""
-    pairs = read_pairs(typed.words.rest)
     fields = {field.name for field in form_fields(approval)}
+    unwanted = f"{approval.id} doesn't need input, so nothing was decided. Use /hitl approve {approval.id}."
+    if not fields and typed.words.rest and "=" not in typed.words.rest:
+        raise BadWords(unwanted)
+    pairs = read_pairs(typed.words.rest)
     about = [name for name in OBLIGATION_WORDS if name in pairs and name not in fields]
     if twice := next((name for name in about if len(pairs[name]) > 1), None):
         raise BadWords(f"{twice} is given {len(pairs[twice])} times, so nothing was decided. Give it once.")
@@ -250,7 +253,7 @@ def _typed_answer(approval: Approval, typed: Typed) -> Answer:
     if schema is not None and fields:
         entered = parse(schema, pairs) if typed.words.rest else {}
     elif pairs:
-        raise BadWords(f"{approval.id} doesn't need input, so nothing was decided. Use /hitl approve {approval.id}.")
+        raise BadWords(unwanted)
     return Answer(verdict=Verdict.APPROVE, input=entered, obligation=obligation)
 
 

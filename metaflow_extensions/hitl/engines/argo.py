@@ -2,12 +2,14 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from threading import Lock
 from typing import Any, TypeVar
 
-from metaflow_extensions.hitl.approvals.bounded import BoundedCache
+from metaflow_extensions.hitl.approvals.bounded import BoundedCache, BoundedMap
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Person
@@ -20,6 +22,7 @@ ATTEMPTS = 6
 PATIENCE = timedelta(seconds=8)  # of one call in all; the sweeper has the longer breath
 KEPT = timedelta(seconds=5)  # how old it may be that nobody waits, which is looked for every ten minutes
 REMEMBERED = 8  # workflows; one of thousands of gates takes some megabytes
+_TURNS = 256  # workflows whose nodes are packed
 PAUSE = 0.2  # seconds before the second attempt, doubled before each further one
 CONNECT_TIMEOUT, READ_TIMEOUT = 2.0, 4.0  # seconds
 PASSING = frozenset({429, 500, 502, 503, 504})  # HTTP: too busy, or broken in the middle of it
@@ -79,6 +82,7 @@ class ArgoEngine(ABC):
         self._clock = clock
         self._sleep = sleep
         self._lately = _Lately(self._read, clock)
+        self._turns = _Turns()
 
     @abstractmethod
     def _read(self, namespace: str, name: str) -> Workflow | None:
@@ -151,14 +155,17 @@ class ArgoEngine(ABC):
         namespace, name = self._place(approval)
         if not name:
             return _NO_WORKFLOW
-        workflow = self._read(namespace, name)
-        if workflow is None:
-            return gates.missing(name, namespace) + (". Start a new run" if approval.lets_run else "")
-        found = gates.assess(workflow, approval)
-        if isinstance(found, gates.Over):
-            return found.problem
-        self._end(workflow, found, ending, approval)
-        return ""
+        with self._turns.taken(namespace, name):
+            workflow = self._read(namespace, name)
+            if workflow is None:
+                return gates.missing(name, namespace) + (". Start a new run" if approval.lets_run else "")
+            if nodes.are_packed(workflow):
+                self._turns.take_from_now_on(namespace, name)
+            found = gates.assess(workflow, approval)
+            if isinstance(found, gates.Over):
+                return found.problem
+            self._end(workflow, found, ending, approval)
+            return ""
 
     def _gone(self, approval: Approval) -> str | None:
         namespace, name = self._place(approval)
@@ -234,6 +241,34 @@ class ArgoEngine(ABC):
                 self._sleep(wait)
                 pause *= 2
         return attempt()
+
+
+class _Turns:
+    """One after the other for a workflow whose nodes are packed: a change of one of them voids all others on their way.
+
+    Who waits in vain goes ahead: then the workflow's own version decides, as between two bots.
+    """
+
+    def __init__(self) -> None:
+        self._locks = BoundedMap[tuple[str, str], Lock](_TURNS)
+        self._lock = Lock()
+
+    def take_from_now_on(self, namespace: str, name: str) -> None:
+        with self._lock:
+            if (namespace, name) not in self._locks:
+                self._locks[namespace, name] = Lock()
+
+    @contextmanager
+    def taken(self, namespace: str, name: str) -> Iterator[None]:
+        with self._lock:
+            turn = self._locks.get((namespace, name))
+        if turn is None or not turn.acquire(timeout=PATIENCE.total_seconds()):
+            yield
+            return
+        try:
+            yield
+        finally:
+            turn.release()
 
 
 class _Lately:

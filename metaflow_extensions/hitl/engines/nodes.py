@@ -91,6 +91,12 @@ def read_nodes(workflow: Workflow) -> Nodes:
     return {}
 
 
+def are_packed(workflow: Workflow) -> bool:
+    """Whether a workflow's nodes are one packed text, of which no part can be changed by itself."""
+    status = workflow.get("status") or {}
+    return not status.get("nodes") and bool(status.get("compressedNodes"))
+
+
 def unpacked(workflow: Workflow) -> Workflow:
     """Return the workflow with its nodes in plain sight; as it is if they can't be read, or are already."""
     status = workflow.get("status") or {}
