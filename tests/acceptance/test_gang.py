@@ -29,7 +29,7 @@ GANG = """
 
 
 def test_a_gang_is_one_question_also_to_a_run_that_is_resumed(flow):
-    """Its control task asks for all nodes of @parallel; the run leaves, and one answer starts all of them in the next."""
+    """Its control task asks for all nodes of @parallel; the run leaves, and one answer starts all in `resume`."""
     # Metaflow starts the other nodes with the `python` of the PATH.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     gated = flow(GANG, above="from metaflow import parallel\n\n\n", PATH=path, METAFLOW_HITL_LOCAL="leave")
