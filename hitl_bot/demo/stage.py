@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event, Thread
 
 from pydantic import SecretStr
@@ -22,6 +23,7 @@ from hitl_bot.settings import Settings
 
 CHANNEL = "#ml-approvals"
 REQUESTER = "alice"
+EMAIL_DOMAIN = "example.com"  # of everybody in the local Slack
 _STOP = 5.0  # seconds for the bot to finish what is in flight
 
 
@@ -131,7 +133,10 @@ def local_slack(records: str, port: int) -> Iterator[LocalSlack]:
         Of the sandbox's page on loopback; 0 picks a free one.
     """
     key = PrivateKey.new()
-    with Sandbox(port=port) as sandbox:
+    with Sandbox(port=port) as sandbox, TemporaryDirectory(prefix="hitl-policy-") as folder:
+        # Whoever types a command is asked in the local Slack whether that was them.
+        policy = Path(folder) / "policy.yaml"
+        policy.write_text(f"email_domain: {EMAIL_DOMAIN}\nrules: []\n", encoding="utf-8")
         bot = bootstrap(
             Settings(
                 root=records,
@@ -140,6 +145,7 @@ def local_slack(records: str, port: int) -> Iterator[LocalSlack]:
                 slack_channel=CHANNEL,
                 slack_api_url=sandbox.api_url,
                 signing_key=SecretStr(key.text),
+                policy=policy,
                 port=0,
             )
         )

@@ -60,20 +60,29 @@ def sandbox(tmp_path):
 
 
 def test_a_flow_of_ones_own_asks_in_the_local_slack(sandbox, tmp_path):
-    """With the printed exports a flow asks there, the click opens its form, and SIGTERM ends everything."""
+    """With the printed exports a flow asks there; the command that it prints counts once its person confirms it."""
     url = sandbox.wait_for_line("local Slack is at").split()[-1]
     (tmp_path / "own.py").write_text(FLOW)
-    run = Process(
-        [sys.executable, "own.py", "run"],
-        tmp_path,
-        {**clean_environment(), "PYTHONUNBUFFERED": "1", **exports_in(sandbox.output)},
-    )
+    environment = {**clean_environment(), "PYTHONUNBUFFERED": "1", **exports_in(sandbox.output)}
+    run = Process([sys.executable, "own.py", "run"], tmp_path, environment)
     try:
-        bob = Driver(url).as_("bob")
-        question = bob.wait_for_message("#ml-approvals", lambda message: "Is 42" in message.plain, timeout=PATIENCE)
-        bob.open(question, "Approve…").fill({"Why": "it is"}).submit()
+        alice = Driver(url).as_("alice")
+        question = alice.wait_for_message("#ml-approvals", lambda message: "Is 42" in message.plain, timeout=PATIENCE)
+        assert question.buttons[:1] == ["Approve…"]
+        command = run.wait_for_line(" hitl approve ").split(" hitl ")[1].replace("why=...", "why=it-is")
+        typed = subprocess.run(
+            [sys.executable, "own.py", "hitl", *shlex.split(command), "--wait", "0"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert typed.returncode == 3, typed.stdout + typed.stderr
+        asked = alice.wait_for_message(alice.id, lambda message: "Was that you?" in message.plain, timeout=PATIENCE)
+        alice.click(asked, "Yes, that was me")
         assert run.wait() == 0, run.output
-        assert "bob: {'why': 'it is', 'notes': None}" in run.output
+        assert "alice: {'why': 'it-is', 'notes': None}" in run.output
     finally:
         run.stop()
     sandbox.process.terminate()
