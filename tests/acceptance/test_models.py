@@ -13,8 +13,13 @@ class Target(enum.Enum):
     US = "us"
 
 
+class Place(BaseModel):
+    region: Target
+
+
 class Answer(BaseModel):
-    target: Target
+    place: Place
+    tags: list[str] = []
     share: int = 10
 
     @field_validator("share")
@@ -45,18 +50,19 @@ def test_a_model_has_its_say_where_the_flow_is(flow):
     run = gated.start("run")
     (approval,) = gated.wait_for_approvals()
     assert "The validators of Answer can't run in Slack" in run.output
-    refused = gated.hitl("approve", approval.id, "--set", "target=eu", "--set", "share=15")
+    refused = gated.hitl("approve", approval.id, "--set", "place.region=eu", "--set", "share=15")
     assert "share is refused: Value error, use steps of ten" in refused.output
     assert refused.process.returncode != 0
     assert [one.id for one in gated.open_approvals()] == [approval.id]
 
-    gated.approvals.approve(approval.id, input={"target": "eu", "share": 15})
+    gated.approvals.approve(approval.id, input={"place": {"region": "eu"}, "share": 15})
     assert run.wait() == 1, run.output
     assert f"{approval.id} was approved with an input that Answer refuses: share is refused" in run.output
     assert "GOT" not in run.output
 
     resumed = gated.start("resume")
     (again,) = gated.wait_for_approvals()
-    gated.approvals.approve(again.id, input={"target": "eu", "share": 20})
+    gated.approvals.approve(again.id, input={"place.region": "eu", "tags": ["a b", "c"], "share": 20})
     assert resumed.wait() == 0, resumed.output
-    assert "GOT Answer(target=<Target.EU: 'eu'>, share=20) {'target': 'eu', 'share': 20}" in resumed.output
+    plain = "{'place': {'region': 'eu'}, 'tags': ['a b', 'c'], 'share': 20}"
+    assert f"GOT Answer(place=Place(region=<Target.EU: 'eu'>), tags=['a b', 'c'], share=20) {plain}" in resumed.output
