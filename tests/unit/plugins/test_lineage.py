@@ -117,5 +117,5 @@ def test_a_service_that_refuses_tags_does_not_hold_the_step(lineage, service, mo
     """Metaflow's client would try for a minute; the step waits ten seconds at most, here for none."""
     service.status = 403
     monkeypatch.setattr(lineage, "_PATIENCE", 0.2)
-    with pytest.raises(TimeoutError, match="did not take them"):
+    with pytest.raises(TimeoutError, match="did not accept them"):
         lineage._in_time(lambda: lineage._tag(task_17(), replace(approval(), decision=approving()), service.provider))

@@ -107,4 +107,4 @@ def test_of_the_approvals_to_compare_with_twenty_are_kept(bench: Bench) -> None:
     assert found is not None
     assert found.baseline is not None
     assert found.baseline.run == "22"
-    assert audit_alone(bench.ledger, approved["deploy"][0]).is_whole
+    assert audit_alone(bench.ledger, approved["deploy"][0]).is_intact
