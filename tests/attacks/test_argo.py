@@ -18,9 +18,12 @@ import pytest
 
 from hitl_bot.keys import PrivateKey, SigningKeys
 from metaflow_extensions.hitl.approvals import transitions
+from metaflow_extensions.hitl.approvals.bucket import version_key
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
-from metaflow_extensions.hitl.approvals.errors import HitlError, OtherQuestion
+from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, OtherQuestion
+from metaflow_extensions.hitl.approvals.evidence.binding import check_same
+from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Code, Evidence
 from metaflow_extensions.hitl.approvals.intake import Intake
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.question import OnTimeout
@@ -35,6 +38,7 @@ from metaflow_extensions.hitl.approvals.record import (
     Verdict,
     Where,
 )
+from metaflow_extensions.hitl.approvals.refusals import NotAsApproved
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from tests.cluster.gated import Gated, gated
@@ -390,6 +394,44 @@ def try_on(world: World, attack: Callable[[World], None], attempts: Attempts) ->
     if world.flow.node(world.asked)["phase"] == "Running":
         world.resume_by_hand()
         attempts.tried(opened=world.runs())
+
+
+EVIDENCE = Evidence(
+    parameters={"alpha": "0.1"},
+    code=Code(commit="4f2c1d9", package="a" * 40),
+    artifacts=Artifacts.of({"model": "a1", "data": "b2"}),
+)
+OTHERWISE = {
+    "artifact model": replace(EVIDENCE, artifacts=Artifacts.of({"model": "c3", "data": "b2"})),
+    "the code package": replace(EVIDENCE, code=replace(EVIDENCE.code, package="b" * 40)),
+    "parameter alpha": replace(EVIDENCE, parameters={"alpha": "0.9"}),
+}
+
+
+@pytest.mark.parametrize("named", OTHERWISE)
+def test_what_is_not_as_it_was_approved_does_not_start(world: World, named: str) -> None:
+    """Swapped between the answer and the gate: the workflow was resumed, and the container names what is another."""
+    asked = world.ask(evidence=EVIDENCE)
+    world.bot.cases.decide(asked.id, YES, who=ALICE, where=Where.BUTTON)
+    assert world.runs()
+    opened, now = world.pod.open_gate(asked.pathspec), world.bot.clock()
+    assert check_same(opened, EVIDENCE, now) == opened
+    with pytest.raises(NotAsApproved, match=f"was approved for something else: {named}"):
+        check_same(opened, OTHERWISE[named], now)
+
+
+def test_a_record_of_another_gate_opens_nothing_here(world: World) -> None:
+    """A real yes to the next gate of the same workflow, replayed as this one's: the container says whose it is."""
+    one, other = world.flow.approvals[:2]
+    world.pod.ask(other.pathspec, other.question, other.gate, other.requester)
+    world.bot_takes_over()
+    world.bot.cases.decide(other.id, YES, who=ALICE, where=Where.BUTTON)
+    for number in (1, 2):
+        body = world.bot.store.read(version_key(other.id, number))
+        world.bot.store.create(version_key(one.id, number), body)
+    world.resume_by_hand()
+    with pytest.raises(CorruptRecord, match=f"{version_key(one.id, 2)}.*{other.id}"):
+        world.pod.open_gate(one.pathspec)
 
 
 @ONLY_SEALED

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from base64 import b64encode
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,36 @@ class Pod(FlowSpec):
     @step
     def start(self):
         print("RUNS", self.hitl_input)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+"""
+
+# The same, where the answer is a choice that is made with a button, and leads the workflow one way.
+CHOOSING = """
+class Pod(FlowSpec):
+    alpha = Parameter("alpha", default="0.5")
+
+    @retry(times=2)
+    @hitl(
+        message="Deploy with {self.alpha}?",
+        input_schema={"target": {"type": "choice", "choices": ["staging", "prod"], "buttons": True}},
+        timeout="1h",
+    )
+    @step
+    def start(self):
+        print("RUNS", self.hitl_input)
+        self.target = self.hitl_input["target"]
+        self.next({"staging": self.staging, "prod": self.prod}, condition="target")
+
+    @step
+    def staging(self):
+        self.next(self.end)
+
+    @step
+    def prod(self):
         self.next(self.end)
 
     @step
@@ -126,9 +157,9 @@ def pod(compiler, pod_python, root_of_pods, tmp_path):
 def compiled_pod(compiled, request):
     """The flow, with records of this test's own."""
 
-    def compile_it(more="", **settings):
+    def compile_it(more="", source=FLOW, **settings):
         root = f"s3://argo-templates/{request.node.name}"
-        return compiled(FLOW.replace("{more}", more), seeded=False, METAFLOW_HITL_ROOT=root, **settings)
+        return compiled(source.replace("{more}", more), seeded=False, METAFLOW_HITL_ROOT=root, **settings)
 
     return compile_it
 
@@ -184,8 +215,8 @@ def test_asking_twice_asks_once(compiled_pod, pod, ledger):
 
 
 def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, ledger, compiler):
-    """Unasked and unanswered it exits 202 and runs nothing, nor with other code; approved it runs and leaves a card."""
-    flow = compiled_pod()
+    """Unasked, unanswered or with other code it exits 202; approved it runs, says which way, and leaves a card."""
+    flow = compiled_pod(source=CHOOSING)
     gate = flow.gate("start")
     unasked = pod(gate.task, METAFLOW_INIT_SCRIPT="")
     assert unasked.returncode == 202, unasked.stdout
@@ -196,7 +227,7 @@ def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, le
     assert "Nobody has approved" in pending.stdout
     assert "RUNS" not in pending.stdout
     (approval_id,) = ledger.open_ids()
-    said = flow.call("hitl", "approve", approval_id, "--set", "target=prod", "--set", "share=7")
+    said = flow.call("hitl", "approve", approval_id, "--set", "target=prod")
     assert "No Kubernetes cluster is configured here" in said
     resume = f"argo resume pod-x7k2p -n flows --node-field-selector inputs.parameters.approval-id.value={approval_id}"
     assert resume in said
@@ -209,7 +240,9 @@ def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, le
     assert "this task runs in the workflow pod-x7k2p in namespace production" in elsewhere.stdout
     assert "RUNS" not in elsewhere.stdout
     approved = pod(gate.task)
-    assert "RUNS {'target': 'prod', 'share': 7}" in approved.stdout
+    assert "RUNS {'target': 'prod'}" in approved.stdout
+    (way,) = [one["valueFrom"]["path"] for one in gate.task["outputs"]["parameters"] if one["name"] == "switch-step"]
+    assert (approved.out / Path(way).name).read_text() == "prod"  # by which Argo starts one of the two
     (card,) = cards_of_gates(compiler)
     assert b"<h1>Deploy with 0.5?</h1>" in card
     assert b"Approved by alice" in card
