@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from hitl_bot.keys import PrivateKey
 from tests.fixtures.s3 import make_client
 
 LINEAR = """
@@ -32,6 +33,8 @@ RUNS_NO_STEP = {
     "card", "check", "clean", "code", "dump", "environment", "help", "hitl", "init", "logs", "output-dot",
     "output-raw", "package", "show", "show-conda", "spot-metadata", "tag", "version",
 }  # fmt: skip
+# Of a bot's key, with which the mode is sealed; the refusals are the same in both.
+SEALED = {"METAFLOW_HITL_PUBLIC_KEYS": str(PrivateKey.new().public_key)}
 FAULTS = {
     "a typo in the message": ("@hitl(message='{self.acuracy}')", {}),
     "an address that can't be": ("@hitl", {"METAFLOW_HITL_UI_URL": "https://example.com/{nothing}"}),
@@ -52,18 +55,18 @@ def test_every_command_is_known(flow):
 
 @pytest.mark.way("lets something fail before the answer, with `@catch` or `@retry`")
 @pytest.mark.parametrize(
-    ("fault", "others"),
+    ("fault", "others", "mode"),
     [
-        ("a typo in the message", "@catch(var='error')\n{}"),
-        ("an address that can't be", "{}\n@catch(var='error')"),
-        ("records that can't be read", "@retry(times=2)\n@catch(var='error')\n{}"),
-        ("a typo in the message", "@retry(times=2)\n{}"),
+        ("a typo in the message", "@catch(var='error')\n{}", {}),
+        ("an address that can't be", "{}\n@catch(var='error')", SEALED),
+        ("records that can't be read", "@retry(times=2)\n@catch(var='error')\n{}", {}),
+        ("a typo in the message", "@retry(times=2)\n{}", SEALED),
     ],
 )
-def test_what_goes_wrong_before_an_answer_refuses_the_step(flow, fault, others, attempts):
+def test_what_goes_wrong_before_an_answer_refuses_the_step(flow, fault, others, mode, attempts):
     """Nothing of it is retried, or caught as if the step had failed: the run fails, and neither step runs."""
     decorator, settings = FAULTS[fault]
-    run = flow(linear(others.format(decorator)), **settings).call("run")
+    run = flow(linear(others.format(decorator)), **settings, **mode).call("run")
     assert run.process.returncode != 0
     assert not attempts.tried(opened="DEPLOY RUNS" in run.output)
     assert "END RUNS" not in run.output
@@ -112,10 +115,10 @@ def test_spin_is_refused(flow, attempts):
 
 @pytest.mark.way("deploys with `airflow` or `step-functions`")
 @pytest.mark.parametrize(
-    ("command", "static"),
-    [(("airflow", "create", "dag.py"), True), (("step-functions", "create", "--only-json"), False)],
+    ("command", "static", "mode"),
+    [(("airflow", "create", "dag.py"), True, SEALED), (("step-functions", "create", "--only-json"), False, {})],
 )
-def test_deployments_without_gates_are_refused(flow, moto_endpoint, command, static, attempts):
+def test_deployments_without_gates_are_refused(flow, moto_endpoint, command, static, mode, attempts):
     """Nobody would ever be asked there: the error names the step, the command and what to do."""
     make_client(moto_endpoint).create_bucket(Bucket="elsewhere")
     gated = flow(
@@ -131,6 +134,7 @@ def test_deployments_without_gates_are_refused(flow, moto_endpoint, command, sta
         METAFLOW_BATCH_JOB_QUEUE="queue",
         METAFLOW_DEFAULT_METADATA="service",
         METAFLOW_SERVICE_URL="http://127.0.0.1:9",
+        **mode,
     )
     options = [] if static else ["--with", "hitl"]
     made = gated.call("--datastore", "s3", "--metadata", "local", *options, *command)
