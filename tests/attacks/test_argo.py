@@ -21,7 +21,7 @@ from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.bucket import version_key
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
-from metaflow_extensions.hitl.approvals.errors import HitlError, OtherQuestion
+from metaflow_extensions.hitl.approvals.errors import HitlError, OtherPathspec, OtherQuestion
 from metaflow_extensions.hitl.approvals.evidence.binding import check_same
 from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Code, Evidence
 from metaflow_extensions.hitl.approvals.intake import Intake
@@ -38,7 +38,7 @@ from metaflow_extensions.hitl.approvals.record import (
     Verdict,
     Where,
 )
-from metaflow_extensions.hitl.approvals.refusals import NotAsApproved, OtherPathspec
+from metaflow_extensions.hitl.approvals.refusals import NotAsApproved
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from tests.cluster.gated import Gated, gated
