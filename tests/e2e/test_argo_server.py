@@ -82,7 +82,7 @@ def test_a_retry_from_before_an_approved_gate_goes_on(deploy, bot, argo_server):
     (gate,) = run.wait_until_suspended()
     deployed.flow.hitl("approve", deployed.approval(gate).id)
     assert run.end() == "Succeeded", run.story()
-    run.until(deployed.all_is_settled)  # by the bot, which looks first whether the policy accepts a command line's answer
+    run.until(deployed.all_is_settled)  # by the bot, which holds a command line's answer to the policy first
     argo_server.put(run, "retry", **AGAIN)
     assert run.end() == "Succeeded", run.story()
     assert run.node("hitl-suspend-deploy")["type"] == "Skipped"
