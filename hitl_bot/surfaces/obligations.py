@@ -80,7 +80,7 @@ class OwnerReminders:
     def tick(self) -> None:
         """Look, if it is time."""
         now = self._cases.clock()
-        if self._look_at is None or now >= self._look_at:
+        if self._look_at is None or not now < self._look_at <= now + LOOK_EVERY:  # or the clock has jumped
             self._look_at = now + LOOK_EVERY
             self._job.ask()
 
@@ -89,8 +89,7 @@ class OwnerReminders:
         together: dict[Promise, list[tuple[Entry, Owed]]] = {}
         for owed in self._cases.ledger.owed(until=(now + _AHEAD).date()):
             known = self._promises.get((owed.approval_id, owed.number))
-            not_before = None if known is None else self._not_before.get(known)
-            if not_before is not None and now < not_before:
+            if known is not None and self._waits(known, now):
                 continue
             with self._reported(owed):
                 entry = self._read(owed)
@@ -98,9 +97,13 @@ class OwnerReminders:
                     promise = self._promises[owed.approval_id, owed.number] = entry.approval.promise(owed.number)
                     together.setdefault(promise, []).append((entry, owed))
         for promise, [(entry, owed), *others] in together.items():
-            if now >= self._not_before.get(promise, now):
+            if not self._waits(promise, now):
                 with self._reported(owed):
                     self._remind(promise, entry, owed, len(others), now)
+
+    def _waits(self, promise: Promise, now: datetime) -> bool:
+        not_before = self._not_before.get(promise)
+        return not_before is not None and now < not_before <= now + _APART  # else the clock has jumped
 
     @contextmanager
     def _reported(self, owed: Owed) -> Iterator[None]:
@@ -155,8 +158,9 @@ class OwnerReminders:
         sent = [
             one.at for one in approval.follow_ups if one.number == owed.number and one.kind is FollowUpKind.REMINDED
         ]
-        if len(sent) >= MOST or (sent and now - sent[-1] < _APART):
-            self._not_before[promise] = sent[-1] + _APART if len(sent) < MOST else now + _APART
+        lately = bool(sent) and timedelta() <= now - sent[-1] < _APART  # a later moment is from a clock that was wrong
+        if len(sent) >= MOST or lately:
+            self._not_before[promise] = sent[-1] + _APART if lately else now + _APART
             return False
         zone = zone_of(self._people, owner.id)
         local = now.astimezone(zone)

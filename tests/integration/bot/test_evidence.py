@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
+
 from hitl_bot.bootstrap import Bot
 from hitl_bot.sandbox.driver import Person as Somebody
 from metaflow_extensions.hitl.approvals.evidence.collected import Better, Evidence, Metric
@@ -73,14 +75,24 @@ def test_the_bot_lets_a_rule_approve_and_says_so_on_the_message(bot: Bot, bob: S
     assert ledger.read(asked.id).approval.state is State.APPROVED
 
 
-def test_a_rule_that_does_not_hold_leaves_the_question_with_a_reason(bot: Bot, bob: Somebody) -> None:
-    """People see what the rule said, and still have their buttons."""
-    ask_in(bot, "1", evidence=measured(0.85), auto_approve="accuracy > 0.9", quorum_if={"accuracy < 0.9": 2})
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ("accuracy > 0.9", "it does not hold"),
+        ("1 / (accuracy - accuracy) > 1", "it divides by zero"),
+        ("accuracy > 'good'", "it compares"),
+    ],
+)
+def test_a_rule_that_does_not_hold_leaves_the_question_with_a_reason(
+    bot: Bot, bob: Somebody, rule: str, why: str
+) -> None:
+    """People see what the rule said, or why it has no answer, and still have their buttons."""
+    ask_in(bot, "1", evidence=measured(0.85), auto_approve=rule, quorum_if={"accuracy < 0.9": 2})
     message = bob.wait_for_message(CHANNEL)
     bot.sweeper.tick()
     message = bob.wait_for_update(message)
     assert "2 people must agree, because accuracy &lt; 0.9" in message.plain
-    assert "The rule accuracy &gt; 0.9 leaves this to people: it does not hold" in message.plain
+    assert f"leaves this to people: {why}" in message.plain
     assert [block for block in message.blocks if block["type"] == "actions"]
 
 

@@ -115,7 +115,10 @@ def test_one_that_is_typed(ask: Ask, bob: Person, ledger: Ledger) -> None:
 def test_the_owner_is_reminded_once_a_day_from_the_day_on(
     approved: Approval, bot: Bot, carol: Person, clock: HandClock, settings: Settings, store: Store, ledger: Ledger
 ) -> None:
-    """From nine o'clock where they live, by one of two bots, seven times at most; the trail has each."""
+    """From nine o'clock where they live, by one of two bots, seven times at most; the trail has each.
+
+    A clock that was a year ahead for a moment costs one reminder, and no silence afterwards.
+    """
     other = bootstrap(settings, store=store, clock=clock)
     at(clock, 6, 13)  # half past eight in New York
     sweep(bot, other)
@@ -128,7 +131,13 @@ def test_the_owner_is_reminded_once_a_day_from_the_day_on(
     at(clock, 6, 23)
     sweep(other, bot)
     assert len(reminders(carol)) == 1
-    for day in range(7, 17):
+    clock.now = datetime(2027, 3, 6, 15, 30, tzinfo=timezone.utc)
+    sweep(bot)
+    assert len(reminders(carol)) == 2
+    at(clock, 7, 15)
+    sweep(bot)
+    assert len(reminders(carol)) == 3
+    for day in range(8, 17):
         at(clock, day, 15)
         sweep(other, bot)
     assert len(reminders(carol)) == 7

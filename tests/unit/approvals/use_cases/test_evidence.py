@@ -305,6 +305,18 @@ def test_of_two_newer_runs_the_newest_stays(bench: Bench) -> None:
     assert all(third.id in key for key in bench.store.list("asked/"))
 
 
+@pytest.mark.parametrize("slow", [0, 1])
+def test_of_two_newer_runs_that_ask_in_the_same_moment_one_stays(bench: Bench, slow: int) -> None:
+    """Both find the older one and each other, in whichever order: never both, and never none."""
+    older = ask(bench, "1", supersede=True)
+    both = [bench.ask(pathspec(run=run), supersede=True) for run in ("2", "3")]
+    for one in (both[slow], both[1 - slow]):
+        bench.cases._supersede_older(bench.ledger.read(one.id).approval)
+    assert both[0].requested_at == both[1].requested_at
+    states = sorted(bench.ledger.read(one.id).approval.state for one in (older, *both))
+    assert states == [State.PENDING, State.SUPERSEDED, State.SUPERSEDED]
+
+
 def test_a_step_that_continues_when_rejected_continues_when_superseded(bench: Bench) -> None:
     """Its run ends as a rejection does, so `on_reject` says how."""
     older = ask(bench, "1", supersede=True, on_reject=OnReject.CONTINUE)
