@@ -17,8 +17,10 @@ A cluster without nodes is the control plane of tests/cluster with Argo's contro
 from its Go module (``github.com/argoproj/argo-workflows/v3/cmd/workflow-controller``, 3.7.3, twenty minutes on two
 cores, which is why CI doesn't run these tests), and needs the definitions in ``manifests/base/crds/minimal`` there, a
 namespace with a service account ``default`` and an empty config map ``workflow-controller-configmap``, and
-``LEADER_ELECTION_DISABLE=true workflow-controller --namespaced --namespace argo --executor-image any``. Each test
-starts Python a dozen times a pod: one to three minutes on a machine that does nothing else.
+``LEADER_ELECTION_DISABLE=true workflow-controller --namespaced --namespace argo --executor-image any``, with
+``DEFAULT_REQUEUE_TIME=2s`` a minute faster for each test. Argo's server is ``cmd/argo`` of the same module, which
+builds without its pages once ``ui/dist/app`` holds any file, and finds the cluster by ``KUBECONFIG``. Each test starts
+Python a dozen times a pod: one to three minutes on a machine that does nothing else.
 """
 
 from __future__ import annotations
