@@ -126,7 +126,8 @@ def text_lines(evidence: Evidence | None) -> list[tuple[str, str]]:
         return []
     shown = [(name, f"{now} ({against})" if against else now) for name, now, against in lines_of(evidence)]
     if evidence.metrics:
-        shown.append(("Compared with", FIRST if evidence.baseline is None else f"run {evidence.baseline.run}"))
+        before = evidence.baseline
+        shown.append(("Comparison", FIRST) if before is None else ("Compared with", f"run {before.run}"))
     shown += [("Differs", words) for words in _differing(evidence)]
     shown += [("Picture", plot.name) for plot in evidence.plots if not plot.problem]
     shown += [("No picture", words) for words in not_shown(evidence)]

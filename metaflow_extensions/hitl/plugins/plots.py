@@ -58,8 +58,10 @@ def _plot(task: GatedTask, spec: PlotSpec, incoming: Any, store: Store, end: flo
         digest = sha256(png).hexdigest()
         with suppress(KeyTaken):  # the same picture: an attempt before this one has written it
             store.create(bucket.plot_key(task.pathspec.approval_id, digest), png)
-    except (_NotShown, NothingThere) as error:
+    except _NotShown as error:
         return Plot(name=spec.name, problem=str(error))
+    except NothingThere as error:
+        return Plot(name=spec.name, problem=f"needs what is missing: {error}")
     except StoreError as error:
         return Plot(name=spec.name, problem=failed(error))
     except Exception as error:  # noqa: BLE001 - the author's code, and an artifact's own, may raise anything

@@ -110,4 +110,4 @@ def test_an_artifact_that_is_not_there_is_named(plots):
     task = SimpleNamespace(inputs=(), pathspec=pathspec())
     spec = plots.PlotSpec(name="Picture", source="picture")
     (plot,) = plots.draw(task, (spec,), SimpleNamespace(), MemoryStore())
-    assert plot.problem == "no artifact picture comes in"
+    assert plot.problem == "needs what is missing: no artifact picture comes in"
