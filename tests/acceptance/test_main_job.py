@@ -81,9 +81,9 @@ def test_a_click_in_slack_lets_the_run_go_on(gated, bot, sandbox, s3_versitygw):
     assert "staging" in answered.plain
     ledger = Ledger(s3_versitygw.store())
     approval_id = next(iter(key.split("/")[1] for key in ledger.store.list("approvals/")))
+    bob.control.wait_until(lambda: not list(ledger.open_ids()), 30, "the end of what the bot does after the message")
     events = [entry.version.event for entry in ledger.verify(approval_id)]
     assert events == [TrailEvent.REQUESTED, TrailEvent.POSTED, TrailEvent.DECIDED, TrailEvent.SETTLED]
-    assert list(ledger.open_ids()) == []
 
 
 def test_what_slack_missed_is_posted_later(gated, bot, sandbox):

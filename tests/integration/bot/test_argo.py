@@ -222,7 +222,7 @@ def test_bot_is_ready_when_the_cluster_is(
 
 
 def readiness(bot: Bot) -> dict[str, str]:
-    with closing(HTTPConnection(urlsplit(bot.web.url).netloc, timeout=10)) as connection:
+    with closing(HTTPConnection(urlsplit(bot.web.url).netloc, timeout=60)) as connection:
         connection.request("GET", "/readyz")
         problems: dict[str, str] = json.loads(connection.getresponse().read())["checks"]
     return problems

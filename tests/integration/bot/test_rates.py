@@ -133,7 +133,7 @@ def test_a_click_does_not_wait_behind_many(
     view = bob.open(message, "Reject…")
     view.fill({"Reason": "not now"}).submit()
     assert "Rejected" in bob.wait_for_update(message, lambda one: "Rejected" in one.plain).plain
-    assert ledger.read(waiting[0].id).approval.settlement is not None
+    control.wait_until(lambda: ledger.read(waiting[0].id).approval.settlement, 30, "the settlement")
     assert control.exceeded_rates() == []
 
 

@@ -77,7 +77,7 @@ def test_a_signal_ends_it_well(sandbox: Sandbox, control: Control, tmp_path: Pat
     with serving(variables(sandbox, tmp_path, METAFLOW_HITL_LOG_LEVEL="debug")) as process:
         control.wait_for_connection(timeout=60)
         process.send_signal(number)
-        _, log = process.communicate(timeout=10)
+        _, log = process.communicate(timeout=60)
     assert process.returncode == 0, log
     events = [json.loads(line)["event"] for line in log.splitlines()]
     assert "stopping" in events
@@ -100,12 +100,12 @@ def test_what_is_in_flight_is_finished(sandbox: Sandbox, people: Driver, control
         pressed.start()
         control.wait_until(lambda: ledger.read(approval_id).approval.decision, 30)
         process.send_signal(signal.SIGTERM)
-        for _ in range(100):
+        for _ in range(600):
             control.advance(5)  # the update may have arrived since the last time, or not yet
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.1)
                 break
-        _, log = process.communicate(timeout=10)
+        _, log = process.communicate(timeout=60)
         pressed.join()
     assert process.returncode == 0, log
     approval = ledger.read(approval_id).approval

@@ -123,7 +123,7 @@ def test_a_message_that_nobody_noted_shows_the_answer(
     bob.command(f"/hitl approve {pathspec().approval_id}")
     bob.control.wait_until(lambda: message.refresh().plain.count("Approved"), 30, "the answer on the message")
     assert message.refresh().buttons == []
-    assert is_settled(ledger, pathspec().approval_id)
+    bob.control.wait_until(lambda: is_settled(ledger, pathspec().approval_id), 30, "the settlement")
 
 
 def test_two_that_post_at_once_leave_one_message(

@@ -96,9 +96,7 @@ def test_a_line_that_fails_holds_up_nothing(
     message = bob.wait_for_message(CHANNEL)
     control.fault("chat.postMessage", error="fatal_error")
     bob.command(f"/hitl approve {approval.id}")
-    bot.sweeper.tick()
-    bot.sweeper.tick()
-    assert bot.cases.ledger.read(approval.id).approval.settlement is not None
+    work_until(bot, clock, lambda: bot.cases.ledger.read(approval.id).approval.settlement, "the settlement")
     assert message.refresh().buttons == []
 
 

@@ -52,7 +52,7 @@ def call(
     url: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, *, method: str = ""
 ) -> Answer:
     """Send one request: a POST if it has a body, else a GET."""
-    with closing(HTTPConnection(urlsplit(url).netloc, timeout=10)) as connection:
+    with closing(HTTPConnection(urlsplit(url).netloc, timeout=60)) as connection:
         connection.request(method or ("GET" if body is None else "POST"), path, body, dict(headers or {}))
         answer = connection.getresponse()
         return Answer(answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()})

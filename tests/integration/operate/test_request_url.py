@@ -261,7 +261,7 @@ def test_a_body_that_is_no_text_is_refused(bot: Bot, sandbox: Sandbox, clock: Ha
 
 def test_a_large_body_is_refused_before_it_is_read(bot: Bot) -> None:
     """A body that says it is too large is a 413 although none of it was sent."""
-    with closing(socket.create_connection(_address(bot), timeout=10)) as connection:
+    with closing(socket.create_connection(_address(bot), timeout=60)) as connection:
         connection.sendall(
             f"POST {SLACK_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {request_url.LARGEST_BODY + 1}\r\n\r\n".encode()
         )
@@ -271,7 +271,7 @@ def test_a_large_body_is_refused_before_it_is_read(bot: Bot) -> None:
 def test_a_body_that_grows_too_large_is_refused(bot: Bot) -> None:
     """A body that does not say how large it is, is a 413 as soon as it is too large."""
     chunk = b"x" * 65_536
-    with closing(HTTPConnection(urlsplit(bot.web.url).netloc, timeout=10)) as connection:
+    with closing(HTTPConnection(urlsplit(bot.web.url).netloc, timeout=60)) as connection:
         chunks = iter([chunk] * (request_url.LARGEST_BODY // len(chunk) + 1))
         connection.request("POST", SLACK_PATH, chunks, {}, encode_chunked=True)
         assert connection.getresponse().status == 413
@@ -287,7 +287,7 @@ def test_the_largest_view_fits(bot: Bot, sign: Sign) -> None:
 def test_a_slow_body_is_given_up(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that does not come to its end in time is a 408."""
     monkeypatch.setattr(request_url, "_BODY_WITHIN", 0.1)
-    with closing(socket.create_connection(_address(bot), timeout=10)) as connection:
+    with closing(socket.create_connection(_address(bot), timeout=60)) as connection:
         connection.sendall(f"POST {SLACK_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc".encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 408")
 

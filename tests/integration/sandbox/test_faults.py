@@ -104,7 +104,7 @@ def test_an_envelope_may_come_twice(bolt: App, connected: App, people: Driver, c
     people.as_("bob").command("/hitl list")
     [envelope] = control.envelopes()
     control.redeliver(envelope["envelope_id"])
-    assert len({seen.get(timeout=10) for _ in range(3)}) == 1
+    assert len({seen.get(timeout=60) for _ in range(3)}) == 1
 
 
 def test_an_unheard_ack_is_told_to_the_person(bolt: App, connected: App, people: Driver, control: Control) -> None:
@@ -120,7 +120,7 @@ def test_an_unheard_ack_is_told_to_the_person(bolt: App, connected: App, people:
     control.ignore_acks()
     with pytest.raises(NotAcknowledged, match="operation_timeout"):
         people.as_("bob").command("/hitl list")
-    assert seen.get(timeout=10) == "list"
+    assert seen.get(timeout=60) == "list"
 
 
 def test_no_app_is_told_to_the_person(people: Driver) -> None:
@@ -141,7 +141,7 @@ def test_a_forged_payload_is_delivered_as_it_is(bolt: App, connected: App, contr
     action = {"type": "button", "block_id": "b", "action_id": "approve", "value": "forged"}
     payload = {"type": "block_actions", "user": {"id": "U0ERIN", "team_id": "T0OTHER"}, "actions": [action]}
     assert control.deliver("interactive", payload)["error"] == ""
-    assert seen.get(timeout=10)["value"] == "forged"
+    assert seen.get(timeout=60)["value"] == "forged"
 
 
 @pytest.mark.parametrize(

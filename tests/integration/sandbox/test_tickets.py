@@ -117,4 +117,4 @@ def test_the_app_hears_of_a_closed_view_if_it_wants_to(
     more = {"callback_id": "form", "notify_on_close": True, "private_metadata": "gate-7"}
     slack.views_open(trigger_id=control.new_trigger("bob"), view={**VIEW, **more})
     people.as_("bob").wait_for_view().close()
-    assert closed.get(timeout=10)["private_metadata"] == "gate-7"
+    assert closed.get(timeout=60)["private_metadata"] == "gate-7"
