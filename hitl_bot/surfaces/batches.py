@@ -6,7 +6,7 @@ every gate that comes later joins it. Once all of them are answered, the next tu
 
 import hashlib
 from base64 import b32encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -314,10 +314,12 @@ class Batches:
             if not members:
                 self._slack.withdraw(shown.post)  # all of its gates stand elsewhere
                 return
+            if all(one.state is not State.PENDING for one in members):
+                members = self._with_those_of_others(shown)  # before it says that all are answered
             if standing is not None or _batch(shown.id, members).to_come:
                 standing = self._standing(shown.id)  # another bot may have taken an answer, or one back
             self._slack.show(render(_batch(shown.id, members, standing), now=self._clock()), shown.post)
-        except NotifierBusy:
+        except (NotifierBusy, StoreUnavailable):
             with self._lock:
                 shown.stale = True  # with the next tick, at Slack's pace
         except MessageUnreachable as error:
@@ -334,6 +336,15 @@ class Batches:
             with self._lock:
                 shown.visible = {one.id: _visible(one) for one in members}
                 shown.problem, shown.pause, shown.not_before = None, timedelta(), None
+
+    def _with_those_of_others(self, shown: _Shown) -> list[Approval]:
+        """Return the gates of a message, also those that another bot has put on it a moment ago."""
+        with self._lock:
+            known = set(shown.members)
+        more = self._members(shown.id, besides=known)
+        with self._lock:
+            shown.members = {one.id: one for one in more} | shown.members
+            return list(shown.members.values())
 
     # The batch of a gate.
 
@@ -412,9 +423,9 @@ class Batches:
             self._known.touch(shown.id)
             return shown
 
-    def _members(self, batch_id: str) -> list[Approval]:
+    def _members(self, batch_id: str, besides: Collection[str] = ()) -> list[Approval]:
         named = map(bucket.read_batch_member_key, self._ledger.store.list(bucket.batch_members_folder(batch_id)))
-        ids = [one[1] for one in named if one is not None]
+        ids = [one[1] for one in named if one is not None and one[1] not in besides]
         found = (one.approval for one in self._ledger.read_many(ids) if not isinstance(one, RecordError))
         # A marker says where to look; which message a gate is on, its record says.
         return [one for one in found if _is_on(one, batch_id)]

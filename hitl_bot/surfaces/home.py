@@ -75,6 +75,7 @@ class HomeTabs:
         self._watchers: BoundedMap[str, _Watcher] = BoundedMap(_WATCHERS, dropped=self._forget)
         self._stale: dict[str, datetime] = {}  # since when, by user
         self._pauses: dict[str, timedelta] = {}  # until the next attempt, of those that failed
+        self._changes = 0  # that were seen
         self._published: deque[datetime] = deque(maxlen=_PUBLISHED_A_MINUTE)
         self._lock = Lock()
         self._publishing = BackgroundJob(workers, self._publish_stale, name="home")
@@ -104,6 +105,7 @@ class HomeTabs:
     def changed(self, _entry: Entry) -> None:
         """Note that what the tabs show may be old."""
         with self._lock:
+            self._changes += 1
             now = self._cases.clock()
             for user_id, watcher in list(self._watchers.items()):
                 if now - watcher.opened_at > _WATCHED_FOR:
@@ -141,7 +143,7 @@ class HomeTabs:
     # What they show.
 
     def _publish(self, user_ids: list[str]) -> None:
-        now = self._cases.clock()
+        now, seen = self._cases.clock(), self._changes
         try:
             snapshot = self._snapshot(now)
         except HitlError as error:
@@ -151,6 +153,10 @@ class HomeTabs:
             return
         for user_id in user_ids:
             self._send(user_id, lists.home_view(self._inbox(user_id, snapshot), now=now), now)
+        with self._lock:
+            if self._changes != seen:  # whoever saw that may have published before, and this was older
+                for user_id in user_ids:
+                    self._stale.setdefault(user_id, now)
 
     def _send(self, user_id: str, view: dict[str, Any], now: datetime) -> None:
         with self._lock:

@@ -72,6 +72,7 @@ _WHO = tuple(USERS)
 REQUESTER = Person(id="rita", name="rita", origin=Origin.CLAIM)
 BOUND = 900.0  # seconds from the last fault, or the last answer, until everything is settled and shown
 _AFTERWARDS = 12.0  # seconds that are watched after that
+_A_MOMENT = 2.0  # seconds
 _A_MINUTE = timedelta(seconds=61)
 _BUTTONS = {"reject": controls.REJECT, "changes": controls.REQUEST_CHANGES, "all": controls.APPROVE_ALL}
 _digests: dict[str, bytes] = {}
@@ -170,6 +171,7 @@ class Simulation:
         self.clicks: dict[str, int] = {}  # by who made them
         self.decided_at: dict[str, float] = {}
         self.released_at: dict[str, float] = {}
+        self._named_at: dict[str, float] = {}  # since when records name their message
         self._rng = random.Random(f"people {schedule.seed}")
         self._people = Process(self.kernel, "people")
 
@@ -497,11 +499,13 @@ class Simulation:
         return {one.id for one in self._all() if who in _answered(one)}
 
     def _seen(self, message: Message) -> None:
-        """Hold what people see to the record."""
+        """Hold what people see to the record, but for what another process has changed in the last two seconds."""
         if message.thread is not None or message.buttons():
             return
         about = message.metadata.get("event_payload", {}).get("approval_id", "")
         for one in self._all():
+            if not one.posts or self.kernel.now - self._named_at.setdefault(one.id, self.kernel.now) < _A_MOMENT:
+                continue
             if about == one.id or (about.startswith(one.id.rsplit("-", 1)[0]) and self.schedule.shared):
                 overdue = one.deadline is not None and self.kernel.present() >= one.deadline - _A_MINUTE
                 if one.state is State.PENDING and not overdue and message.ts in {post.ts for post in one.posts}:

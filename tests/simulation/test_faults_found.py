@@ -66,6 +66,11 @@ FOUND = {
         ),
         acts=(Act(12.0, "approve", 0),),
     ),
+    "an older Home was published after a newer one": Schedule(
+        seed=1,
+        strikes=(Strike("bot-", "slack users.info", Fault("slow", 9.0)),),
+        acts=(Act(4.9, "home", 0), Act(5.0, "line", 0)),
+    ),
 }
 
 
