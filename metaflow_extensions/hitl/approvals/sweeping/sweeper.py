@@ -161,6 +161,7 @@ class Sweeper:
         self._open_ids: set[str] = set()  # at the beginning of the full read under way
         self._verified_to = ""
         self._unprobed: list[str] = []  # read by a hint, and yet to be looked at for a newer version
+        self._hinted: dict[str, int] = {}  # the numbers of those versions
         self._lately: list[str] = []  # settled, and to be read for history
         self._read_all_at: datetime | None = None
         self._looked_for_surplus_at: datetime | None = None
@@ -247,6 +248,7 @@ class Sweeper:
         if first:
             # What was decided lately and is settled: for history, after what is open.
             since, known = self._lately_since(now), self._open_ids
+            self._hinted = {one: hints[one] for one in ids if one in hints}
             self._lately = [
                 one.approval_id for one in tail.values() if one.at >= since and one.approval_id not in known
             ]
@@ -322,21 +324,25 @@ class Sweeper:
 
     def probe(self) -> None:
         """Look at some of what was read by a hint for a newer version: somebody died before its marker was written."""
-        some, self._unprobed = self._unprobed[-_PROBED:], self._unprobed[:-_PROBED]
-        for approval_id, entry in self._each(self._after_newest, some):
+        for approval_id, entry in self._each(self._after_newest, self._unprobed[-_PROBED:]):
             if isinstance(entry, RecordError):
                 self._set_aside(approval_id, entry)
             elif entry is not None:
                 self._take_off_or_learn(entry)
                 for subscriber in self._subscribers:
                     self._tell(subscriber, entry)
+        del self._unprobed[-_PROBED:]  # not before: the store may go away half-way
 
     def _after_newest(self, approval_id: str) -> tuple[str, Entry | RecordError | None]:
         known, ledger = self._projection.get(approval_id), self._cases.ledger
         try:
-            if known is None or ledger.read_version(approval_id, known.number + 1) is None:
-                return approval_id, None
-            return approval_id, ledger.read(approval_id)
+            if known is None:
+                # Maybe somebody here read that it is settled, as a message of many gates does.
+                return approval_id, ledger.read(approval_id) if approval_id in self._hinted else None
+            if ledger.read_version(approval_id, known.number + 1) is not None:
+                return approval_id, ledger.read(approval_id)
+            # What was read elsewhere may be newer than what was planned for.
+            return approval_id, known if known.number > self._hinted.get(approval_id, known.number) else None
         except RecordError as error:
             return approval_id, error
 

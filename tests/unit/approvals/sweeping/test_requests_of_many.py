@@ -59,6 +59,20 @@ def test_a_start_with_2500_open_takes_a_get_each_and_a_list_for_each_thousand(be
     assert len(bot.projection) == 2_500
 
 
+def test_a_restarted_bot_takes_off_the_list_what_it_has_read_elsewhere(bench: Bench, observer: Observer) -> None:
+    """Whoever settled it died before telling anybody, and a shared message reads the record before the bot looks."""
+    asked = bench.ask()
+    decide(bench, asked.id)
+    for key in list(bench.store.list(bucket.CHANGES.root))[1:]:
+        bench.store.unmark(key)
+    bench.store.mark(bucket.open_key(asked.id))
+    bot = Bot(bench, observer)
+    bot.sweeper.read_all()
+    assert bot.ledger.read(asked.id).approval.settlement is not None
+    bot.sweeper.probe()
+    assert list(bench.ledger.open_ids()) == []
+
+
 def test_a_restarted_bot_finds_a_decision_without_a_marker(bench: Bench, observer: Observer) -> None:
     """Whoever decided died before the tail's marker: the bot that comes next carries it out within moments."""
     asked = bench.ask()
