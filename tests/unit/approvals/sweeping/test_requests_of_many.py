@@ -63,6 +63,7 @@ def test_a_restarted_bot_takes_off_the_list_what_it_has_read_elsewhere(bench: Be
     """Whoever settled it died before telling anybody, and a shared message reads the record before the bot looks."""
     asked = bench.ask()
     decide(bench, asked.id)
+    bench.cases.carry_out(bench.ledger.read(asked.id))
     for key in list(bench.store.list(bucket.CHANGES.root))[1:]:
         bench.store.unmark(key)
     bench.store.mark(bucket.open_key(asked.id))
