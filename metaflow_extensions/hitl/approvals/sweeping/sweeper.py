@@ -367,6 +367,7 @@ class Sweeper:
         if entry.approval.settlement is None:
             return self._learn(entry)
         self._cases.ledger.finish(entry.approval)
+        self._hinted.pop(entry.approval.id, None)
         for subscriber in self._subscribers:
             self._tell(subscriber, entry)  # whoever settled it could take it off no more, or tell anybody
         self._projection.learn(entry)
