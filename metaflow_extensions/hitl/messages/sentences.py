@@ -250,7 +250,10 @@ def approve_words(approval: Approval) -> str:
         for field in form_fields(approval)
         if field.required and field.default is None
     )
-    return " ".join(["approve", approval.id, *gaps])
+    requirements = approval.requirements
+    reason = ["--reason ..."] if requirements.reason_required else []
+    owed = ["--owes ... --due ..."] if requirements.obligation_required else []
+    return " ".join(["approve", approval.id, *gaps, *reason, *owed])
 
 
 def reject_command(approval: Approval, script: str) -> str:

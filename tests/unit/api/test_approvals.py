@@ -20,8 +20,11 @@ from metaflow_extensions.hitl.stores import open_store
 from metaflow_hitl import (
     AlreadyDecided,
     Approvals,
+    DuePassed,
     InvalidInput,
     NoSuchApproval,
+    NoSuchObligation,
+    Obligation,
     RecordError,
     State,
     StillWaiting,
@@ -249,3 +252,20 @@ def test_what_no_bot_takes_over_is_an_error_that_says_so(sealed):
             looks.get(named)
     with pytest.raises(StillWaiting):
         looks.wait(asked.id, timeout=5)
+
+
+def test_obligations_from_python(world, approvals):
+    """One that is over is refused; the others are listed, the first due first, and closed with a comment."""
+    me = approvals.who
+    asked = [world.ask(pathspec(run=str(run))) for run in range(2)]
+    with pytest.raises(DuePassed, match="2020-01-01 has passed"):
+        approvals.approve(asked[0].id, obligation=Obligation(text="Look again.", owner=me, due="2020-01-01"))
+    for one, due in zip(asked, ("2199-12-31", "2199-01-31"), strict=True):
+        approvals.approve(one.id, obligation=Obligation(text="Look again.", owner=me, due=due))
+    assert [(one.id, number) for one, number in approvals.obligations()] == [(asked[1].id, 1), (asked[0].id, 1)]
+    closed = approvals.close_obligation(asked[1].id, comment="All fine.")
+    assert closed.counts
+    assert closed.approval.follow_ups[-1].word == "All fine."
+    assert [one.id for one, _ in approvals.obligations(flow="TrainFlow")] == [asked[0].id]
+    with pytest.raises(NoSuchObligation):
+        approvals.close_obligation(asked[1].id, comment="Again.")

@@ -230,6 +230,7 @@ def test_an_approval_asks_for_its_reason_where_a_rule_wants_one():
     """The button then opens a form, with a schema or without."""
     asked = governed(PolicyRule(name="audited", reason_required=True))
     assert sentences.opens_form(asked)
+    assert sentences.approve_words(asked).endswith("--reason ...")
     blocks = views.approve_view(asked, now=LATER)["blocks"]
     assert [block["block_id"] for block in blocks if block["type"] == "input"] == [controls.REASON_BLOCK]
     assert "“audited”" in blocks[-1]["hint"]["text"]
@@ -246,6 +247,8 @@ def test_an_approval_asks_for_an_obligation_where_a_rule_wants_one():
             controls.OBLIGATION_DUE: optional,
         }
         assert ("The rule “audited”" in str(blocks)) is not optional
+        command = sentences.approve_words(governed(rule, obligations=True))
+        assert ("--owes ... --due ..." in command) is not optional
 
 
 def test_the_view_for_changes_asks_what_must_change():
