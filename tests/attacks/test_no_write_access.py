@@ -132,7 +132,7 @@ class TestOwnRun:
         return STRICT
 
     @pytest.mark.way("approves their own run, which they started under somebody else's name")
-    @pytest.mark.parametrize("claimed", ["carol", "U0CAROL", "carol@example.com", "rita"])
+    @pytest.mark.parametrize("claimed", ["U0CAROL", "rita"])
     def test_a_run_under_another_name(self, bucket: Bucket, sandbox: Sandbox, claimed: str):
         """Bob's run says that it is carol's: until its person has confirmed it, the run bars everybody."""
         somebody = Person(origin=Origin.CLAIM, id=claimed, name=claimed)
