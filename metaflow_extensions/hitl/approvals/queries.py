@@ -156,8 +156,9 @@ FORMAT = 1
 _KIND = "digest"  # of what is signed
 DIGEST_AFTER = timedelta(hours=1)  # the end of a day: what was decided at its end is marked by then
 DIGEST_DAYS = 31  # for so many days back, digests that are missing are written
-_LATELY = 20_000  # decisions of days without a digest, in memory: brief, some 4 kB each
+_LATELY = 20_000  # decisions of days without a digest, in memory: brief, some 2.5 kB each
 _DAYS = 62  # digests in memory
+_HELD = 100_000  # decisions in them: 250 MB. A day that is dropped is read again when it is asked for
 _READ = 1_000  # records for one answer where there is no digest: some two seconds on S3
 _MESSAGE, _REASON = 600, 1_000  # characters that are kept
 
@@ -201,10 +202,13 @@ class History:
         Where the records, their markers and the digests are.
     clock : Clock
         The present.
+    most : int
+        How many decisions of days with a digest are kept in memory; the day used last is kept in any case.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, *, most: int = _HELD) -> None:
         self._ledger = ledger
+        self._most = most
         self._clock = clock
         self._lately: BoundedMap[str, tuple[int, Approval]] = BoundedMap(_LATELY)  # with the number of the version
         self._days: BoundedMap[date, Decided] = BoundedMap(_DAYS)
@@ -298,6 +302,8 @@ class History:
     def _remember(self, day: date, decided: Decided) -> Decided:
         with self._lock:
             self._days[day] = decided
+            while len(self._days) > 1 and sum(len(one.approvals) for one in self._days.values()) > self._most:
+                self._days.popitem()
         return decided
 
     def _from_records(self, days: set[date], since: datetime) -> Decided:

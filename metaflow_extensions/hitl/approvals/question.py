@@ -59,7 +59,7 @@ class Shard:
     counts: tuple[int, ...] = ()  # how many shards each of these foreachs has; empty: nobody knows
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
     """What is asked, of whom, and what happens without an answer."""
 

@@ -411,7 +411,7 @@ class Settlement:
     not_shown: dict[str, str] = field(default_factory=dict[str, str])  # by notifier: why its message can never show it
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)  # a bot holds tens of thousands: a dict each takes twice as much
 class Approval:
     """The question about one task, with all that came of it. All times are aware, in UTC."""
 

@@ -20,9 +20,9 @@ from tests.unit.approvals.sweeping.observer import Observer, decide
 class Bot:
     """The parts of a bot that read, over a store that counts."""
 
-    def __init__(self, bench: Bench, observer: Observer) -> None:
+    def __init__(self, bench: Bench, observer: Observer, *, most: int = 1_000) -> None:
         self.counted = CountedStore(bench.store)
-        self.history = History(Ledger(self.counted), bench.clock)
+        self.history = History(Ledger(self.counted), bench.clock, most=most)
         self.projection = Projection()
         self.bench = bench.on(self.counted)
         self.ledger = Ledger(self.counted, observers=(self.projection.learn, self.history.learn))
@@ -217,6 +217,20 @@ def test_history_reads_a_digest_a_day(bench: Bench, observer: Observer) -> None:
     figures, _ = bot.queries.statistics(NOW - timedelta(days=6, hours=1), sees=lambda _: True)
     assert figures.approved == 140
     assert bot.counted.requests.total() == 0
+
+
+def test_history_holds_a_bounded_number_of_decisions(bench: Bench, observer: Observer) -> None:
+    """What is beyond the bound is read again, a request a day, and nothing is missing."""
+    for days_ago in range(7):
+        decided_on(bench, days_ago, 20)
+    bot = Bot(bench, observer, most=50)
+    bot.start()
+    bot.history.write_digests()
+    for _ in range(2):
+        bot.counted.requests.clear()
+        assert len(bot.queries.decided(NOW - timedelta(days=6, hours=1)).approvals) == 140
+        assert 0 < bot.counted.requests.total() <= 7
+    assert [len(one.approvals) for one in bot.history._days.values()] == [20, 20]
 
 
 def test_without_a_digest_the_records_are_read(bench: Bench) -> None:
