@@ -42,6 +42,7 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], None]:
     """Let the Kubernetes client find a kubeconfig as it finds KUBECONFIG, which it reads when it is imported."""
 
     def configure_kubectl(kubeconfig: object) -> None:
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
         monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
 
     return configure_kubectl

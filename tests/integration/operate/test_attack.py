@@ -81,7 +81,10 @@ def test_what_the_cluster_would_let_somebody_do_is_tried(
         cluster.allow(account, kind, ["patch"])
     before = waiting.read()
     config = str(cluster.kubeconfig(account, namespace=namespace))
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", config)  # KUBECONFIG, once read
+    monkeypatch.setenv("KUBECONFIG", config)
+    monkeypatch.setattr(
+        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", config
+    )  # the client reads it once
     found = [one for one in attack(Settings(argo_namespace=namespace)) if one.check == "cluster"]
     red = [one.detail.partition(" from here")[0] for one in found if one.health is Health.BAD]
     (green,) = [one.detail for one in found if one.health is Health.GOOD]
