@@ -139,7 +139,9 @@ def test_a_rejected_run_is_found_although_no_pod_starts(
     context = Context(
         approvals=approvals, command="hitl", write=said.append, warn=said.append, now=clock(), zone=timezone.utc
     )
-    list_(context, Namespace(all=True, limit=50, flow=None, run=asked.pathspec.run, step=None, json=False))
+    list_(
+        context, Namespace(all=True, limit=50, flow=None, run=asked.pathspec.run, step=None, json=False, shards=False)
+    )
     assert "rejected" in said[0]
     assert asked.pathspec.run in said[0]
 
