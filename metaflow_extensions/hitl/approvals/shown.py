@@ -34,7 +34,7 @@ class Shown:
     def doubt(self, approval: Approval, post: Post) -> None:
         """Forget what a message shows: an attempt to change it failed, and may have succeeded all the same."""
         with self._lock:
-            self._shown.pop((approval.id, post.notifier), None)
+            self._shown[approval.id, post.notifier] = None  # less than the end, should somebody else show that
 
     def begin_to_note(self, approval_id: str, post: Post) -> None:
         """Remember where a question was posted, until its record has taken that."""
