@@ -17,6 +17,7 @@ import pytest
 
 from metaflow_extensions.hitl.approvals.errors import BadKey, KeyMissing, KeyTaken, StoreUnavailable, StoreUnfit
 from metaflow_extensions.hitl.stores import DirectoryStore
+from tests.plugin import NO_MOUNT
 
 MIB = 1 << 20
 
@@ -117,7 +118,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], check=False)
     if mounted.returncode:
-        pytest.skip("this user can't mount a file system")
+        pytest.skip(NO_MOUNT)
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
 
