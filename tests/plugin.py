@@ -41,7 +41,10 @@ _SHARED = {"root_of_pods": "pods", "cluster": "cluster", "compiler": "cluster", 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Name the worker's group of a test by the first of these that it uses."""
     for item in items:
-        used = getattr(item, "fixturenames", ())
+        used = set(getattr(item, "fixturenames", ()))
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if any(value in ("kubernetes", "argo_server") for value in parameters.values()):
+            used.add("cluster")  # by a fixture that starts only what its parameter names
         if group := next((group for name, group in _SHARED.items() if name in used), None):
             item.add_marker(pytest.mark.xdist_group(group))
 
