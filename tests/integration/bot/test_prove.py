@@ -14,6 +14,7 @@ from hitl_bot.clock import utc_now
 from hitl_bot.doctor.checks import Health
 from hitl_bot.doctor.prove.command import check_blocks
 from hitl_bot.doctor.prove.walk import Recording, RecordingClient, Walk, differences, shape
+from hitl_bot.listeners import forms
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Person
@@ -47,9 +48,15 @@ def obedient(bob: Person) -> Callable[[str], None]:
 
 
 def test_a_walk_through_a_slack_that_does_what_it_should(
-    settings: Settings, client: RecordingClient, bob: Person, recording: Recording, tmp_path: Path
+    settings: Settings,
+    client: RecordingClient,
+    bob: Person,
+    recording: Recording,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every step is good, and what was seen is written without a value of it."""
+    monkeypatch.setattr(forms, "ANSWERING_TAKES", 0.5)  # less than the walk's store takes: the form says "Saving"
     walk = Walk(who="U0BOB", say=obedient(bob), patience=40)
     found = list(walk.through(settings, client))
     assert [(one.check, one.health) for one in found] == [
