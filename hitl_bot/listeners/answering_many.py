@@ -309,14 +309,14 @@ def _answers_all(choose: Callable[[Batch, Json, Owed], Chosen]) -> Callable[...,
 def _approval_in(view: Json, found: Batch) -> Answer:
     """Return the approval that was entered; the gates of a step all ask for the same input."""
     values = view["state"]["values"]
-    entered = form_values(form_fields(found.members[0]), values)
+    entered = form_values(form_fields(found.strictest), values)
     return Answer(verdict=Verdict.APPROVE, input=entered, reason=reason_of(values))
 
 
 def _approvals(found: Batch, view: Json, owed: Owed) -> Chosen:
     if not found.waiting:
         return []
-    answer = replace(_approval_in(view, found), obligation=owed(found.waiting[0]))
+    answer = replace(_approval_in(view, found), obligation=owed(found.strictest))
     return [(one, answer) for one in found.waiting]
 
 
@@ -336,9 +336,9 @@ def _chosen_answers(found: Batch, view: Json, owed: Owed) -> Chosen:
         page = batch_views.approve_except_view(found, choice, rejected)
         raise FormOver(with_initials_of(view, page))  # nothing was decided: the button says now what it will do
     if choice.ticked:
-        approval = replace(approval, obligation=owed(found.members[0]))
+        approval = replace(approval, obligation=owed(found.strictest))
     rejection = Answer(verdict=Verdict.REJECT, reason=approval.reason)
-    if not found.members[0].requirements.reason_required:
+    if not found.strictest.requirements.reason_required:
         approval = replace(approval, reason="")  # it says why the others are rejected
     meant = [one for one in choice.offered if one.id in choice.ticked | rejected]
     return [(one, approval if one.id in choice.ticked else rejection) for one in meant]

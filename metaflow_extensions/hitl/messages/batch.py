@@ -94,6 +94,15 @@ class Batch:
         return [one for one in self.members if one.state is State.PENDING]
 
     @property
+    def strictest(self) -> Approval:
+        """The gate whose form serves for all: of those that wait, one that wants most of an approval."""
+
+        def wanted(one: Approval) -> tuple[bool, bool]:
+            return one.requirements.obligation_required, one.requirements.reason_required
+
+        return max(self.waiting or self.members, key=wanted)  # the first of those that want as much
+
+    @property
     def asks_alike(self) -> bool:
         """Whether all of them ask in the same words."""
         return len({sentences.question_text(one) for one in self.members}) == 1

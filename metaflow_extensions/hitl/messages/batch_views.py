@@ -312,7 +312,7 @@ def approve_except_view(batch: Batch, choice: Choice, rejected: Collection[str] 
         }
     )
     inputs = _inputs(batch, may_reject=True)
-    if not batch.members[0].requirements.reason_required:
+    if not batch.strictest.requirements.reason_required:
         hint = "Required if the others are rejected. The requester will see it."
         blocks.append({**reason_input("Reason", hint), "optional": True})
     blocks += inputs
@@ -394,7 +394,7 @@ def _inputs(batch: Batch, *, may_reject: bool = False) -> list[Block]:
     waiting = batch.waiting or batch.members
     proposals = [votes.proposal(one) for one in waiting]
     alike = proposals[0] if all(one == proposals[0] for one in proposals) else None
-    first = waiting[0]
+    first = batch.strictest
     inputs = form_blocks(sentences.form_fields(first), values=alike)
     if first.requirements.reason_required:
         inputs.append(reason_input("Reason", rule_wants_one(first)))
