@@ -634,10 +634,13 @@ class Ledger:
         try:
             place = self.read_note(key, _SURPLUS)
             post = Post(notifier=str(place["notifier"]), at=now, channel=str(place["channel"]), ts=str(place["ts"]))
+        except (KeyError, KeyMissing, RecordError):  # another bot may have removed the message, and the note
+            return None
+        try:
             named = self.read(str(about)).approval.posts
         except NoSuchApproval:
             return post  # it is about a batch
-        except (KeyError, RecordError):
+        except RecordError:
             return None
         return None if any((one.channel, one.ts) == (post.channel, post.ts) for one in named) else post
 
