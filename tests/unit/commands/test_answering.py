@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 
 from metaflow_extensions.hitl.approvals.record import Answer, Obligation, State, Verdict, Where
 from metaflow_extensions.hitl.commands.context import ExitCode
 from tests.fixtures.approvals import ALICE, BOB, pathspec, rejecting
 from tests.unit.commands.test_looking import SCHEMA
+
+PAGE = Path(__file__).parents[3] / "docs" / "evidence.md"
 
 
 def state(terminal, asked):
@@ -180,6 +186,17 @@ def test_done_closes_an_obligation(terminal):
     assert left["id"] == second.id
     (done,) = terminal.json("done", second.id, "--number", "1", "--comment", "All fine.")
     assert (done["exit_code"], done["obligations"][0]["closed_by"]) == (0, "rita")
+
+
+def test_the_commands_of_the_page_take_an_obligation_on_and_close_it(terminal):
+    """docs/evidence.md, as it is written, but for the ID and a day that is never over."""
+    asked = terminal.bench.ask(pathspec())
+    written = re.findall(r"^hitl (.*(?:owes|obligations|done).*)$", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert [line.split()[0] for line in written] == ["approve", "obligations", "done"]
+    for line in written:
+        words = [{"ID": asked.id, "2026-12-31": "2199-12-31"}.get(word, word) for word in shlex.split(line)]
+        assert terminal.hitl(*words) == 0, terminal.err
+    assert "rita: Compare it with last year's., due 2199-12-31 (done by rita: Same as last year.)" in terminal.out
 
 
 def test_an_obligation_of_somebody_whom_slack_knows_is_closed_once_it_is_confirmed(terminal):
