@@ -123,7 +123,6 @@ class Bot:
         What is left is safe: every effect can be the last before a crash, and a sweeper finishes it.
         """
         end = time.monotonic() + seconds
-        self.transport.give_up()
         self.sweeping.stop()
         draining = Thread(target=self._drain, name="drain", daemon=True)
         draining.start()
@@ -133,6 +132,7 @@ class Bot:
         return swept and served and not draining.is_alive()
 
     def _drain(self) -> None:
+        self.transport.give_up()  # here, because it may have to wait for a connection that is just being opened
         self.transport.drain()
         for executor in self.executors:
             executor.shutdown(wait=True)

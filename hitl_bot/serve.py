@@ -2,7 +2,8 @@
 
 import os
 import signal
-from threading import Event
+import sys
+from threading import Event, Thread
 
 import click
 import structlog
@@ -12,6 +13,7 @@ from .settings import Mode, mode_of, read_settings
 from .telemetry.logs import set_up_logs
 
 _IN_FLIGHT = 8.0  # seconds; Kubernetes is asked for more before it kills
+_LOOK = 0.5  # seconds between two looks whether a signal came
 
 log = structlog.get_logger("hitl_bot")
 
@@ -35,7 +37,8 @@ def command(mode: str | None) -> None:
     set_up_logs(settings.log_format, settings.log_level)
     stopping = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        # A handler runs in the middle of whatever the main thread does, which may hold the lock of this very event.
+        signal.signal(number, lambda *_: Thread(target=stopping.set, daemon=True).start())
     bot = bootstrap(settings)
     try:
         bot.start(stopping)
@@ -47,12 +50,16 @@ def command(mode: str | None) -> None:
             slack=settings.slack_api_url,
             policy=bot.policy(),
         )
-        stopping.wait()
+        while not stopping.wait(_LOOK):
+            pass  # the kernel may hand a signal to another thread: its handler runs when this one wakes
         log.info("stopping")
     finally:
         finished = bot.stop(_IN_FLIGHT)
     if not finished:
-        # A call to Slack or to the store hangs. Python would wait for its thread without end; every effect can be the
-        # last before a crash, so the next sweeper finishes it.
+        # A call to Slack or to the store hangs. Every effect can be the last before a crash, so the next sweeper
+        # finishes it.
         log.warning("left to the next sweeper")
-        os._exit(0)
+    # Python would wait for every thread without end, also for one of a library that hangs.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
