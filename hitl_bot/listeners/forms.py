@@ -20,7 +20,7 @@ from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.refusals import ApprovalError, NotAllowed, ObligationMissing, ReasonMissing
 from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.messages import replies, views
-from metaflow_extensions.hitl.messages.controls import NOTICE_VIEW
+from metaflow_extensions.hitl.messages.controls import NOTICE_VIEW, OBLIGATION_TEXT, REASON_BLOCK
 from metaflow_extensions.hitl.notifiers.slack.codes import Meaning, meaning_of
 
 from .payloads import Json, clicked_approval, is_home, refresh_if_stale, user_of
@@ -145,7 +145,7 @@ def opens(title: str, build: Build) -> Callable[..., None]:
 # Answering a submitted form within the three seconds that Slack waits.
 
 ANSWERING_TAKES = 2.0  # seconds of the three; the way to Slack takes some of the rest
-_INCOMPLETE = (ReasonMissing, ObligationMissing)
+_INCOMPLETE: dict[type[HitlError], str] = {ReasonMissing: REASON_BLOCK, ObligationMissing: OBLIGATION_TEXT}  # by input
 
 log = structlog.get_logger("hitl_bot.listeners")
 
@@ -267,8 +267,8 @@ def _refusal(error: HitlError, view: Json, cases: UseCases) -> Json:
     inputs = [block["block_id"] for block in view.get("blocks", ()) if block.get("type") == "input"]
     if isinstance(error, NotAllowed) or not inputs:
         return {"response_action": "update", "view": views.refused_view(error)}
-    # A reason is asked for at the end of the form; any other trouble is seen at the beginning.
-    block = inputs[-1] if isinstance(error, _INCOMPLETE) else inputs[0]
+    missing = next((block for kind, block in _INCOMPLETE.items() if isinstance(error, kind)), "")
+    block = missing if missing in inputs else inputs[0]
     return {"response_action": "errors", "errors": {block: str(error)}}
 
 
