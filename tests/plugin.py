@@ -8,16 +8,16 @@ from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 # A busy machine must not fail a property: neither how long an example takes nor how long it takes to draw is a fact.
 # CI tries the same examples each time, and refuses no change for what another one did. `make soak` seeks new ones.
-settings.register_profile(
-    "facts",
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    derandomize=os.environ.get("CI") == "true" and os.environ.get("HITL_SOAK") != "1",
-)
+_ALIKE = os.environ.get("CI") == "true" and os.environ.get("HITL_SOAK") != "1"
+settings.register_profile("facts", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=_ALIKE)
 settings.load_profile("facts")
+if _ALIKE:
+    # Hypothesis also draws the constants of every module that is loaded, and so something else in each worker.
+    providers._get_local_constants = providers.Constants  # pyright: ignore[reportPrivateUsage] - there is no setting
 
 # No test may reach the cluster of whoever runs it; those that need one have their own.
 os.environ["KUBECONFIG"] = os.devnull

@@ -273,7 +273,8 @@ def _default(field: Field[Any]) -> Any:
 # The record as JSON. Reading is strict: what is not understood to the letter does not open a gate.
 
 FORMAT = 2
-_ENVELOPE = ("format", "requires", "version", "previous", "event", "at", "key", "store", "signature", "sha256")
+# What stands around the approval in each of its versions; no approval may have a name of these.
+ENVELOPE = ("format", "requires", "version", "previous", "event", "at", "key", "store", "signature", "sha256")
 _KIND = "version"  # of what is signed
 _CHECKSUM = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n\}')
 _CHECKSUM_LENGTH = len(',\n "sha256": ""\n}') + 64
@@ -447,7 +448,7 @@ def read_approval(key: str, document: dict[str, Any]) -> Approval:
         A value has another type than it should, or the approval is another than its pathspec says.
     """
     try:
-        unknown = {name: value for name, value in document.items() if name not in _KNOWN and name not in _ENVELOPE}
+        unknown = {name: value for name, value in document.items() if name not in _KNOWN and name not in ENVELOPE}
         approval: Approval = _APPROVAL({**document, "unknown": unknown})
         if approval.question.schema:
             form_fields(approval.question.schema)  # what no form can show would fail wherever it is to be shown

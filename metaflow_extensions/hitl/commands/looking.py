@@ -7,7 +7,7 @@ from typing import Any
 
 from metaflow_extensions.hitl.api import StillWaiting
 from metaflow_extensions.hitl.approvals.auditing import CheckedVersion
-from metaflow_extensions.hitl.approvals.codec import Version, encode
+from metaflow_extensions.hitl.approvals.codec import plain_approval
 from metaflow_extensions.hitl.approvals.duration import parse_duration
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, FollowUpKind, Person, State, Verdict
@@ -19,8 +19,6 @@ from metaflow_extensions.hitl.messages.terminal import audited
 from .context import BadUsage, Context, ExitCode, code_of_state, worst
 
 # An approval as JSON, for scripts: what people look for by short names, and the whole record beside it.
-
-_ENVELOPE = ("format", "requires", "version", "previous", "event", "at", "sha256")
 
 
 def approval_document(approval: Approval) -> dict[str, Any]:
@@ -45,7 +43,7 @@ def approval_document(approval: Approval) -> dict[str, Any]:
         "obligations": [_obligation(approval, number) for number in range(1, len(approval.obligations) + 1)],
         "closed": None if approval.closing is None else approval.closing.reason,
         "vouched_by": approval.vouched_by,
-        "record": _record(approval),
+        "record": plain_approval(approval),
     }
 
 
@@ -159,13 +157,6 @@ def _obligation(approval: Approval, number: int) -> dict[str, Any]:
         "closed_by": None if end is None else _name(end.by),
         "word": None if end is None else end.word,
     }
-
-
-def _record(approval: Approval) -> dict[str, Any]:
-    """Return the record as it is stored, without what belongs to one version of it."""
-    version = Version(number=1, previous=None, event="", at=approval.requested_at, approval=approval)
-    whole: dict[str, Any] = json.loads(encode(version))
-    return {name: value for name, value in whole.items() if name not in _ENVELOPE}
 
 
 def _name(person: Person | None) -> str | None:
