@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metaflow_extensions.hitl.approvals.bucket import PREFIXES, Prefix, Role
+from metaflow_extensions.hitl.approvals.bucket_map import PREFIXES, Prefix, Role
 
 _HEAD = """# What is in the bucket
 
 Everything that metaflow-hitl keeps is below `METAFLOW_HITL_ROOT`, in keys of these forms. This page is generated from
-`metaflow_extensions/hitl/approvals/bucket.py` by `python docs/bucket_page.py`; a test compares the two.
+`metaflow_extensions/hitl/approvals/bucket_map.py` by `python docs/bucket_page.py`; a test compares the two.
 
 Objects whose names have another form are ignored, or make the record that they lie in unreadable. A number has five
 digits, `<n>` no leading zeros; times are between the years 2000 and 2200, and names are ASCII.

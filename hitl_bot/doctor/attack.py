@@ -17,7 +17,8 @@ from hitl_bot.keys import PrivateKey, SigningKeys
 from hitl_bot.settings import PREFIX, Settings, SettingsError, needed
 from hitl_bot.slack.client import SLACK_FAILED, slack_client
 from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.bucket import PREFIXES, Prefix, Role, nobody_s_key, version_key
+from metaflow_extensions.hitl.approvals.bucket import version_key
+from metaflow_extensions.hitl.approvals.bucket_map import PREFIXES, Prefix, Role, nobody_s_key
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, HitlError, KeyTaken, StoreError
 from metaflow_extensions.hitl.approvals.ledger import Ledger

@@ -18,7 +18,7 @@ from hitl_bot.manifest import APP_TOKEN_SCOPE, FILES, HISTORY, SCOPES
 from hitl_bot.policy.file import NO_POLICY, BadPolicy, PolicyFile
 from hitl_bot.settings import PREFIX, Mode, Settings, SettingsError, mode_of, needed
 from hitl_bot.slack.client import SLACK_FAILED, slack_client
-from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals import bucket_map
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable, StoreError
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.engines.kubernetes import NoCluster
@@ -138,7 +138,7 @@ def check_clock(settings: Settings, *, system: Clock = utc_now) -> Finding:
     with suppress(SettingsError, StoreError):
         store = open_store(needed(settings, "root"), s3_client=lambda: _listening_client(clock))
         for _ in range(_LOOKS):
-            list(store.list(bucket.OPEN.root, limit=1))
+            list(store.list(bucket_map.OPEN.root, limit=1))
     if not clock.sources:
         return unknown("clock", "neither Slack nor the store said what time it is")
     who = " and ".join(clock.sources)

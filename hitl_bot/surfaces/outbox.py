@@ -16,7 +16,7 @@ import structlog
 from hitl_bot.events import Destination, NotDelivered, events_of
 from hitl_bot.sweeper import BackgroundJob
 from hitl_bot.telemetry.metrics import Metrics
-from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals import bucket, bucket_map
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.bucket import WaitingEvent
 from metaflow_extensions.hitl.approvals.errors import HitlError, RecordError, StoreError
@@ -138,11 +138,11 @@ class Outbox:
     def _catch_up(self) -> datetime:
         """Find what waits, and what was written while no bot ran; return since when events are sent."""
         store = self._ledger.store
-        for key in store.list(bucket.OUTBOX.folder("waiting")):
+        for key in store.list(bucket_map.OUTBOX.folder("waiting")):
             event = bucket.read_waiting_event_key(key)
             if event is not None:
                 self._waiting[key] = _Waiting(event=event)
-        seen = map(bucket.read_events_seen_key, store.list(bucket.OUTBOX.folder("seen")))
+        seen = map(bucket.read_events_seen_key, store.list(bucket_map.OUTBOX.folder("seen")))
         since = bucket.newest_moment(seen, self._clock())
         if since is None:
             # The first start with a destination: history stays history.
@@ -201,7 +201,7 @@ class Outbox:
                 return
         store = self._ledger.store
         marker = bucket.events_seen_key(now - _SURELY_TOLD)
-        older = [key for key in store.list(bucket.OUTBOX.folder("seen")) if key < marker]
+        older = [key for key in store.list(bucket_map.OUTBOX.folder("seen")) if key < marker]
         if older:  # never further back than where the first bot began
             store.mark(marker)
         for key in older:
@@ -218,7 +218,7 @@ class Outbox:
         for key, waiting in sorted(self._waiting.items(), key=lambda one: (one[1].event.at, one[1].event.number)):
             event, now = waiting.event, self._clock()
             row, place = (event.approval_id, event.where), self._places.get(event.where)
-            if now - event.at > bucket.KEEP_MARKERS_FOR:
+            if now - event.at > bucket_map.KEEP_MARKERS_FOR:
                 self._give_up(key, event, "it could not be delivered for seven days")
                 continue
             ready = place is not None and _is_due(place.not_before, now) and _is_due(waiting.not_before, now)

@@ -16,7 +16,7 @@ import structlog
 
 from hitl_bot.sweeper import BackgroundJob
 from hitl_bot.telemetry.logs import ProblemLog
-from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals import bucket, bucket_map
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.errors import (
     HitlError,
@@ -240,7 +240,7 @@ class Threads:
 
     def _catch_up(self) -> None:
         """Find what others wrote into records and died before they said it."""
-        noted = map(bucket.read_threads_key, self._cases.ledger.store.list(bucket.THREADS.root))
+        noted = map(bucket.read_threads_key, self._cases.ledger.store.list(bucket_map.THREADS.root))
         since = bucket.newest_moment(noted, self._cases.clock()) or bucket.FIRST_MOMENT
         for change in self._cases.ledger.changes(since):
             self._note(change.approval_id)
@@ -256,7 +256,7 @@ class Threads:
         store = self._cases.ledger.store
         marker = bucket.threads_key(now - _SURELY_TOLD)
         store.mark(marker)
-        for key in list(store.list(bucket.THREADS.root)):
+        for key in list(store.list(bucket_map.THREADS.root)):
             if key < marker:
                 store.unmark(key)
         self._noted_at = now

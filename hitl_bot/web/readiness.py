@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from hitl_bot.slack.connection import Transport
-from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals import bucket_map
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.engines.argo import ArgoEngine
@@ -38,7 +38,7 @@ def store(store: Store, *, monotonic: Callable[[], float] = time.monotonic) -> "
 
     def check() -> None:
         if written_at and monotonic() - written_at[0] < _WRITE_EVERY:
-            for _ in store.list(bucket.OPEN.root, limit=1):
+            for _ in store.list(bucket_map.OPEN.root, limit=1):
                 return
             return
         written_at.clear()

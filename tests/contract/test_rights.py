@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from docs import bucket_page
 from hitl_bot.keys import PrivateKey, SigningKeys
 from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.bucket import PREFIXES, Prefix, Role
+from metaflow_extensions.hitl.approvals.bucket_map import PREFIXES, Prefix, Role
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import EngineKind

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from . import bucket
+from . import bucket, bucket_map
 from .errors import StoreUnavailable
 from .ports import Clock, Store
 
@@ -74,7 +74,7 @@ def last_seen(store: Store, approval_id: str | None = None) -> dict[str, tuple[b
     dict
         By id. What is missing has never been waited for, or was to the end.
     """
-    folder = bucket.WAITING.root if approval_id is None else bucket.heartbeats_folder(approval_id)
+    folder = bucket_map.WAITING.root if approval_id is None else bucket.heartbeats_folder(approval_id)
     seen: dict[str, tuple[bool, float]] = {}
     for key, age in store.ages(folder):
         beat = bucket.read_heartbeat_key(key)

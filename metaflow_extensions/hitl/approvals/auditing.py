@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from . import bucket
+from . import bucket, bucket_map
 from .codec import Version
 from .errors import CorruptRecord, NoSuchApproval, NotVouchedFor, OtherPathspec, RecordError
 from .evidence.binding import question_digest
@@ -205,8 +205,8 @@ def _is_long_past(ledger: Ledger, key: str) -> bool:
     folder = bucket.approved_folder_of(key)
     if folder is None:
         return False
-    newest = list(ledger.store.list(folder, limit=bucket.KEPT_APPROVED))
-    return len(newest) == bucket.KEPT_APPROVED and newest[-1] < key
+    newest = list(ledger.store.list(folder, limit=bucket_map.KEPT_APPROVED))
+    return len(newest) == bucket_map.KEPT_APPROVED and newest[-1] < key
 
 
 def vouchers(versions: Sequence[Version]) -> list[Voucher]:
@@ -293,8 +293,8 @@ def audit_all(ledger: Ledger, since: datetime | None = None) -> Iterator[Audited
 def _ids(ledger: Ledger, strays: list[Defect]) -> Iterator[str]:
     """Yield the id of each record once, in order; note what lies among the records and belongs to none."""
     last = ""
-    for key in ledger.store.list(bucket.APPROVALS.root):
-        name = key.removeprefix(bucket.APPROVALS.root)
+    for key in ledger.store.list(bucket_map.APPROVALS.root):
+        name = key.removeprefix(bucket_map.APPROVALS.root)
         approval_id, slash, _ = name.partition("/")
         if not slash or not is_id(approval_id):
             strays.append(Defect(key=key, problem="no record has such a name"))
@@ -308,7 +308,7 @@ def _read_indexes(ledger: Ledger) -> _Indexes:
     by_id: dict[str, tuple[str, ...]] = {}
     newest: dict[str, datetime] = {}
     strays: list[Defect] = []
-    for prefix in (bucket.DECIDED, bucket.APPROVED):
+    for prefix in (bucket_map.DECIDED, bucket_map.APPROVED):
         for key in ledger.store.list(prefix.root):
             decided = bucket.read_decided_key(key)
             approval_id = decided.approval_id if decided else bucket.read_newest_first_key(key)

@@ -1,4 +1,4 @@
-"""The map of the bucket: every key, who writes it, who reads it, what a false one costs, and when it may go.
+"""The keys of the bucket: how each is made, and how it is read. ``bucket_map.py`` says what is there, and for whom.
 
 Nothing else formats a key or takes one apart. Names are read strictly: ASCII alone, numbers and moments within bounds.
 What is named otherwise belongs to somebody else, or is damaged: ``read_…`` returns None for it.
@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from enum import Enum
 from typing import Generic, TypeVar, cast
 
+from . import bucket_map
+from .bucket_map import Prefix
 from .errors import BadKey
 from .record import checked_id, is_id, is_part
 
@@ -24,331 +25,6 @@ LAST_MOMENT = datetime(2200, 1, 1, tzinfo=timezone.utc)
 HIGHEST_VERSION = 99_999
 
 _CLOCKS_APART = timedelta(minutes=5)  # of two bots
-
-KEEP_MARKERS_FOR = timedelta(days=7)
-"""How long the change markers of what is settled are kept, and what was only needed to carry it out."""
-
-
-KEPT_APPROVED = 20
-"""How many of a step's approvals, or of one of its shards, are kept to be compared with."""
-
-
-class Role(str, Enum):
-    """Who reads or writes a part of the bucket."""
-
-    BOT = "bot"
-    RUN = "runs"
-    CLI = "command lines"
-
-
-_ALL = (Role.BOT, Role.RUN, Role.CLI)
-_BOT = (Role.BOT,)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prefix:
-    """One part of the bucket.
-
-    Attributes
-    ----------
-    pattern : str
-        What its keys look like.
-    holds : str
-        What is there.
-    written_by, written_by_if_sealed : tuple[Role, ...]
-        Who writes it where no signing key is configured, and where one is.
-    removed_by : tuple[Role, ...]
-        Who removes it, of those who write it.
-    read_by : tuple[Role, ...]
-        Who reads it.
-    if_false : str
-        What an object costs that somebody else planted, or one that was removed, when the bot signs what it writes.
-    ends : str
-        When it may be removed, and who does it.
-    """
-
-    pattern: str
-    holds: str
-    written_by: tuple[Role, ...]
-    written_by_if_sealed: tuple[Role, ...] = _BOT
-    removed_by: tuple[Role, ...] = ()
-    read_by: tuple[Role, ...]
-    if_false: str
-    ends: str
-
-    @property
-    def root(self) -> str:
-        """What all its keys begin with: up to the first slash, which is included."""
-        return self.pattern.partition("/")[0] + "/"
-
-    def key(self, *parts: str) -> str:
-        """Return a key below this prefix.
-
-        Raises
-        ------
-        BadKey
-            A part holds something else than ASCII letters, digits, ``_``, ``@``, ``.`` and ``-``, or begins with a dot.
-        """
-        for part in parts:
-            if not is_part(part):
-                raise BadKey(f"{part[:80]!a} can't be part of a key: use ASCII letters, digits and _ @ . - in it.")
-        return self.root + "/".join(parts)
-
-    def folder(self, *parts: str) -> str:
-        """Return what all keys below these parts begin with."""
-        return self.key(*parts) + "/" if parts else self.root
-
-
-APPROVALS = Prefix(
-    pattern="approvals/<id>/<number>.json",
-    holds="the versions of each record; the one with the highest number is current",
-    written_by=_ALL,
-    read_by=_ALL,
-    if_false="nothing opens: a version that the bot did not sign is refused, and shown as damaged",
-    ends="never; a lifecycle rule may remove records whose runs nobody needs to explain",
-)
-OPEN = Prefix(
-    pattern="open/<id>",
-    holds="a marker for each record that is not settled",
-    written_by=_ALL,
-    removed_by=_ALL,
-    read_by=_ALL,
-    if_false="one request; without it, an approval is missing from lists and the bot forgets it at its next start",
-    ends="when the record is settled (whoever settles it), or has no record after two full rounds of the bot",
-)
-CHANGES = Prefix(
-    pattern="changes/<time>-<id>-<n>",
-    holds="a marker for each version: the tail that every bot follows",
-    written_by=_ALL,
-    removed_by=_BOT,
-    read_by=_BOT,
-    if_false="one request; without it, the bot learns of a change in its next full round",
-    ends="after 7 days, by the bot",
-)
-DECIDED = Prefix(
-    pattern="decided/<flow>/<step>/<newest first>-<id>",
-    holds="a marker for each decision, and each question closed without one: the history of a step",
-    written_by=_ALL,
-    read_by=_ALL,
-    if_false="one request; without it, a decision is missing from history and statistics",
-    ends="never; it may go with the record",
-)
-ASKED = Prefix(
-    pattern="asked/<flow>/<step>/<shard>/<newest first>-<id>",
-    holds="a marker for each open question that a newer one may replace",
-    written_by=_ALL,
-    removed_by=_ALL,
-    read_by=_ALL,
-    if_false="one request; without it, an older question is not closed when a newer one is asked",
-    ends="when the record is settled, by whoever settles it",
-)
-APPROVED = Prefix(
-    pattern="approved/<flow>/<step>/<shard>/<newest first>-<id>",
-    holds="a marker for each of the last 20 approvals with evidence: what the next question is compared with",
-    written_by=_ALL,
-    removed_by=_BOT,
-    read_by=_ALL,
-    if_false="one request; without it, a question is compared with an older approval, or with none",
-    ends="when there are 20 newer ones and the record was settled 7 days ago, by the bot",
-)
-PLOTS = Prefix(
-    pattern="plots/<id>/<hash>.png",
-    holds="pictures of the run itself that its question names by their SHA-256",
-    written_by=(Role.RUN,),
-    written_by_if_sealed=(Role.RUN,),
-    removed_by=_BOT,
-    read_by=(Role.BOT, Role.RUN),
-    if_false="a picture is missing: one whose bytes are not what the question names is not shown",
-    ends="7 days after the last change of the record, by the bot",
-)
-PICTURES = Prefix(
-    pattern="pictures/<id>/course.png, pictures/<id>/shown",
-    holds="the picture of how the metrics developed, and a marker: the question's thread has its pictures",
-    written_by=_BOT,
-    removed_by=_BOT,
-    read_by=(Role.BOT, Role.RUN),
-    if_false="a picture is missing from a thread or a card, is there twice, or is wrong on a card beside its table",
-    ends="7 days after the last change of the record, by the bot",
-)
-CLAIMS = Prefix(
-    pattern="claims/<id>/<what>-<span of time>",
-    holds="which process may do what must not be done twice, for a span of time",
-    written_by=_ALL,
-    removed_by=_BOT,
-    read_by=_ALL,
-    if_false="a message is late by a minute, or is posted twice",
-    ends="7 days after the last change of the record it is about, by the bot",
-)
-SAID = Prefix(
-    pattern="said/<id>/<number>",
-    holds="a marker for each version that the thread below the message shows",
-    written_by=_BOT,
-    removed_by=_BOT,
-    read_by=_BOT,
-    if_false="a line is missing from a thread, or is there twice",
-    ends="7 days after the last change of the record, by the bot",
-)
-THREADS = Prefix(
-    pattern="threads/<time>",
-    holds="a marker: until when every thread is up to date",
-    written_by=_BOT,
-    removed_by=_BOT,
-    read_by=_BOT,
-    if_false="lines that were not written while the bot was down stay missing, or the bot reads more at its start",
-    ends="when a newer one is written, by the bot",
-)
-BATCHES = Prefix(
-    pattern="batches/<batch>/post, batches/<batch>/of/<id>, batches/<batch>/reminded/<second>-<kind>",
-    holds="where a message of many gates is, which gates are on it, and when its people were reminded",
-    written_by=_BOT,
-    removed_by=_BOT,
-    read_by=_BOT,
-    if_false="a message shows the wrong gates, which the records of the gates correct before anything is answered",
-    ends="7 days after the last change of the last of its gates, by the bot",
-)
-SURPLUS = Prefix(
-    pattern="surplus/<id>/<message>",
-    holds="where a second message about a question stands, or one about the gates of a batch: the bot removes it",
-    written_by=_ALL,
-    removed_by=_BOT,
-    read_by=_BOT,
-    if_false="nothing: a note that the bot did not sign is refused; without it, a message that decides nothing stays",
-    ends="when that message is removed, by the bot",
-)
-IN_ADVANCE = Prefix(
-    pattern="in-advance/<batch>/<number>.json",
-    holds="answers to all shards of a foreach, also to those that have not asked yet; the newest for a message counts",
-    written_by=_BOT,
-    removed_by=_BOT,
-    read_by=_BOT,
-    if_false="nothing: an answer that the bot did not sign is refused; without it, shards to come wait for people",
-    ends="7 days after the last change of the last gate of its message, by the bot",
-)
-DELEGATIONS = Prefix(
-    pattern="delegations/<person>/<number>.json",
-    holds="who decides for somebody absent, and until when",
-    written_by=_BOT,
-    read_by=_BOT,
-    if_false="nothing: a delegation that the bot did not sign is refused",
-    ends="never",
-)
-DELEGATES = Prefix(
-    pattern="delegates/<who decides>/<who is absent>",
-    holds="a marker: whose delegations to look up when somebody decides",
-    written_by=_BOT,
-    removed_by=_BOT,
-    read_by=_BOT,
-    if_false="two requests; without it, a delegate can't answer",
-    ends="when the delegation is taken back, by the bot",
-)
-DIGESTS = Prefix(
-    pattern="digests/<day>.json",
-    holds="what was decided on one day that is over, in short: history and statistics read it instead of the records",
-    written_by=_BOT,
-    read_by=_ALL,
-    if_false="open, history and statistics show something wrong; sealed, only what the bot signed is read",
-    ends="when the records of that day go; a missing one is written again",
-)
-PROPOSALS = Prefix(
-    pattern="proposals/questions/<id>.json, proposals/closings/<id>.json, proposals/answers/<id>/<nonce>.json",
-    holds="questions and closings of runs, and answers of command lines, that wait for the bot to check and sign them",
-    written_by=(Role.RUN, Role.CLI),
-    written_by_if_sealed=(Role.RUN, Role.CLI),
-    removed_by=_BOT,
-    read_by=_ALL,
-    if_false="one request: the bot accepts nothing that its rules and the cluster do not confirm",
-    ends="when the bot has accepted or refused it, by the bot",
-)
-WAITING = Prefix(
-    pattern="waiting/<id>/<time>-<seconds>",
-    holds="the heartbeat of a local run that waits, which writes the next one within that many seconds",
-    written_by=(Role.RUN,),
-    written_by_if_sealed=(Role.RUN,),
-    removed_by=(Role.RUN, Role.BOT),
-    read_by=_ALL,
-    if_false="a message says wrongly that somebody waits, or that nobody does; what is decided stays the same",
-    ends="when the next one is written, or the wait ends, by the run; else 7 days after the record's last change, "
-    "by the bot",
-)
-GATES = Prefix(
-    pattern="gates/<flow>/<run>/<step>/<place>/<id>",
-    holds="a marker: which question a gate of a local run asked, for `resume` to find",
-    written_by=(Role.RUN,),
-    written_by_if_sealed=(Role.RUN,),
-    read_by=(Role.RUN, Role.BOT),
-    if_false="one request: the record has to ask the same question about the same artifacts; without it, `resume` asks "
-    "again",
-    ends="never; it may go with the record",
-)
-STARTED = Prefix(
-    pattern="started/<id>",
-    holds="which task of a local run started with an answer: `resume` doesn't use that answer again",
-    written_by=(Role.RUN,),
-    written_by_if_sealed=(Role.RUN,),
-    read_by=(Role.RUN, Role.BOT),
-    if_false="`resume` asks again; without it, an answer may start the step that it is about a second time",
-    ends="never; it may go with the record",
-)
-OUTBOX = Prefix(
-    pattern="outbox/waiting/<time>-<id>-<number>-<where>, outbox/sent/<id>/<number>-<where>, outbox/seen/<time>",
-    holds="events that wait to be delivered to other systems, those that were, and up to when all have been found",
-    written_by=_BOT,
-    removed_by=_BOT,
-    read_by=_BOT,
-    if_false="an event is delivered twice, or not at all",
-    ends="what waits, when it is delivered or after 7 days; what was sent, 7 days after the last change of the record; "
-    "by the bot",
-)
-OWED = Prefix(
-    pattern="owed/<day>-<id>-<number>",
-    holds="a marker for each obligation that is open, by the day on which it is due",
-    written_by=_ALL,
-    removed_by=_ALL,
-    read_by=_ALL,
-    if_false="one request; without it, nobody is reminded of an obligation, and lists of them leave it out",
-    ends="when the obligation is closed, by whoever closes it; what was left behind, by the bot",
-)
-PROBE = Prefix(
-    pattern="probe/<token>",
-    holds="the proof that this store creates a key once and no more",
-    written_by=_BOT,
-    removed_by=_BOT,
-    read_by=_BOT,
-    if_false="nothing",
-    ends="at once, by the bot",
-)
-
-PREFIXES = (
-    APPROVALS,
-    OPEN,
-    CHANGES,
-    DECIDED,
-    ASKED,
-    APPROVED,
-    PLOTS,
-    PICTURES,
-    CLAIMS,
-    SAID,
-    THREADS,
-    BATCHES,
-    SURPLUS,
-    IN_ADVANCE,
-    DELEGATIONS,
-    DELEGATES,
-    DIGESTS,
-    PROPOSALS,
-    WAITING,
-    GATES,
-    STARTED,
-    OUTBOX,
-    OWED,
-    PROBE,
-)
-
-
-def nobody_s_key(prefix: Prefix) -> str:
-    """Return a key below a prefix that no object ever has: something can be tried on it."""
-    return f"{prefix.root}nobody"
 
 
 def after_all(folder: str) -> str:
@@ -449,15 +125,15 @@ class _Form(Generic[_Made]):
 
 # Versions.
 
-_VERSION = _Form[tuple[str, int]](APPROVALS)
+_VERSION = _Form[tuple[str, int]](bucket_map.APPROVALS)
 
 
 def version_key(approval_id: str, number: int) -> str:
-    return APPROVALS.key(checked_id(approval_id), f"{_number(number)}.json")
+    return bucket_map.APPROVALS.key(checked_id(approval_id), f"{_number(number)}.json")
 
 
 def versions_folder(approval_id: str) -> str:
-    return APPROVALS.folder(checked_id(approval_id))
+    return bucket_map.APPROVALS.folder(checked_id(approval_id))
 
 
 def read_version_key(key: str) -> tuple[str, int] | None:
@@ -467,11 +143,11 @@ def read_version_key(key: str) -> tuple[str, int] | None:
 
 # What is open.
 
-_OPEN = _Form[tuple[str]](OPEN)
+_OPEN = _Form[tuple[str]](bucket_map.OPEN)
 
 
 def open_key(approval_id: str) -> str:
-    return OPEN.key(checked_id(approval_id))
+    return bucket_map.OPEN.key(checked_id(approval_id))
 
 
 def read_open_key(key: str) -> str | None:
@@ -482,7 +158,7 @@ def read_open_key(key: str) -> str | None:
 
 # The tail.
 
-_CHANGE = _Form[tuple[datetime, str, int]](CHANGES)
+_CHANGE = _Form[tuple[datetime, str, int]](bucket_map.CHANGES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -496,12 +172,12 @@ class ChangeMarker:
 
 
 def change_key(at: datetime, approval_id: str, number: int) -> str:
-    return CHANGES.key(f"{_stamp(at)}-{checked_id(approval_id)}-{int(_number(number))}")
+    return bucket_map.CHANGES.key(f"{_stamp(at)}-{checked_id(approval_id)}-{int(_number(number))}")
 
 
 def changes_from(at: datetime) -> str:
     """Return where the tail's markers of a moment begin."""
-    return f"{CHANGES.root}{_stamp(at)}"
+    return f"{bucket_map.CHANGES.root}{_stamp(at)}"
 
 
 def read_change_key(key: str) -> ChangeMarker | None:
@@ -517,7 +193,7 @@ def newest_moment(moments: Iterable[datetime | None], now: datetime) -> datetime
 
 # History.
 
-_DECIDED = _Form[tuple[str, str, datetime, str]](DECIDED)
+_DECIDED = _Form[tuple[str, str, datetime, str]](bucket_map.DECIDED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -531,11 +207,11 @@ class DecidedMarker:
 
 
 def decided_key(flow: str, step: str, approval_id: str, at: datetime) -> str:
-    return newest_first_key(DECIDED.folder(flow, step), approval_id, at)
+    return newest_first_key(bucket_map.DECIDED.folder(flow, step), approval_id, at)
 
 
 def decided_folder(flow: str, step: str) -> str:
-    return DECIDED.folder(flow, step)
+    return bucket_map.DECIDED.folder(flow, step)
 
 
 def read_decided_key(key: str) -> DecidedMarker | None:
@@ -546,23 +222,25 @@ def read_decided_key(key: str) -> DecidedMarker | None:
 
 # What is open, and what was approved, of one step or of one shard of it.
 
-_ASKED, _APPROVED = (_Form[tuple[str, str, str, datetime, str]](prefix) for prefix in (ASKED, APPROVED))
+_ASKED, _APPROVED = (
+    _Form[tuple[str, str, str, datetime, str]](prefix) for prefix in (bucket_map.ASKED, bucket_map.APPROVED)
+)
 
 
 def asked_folder(flow: str, step: str, shard: str | None) -> str:
     """Return where the open questions are that a newer one may take the place of; of each shard by itself."""
-    return ASKED.folder(flow, step, _shard(shard))
+    return bucket_map.ASKED.folder(flow, step, _shard(shard))
 
 
 def approved_folder(flow: str, step: str, shard: str | None) -> str:
     """Return where approvals of a step are: in a foreach of each shard by itself, by what it works on."""
-    return APPROVED.folder(flow, step, _shard(shard))
+    return bucket_map.APPROVED.folder(flow, step, _shard(shard))
 
 
 def approved_folder_of(key: str) -> str | None:
     """Return the folder that a marker of an approval is in; None for any other key."""
     parts = _APPROVED.read(key)
-    return None if parts is None else APPROVED.folder(*parts[:3])
+    return None if parts is None else bucket_map.APPROVED.folder(*parts[:3])
 
 
 def newest_first_key(folder: str, approval_id: str, at: datetime) -> str:
@@ -589,15 +267,15 @@ def plot_key(approval_id: str, sha256: str) -> str:
     """Return the key of a picture by the SHA-256 of its bytes, in hex."""
     if not _HASH.fullmatch(sha256):
         raise BadKey(f"{sha256[:80]!a} can't be part of a key: a SHA-256 has 64 hexadecimal digits.")
-    return PLOTS.key(checked_id(approval_id), f"{sha256}.png")
+    return bucket_map.PLOTS.key(checked_id(approval_id), f"{sha256}.png")
 
 
 def course_key(approval_id: str) -> str:
-    return PICTURES.key(checked_id(approval_id), "course.png")
+    return bucket_map.PICTURES.key(checked_id(approval_id), "course.png")
 
 
 def pictures_shown_key(approval_id: str) -> str:
-    return PICTURES.key(checked_id(approval_id), "shown")
+    return bucket_map.PICTURES.key(checked_id(approval_id), "shown")
 
 
 # Claims.
@@ -606,7 +284,7 @@ def pictures_shown_key(approval_id: str) -> str:
 def claim_key(anchor: str, what: str, *, now: datetime, during: timedelta) -> str:
     """Return the claim on an act about an approval or a batch, for the span of time in which ``now`` falls."""
     span = int(now.timestamp() // during.total_seconds())
-    return CLAIMS.key(checked_id(anchor), f"{what}-{span:010d}")
+    return bucket_map.CLAIMS.key(checked_id(anchor), f"{what}-{span:010d}")
 
 
 def claims_on(anchor: str, what: str) -> str:
@@ -615,21 +293,21 @@ def claims_on(anchor: str, what: str) -> str:
 
 
 def claims_folder(anchor: str) -> str:
-    return CLAIMS.folder(checked_id(anchor))
+    return bucket_map.CLAIMS.folder(checked_id(anchor))
 
 
 # Threads.
 
-_SAID = _Form[tuple[str, int]](SAID)
-_THREADS = _Form[tuple[datetime]](THREADS)
+_SAID = _Form[tuple[str, int]](bucket_map.SAID)
+_THREADS = _Form[tuple[datetime]](bucket_map.THREADS)
 
 
 def said_key(approval_id: str, number: int) -> str:
-    return SAID.key(checked_id(approval_id), _number(number))
+    return bucket_map.SAID.key(checked_id(approval_id), _number(number))
 
 
 def said_folder(approval_id: str) -> str:
-    return SAID.folder(checked_id(approval_id))
+    return bucket_map.SAID.folder(checked_id(approval_id))
 
 
 def read_said_key(key: str) -> int | None:
@@ -639,7 +317,7 @@ def read_said_key(key: str) -> int | None:
 
 
 def threads_key(at: datetime) -> str:
-    return THREADS.key(_stamp(at))
+    return bucket_map.THREADS.key(_stamp(at))
 
 
 def read_threads_key(key: str) -> datetime | None:
@@ -650,24 +328,24 @@ def read_threads_key(key: str) -> datetime | None:
 
 # Messages of many gates.
 
-_POST = _Form[tuple[str]](BATCHES)
-_MEMBER = _Form[tuple[str, str]](BATCHES, 1)
-_REMINDED = _Form[tuple[str, datetime, str]](BATCHES, 2)
-_IN_ADVANCE = _Form[tuple[str, int]](IN_ADVANCE)
+_POST = _Form[tuple[str]](bucket_map.BATCHES)
+_MEMBER = _Form[tuple[str, str]](bucket_map.BATCHES, 1)
+_REMINDED = _Form[tuple[str, datetime, str]](bucket_map.BATCHES, 2)
+_IN_ADVANCE = _Form[tuple[str, int]](bucket_map.IN_ADVANCE)
 _NUMBERED = re.compile(r"[0-9]{1,5}")
 
 
 def batches_like(name: str) -> str:
     """Return what the keys of all batches begin with that have this name before their number."""
-    return f"{BATCHES.root}{checked_id(name)}-"
+    return f"{bucket_map.BATCHES.root}{checked_id(name)}-"
 
 
 def batch_folder(batch_id: str) -> str:
-    return BATCHES.folder(checked_id(batch_id))
+    return bucket_map.BATCHES.folder(checked_id(batch_id))
 
 
 def batch_post_key(batch_id: str) -> str:
-    return BATCHES.key(checked_id(batch_id), "post")
+    return bucket_map.BATCHES.key(checked_id(batch_id), "post")
 
 
 def read_batch_number(key: str, name: str) -> int | None:
@@ -678,11 +356,11 @@ def read_batch_number(key: str, name: str) -> int | None:
 
 
 def batch_member_key(batch_id: str, approval_id: str) -> str:
-    return BATCHES.key(checked_id(batch_id), "of", checked_id(approval_id))
+    return bucket_map.BATCHES.key(checked_id(batch_id), "of", checked_id(approval_id))
 
 
 def batch_members_folder(batch_id: str) -> str:
-    return BATCHES.folder(checked_id(batch_id), "of")
+    return bucket_map.BATCHES.folder(checked_id(batch_id), "of")
 
 
 def read_batch_member_key(key: str) -> tuple[str, str] | None:
@@ -691,11 +369,13 @@ def read_batch_member_key(key: str) -> tuple[str, str] | None:
 
 
 def batch_reminded_key(batch_id: str, at: datetime, kind: str) -> str:
-    return BATCHES.key(checked_id(batch_id), "reminded", f"{at.astimezone(timezone.utc).strftime(_SECOND)}-{kind}")
+    return bucket_map.BATCHES.key(
+        checked_id(batch_id), "reminded", f"{at.astimezone(timezone.utc).strftime(_SECOND)}-{kind}"
+    )
 
 
 def batch_reminded_folder(batch_id: str) -> str:
-    return BATCHES.folder(checked_id(batch_id), "reminded")
+    return bucket_map.BATCHES.folder(checked_id(batch_id), "reminded")
 
 
 def read_batch_reminded_key(key: str) -> tuple[datetime, str] | None:
@@ -704,12 +384,12 @@ def read_batch_reminded_key(key: str) -> tuple[datetime, str] | None:
     return None if parts is None else parts[1:]
 
 
-_SURPLUS = _Form[tuple[str, str]](SURPLUS)
+_SURPLUS = _Form[tuple[str, str]](bucket_map.SURPLUS)
 
 
 def surplus_key(about: str, channel: str, ts: str) -> str:
     """Return the key of the note of a second message, by the approval or the batch that it is about."""
-    return SURPLUS.key(checked_id(about), f"{channel}-{ts}")
+    return bucket_map.SURPLUS.key(checked_id(about), f"{channel}-{ts}")
 
 
 def read_surplus_key(key: str) -> str | None:
@@ -719,11 +399,11 @@ def read_surplus_key(key: str) -> str | None:
 
 
 def in_advance_key(batch_id: str, number: int) -> str:
-    return IN_ADVANCE.key(checked_id(batch_id), f"{_number(number)}.json")
+    return bucket_map.IN_ADVANCE.key(checked_id(batch_id), f"{_number(number)}.json")
 
 
 def in_advance_folder(batch_id: str) -> str:
-    return IN_ADVANCE.folder(checked_id(batch_id))
+    return bucket_map.IN_ADVANCE.folder(checked_id(batch_id))
 
 
 def read_in_advance_key(key: str) -> int | None:
@@ -734,16 +414,16 @@ def read_in_advance_key(key: str) -> int | None:
 
 # Delegations.
 
-_DELEGATION = _Form[tuple[str, int]](DELEGATIONS)
-_DELEGATE = _Form[tuple[str, str]](DELEGATES)
+_DELEGATION = _Form[tuple[str, int]](bucket_map.DELEGATIONS)
+_DELEGATE = _Form[tuple[str, str]](bucket_map.DELEGATES)
 
 
 def delegation_key(person_id: str, number: int) -> str:
-    return DELEGATIONS.key(person_id, f"{_number(number)}.json")
+    return bucket_map.DELEGATIONS.key(person_id, f"{_number(number)}.json")
 
 
 def delegations_folder(person_id: str) -> str:
-    return DELEGATIONS.folder(person_id)
+    return bucket_map.DELEGATIONS.folder(person_id)
 
 
 def read_delegation_key(key: str) -> tuple[str, int] | None:
@@ -752,11 +432,11 @@ def read_delegation_key(key: str) -> tuple[str, int] | None:
 
 
 def delegate_key(to: str, by: str) -> str:
-    return DELEGATES.key(to, by)
+    return bucket_map.DELEGATES.key(to, by)
 
 
 def delegates_folder(to: str) -> str:
-    return DELEGATES.folder(to)
+    return bucket_map.DELEGATES.folder(to)
 
 
 def read_delegate_key(key: str) -> str | None:
@@ -767,11 +447,11 @@ def read_delegate_key(key: str) -> str | None:
 
 # Digests.
 
-_DIGEST = _Form[tuple[date]](DIGESTS)
+_DIGEST = _Form[tuple[date]](bucket_map.DIGESTS)
 
 
 def digest_key(day: date) -> str:
-    return DIGESTS.key(f"{day:%Y%m%d}.json")
+    return bucket_map.DIGESTS.key(f"{day:%Y%m%d}.json")
 
 
 def read_digest_key(key: str) -> date | None:
@@ -782,22 +462,25 @@ def read_digest_key(key: str) -> date | None:
 
 # Proposals.
 
-_PROPOSED_QUESTION, _PROPOSED_CLOSING = _Form[tuple[str]](PROPOSALS), _Form[tuple[str]](PROPOSALS, 1)
-_PROPOSED_ANSWER = _Form[tuple[str, str]](PROPOSALS, 2)
+_PROPOSED_QUESTION, _PROPOSED_CLOSING = (
+    _Form[tuple[str]](bucket_map.PROPOSALS),
+    _Form[tuple[str]](bucket_map.PROPOSALS, 1),
+)
+_PROPOSED_ANSWER = _Form[tuple[str, str]](bucket_map.PROPOSALS, 2)
 _NONCE = re.compile(_PARTS["nonce"][0])
 
 
 def proposed_question_key(approval_id: str) -> str:
-    return PROPOSALS.key("questions", f"{checked_id(approval_id)}.json")
+    return bucket_map.PROPOSALS.key("questions", f"{checked_id(approval_id)}.json")
 
 
 def proposed_questions(beginning: str) -> str:
     """Return how the keys of proposed questions begin whose approval's id begins so."""
-    return PROPOSALS.key("questions", checked_id(beginning))
+    return bucket_map.PROPOSALS.key("questions", checked_id(beginning))
 
 
 def proposed_closing_key(approval_id: str) -> str:
-    return PROPOSALS.key("closings", f"{checked_id(approval_id)}.json")
+    return bucket_map.PROPOSALS.key("closings", f"{checked_id(approval_id)}.json")
 
 
 def read_proposed_question_key(key: str) -> str | None:
@@ -816,7 +499,7 @@ def proposed_answer_key(approval_id: str, nonce: str) -> str:
     """Return the key of an answer that waits for the bot; the nonce is 32 hexadecimal digits."""
     if not _NONCE.fullmatch(nonce):
         raise BadKey(f"{nonce[:80]!a} can't be part of a key: a nonce has 32 hexadecimal digits.")
-    return PROPOSALS.key("answers", checked_id(approval_id), f"{nonce}.json")
+    return bucket_map.PROPOSALS.key("answers", checked_id(approval_id), f"{nonce}.json")
 
 
 def read_proposed_answer_key(key: str) -> tuple[str, str] | None:
@@ -826,9 +509,9 @@ def read_proposed_answer_key(key: str) -> tuple[str, str] | None:
 
 # Events for other systems.
 
-_WAITING_EVENT = _Form[tuple[datetime, str, int, str]](OUTBOX)
-_SENT_EVENT = _Form[tuple[str, int, str]](OUTBOX, 1)
-_SEEN_EVENTS = _Form[tuple[datetime]](OUTBOX, 2)
+_WAITING_EVENT = _Form[tuple[datetime, str, int, str]](bucket_map.OUTBOX)
+_SENT_EVENT = _Form[tuple[str, int, str]](bucket_map.OUTBOX, 1)
+_SEEN_EVENTS = _Form[tuple[datetime]](bucket_map.OUTBOX, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -843,7 +526,7 @@ class WaitingEvent:
 
 def waiting_event_key(event: WaitingEvent) -> str:
     name = f"{_stamp(event.at)}-{checked_id(event.approval_id)}-{_number(event.number)}-{event.where}"
-    return OUTBOX.key("waiting", name)
+    return bucket_map.OUTBOX.key("waiting", name)
 
 
 def read_waiting_event_key(key: str) -> WaitingEvent | None:
@@ -853,11 +536,11 @@ def read_waiting_event_key(key: str) -> WaitingEvent | None:
 
 
 def sent_event_key(event: WaitingEvent) -> str:
-    return OUTBOX.key("sent", checked_id(event.approval_id), f"{_number(event.number)}-{event.where}")
+    return bucket_map.OUTBOX.key("sent", checked_id(event.approval_id), f"{_number(event.number)}-{event.where}")
 
 
 def sent_events_folder(approval_id: str) -> str:
-    return OUTBOX.folder("sent", checked_id(approval_id))
+    return bucket_map.OUTBOX.folder("sent", checked_id(approval_id))
 
 
 def read_sent_event_key(key: str) -> tuple[int, str] | None:
@@ -867,7 +550,7 @@ def read_sent_event_key(key: str) -> tuple[int, str] | None:
 
 
 def events_seen_key(at: datetime) -> str:
-    return OUTBOX.key("seen", _stamp(at))
+    return bucket_map.OUTBOX.key("seen", _stamp(at))
 
 
 def read_events_seen_key(key: str) -> datetime | None:
@@ -878,17 +561,17 @@ def read_events_seen_key(key: str) -> datetime | None:
 
 # Who waits.
 
-_HEARTBEAT = _Form[tuple[str, datetime, int]](WAITING)
-_GATE = _Form[tuple[str, str, str, str, str]](GATES)
+_HEARTBEAT = _Form[tuple[str, datetime, int]](bucket_map.WAITING)
+_GATE = _Form[tuple[str, str, str, str, str]](bucket_map.GATES)
 
 
 def heartbeat_key(approval_id: str, at: datetime, seconds: int) -> str:
     """Return the key that says: somebody waits now, and says so again within so many seconds."""
-    return WAITING.key(checked_id(approval_id), f"{_stamp(at)}-{seconds}")
+    return bucket_map.WAITING.key(checked_id(approval_id), f"{_stamp(at)}-{seconds}")
 
 
 def heartbeats_folder(approval_id: str) -> str:
-    return WAITING.folder(checked_id(approval_id))
+    return bucket_map.WAITING.folder(checked_id(approval_id))
 
 
 def read_heartbeat_key(key: str) -> tuple[str, int] | None:
@@ -899,7 +582,7 @@ def read_heartbeat_key(key: str) -> tuple[str, int] | None:
 
 def gate_folder(flow: str, run: str, step: str, place: tuple[int, ...]) -> str:
     """Return where it says what a gate of a run asked; the place is that of its shard in every foreach around it."""
-    return GATES.folder(flow, run, step, ".".join(map(str, place)) or "-")
+    return bucket_map.GATES.folder(flow, run, step, ".".join(map(str, place)) or "-")
 
 
 def gate_key(flow: str, run: str, step: str, place: tuple[int, ...], approval_id: str) -> str:
@@ -913,12 +596,12 @@ def read_gate_key(key: str) -> str | None:
 
 
 def started_key(approval_id: str) -> str:
-    return STARTED.key(checked_id(approval_id))
+    return bucket_map.STARTED.key(checked_id(approval_id))
 
 
 # Obligations.
 
-_OWED = _Form[tuple[date, str, int]](OWED)
+_OWED = _Form[tuple[date, str, int]](bucket_map.OWED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -931,12 +614,12 @@ class Owed:
 
 
 def owed_key(owed: Owed) -> str:
-    return OWED.key(f"{owed.day:%Y%m%d}-{checked_id(owed.approval_id)}-{_number(owed.number)}")
+    return bucket_map.OWED.key(f"{owed.day:%Y%m%d}-{checked_id(owed.approval_id)}-{_number(owed.number)}")
 
 
 def owed_on(day: date) -> str:
     """Return what the keys of all obligations begin with that are due on a day."""
-    return f"{OWED.root}{day:%Y%m%d}-"
+    return f"{bucket_map.OWED.root}{day:%Y%m%d}-"
 
 
 def read_owed_key(key: str) -> Owed | None:
@@ -949,4 +632,4 @@ def read_owed_key(key: str) -> Owed | None:
 
 
 def probe_key(token: str) -> str:
-    return PROBE.key(token)
+    return bucket_map.PROBE.key(token)

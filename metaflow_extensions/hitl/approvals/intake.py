@@ -7,7 +7,7 @@ from what the bot knows itself. A proposal that can't be used is set aside, and 
 from itertools import islice
 from typing import Protocol
 
-from . import bucket
+from . import bucket, bucket_map
 from .bounded import BoundedMap
 from .errors import HitlError, KeyMissing, NoSuchApproval, RecordError
 from .proposing import check_same_question, read_closing, read_proposal
@@ -69,7 +69,7 @@ class Intake:
         if not (trust.is_sealed and trust.writes):
             return 0
         store = self._cases.ledger.store
-        keys = list(islice(store.list(bucket.PROPOSALS.root, after=self._after, limit=_AT_ONCE), _AT_ONCE))
+        keys = list(islice(store.list(bucket_map.PROPOSALS.root, after=self._after, limit=_AT_ONCE), _AT_ONCE))
         # A thousand that are set aside must not hide those after them.
         self._after = keys[-1] if len(keys) == _AT_ONCE else ""
         return sum(self._take(key) for key in keys if key not in self._aside)

@@ -1,6 +1,6 @@
 """The ledger: every version of every approval, as immutable, hash-chained objects in a store.
 
-Its keys are on the map, ``approvals/bucket.py``.
+Its keys are in ``approvals/bucket.py``.
 
 Whoever creates the next version first has won; the loser reads again. There is no lock and nothing is
 overwritten, so this works on any store with an atomic create.
@@ -16,7 +16,7 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
-from . import bucket
+from . import bucket, bucket_map
 from .bucket import ChangeMarker, DecidedMarker, Owed, version_key
 from .codec import Version, check_document, decode, encode, sign_document
 from .errors import (
@@ -445,7 +445,7 @@ class Ledger:
 
     def _ids(self, beginning: str) -> Iterator[str]:
         after = ""
-        while (found := self._next_version(bucket.APPROVALS.root + beginning, after)) is not None:
+        while (found := self._next_version(bucket_map.APPROVALS.root + beginning, after)) is not None:
             yield found
             after = bucket.after_all(bucket.versions_folder(found))
 
@@ -456,7 +456,7 @@ class Ledger:
 
     def open_ids(self, beginning: str = "") -> Iterator[str]:
         """Yield the ids that are not settled: one LIST for each 1,000. Skips names that are not IDs."""
-        ids = map(bucket.read_open_key, self.store.list(bucket.OPEN.root + beginning))
+        ids = map(bucket.read_open_key, self.store.list(bucket_map.OPEN.root + beginning))
         return (approval_id for approval_id in ids if approval_id is not None)
 
     def read_many(
@@ -505,7 +505,7 @@ class Ledger:
         until, day : date, optional
             Only what is due by then, or on that day.
         """
-        for key in self.store.list(bucket.OWED.root if day is None else bucket.owed_on(day)):
+        for key in self.store.list(bucket_map.OWED.root if day is None else bucket.owed_on(day)):
             owed = bucket.read_owed_key(key)
             if owed is not None:
                 if until is not None and owed.day > until:
@@ -539,7 +539,7 @@ class Ledger:
 
         One LIST for each step that was ever gated, and one more for each 1,000 decisions in the span.
         """
-        root = bucket.DECIDED.folder() if flow is None else bucket.DECIDED.folder(flow)
+        root = bucket_map.DECIDED.folder() if flow is None else bucket_map.DECIDED.folder(flow)
         after = ""
         while (first := self._next_decided(root, after)) is not None:
             folder = bucket.decided_folder(first.flow, first.step)
@@ -561,7 +561,7 @@ class Ledger:
 
         Known keys are passed over, and those that are not of the tail.
         """
-        for key in self.store.list(bucket.CHANGES.root, after=bucket.changes_from(since)):
+        for key in self.store.list(bucket_map.CHANGES.root, after=bucket.changes_from(since)):
             change = None if key in known else bucket.read_change_key(key)
             if change is not None:
                 yield change

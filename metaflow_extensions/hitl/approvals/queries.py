@@ -7,7 +7,7 @@ from heapq import nlargest
 from threading import Lock
 from typing import Any
 
-from . import bucket
+from . import bucket, bucket_map
 from .bounded import BoundedMap
 from .codec import parse_document, plain_approval, read_approval, with_checksum
 from .errors import CorruptRecord, KeyMissing, KeyTaken, RecordError
@@ -280,7 +280,7 @@ class History:
         return Decided(approvals=approvals, left_out=sum(part.left_out for part in parts))
 
     def _list_digests(self) -> set[date]:
-        days = map(bucket.read_digest_key, self._ledger.store.list(bucket.DIGESTS.root))
+        days = map(bucket.read_digest_key, self._ledger.store.list(bucket_map.DIGESTS.root))
         return {day for day in days if day is not None}
 
     def _is_in_memory(self, day: date) -> bool:

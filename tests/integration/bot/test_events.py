@@ -20,7 +20,7 @@ from hitl_bot.doctor.checks import Health, check_events
 from hitl_bot.events import TYPES, destinations_of
 from hitl_bot.settings import Settings, SettingsError
 from hitl_bot.surfaces.outbox import Outbox
-from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals import bucket_map
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Obligation, ReminderKind, Where
 from metaflow_extensions.hitl.notifiers.slack.calls import Pace
@@ -238,7 +238,7 @@ def test_a_bot_without_an_address_writes_nothing(bot: Bot, store: Store, setting
     with another_bot(settings.model_copy(update={"events_url": None}), store, clock) as silent:
         Bench(store=store, clock=clock).ask()
         sweep(silent)
-    assert list(store.list(bucket.OUTBOX.root)) == []
+    assert list(store.list(bucket_map.OUTBOX.root)) == []
 
 
 def test_after_seven_days_an_event_is_given_up(ask: Any, bot: Bot, web: Web, store: Store, clock: HandClock) -> None:

@@ -16,7 +16,7 @@ from hitl_bot.keys import PrivateKey
 from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
 from hitl_bot.settings import Settings
-from metaflow_extensions.hitl.approvals.bucket import Role
+from metaflow_extensions.hitl.approvals.bucket_map import Role
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.stores import DirectoryStore
 from tests.cluster.control_plane import Cluster

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from docs import bucket_page
-from metaflow_extensions.hitl.approvals import bucket
-from metaflow_extensions.hitl.approvals.bucket import Role
+from metaflow_extensions.hitl.approvals import bucket, bucket_map
+from metaflow_extensions.hitl.approvals.bucket_map import Role
 from metaflow_extensions.hitl.approvals.errors import BadKey
 from metaflow_extensions.hitl.approvals.record import BadId
 from metaflow_extensions.hitl.stores import keys
@@ -25,31 +25,31 @@ OWED = bucket.Owed(day=AT.date(), approval_id=ID, number=7)
 EVENT = bucket.WaitingEvent(at=AT, approval_id=ID, number=7, where="webhook")
 
 SAMPLES = {
-    bucket.APPROVALS: (bucket.version_key(ID, 7), f"approvals/{ID}/00007.json"),
-    bucket.OPEN: (bucket.open_key(ID), f"open/{ID}"),
-    bucket.CHANGES: (bucket.change_key(AT, ID, 7), f"changes/20260102T030405678900Z-{ID}-7"),
-    bucket.DECIDED: (bucket.decided_key("F", "gate", ID, AT), f"decided/F/gate/8232676954321100-{ID}"),
-    bucket.CLAIMS: (
+    bucket_map.APPROVALS: (bucket.version_key(ID, 7), f"approvals/{ID}/00007.json"),
+    bucket_map.OPEN: (bucket.open_key(ID), f"open/{ID}"),
+    bucket_map.CHANGES: (bucket.change_key(AT, ID, 7), f"changes/20260102T030405678900Z-{ID}-7"),
+    bucket_map.DECIDED: (bucket.decided_key("F", "gate", ID, AT), f"decided/F/gate/8232676954321100-{ID}"),
+    bucket_map.CLAIMS: (
         bucket.claim_key(ID, "post", now=AT, during=timedelta(minutes=1)),
         f"claims/{ID}/post-0029455384",
     ),
-    bucket.SAID: (bucket.said_key(ID, 7), f"said/{ID}/00007"),
-    bucket.THREADS: (bucket.threads_key(AT), "threads/20260102T030405678900Z"),
-    bucket.BATCHES: (bucket.batch_member_key(BATCH, ID), f"batches/{BATCH}/of/{ID}"),
-    bucket.SURPLUS: (bucket.surplus_key(ID, "C01", "1772443800.000100"), f"surplus/{ID}/C01-1772443800.000100"),
-    bucket.DELEGATIONS: (bucket.delegation_key("U01", 7), "delegations/U01/00007.json"),
-    bucket.DELEGATES: (bucket.delegate_key("U01", "U02"), "delegates/U01/U02"),
-    bucket.DIGESTS: (bucket.digest_key(date(2026, 1, 2)), "digests/20260102.json"),
-    bucket.PROPOSALS: (bucket.proposed_answer_key(ID, "0a" * 16), f"proposals/answers/{ID}/{'0a' * 16}.json"),
-    bucket.OUTBOX: (
+    bucket_map.SAID: (bucket.said_key(ID, 7), f"said/{ID}/00007"),
+    bucket_map.THREADS: (bucket.threads_key(AT), "threads/20260102T030405678900Z"),
+    bucket_map.BATCHES: (bucket.batch_member_key(BATCH, ID), f"batches/{BATCH}/of/{ID}"),
+    bucket_map.SURPLUS: (bucket.surplus_key(ID, "C01", "1772443800.000100"), f"surplus/{ID}/C01-1772443800.000100"),
+    bucket_map.DELEGATIONS: (bucket.delegation_key("U01", 7), "delegations/U01/00007.json"),
+    bucket_map.DELEGATES: (bucket.delegate_key("U01", "U02"), "delegates/U01/U02"),
+    bucket_map.DIGESTS: (bucket.digest_key(date(2026, 1, 2)), "digests/20260102.json"),
+    bucket_map.PROPOSALS: (bucket.proposed_answer_key(ID, "0a" * 16), f"proposals/answers/{ID}/{'0a' * 16}.json"),
+    bucket_map.OUTBOX: (
         bucket.waiting_event_key(EVENT),
         f"outbox/waiting/20260102T030405678900Z-{ID}-00007-webhook",
     ),
-    bucket.WAITING: (bucket.heartbeat_key(ID, AT, 30), f"waiting/{ID}/20260102T030405678900Z-30"),
-    bucket.GATES: (bucket.gate_key("F", "17", "gate", (3, 0), ID), f"gates/F/17/gate/3.0/{ID}"),
-    bucket.STARTED: (bucket.started_key(ID), f"started/{ID}"),
-    bucket.OWED: (bucket.owed_key(OWED), f"owed/20260102-{ID}-00007"),
-    bucket.PROBE: (bucket.probe_key("abc"), "probe/abc"),
+    bucket_map.WAITING: (bucket.heartbeat_key(ID, AT, 30), f"waiting/{ID}/20260102T030405678900Z-30"),
+    bucket_map.GATES: (bucket.gate_key("F", "17", "gate", (3, 0), ID), f"gates/F/17/gate/3.0/{ID}"),
+    bucket_map.STARTED: (bucket.started_key(ID), f"started/{ID}"),
+    bucket_map.OWED: (bucket.owed_key(OWED), f"owed/20260102-{ID}-00007"),
+    bucket_map.PROBE: (bucket.probe_key("abc"), "probe/abc"),
 }
 
 
@@ -176,7 +176,7 @@ def test_no_key_makes_a_reader_fail(key):
 def test_what_is_not_a_name_makes_no_key(part):
     """A key is made of ASCII names; anything else is refused before a store sees it."""
     with pytest.raises(BadKey, match="can't be part of a key"):
-        bucket.WAITING.key(part, "name")
+        bucket_map.WAITING.key(part, "name")
     with pytest.raises((BadId, BadKey)):
         bucket.version_key(part, 1)
 
@@ -214,7 +214,7 @@ def _strings(tree: ast.AST) -> list[tuple[int, str]]:
 
 def test_nothing_else_formats_a_key():
     """No other module holds a text that begins as a key does."""
-    key = re.compile(f"({'|'.join(prefix.root[:-1] for prefix in bucket.PREFIXES)})/")
+    key = re.compile(f"({'|'.join(prefix.root[:-1] for prefix in bucket_map.PREFIXES)})/")
     found = [
         f"{file.relative_to(ROOT)}:{line}: {text!r}"
         for folder in ("metaflow_extensions", "hitl_bot", "benchmarks")
@@ -236,7 +236,7 @@ def test_the_page_says_what_the_map_says():
 
 def test_whoever_removes_something_may_read_it():
     """Nobody removes, or writes in sealed mode, what they can't look at or what the other mode keeps from them."""
-    for prefix in bucket.PREFIXES:
+    for prefix in bucket_map.PREFIXES:
         assert set(prefix.removed_by) <= set(prefix.written_by) | {Role.BOT}
         assert set(prefix.written_by_if_sealed) <= set(prefix.written_by) | {Role.BOT}
         assert Role.BOT in prefix.read_by
@@ -244,13 +244,13 @@ def test_whoever_removes_something_may_read_it():
 
 def test_only_the_bot_writes_what_counts_in_sealed_mode():
     """Runs and command lines propose, say what a run asked, awaits and started, and leave pictures named by hash."""
-    theirs = {prefix.root for prefix in bucket.PREFIXES if set(prefix.written_by_if_sealed) - {Role.BOT}}
+    theirs = {prefix.root for prefix in bucket_map.PREFIXES if set(prefix.written_by_if_sealed) - {Role.BOT}}
     assert theirs == {
-        bucket.PROPOSALS.root,
-        bucket.PLOTS.root,
-        bucket.WAITING.root,
-        bucket.GATES.root,
-        bucket.STARTED.root,
+        bucket_map.PROPOSALS.root,
+        bucket_map.PLOTS.root,
+        bucket_map.WAITING.root,
+        bucket_map.GATES.root,
+        bucket_map.STARTED.root,
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, TypeAlias, cast
 
-from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals import bucket, bucket_map
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import (
@@ -30,7 +30,7 @@ from metaflow_extensions.hitl.approvals.record import (
 )
 
 FORMAT = 2
-FOLDER = bucket.PROPOSALS.folder("answers")
+FOLDER = bucket_map.PROPOSALS.folder("answers")
 LARGEST = 64 * 1024  # bytes
 _LONGEST = 3_000  # characters of a reason, and of what is owed or was done
 _LONGEST_NAME = 200

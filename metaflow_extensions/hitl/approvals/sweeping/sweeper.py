@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 
-from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals import bucket, bucket_map
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.bucket import ChangeMarker
 from metaflow_extensions.hitl.approvals.errors import (
@@ -236,7 +236,7 @@ class Sweeper:
 
     def _begin_to_read_all(self, now: datetime) -> None:
         ledger = self._cases.ledger
-        clean(ledger, now - bucket.KEEP_MARKERS_FOR)
+        clean(ledger, now - bucket_map.KEEP_MARKERS_FOR)
         self._tail.begin(now)  # what is written from now on is in the tail
         self._found_unwritten = set()
         self._projection.begin_round()
@@ -358,7 +358,7 @@ class Sweeper:
         if self._looked_for_surplus_at is not None and now < self._looked_for_surplus_at + _SURPLUS_EVERY:
             return
         self._looked_for_surplus_at = now
-        keys = list(self._cases.ledger.store.list(bucket.SURPLUS.root, limit=_PROBED))
+        keys = list(self._cases.ledger.store.list(bucket_map.SURPLUS.root, limit=_PROBED))
         for _ in self._each(self._worker.remove_surplus, keys):
             pass
 

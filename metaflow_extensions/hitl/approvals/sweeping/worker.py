@@ -8,7 +8,7 @@ from enum import Enum
 from itertools import islice, takewhile
 from typing import Protocol
 
-from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals import bucket, bucket_map
 from metaflow_extensions.hitl.approvals.errors import (
     CorruptRecord,
     HitlError,
@@ -192,7 +192,7 @@ def clean(ledger: Ledger, before: datetime) -> int:
         How many markers of the tail were removed.
     """
     end = bucket.changes_from(before)
-    named = map(bucket.read_change_key, takewhile(lambda key: key < end, ledger.store.list(bucket.CHANGES.root)))
+    named = map(bucket.read_change_key, takewhile(lambda key: key < end, ledger.store.list(bucket_map.CHANGES.root)))
     changes = list(islice((one for one in named if one is not None), AT_ONCE))
     batches: set[str] = set()
     for approval_id in dict.fromkeys(change.approval_id for change in changes):
@@ -215,7 +215,14 @@ def _clean_one(ledger: Ledger, approval_id: str, before: datetime) -> set[str]:
         return set()
     if approval is not None and not _is_over(approval, before):
         return set()
-    for prefix in (bucket.CLAIMS, bucket.SAID, bucket.SURPLUS, bucket.WAITING, bucket.PLOTS, bucket.PICTURES):
+    for prefix in (
+        bucket_map.CLAIMS,
+        bucket_map.SAID,
+        bucket_map.SURPLUS,
+        bucket_map.WAITING,
+        bucket_map.PLOTS,
+        bucket_map.PICTURES,
+    ):
         _remove(ledger, prefix.folder(approval_id))
     _remove(ledger, bucket.sent_events_folder(approval_id))
     if approval is not None and approval.question.evidence is not None:
@@ -226,7 +233,7 @@ def _clean_one(ledger: Ledger, approval_id: str, before: datetime) -> set[str]:
 def _forget_older(ledger: Ledger, approval: Approval) -> None:
     """Remove the markers of approvals that no question is compared with any longer: there are newer ones."""
     folder = bucket.approved_folder(approval.pathspec.flow, approval.pathspec.step, approval.shard_value)
-    for key in list(ledger.store.list(folder, limit=bucket.KEPT_APPROVED + AT_ONCE))[bucket.KEPT_APPROVED :]:
+    for key in list(ledger.store.list(folder, limit=bucket_map.KEPT_APPROVED + AT_ONCE))[bucket_map.KEPT_APPROVED :]:
         ledger.store.unmark(key)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from hitl_bot.keys import PrivateKey, SigningKeys
-from metaflow_extensions.hitl.approvals import bucket, transitions
+from metaflow_extensions.hitl.approvals import bucket, bucket_map, transitions
 from metaflow_extensions.hitl.approvals.auditing import COLUMNS, audit_all, audit_alone, document, is_exported, row
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.errors import NoSuchApproval
@@ -110,7 +110,7 @@ def test_the_newest_versions_dropped_are_found(world):
     reopened = copied(store, {**newest, bucket.open_key(approval_id): b""})
     written = (bucket.version_key(approval_id, 3), "the tail says that it was written, but it is missing")
     assert written in faults(reopened, trust)
-    later = copied(reopened, dict.fromkeys(store.list(bucket.CHANGES.root)))
+    later = copied(reopened, dict.fromkeys(store.list(bucket_map.CHANGES.root)))
     assert {problem for _, problem in faults(later, trust)} == {"the record says otherwise"}
 
 
@@ -165,7 +165,7 @@ def test_a_decided_version_without_the_key_is_found(forger):
 def test_markers_are_held_to_the_records(world):
     """A marker that is missing, that nothing stands for, or that has another form is named."""
     store, trust, approval_id = world
-    (marker,) = [key for key in store.list(bucket.DECIDED.root) if approval_id in key]
+    (marker,) = [key for key in store.list(bucket_map.DECIDED.root) if approval_id in key]
     missing = copied(store, {marker: None})
     assert faults(missing, trust) == [(marker, "this marker is missing, so lists and history leave the record out")]
     waiting = pathspec(run="19")
@@ -186,7 +186,7 @@ def test_a_span_leaves_out_what_was_decided_before(world):
     found = list(audit_all(Ledger(damaged, trust), after(30)))
     assert {one.approval.pathspec.run for one in found} == {"18", "19"}
     assert all(one.is_intact for one in found)
-    unlisted = copied(damaged, dict.fromkeys(damaged.list(bucket.DECIDED.root)))
+    unlisted = copied(damaged, dict.fromkeys(damaged.list(bucket_map.DECIDED.root)))
     assert bucket.version_key(approval_id, 1) in [key for key, _ in faults(unlisted, trust, after(30))]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals import bucket, bucket_map
 from metaflow_extensions.hitl.approvals.auditing import audit_alone
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
 from metaflow_extensions.hitl.approvals.record import Approval, Post, TrailEvent
@@ -37,7 +37,7 @@ def settle(bench: Bench, approval: Approval) -> None:
 
 
 def traces(bench: Bench) -> list[str]:
-    roots = (bucket.CLAIMS, bucket.SAID, bucket.BATCHES, bucket.CHANGES)
+    roots = (bucket_map.CLAIMS, bucket_map.SAID, bucket_map.BATCHES, bucket_map.CHANGES)
     return [key for prefix in roots for key in bench.store.list(prefix.root)]
 
 
@@ -46,13 +46,13 @@ def test_what_belongs_to_settled_records_goes_after_a_week(bench: Bench) -> None
     asked = bench.ask()
     leave_traces(bench, asked)
     settle(bench, asked)
-    before = list(bench.store.list(bucket.APPROVALS.root))
+    before = list(bench.store.list(bucket_map.APPROVALS.root))
     assert clean(bench.ledger, NOW) == 0
     assert traces(bench)
     clean(bench.ledger, NOW + timedelta(seconds=1))
     assert traces(bench) == []
-    assert list(bench.store.list(bucket.APPROVALS.root)) == before
-    assert list(bench.store.list(bucket.DECIDED.root))
+    assert list(bench.store.list(bucket_map.APPROVALS.root)) == before
+    assert list(bench.store.list(bucket_map.DECIDED.root))
 
 
 def test_what_is_open_keeps_everything_but_its_old_markers(bench: Bench) -> None:
@@ -99,7 +99,7 @@ def test_of_the_approvals_to_compare_with_twenty_are_kept(bench: Bench) -> None:
             bench.clock.forward(60)
     settled = bench.clock()
     clean(bench.ledger, NOW)
-    assert len(list(bench.store.list(bucket.APPROVED.root))) == 26
+    assert len(list(bench.store.list(bucket_map.APPROVED.root))) == 26
     clean(bench.ledger, settled)
     kept = {step: bench.ledger.approved_ids("TrainFlow", step, None, limit=100) for step in places}
     assert kept == {"deploy": approved["deploy"][:2:-1], "train": approved["train"][::-1]}

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals import bucket, bucket_map
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.queries import History, Projection, Queries
@@ -64,7 +64,7 @@ def test_a_restarted_bot_takes_off_the_list_what_it_has_read_elsewhere(bench: Be
     asked = bench.ask()
     decide(bench, asked.id)
     bench.cases.carry_out(bench.ledger.read(asked.id))
-    for key in list(bench.store.list(bucket.CHANGES.root))[1:]:
+    for key in list(bench.store.list(bucket_map.CHANGES.root))[1:]:
         bench.store.unmark(key)
     bench.store.mark(bucket.open_key(asked.id))
     bot = Bot(bench, observer)
@@ -78,7 +78,7 @@ def test_a_restarted_bot_finds_a_decision_without_a_marker(bench: Bench, observe
     """Whoever decided died before the tail's marker: the bot that comes next carries it out within moments."""
     asked = bench.ask()
     decide(bench, asked.id)
-    last = max(bench.store.list(bucket.CHANGES.root))
+    last = max(bench.store.list(bucket_map.CHANGES.root))
     bench.store.unmark(last)
     bench.clock.forward(5)
     bot = Bot(bench, observer)
@@ -94,7 +94,7 @@ def test_what_this_process_left_undone_is_done_without_a_marker(bench: Bench, ob
     asked = bench.ask()
     bot.start()
     decide(bot.bench, asked.id)
-    for key in list(bench.store.list(bucket.CHANGES.root)):
+    for key in list(bench.store.list(bucket_map.CHANGES.root)):
         bench.store.unmark(key)
     bot.sweeper.tick()
     bench.clock.forward(5)
@@ -155,7 +155,7 @@ def test_what_the_tail_lost_is_found_by_a_full_round(bench: Bench, observer: Obs
     asked = bench.ask()
     bot.start()
     decide(bench, asked.id)
-    for key in list(bench.store.list(bucket.CHANGES.root)):
+    for key in list(bench.store.list(bucket_map.CHANGES.root)):
         bench.store.unmark(key)
     bot.sweeper.tick()
     assert not bench.engine.released

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from hitl_bot.keys import PrivateKey, signing_keys
-from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals import bucket, bucket_map
 from metaflow_extensions.hitl.approvals.auditing import audit_alone, document
 from metaflow_extensions.hitl.approvals.deciding import proposal
 from metaflow_extensions.hitl.approvals.deciding.proposal import AnswerProposal, DoneProposal
@@ -228,11 +228,11 @@ def test_what_belongs_to_a_record_is_kept_as_long_as_something_is_owed(bench: Be
     bench.store.mark(said)
     bench.clock.forward(timedelta(days=30).total_seconds())
     clean(bench.ledger, bench.clock() - timedelta(days=7))
-    assert said in list(bench.store.list(bucket.SAID.root))
+    assert said in list(bench.store.list(bucket_map.SAID.root))
     bench.cases.close_obligation(approved.id, 1, who=BOB, word="Done.")
     bench.clock.forward(timedelta(days=8).total_seconds())
     clean(bench.ledger, bench.clock() - timedelta(days=7))
-    assert list(bench.store.list(bucket.SAID.root)) == []
+    assert list(bench.store.list(bucket_map.SAID.root)) == []
 
 
 @pytest.mark.parametrize(
