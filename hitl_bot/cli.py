@@ -9,22 +9,22 @@ import click
 from metaflow_extensions.hitl import __version__
 from metaflow_extensions.hitl.approvals.errors import HitlError
 
-# Where the click command of each is. They are imported when they are asked for: the manifest must not
-# wait for boto3, and the demo may miss what only it needs.
-COMMANDS: Mapping[str, str] = {
-    "serve": "hitl_bot.serve:command",
-    "manifest": "hitl_bot.manifest:command",
-    "doctor": "hitl_bot.doctor:command",
-    "policy": "hitl_bot.policy.file:command",
-    "key": "hitl_bot.keys:command",
-    "audit": "hitl_bot.audit:command",
-    "demo": "hitl_bot.demo.command:demo",
-    "sandbox": "hitl_bot.demo.command:sandbox",
+# What each does, as the list of them says it, and where its click command is: that is imported when it is called.
+# The list and the manifest must not wait for boto3, and the demo may miss what only it needs.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "serve": ("Answer people in Slack, and finish what is open.", "hitl_bot.serve:command"),
+    "manifest": ("Print the manifest of the Slack app.", "hitl_bot.manifest:command"),
+    "doctor": ("Check tokens, scopes, channel, store and cluster.", "hitl_bot.doctor:command"),
+    "policy": ("Look at the operator's policy.", "hitl_bot.policy.file:command"),
+    "key": ("Make, show and replace the key that the bot signs with.", "hitl_bot.keys:command"),
+    "audit": ("Check all records, and export them for auditors.", "hitl_bot.audit:command"),
+    "demo": ("Try it: a local Slack, the bot and two gated runs.", "hitl_bot.demo.command:demo"),
+    "sandbox": ("Run a local Slack and the bot for your own flows.", "hitl_bot.demo.command:sandbox"),
 }
 
 
 class LateGroup(click.Group):
-    """A group whose commands are imported when they are called, or listed."""
+    """A group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names."""
@@ -32,8 +32,13 @@ class LateGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """Import a command; None if there is none of this name."""
-        place = COMMANDS.get(cmd_name)
-        return None if place is None else _command(place)
+        known = COMMANDS.get(cmd_name)
+        return None if known is None else _command(known[1])
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (help_text, _) in COMMANDS.items()])
 
 
 def _command(place: str) -> click.Command:

@@ -226,7 +226,7 @@ def choose_shards(ack: Ack, action: Json, body: Json, client: WebClient, batches
     elif action["action_id"] in {controls.SHARDS_NEXT, controls.SHARDS_PREVIOUS}:
         choice = choice.turned_to(int(str(action["value"])))
     page = with_initials_of(view, batch_views.approve_except_view(found, choice, batch_views.rejected_in(choice, view)))
-    # Of two quick clicks the first counts: the second was made on a page that is no longer there.
+    # If somebody clicks twice quickly, the first click counts: the page of the second has been replaced by then.
     replace_view(client, view["id"], page, hash=view["hash"])
 
 

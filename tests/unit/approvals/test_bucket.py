@@ -213,13 +213,13 @@ def _strings(tree: ast.AST) -> list[tuple[int, str]]:
 
 
 def test_nothing_else_formats_a_key():
-    """No other module holds a text that begins as a key does."""
+    """No module but the map and its keys holds a text that begins as a key does."""
     key = re.compile(f"({'|'.join(prefix.root[:-1] for prefix in bucket_map.PREFIXES)})/")
     found = [
         f"{file.relative_to(ROOT)}:{line}: {text!r}"
         for folder in ("metaflow_extensions", "hitl_bot", "benchmarks")
         for file in (ROOT / folder).rglob("*.py")
-        if file != Path(bucket.__file__)
+        if file not in {Path(bucket.__file__), Path(bucket_map.__file__)}
         for line, text in _strings(ast.parse(file.read_text()))
         if key.match(text)
     ]

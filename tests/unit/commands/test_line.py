@@ -27,7 +27,9 @@ def test_both_doors_have_the_same_commands():
     assert shown - {"check", "preview"} == set(COMMANDS)  # these two need the code of a flow
 
 
-@pytest.mark.parametrize("place", [*(one.run for one in COMMANDS.values()), *cli.COMMANDS.values()])
+@pytest.mark.parametrize(
+    "place", [*(one.run for one in COMMANDS.values()), *(place for _, place in cli.COMMANDS.values())]
+)
 def test_every_command_leads_to_a_function(place):
     """Commands are imported when they are typed; each place in the two tables is one that can be imported."""
     assert callable(resolve_name(place))
@@ -50,3 +52,15 @@ def test_what_ended_badly_comes_before_what_has_not_ended():
     assert worst([ExitCode.DONE, ExitCode.PENDING]) is ExitCode.PENDING
     assert worst([ExitCode.PENDING, ExitCode.EXPIRED, ExitCode.DONE]) is ExitCode.EXPIRED
     assert worst([ExitCode.NO_SUCH_ID, ExitCode.FAILED, ExitCode.PENDING]) is ExitCode.FAILED
+
+
+def test_the_list_of_the_bot_s_commands_imports_none_of_them():
+    """`hitl-bot --help` loads neither boto3 nor slack_sdk nor Metaflow."""
+    code = (
+        "import sys; from hitl_bot.cli import cli; "
+        f"cli(['--help'], standalone_mode=False); print(sorted(set(sys.modules) & (set({HEAVY!r}) - {{'click'}})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *listed, loaded = done.stdout.splitlines()
+    assert [name for name in cli.COMMANDS if not any(line.startswith(f"  {name} ") for line in listed)] == []
+    assert loaded == "[]"
