@@ -271,7 +271,8 @@ STARTED = Prefix(
     written_by=(Role.RUN,),
     written_by_if_sealed=(Role.RUN,),
     read_by=(Role.RUN, Role.BOT),
-    if_false="`resume` asks again; without it, an answer may start the step that it is about a second time",
+    if_false="an approved step of a local run does not start, and says which object is why; `resume` asks again. "
+    "Without it, an answer may start the step that it is about a second time",
     ends="never; it may go with the record",
 )
 OUTBOX = Prefix(

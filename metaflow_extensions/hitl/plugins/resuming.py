@@ -27,6 +27,7 @@ from metaflow_extensions.hitl.approvals.use_cases import UseCases, passed
 from .incoming import GatedTask
 from .message import shard_of
 
+_PARTS = 4  # of a task's pathspec
 _LOOKED_AT = 10  # questions of one gate: each attempt at its run asked one at most
 # Of a question, what says something about the run that asks, or about how it is shown.
 _OF_ONE_RUN = frozenset(
@@ -36,12 +37,28 @@ _OF_THE_CLOCK = frozenset({Where.TIMEOUT, Where.NEWER_QUESTION})
 
 
 class StartedElsewhere(HitlError):
-    """Another run went on with the answer that this one waited for. This step does not run."""
+    """Another run went on with the answer that this one waited for, or an object says so. This step does not run.
 
-    def __init__(self, approval_id: str, by: str) -> None:
+    Parameters
+    ----------
+    by : str
+        Which task the object names; whoever may write it can have written anything.
+    where : str
+        The object.
+    """
+
+    def __init__(self, approval: Approval, by: str, where: str) -> None:
+        path, named = approval.pathspec, by.split("/")
+        if len(named) == _PARTS and (named[0], named[2]) == (path.flow, path.step):
+            said = (
+                f"has already started {by}, as {where} says, and an answer starts only one task. If you have resumed "
+                "this run, that task goes on with the answer. If you don't know that task"
+            )
+        else:
+            said = f"is noted as used in {where}, but {by!r} is not a task of this step. As no run writes that"
         super().__init__(
-            f"The answer to {approval_id} has already started {by}, and an answer starts only one task. This step does "
-            "not run. Start a new run to ask again."
+            f"The answer to {approval.id} {said}, somebody else wrote that object: tell the bot's operator. This step "
+            "does not run. To ask again, resume this run or start a new one."
         )
 
 
@@ -137,7 +154,7 @@ def start(store: Store, approval: Approval, task: GatedTask) -> None:
     except KeyTaken:
         first = store.read(key).decode("utf-8", "replace")
         if first != by:  # the same task is another attempt
-            raise StartedElsewhere(approval.id, first[:300]) from None
+            raise StartedElsewhere(approval, first[:300], f"{store.url}/{key}") from None
 
 
 def _of_the_run_before(cases: UseCases, task: GatedTask, asked: Question) -> Iterator[Approval]:

@@ -80,6 +80,26 @@ def test_an_answer_by_which_code_ran_is_not_used_again(resuming, bench):
 
 
 @pytest.mark.parametrize(
+    ("planted", "said"),
+    [
+        ("TrainFlow/99/deploy/1", "has already started TrainFlow/99/deploy/1, as {} says"),
+        ("TrainFlow/99/train/1", "is noted as used in {}, but 'TrainFlow/99/train/1' is not a task of this step"),
+        ("", "is noted as used in {}, but '' is not a task of this step"),
+    ],
+)
+def test_who_finds_a_planted_note_reads_which_object_it_is(resuming, bench, planted, said):
+    """The sentence names the object, says that somebody else may have written it, and what to do."""
+    asked = bench.ledger.read(pathspec().approval_id).approval
+    bench.store.create(f"started/{asked.id}", planted.encode())
+    with pytest.raises(resuming.StartedElsewhere) as raised:
+        resuming.start(bench.store, asked, task("17", "42", None))
+    told = str(raised.value)
+    assert said.format(f"{bench.store.url}/started/{asked.id}") in told
+    assert "somebody else wrote that object: tell the bot's operator. This step does not run." in told
+    assert told.endswith("To ask again, resume this run or start a new one.")
+
+
+@pytest.mark.parametrize(
     "other",
     [
         {"message": "Accuracy: 12.0%. Deploy?"},
