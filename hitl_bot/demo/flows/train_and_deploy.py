@@ -52,7 +52,7 @@ class TrainAndDeploy(FlowSpec):
         plots={"Confusion matrix": confusion_matrix},
         input_schema={
             "deploy_target": {"type": "choice", "choices": ["staging", "production"], "help": "Where it goes."},
-            "traffic": {"type": "int", "min": 1, "max": 100, "default": 10, "help": "Percent of requests, 1 to 100."},
+            "traffic": {"type": "int", "min": 1, "max": 100, "default": 10, "help": "Percent of requests."},
             "notes": {"type": "text", "optional": True},
         },
         timeout="24h",

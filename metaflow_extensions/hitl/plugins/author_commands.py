@@ -13,8 +13,8 @@ from metaflow._vendor import click
 def check(obj: Any) -> None:
     from .checking import check_flow  # noqa: PLC0415 - every command imports this module
 
-    gated, problems, demands = check_flow(obj.flow)
-    for line in demands:
+    gated, problems, notes = check_flow(obj.flow)
+    for line in notes:
         click.echo(line)
     for problem in problems:
         click.echo(f"{problem.place}: {problem.what}")

@@ -26,6 +26,7 @@ from metaflow_extensions.hitl.notifiers.registry import needed_for
 from . import forms, root
 from .arguments import StepArguments
 from .gate import build_question, find
+from .hitl_decorator import place_of
 from .incoming import TaskOptions, arguments_of, load_task
 from .settings import FlowSettings, misspelt_here, read_settings
 
@@ -55,28 +56,34 @@ def check_flow(flow: Any) -> tuple[list[str], list[Flaw], list[str]]:
     list of Flaw
         What can't work.
     list of str
-        What the operator's policy demands of them, where it can be read here.
+        What the operator's policy demands of them, where it can be read here, and what could not be checked.
     """
     settings = read_settings()
     problems = [Flaw(place="settings", what=line) for line in misspelt_here()]
     slack = _Workspace(settings) if settings.slack_bot_token else None
+    asks_slack: list[str] = []
     gated: list[str] = []
-    demands: list[str] = []
-    for node in flow._graph:
+    notes: list[str] = []
+    for node in sorted(flow._graph, key=lambda one: one.func_lineno):
         arguments = next((deco.arguments for deco in node.decorators if deco.name == "hitl"), None)
         if arguments is None:
             continue
         gated.append(node.name)
-        place = f"{Path(node.source_file).name}:{node.func_lineno} {node.name}"
         found = [*_names(flow, node, arguments), *_settings(arguments, settings)]
         rule = _rule(flow.name, node.name)
         found += _against_policy(arguments, rule)
         if rule.get("rule"):
-            demands.append(f"{node.name}: the rule “{rule['rule']}” requires: {'; '.join(rule['demands'])}")
-        if slack is not None and "slack" in settings.notifiers(arguments.question.notifiers):
-            found += slack.problems(arguments, settings)
-        problems += [Flaw(place=place, what=what) for what in found]
-    return gated, problems, demands
+            notes.append(f"{node.name}: the rule “{rule['rule']}” requires: {'; '.join(rule['demands'])}")
+        if "slack" in settings.notifiers(arguments.question.notifiers):
+            asks_slack.append(node.name)
+            found += slack.problems(arguments, settings) if slack else ()
+        problems += [Flaw(place=place_of(node), what=what) for what in found]
+    if asks_slack and slack is None:
+        notes.append(
+            f"Slack was not asked whether the channel and the approvers of {', '.join(asks_slack)} exist: "
+            "METAFLOW_HITL_SLACK_BOT_TOKEN is not set here."
+        )
+    return gated, problems, notes
 
 
 # The operator's policy, which only the bot can read.
@@ -123,6 +130,8 @@ def _names(flow: Any, node: Any, arguments: StepArguments) -> Iterator[str]:
     for what, name, artifact in _named(arguments):
         if name not in {holder, *_ROOTS}:
             yield f"{what} names {name!r}. It may name {', '.join(sorted((holder, *_ROOTS)))}."
+        elif name in _ROOTS and artifact is not None:
+            yield f"{what} names {name}.{artifact}, but {name} is a text. Use {{{name}}}."
         elif name == "self" and artifact is not None and known is not None and artifact not in known:
             yield f"{what} names self.{artifact}, which no step before {node.name} assigns."
 

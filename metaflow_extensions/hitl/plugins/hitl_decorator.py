@@ -152,6 +152,7 @@ class HitlDecorator(StepDecorator):
     }
 
     arguments: StepArguments
+    refused = ""  # why an argument can't be used
     opened = False  # the gate of the task that this process runs
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -183,7 +184,8 @@ class HitlDecorator(StepDecorator):
                 check_names(self.arguments.question.notifiers or read_settings().named_notifiers)
                 self._check_patterns()
         except HitlError as error:
-            raise BadHitl(str(error)) from error
+            self.refused = str(error)  # step_init says it: only Metaflow knows yet which step this is
+            return
         # A pydantic model could not travel in a decorator specification; what it means can.
         if self.arguments.form is None:
             self.attributes["input_schema"] = self.arguments.question.schema
@@ -204,6 +206,13 @@ class HitlDecorator(StepDecorator):
         from .message import check_template, parameter_options  # noqa: PLC0415
 
         refuse_without_gates(step_name)
+        if refused := [
+            f"{place_of(node)}: {deco.refused}"
+            for node in sorted(graph, key=lambda one: one.func_lineno)
+            for deco in node.decorators
+            if isinstance(deco, HitlDecorator) and deco.refused
+        ]:
+            raise BadHitl("\n".join(refused))
         self._parameters = parameter_options(flow)
         self.flow_name = flow.name
         self._datastore = (flow_datastore.TYPE, flow_datastore.datastore_root)
@@ -414,6 +423,11 @@ class HitlDecorator(StepDecorator):
         refuse(flow, error)
 
 
+def place_of(node: Any) -> str:
+    """Return file, line and name of a step, from its node in the flow's graph."""
+    return f"{Path(node.source_file).name}:{node.func_lineno} {node.name}"
+
+
 def _control_task(ubf_context: Any) -> str | None:
     """Return the task that asked for a whole gang, where this is another node of it on the same machine.
 
@@ -424,9 +438,11 @@ def _control_task(ubf_context: Any) -> str | None:
 
 
 def _went_wrong(step: str, error: Exception) -> GateClosed:
-    return GateClosed(
-        f"Step {step} does not run. Something failed before its gate was open: {type(error).__name__}: {error}"
-    )
+    if isinstance(error, MetaflowException):  # written for people, with a headline of its own
+        what = f"{error.headline}: {str(error).removeprefix(f'Step {step}: ')}"
+    else:
+        what = f"Something failed before its gate was open: {type(error).__name__}: {error}"
+    return GateClosed(f"Step {step} does not run. {what}")
 
 
 hitl: Callable[..., Any] = partial(_base_step_decorator, HitlDecorator)
