@@ -106,9 +106,12 @@ class Kernel:
         self.hub = getcurrent()
         self._queue: list[tuple[float, int, Task | Callable[[], object], int]] = []
         self._order = count()
+        self._present = (0.0, EPOCH)
 
     def present(self) -> datetime:
-        return EPOCH + timedelta(seconds=self.now)
+        if self._present[0] != self.now:
+            self._present = (self.now, EPOCH + timedelta(seconds=self.now))
+        return self._present[1]
 
     def monotonic(self) -> float:
         return self.now

@@ -228,8 +228,8 @@ class History:
             if _day(approval) in self._digests:
                 return
             known, _ = self._lately.get(approval.id, (0, None))
-            if entry.number < known:
-                return  # threads may learn of two versions in either order
+            if entry.number <= known:
+                return  # it is read more than once; and threads may learn of two versions in either order
             self._lately[approval.id] = (entry.number, brief(approval))
 
     def follow(self) -> None:

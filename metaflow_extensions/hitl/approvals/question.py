@@ -253,6 +253,9 @@ class Requirements(PolicyTerms):
         return all(not panel.missing(voters) for panel in self.panels)
 
 
+_TERMS = tuple(term.name for term in fields(PolicyTerms))
+
+
 def stricter(question: Question, demands: PolicyRule | None) -> Requirements:
     """Join what a step asks for with what the operator demands: what holds is never weaker than either.
 
@@ -262,7 +265,7 @@ def stricter(question: Question, demands: PolicyRule | None) -> Requirements:
     demands = demands or PolicyRule(name="")
     demanded = Panel.of(demands.needs or (Need(quorum=demands.quorum),), demands.quorum)
     timeouts = [seconds for seconds in (question.timeout, demands.longest_timeout) if seconds is not None]
-    terms: dict[str, Any] = {term.name: getattr(demands, term.name) for term in fields(PolicyTerms)}
+    terms: dict[str, Any] = {name: getattr(demands, name) for name in _TERMS}
     terms["channel"] = demands.channel or question.channel
     terms["obligations_offered"] = demands.obligations_offered or demands.obligation_required or question.obligations
     terms["self_approval_allowed"] = demands.self_approval_allowed and question.allow_self_approval

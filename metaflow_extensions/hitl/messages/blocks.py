@@ -55,7 +55,7 @@ def _line(text: str, limit: int) -> str:
 
 def length(text: str) -> int:
     """Count UTF-16 units."""
-    return len(text) if text.isascii() else len(text) + sum(char > "\uffff" for char in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def cut(text: str, limit: int) -> str:
@@ -92,6 +92,8 @@ def _cut(text: str, limit: int, entities: Mapping[str, str]) -> str:
     """Cut such that the text fits once its entities are written out."""
     whole = len(text) <= limit
     text = legible(text[: limit + 1])  # at least a unit each, so more of a 3 MB value is not even looked at
+    if whole and length(text) + sum(text.count(char) * (len(name) - 1) for char, name in entities.items()) <= limit:
+        return text  # as almost every text is
     room, end = limit - len(ELLIPSIS), 0
     used = 0
     for position, char in enumerate(text):

@@ -162,7 +162,7 @@ class Sweeper:
         self._verified_to = ""
         self._unprobed: list[str] = []  # read by a hint, and yet to be looked at for a newer version
         self._hinted: dict[str, int] = {}  # the numbers of those versions
-        self._lately: list[str] = []  # settled, and to be read for history
+        self._lately: dict[str, None] = {}  # settled, and to be read for history
         self._read_all_at: datetime | None = None
         self._looked_for_surplus_at: datetime | None = None
         self._reading: Iterator[tuple[str, Entry | RecordError]] | None = None  # a full read under way
@@ -224,10 +224,12 @@ class Sweeper:
         if self._history is None or self._reading is not None or not self._projection.is_complete:
             return
         if self._lately:
-            ids, self._lately = self._lately[:_SLICE], self._lately[_SLICE:]
+            ids = list(islice(self._lately, _SLICE))
             for entry in self._cases.ledger.read_many(ids):
                 if not isinstance(entry, RecordError):
                     self._history.learn(entry)
+            for approval_id in ids:
+                del self._lately[approval_id]
         else:
             self._history.follow()
 
@@ -249,9 +251,9 @@ class Sweeper:
             # What was decided lately and is settled: for history, after what is open.
             since, known = self._lately_since(now), self._open_ids
             self._hinted = {one: hints[one] for one in ids if one in hints}
-            self._lately = [
-                one.approval_id for one in tail.values() if one.at >= since and one.approval_id not in known
-            ]
+            self._lately = {
+                one.approval_id: None for one in tail.values() if one.at >= since and one.approval_id not in known
+            }
         self._reading = self._read_open(ids, hints)
         self._read_all_at = now
 
@@ -314,11 +316,16 @@ class Sweeper:
 
     def _newest_of(self, changes: list[ChangeMarker]) -> tuple[list[ChangeMarker], Entry | RecordError | None]:
         approval_id, number = changes[0].approval_id, max(change.number for change in changes)
-        known = self._projection.get(approval_id)
+        known, ledger = self._projection.get(approval_id), self._cases.ledger
         if known is not None and known.number >= number:
             return changes, known  # read or written here
         try:
-            return changes, self._cases.ledger.read_version(approval_id, number)
+            if approval_id in self._lately:
+                # Not on the list of open ones: a later version settled it, whether or not its marker was written.
+                return changes, ledger.read(approval_id)
+            return changes, ledger.read_version(approval_id, max(number, self._projection.number(approval_id)))
+        except NoSuchApproval:
+            return changes, None
         except RecordError as error:
             return changes, error
 

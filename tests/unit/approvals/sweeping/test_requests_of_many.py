@@ -8,9 +8,9 @@ import pytest
 
 from metaflow_extensions.hitl.approvals import bucket, bucket_map
 from metaflow_extensions.hitl.approvals.codec import Version, encode
-from metaflow_extensions.hitl.approvals.ledger import Ledger
+from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.queries import History, Projection, Queries
-from metaflow_extensions.hitl.approvals.record import TrailEvent
+from metaflow_extensions.hitl.approvals.record import Approval, TrailEvent
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
 from tests.fixtures.approvals import NOW, Bench, approval, pathspec
 from tests.fixtures.watched_stores import CountedStore
@@ -35,6 +35,19 @@ class Bot:
     def start(self) -> None:
         while self.sweeper.tick() == self.bench.clock() or not self.history.follows:
             pass
+
+
+class Told:
+    """A subscriber that remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.changes: list[Approval] = []
+
+    def changed(self, entry: Entry) -> None:
+        self.changes.append(entry.approval)
+
+    def tick(self) -> None:
+        """Do nothing."""
 
 
 def record(bench: Bench, count: int) -> None:
@@ -86,6 +99,23 @@ def test_a_restarted_bot_finds_a_decision_without_a_marker(bench: Bench, observe
     bench.clock.forward(5)
     bot.sweeper.tick()
     assert asked.id in bench.engine.released
+
+
+def test_a_restarted_bot_goes_by_the_newest_version_where_the_tail_names_an_older_one(
+    bench: Bench, observer: Observer
+) -> None:
+    """The markers of the decision and of what followed were lost: the bot tells nobody that the question waits."""
+    asked = bench.ask()
+    decide(bench, asked.id)
+    bench.cases.carry_out(bench.ledger.read(asked.id))
+    for key in sorted(bench.store.list(bucket.CHANGES.root))[1:]:
+        bench.store.unmark(key)
+    bot, told = Bot(bench, observer), Told()
+    bot.sweeper = Sweeper(bot.bench.cases, observer, name="first", projection=bot.projection, subscribers=(told,))
+    bot.sweeper.read_all()
+    bot.sweeper.follow()
+    assert [one.settlement is not None for one in told.changes] == [True]
+    assert len(bot.projection) == 0
 
 
 def test_what_this_process_left_undone_is_done_without_a_marker(bench: Bench, observer: Observer) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from metaflow_extensions.hitl.approvals.bucket import SURPLUS
 from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable, StoreUnavailable
-from metaflow_extensions.hitl.approvals.record import State, TrailEvent
+from metaflow_extensions.hitl.approvals.record import Approval, Post, State, TrailEvent
 from metaflow_extensions.hitl.approvals.use_cases import unposted
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
-from tests.fixtures.approvals import REQUESTER, gate, pathspec, question
+from tests.fixtures.approvals import REQUESTER, Bench, gate, pathspec, question
 from tests.fixtures.watched_stores import WatchedStore
 from tests.unit.approvals.use_cases.acts import ID, decide, events, is_open
 
@@ -94,3 +97,33 @@ def test_a_message_that_comes_behind_the_answer_shows_it(bench):
     assert asked.state is State.APPROVED
     assert slow.shown[ID].state is State.APPROVED
     assert bench.engine.released.keys() == {ID}
+
+
+class TwoMessages(MemoryNotifier):
+    """A channel in which another process has posted first, and where messages can be removed."""
+
+    def __init__(self, bench: Bench, *, batch: str | None) -> None:
+        super().__init__(bench.clock)
+        self.bench, self.batch = bench, batch
+        self.removed: list[Post] = []
+
+    def post(self, approval: Approval) -> Post:
+        first = Post(notifier=self.name, at=self.bench.clock(), channel="C1", ts="1")
+        self.bench.cases.note_post(self.bench.ledger.read(approval.id), first)
+        return replace(first, ts="2", batch=self.batch)
+
+    def find(self, approval: Approval) -> Post | None:  # noqa: ARG002 - the port's signature
+        return None
+
+    def withdraw(self, post: Post) -> None:
+        self.removed.append(post)
+
+
+@pytest.mark.parametrize(("batch", "removed"), [(None, ["2"]), ("deploy-mwqrb7bioh-1", [])])
+def test_of_two_messages_the_second_is_removed_unless_other_gates_are_on_it(bench, batch, removed):
+    """The record names the first; whoever posted the second removes it, and leaves one that many gates share."""
+    notifier = TwoMessages(bench, batch=batch)
+    bench.cases.notifiers = {notifier.name: notifier}
+    assert [post.ts for post in bench.ask().posts] == ["1"]
+    assert [post.ts for post in notifier.removed] == removed
+    assert len(list(bench.store.list(SURPLUS.root))) == len(removed)  # for a bot, in case it could not be removed
