@@ -147,7 +147,7 @@ def closing_submitted(
     def close() -> Json:
         approval_id, number = messages.which(str(view.get("private_metadata", "")))
         word = messages.word_of(view["state"]["values"])
-        cases.close_obligation(checked_id(approval_id), number, who=people.person(user_of(body)), word=word)
+        cases.obligations.close(checked_id(approval_id), number, who=people.person(user_of(body)), word=word)
         return views.notice_view("Closed", messages.CLOSED)
 
     try:

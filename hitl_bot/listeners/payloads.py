@@ -122,13 +122,13 @@ def clicked_approval(cases: UseCases, approval_id: object, body: Json) -> Entry:
     asks = asks_about(body, entry.approval.id)
     if posts:
         if asks:
-            for problem in cases.withdraw(entry.approval.id, clicked):
+            for problem in cases.posting.withdraw(entry.approval.id, clicked):
                 log.info("a second message stays for now", approval_id=entry.approval.id, why=str(problem))
         raise NotItsMessage(entry.approval.id, posts[0])
     if not asks:
         return entry
     # Whoever posted it could not note where; the click knows, so that the message will show how this ends.
-    return cases.note_post(entry, clicked)
+    return cases.posting.note_post(entry, clicked)
 
 
 def refresh_if_stale(cases: UseCases, approval: Approval, body: Json) -> None:
@@ -139,7 +139,7 @@ def refresh_if_stale(cases: UseCases, approval: Approval, body: Json) -> None:
     post = next((post for post in approval.posts if _is_at(post, body)), None)
     if approval.state is State.PENDING or post is None:
         return
-    for error in cases.refresh(approval, (post,)):
+    for error in cases.posting.refresh(approval, (post,)):
         log.warning("stale message left", approval_id=approval.id, why=str(error))
 
 

@@ -179,7 +179,7 @@ class Confirming:
             return False
         try:
             if isinstance(proposal, DoneProposal):
-                self._cases.check_may_close(approval, proposal.number, person)
+                self._cases.obligations.check_may_close(approval, proposal.number, person)
             else:
                 self._cases.check_may_decide(approval, person, verdict=proposal.verdict, where=Where.CONFIRMATION)
         except ApprovalError as error:
@@ -216,7 +216,7 @@ class Confirming:
             raise NothingToConfirm(str(NothingToConfirm.__doc__))
         who = self._clicked_by(Person(id=proposal.claimed, name=proposal.claimed, origin=Origin.CLAIM), user_id)
         if isinstance(proposal, DoneProposal):
-            self._cases.close_obligation(approval_id, proposal.number, who=who, word=proposal.word)
+            self._cases.obligations.close(approval_id, proposal.number, who=who, word=proposal.word)
             store.unmark(key)
             return replies.said(obligations.CLOSED)
         owed = None if proposal.obligation is None else proposal.obligation.taken_on(who)

@@ -136,7 +136,7 @@ class OwnerReminders:
         if not ledger.claim(owed.approval_id, f"owed{owed.number}", self._holder, now=now, during=_A_DAY):
             self._not_before[promise] = now + timedelta(hours=1)
             return
-        noted = self._cases.note_owner_reminded(entry, owed.number)
+        noted = self._cases.obligations.note_owner_reminded(entry, owed.number)
         if noted.number == entry.number:
             return
         self._not_before[promise] = now + _APART

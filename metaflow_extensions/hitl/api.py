@@ -325,7 +325,7 @@ class Approvals:
         open_ = list(approval.open_obligations)
         if number is None and len(open_) != 1:
             raise NoSuchObligation(approval)
-        came = self._cases.close_obligation_from_command_line(
+        came = self._cases.obligations.close_from_command_line(
             approval.id,
             open_[0] if number is None else number,
             who=self._who,

@@ -175,6 +175,6 @@ def test_a_notifier_of_another_package_is_one(world, capsys):
     names = {}
     exec(compile(blocks("api.md", "python")[2], "api.md", "exec"), names)  # noqa: S102 - our own page
     notifier: Notifier = names["notifier"]({"METAFLOW_HITL_TICKET_PROJECT": "ML"})
-    world.cases.notifiers = {"ticket": notifier}
+    world.cases.posting.notifiers = {"ticket": notifier}
     asked = world.ask(notifiers=("ticket",))
     assert capsys.readouterr().out == f"[ML] {asked.question.message}\n"

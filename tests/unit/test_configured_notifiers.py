@@ -126,7 +126,7 @@ def test_one_that_fails_stops_neither_the_others_nor_the_record(install: Callabl
         "METAFLOW_HITL_SMTP_HOST": "smtp.example.com",  # and no sender
         "METAFLOW_HITL_SLACK_WEBHOOK": web.url,
     }
-    bench.cases.notifiers = {**bench.cases.notifiers, **configured(settings, clock=bench.clock)}
+    bench.cases.posting.notifiers = {**bench.cases.posting.notifiers, **configured(settings, clock=bench.clock)}
     asked = bench.ask(notifiers=("pager", "email", "slack_webhook", "memory"))
     assert [post.notifier for post in asked.posts] == ["slack_webhook", "memory"]
     assert bench.ledger.read(asked.id).approval == asked
@@ -139,9 +139,9 @@ def test_a_post_that_nobody_can_update_holds_nothing_up(web: Web) -> None:
     """Who settles need not have the notifier of an email or a webhook: there is nothing to update."""
     bench = Bench(store=MemoryStore())
     webhook = configured({"METAFLOW_HITL_SLACK_WEBHOOK": web.url}, clock=bench.clock)
-    bench.cases.notifiers = {**bench.cases.notifiers, **webhook}
+    bench.cases.posting.notifiers = {**bench.cases.posting.notifiers, **webhook}
     asked = bench.ask(notifiers=("slack_webhook", "memory"))
-    del bench.cases.notifiers["slack_webhook"]
+    del bench.cases.posting.notifiers["slack_webhook"]
     decided = bench.ledger.update(
         asked.id, TrailEvent.DECIDED, bench.clock(), lambda one: transitions.decide(one, approving(at=bench.clock()))
     )

@@ -16,7 +16,7 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
-from . import bucket, bucket_map
+from . import bucket, bucket_map, transitions
 from .bucket import ChangeMarker, DecidedMarker, Owed, version_key
 from .codec import Version, check_document, decode, encode, sign_document
 from .errors import (
@@ -37,7 +37,6 @@ from .errors import (
 from .ports import Each, Store
 from .record import Approval, Pathspec, Post, State, TrailEvent, checked_id
 from .sealed import OPEN, Trust
-from .transitions import belongs_to
 
 # What is read from a ledger.
 
@@ -61,7 +60,7 @@ class Entry:
         return self.version.number
 
 
-# Whether a trail is intact: no gap, every hash right, the question and the decision never changed. Pure functions.
+# Whether a trail is intact: no gap, every hash right, the question and the decision never changed.
 
 
 def check_intact(approval_id: str, trail: Sequence[Entry]) -> None:
@@ -74,7 +73,7 @@ def check_intact(approval_id: str, trail: Sequence[Entry]) -> None:
             check_follows(approval_id, trail[position - 2], entry)
         elif entry.version.previous is not None:
             raise CorruptRecord(key, "it names a version before it, but it is the first")
-        elif not _asks_only(entry.approval):
+        elif not transitions.asks_only(entry.approval):
             raise CorruptRecord(key, "it changes what an earlier version had settled")
 
 
@@ -83,54 +82,8 @@ def check_follows(approval_id: str, before: Entry, entry: Entry) -> None:
     key = version_key(approval_id, entry.number)
     if entry.version.previous != before.digest:
         raise CorruptRecord(key, f"the hash in it is not that of version {before.number}")
-    if not _follows(before.approval, entry.approval):
+    if not transitions.follows(before.approval, entry.approval):
         raise CorruptRecord(key, "it changes what an earlier version had settled")
-
-
-_ADDED_LATER: dict[str, Any] = {
-    "posts": (),
-    "votes": (),
-    "reminders": (),
-    "judgement": None,
-    "confirmed_requester": None,
-    "unattended_since": None,
-    "decision": None,
-    "closing": None,
-    "settlement": None,
-    "follow_ups": (),
-}
-"""What an approval has not got when it is asked, as it is then."""
-
-
-def _asks_only(first: Approval) -> bool:
-    return first == replace(first, **_ADDED_LATER)
-
-
-def _follows(before: Approval, after: Approval) -> bool:
-    return (
-        _unchanging(after) == _unchanging(before)
-        and after.posts[: len(before.posts)] == before.posts
-        # The deadline moves with the operator's rule alone.
-        and (before.deadline == after.deadline or before.policy_rule != after.policy_rule)
-        # Votes and rule come before the decision, and stay as they were when it fell.
-        and (before.decision is None or _grounds(before) == _grounds(after))
-        and before.judgement in (None, after.judgement)
-        and before.confirmed_requester in (None, after.confirmed_requester)
-        and before.decision in (None, after.decision)
-        and before.closing in (None, after.closing)
-        and before.settlement in (None, after.settlement)
-        and after.follow_ups[: len(before.follow_ups)] == before.follow_ups
-        and (after.decision is not None or not after.follow_ups)
-    )
-
-
-def _unchanging(approval: Approval) -> Approval:
-    return replace(approval, **_ADDED_LATER, policy_rule=None, deadline=None, unknown={})
-
-
-def _grounds(approval: Approval) -> tuple[object, ...]:
-    asked = (approval.policy_rule, approval.deadline, approval.confirmed_requester, approval.unattended_since)
-    return approval.votes, approval.reminders, *asked
 
 
 # Reading and writing approvals as versions in a store.
@@ -277,7 +230,7 @@ class Ledger:
             return self._write(version)
         except KeyTaken:
             entry = self.read(approval.id)
-            belongs_to(entry.approval, approval.pathspec)
+            transitions.belongs_to(entry.approval, approval.pathspec)
             if entry.approval.settlement is not None:
                 self.finish(entry.approval)  # the marker above is one too many
             return entry

@@ -309,3 +309,53 @@ def belongs_to(approval: Approval, pathspec: Pathspec) -> Approval:
     if approval.pathspec != pathspec:
         raise OtherPathspec(approval.id, str(pathspec), str(approval.pathspec))
     return approval
+
+
+# What may follow what, for whoever reads a record.
+
+_ADDED_LATER: dict[str, Any] = {
+    "posts": (),
+    "votes": (),
+    "reminders": (),
+    "judgement": None,
+    "confirmed_requester": None,
+    "unattended_since": None,
+    "decision": None,
+    "closing": None,
+    "settlement": None,
+    "follow_ups": (),
+}
+"""What an approval has not got when it is asked, as it is then."""
+
+
+def asks_only(first: Approval) -> bool:
+    """Whether an approval is as it is when it is asked."""
+    return first == replace(first, **_ADDED_LATER)
+
+
+def follows(before: Approval, after: Approval) -> bool:
+    """Whether one approval can be the version after another: what was settled has not changed."""
+    return (
+        _unchanging(after) == _unchanging(before)
+        and after.posts[: len(before.posts)] == before.posts
+        # The deadline moves with the operator's rule alone.
+        and (before.deadline == after.deadline or before.policy_rule != after.policy_rule)
+        # Votes and rule come before the decision, and stay as they were when it fell.
+        and (before.decision is None or _grounds(before) == _grounds(after))
+        and before.judgement in (None, after.judgement)
+        and before.confirmed_requester in (None, after.confirmed_requester)
+        and before.decision in (None, after.decision)
+        and before.closing in (None, after.closing)
+        and before.settlement in (None, after.settlement)
+        and after.follow_ups[: len(before.follow_ups)] == before.follow_ups
+        and (after.decision is not None or not after.follow_ups)
+    )
+
+
+def _unchanging(approval: Approval) -> Approval:
+    return replace(approval, **_ADDED_LATER, policy_rule=None, deadline=None, unknown={})
+
+
+def _grounds(approval: Approval) -> tuple[object, ...]:
+    asked = (approval.policy_rule, approval.deadline, approval.confirmed_requester, approval.unattended_since)
+    return approval.votes, approval.reminders, *asked

@@ -5,31 +5,28 @@ the last before a crash; the sweeper finishes what it finds open.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
-from . import bucket, transitions
+from . import transitions
 from .deciding.delegation import Delegations
 from .deciding.in_advance import AnswerInAdvance, NotInAdvance
 from .deciding.permission import AWAY_FROM_POLICY, Eligibility, check_may_decide, unaccepted
-from .deciding.proposal import AnswerProposal, DoneProposal, ProposedObligation, propose_answer
+from .deciding.proposal import AnswerProposal, ProposedObligation, propose_answer
 from .earlier_runs import compared, earlier_changes
 from .errors import (
     EngineUnavailable,
     HitlError,
     KeyMissing,
-    MessageUnreachable,
     NoSuchApproval,
-    NotifierError,
     NotifierRefused,
-    NotifierUnavailable,
     RecordError,
 )
 from .ledger import Entry, Ledger
-from .ports import CheckInput, Clock, Engine, Finder, Notifier, People, Policy
+from .obligations import Obligations
+from .ports import CheckInput, Clock, Engine, Notifier, People, Policy
+from .posting import Posting, unposted
 from .proposing import check_same_question, is_proposed, propose, propose_closing, without_what_the_bot_adds
 from .question import PolicyRule, Question
 from .record import (
@@ -37,14 +34,10 @@ from .record import (
     Approval,
     Decision,
     EngineKind,
-    FollowUp,
-    FollowUpKind,
     Gate,
-    Obligation,
     Origin,
     Pathspec,
     Person,
-    Post,
     State,
     TrailEvent,
     Verdict,
@@ -54,9 +47,7 @@ from .record import (
 from .refusals import (
     ChangesNotOffered,
     NeedsConfirmation,
-    NoSuchObligation,
     NotAllowed,
-    NotYourObligation,
     Rejected,
     StillPending,
     closed,
@@ -112,6 +103,10 @@ class UseCases:
 
     Attributes
     ----------
+    posting : Posting
+        The messages.
+    obligations : Obligations
+        What was promised with an answer.
     delegations : Delegations
         Who decides for somebody absent.
     """
@@ -131,14 +126,13 @@ class UseCases:
     ) -> None:
         self.ledger = ledger
         self.engines = engines
-        self.notifiers = notifiers
         self.people = people
         self.check_input = check_input
         self.clock = clock
         self.policy: Policy = policy or RecordedPolicy()
         self._knows_policy = policy is not None
-        self.batched = frozenset(batched)
-        self.shown = shown or Shown()
+        self.posting = Posting(ledger, notifiers, clock, batched=batched, shown=shown or Shown())
+        self.obligations = Obligations(ledger, people, clock)
         self.delegations = Delegations(ledger.store, ledger.trust)
 
     # Asking.
@@ -158,7 +152,7 @@ class UseCases:
         entry = self._begin(transitions.request(pathspec, question, gate, requester, self.clock()))
         if entry.approval.decision is not None or entry.approval.closing is not None:
             return self.note_unnoted(entry)
-        return self.post(entry, left_to_bot=self.batched if question.batch else ())
+        return self.post(entry, left_to_bot=self.posting.batched if question.batch else ())
 
     def take_over(self, proposed: Approval, *, key: str) -> Entry:
         """Record what a run proposed, as far as a run is believed, signed with this key. A sweep posts it."""
@@ -203,7 +197,7 @@ class UseCases:
 
     def _say_here(self, approval: Approval) -> None:
         """Show a question where nothing is left to bring up to date, such as a terminal: the bot posts the rest."""
-        terminal = self.notifiers.get("terminal")
+        terminal = self.posting.notifiers.get("terminal")
         if terminal is not None and "terminal" in approval.question.notifiers:
             # The bot compares for itself before it signs; what is shown here must not call this the first time.
             question = compared(self.ledger, approval.pathspec, approval.question)
@@ -211,101 +205,31 @@ class UseCases:
 
     def post(self, entry: Entry, *, left_to_bot: Collection[str] = ()) -> Outcome:
         """Post a question with every notifier that did not yet, as far as it is here and not left to the bot."""
-        failed: list[HitlError] = []
-        for name in unposted(entry.approval):
-            notifier = self.notifiers.get(name)
-            if notifier is None or name in left_to_bot:
-                continue
-            try:
-                post = self.shown.unnoted(entry.approval.id, name) or notifier.post(entry.approval)
-            except NotifierError as error:
-                failed.append(error)
-                continue
-            if post is not None:
-                entry, problems = self._note_posted(entry, post)
-                failed += problems
-        return Outcome(approval=entry.approval, pending=tuple(failed))
+        return _outcome(*self.posting.post(entry, left_to_bot=left_to_bot))
 
     def note_unnoted(self, entry: Entry) -> Outcome:
         """Note where this process has posted a question that has ended, if its record could not take that before."""
-        failed: list[HitlError] = []
-        for name in unposted(entry.approval):
-            if (post := self.shown.unnoted(entry.approval.id, name)) is not None:
-                entry, problems = self._note_posted(entry, post)
-                failed += problems
-        return Outcome(approval=entry.approval, pending=tuple(failed))
-
-    def _note_posted(self, entry: Entry, post: Post) -> tuple[Entry, list[HitlError]]:
-        self.shown.begin_to_note(entry.approval.id, post)  # in vain, if the store does not answer
-        entry = self.note_post(entry, post)
-        self.shown.end_noting(entry.approval.id, post)
-        failed = self._withdraw_second(entry.approval, post)
-        if entry.approval.state is not State.PENDING:
-            # Answered while the question was on its way: whoever settles it may not know this message.
-            failed += self.refresh(entry.approval, (post,))
-        return entry, failed
-
-    def note_post(self, entry: Entry, post: Post) -> Entry:
-        """Note where a question stands, unless the record names another place already."""
-        change = partial(transitions.posted, post=post)
-        return self.ledger.update(entry.approval.id, TrailEvent.POSTED, self.clock(), change, seen=entry)
-
-    def _withdraw_second(self, approval: Approval, post: Post) -> list[HitlError]:
-        """Take a message back that was posted while somebody else posted the one that the record names."""
-        first = next((known for known in approval.posts if known.notifier == post.notifier), post)
-        if (first.channel, first.ts) == (post.channel, post.ts) or post.batch is not None:
-            return []  # a message of many gates stays: the others are on it
-        return self.withdraw(approval.id, post)
-
-    def withdraw(self, about: str, post: Post) -> list[HitlError]:
-        """Remove a message beside the one that the record of an approval, or a batch, names; a bot tries again."""
-        notifier = self.notifiers.get(post.notifier)
-        if not isinstance(notifier, Finder):
-            return []
-        failed: list[HitlError] = []
-        try:
-            self.ledger.note_surplus(about, post)  # before: whoever dies, or is refused, leaves it to a bot
-        except HitlError as error:
-            failed.append(error)
-        try:
-            notifier.withdraw(post)
-        except MessageUnreachable:
-            pass  # somebody else took it back
-        except NotifierError as error:
-            failed.append(error)
-        return failed
-
-    def withdraw_noted(self, key: str) -> None:
-        """Remove a message that was noted, and the note; raises what keeps it from that."""
-        post = self.ledger.surplus(key, self.clock())
-        if post is not None:
-            notifier = self.notifiers.get(post.notifier)
-            if not isinstance(notifier, Finder):
-                return
-            with suppress(MessageUnreachable):
-                notifier.withdraw(post)
-        self.ledger.store.unmark(key)
+        return _outcome(*self.posting.note_unnoted(entry))
 
     # Without a person.
 
     def report(self, entry: Entry) -> Outcome:
         """Post what was decided without asking: people see it; where a message can't change, nobody is asked."""
-        return self.post(entry, left_to_bot=self._final())
+        return self.post(entry, left_to_bot=self.posting.final)
 
     def is_unreported(self, approval: Approval) -> bool:
         """Whether the policy does not accept what was decided, and people can be told who were never asked."""
-        here = set(unposted(approval)) & self.notifiers.keys() - self._final()
+        here = set(unposted(approval)) & self.posting.notifiers.keys() - self.posting.final
         return bool(here) and approval.closing is None and bool(self._unaccepted(approval))
-
-    def _final(self) -> set[str]:
-        return {name for name, notifier in self.notifiers.items() if not getattr(notifier, "updates", False)}
 
     def _decides_by_rule(self, approval: Approval) -> bool:
         """Whether this process lets the condition speak: where no bot is expected, who knows the operator's policy."""
         return approval.question.auto_approve is not None and not self._expects_bot(approval)
 
     def _expects_bot(self, approval: Approval) -> bool:
-        return approval.gate.engine is not EngineKind.LOCAL or bool(set(approval.question.notifiers) & self.batched)
+        return approval.gate.engine is not EngineKind.LOCAL or bool(
+            set(approval.question.notifiers) & self.posting.batched
+        )
 
     def judge(self, entry: Entry) -> Outcome:
         """Let the condition of ``auto_approve`` speak, and carry out what it decides. Again is fine."""
@@ -324,8 +248,8 @@ class UseCases:
             seen=entry,
         )
         if judged.approval.decision is None:
-            here = tuple(post for post in judged.approval.posts if post.notifier in self.notifiers)
-            return Outcome(approval=judged.approval, pending=tuple(self.show(judged.approval, here)))
+            failed = self.posting.show(judged.approval, self.posting.here(judged.approval))
+            return Outcome(approval=judged.approval, pending=tuple(failed))
         posted = self.report(judged)
         done = self.try_to_carry_out(judged)
         return Outcome(approval=done.approval, pending=(*posted.pending, *done.pending))
@@ -590,9 +514,9 @@ class UseCases:
     def govern(self, entry: Entry) -> Outcome:
         """Note the operator's rule in the record, once the messages show it."""
         governed = self.governed(entry.approval)
-        here = tuple(post for post in governed.posts if post.notifier in self.notifiers)
+        here = self.posting.here(governed)
         # A message that nobody can change before an operator acts must not keep the operator's rule out of the record.
-        failed = [error for error in self.show(governed, here) if not isinstance(error, NotifierRefused)]
+        failed = [error for error in self.posting.show(governed, here) if not isinstance(error, NotifierRefused)]
         if failed:
             return Outcome(approval=entry.approval, pending=tuple(failed))
         ruled = self.ledger.update(
@@ -603,7 +527,7 @@ class UseCases:
             seen=entry,
         )
         if ruled.approval.state is not State.PENDING:
-            self.refresh(ruled.approval, here)  # decided meanwhile: the messages must not go back to asking
+            self.posting.refresh(ruled.approval, here)  # decided meanwhile: the messages must not go back to asking
         return Outcome(approval=ruled.approval)
 
     def _unaccepted(self, approval: Approval) -> str:
@@ -653,94 +577,7 @@ class UseCases:
             lambda newest: transitions.attend(newest, nobody_since),
             seen=entry,
         ).approval
-        here = tuple(post for post in noted.posts if post.notifier in self.notifiers)
-        return Outcome(approval=noted, pending=tuple(self.show(noted, here)))
-
-    # Obligations.
-
-    def close_obligation(self, approval_id: str, number: int, *, who: Person, word: str) -> Approval:
-        """Note that an obligation is done, also with the other approvals that were given for the same one.
-
-        Raises
-        ------
-        NotYourObligation
-            It is somebody else's: neither do they owe it, nor have they approved. Nothing was recorded.
-        NoSuchObligation
-            It was closed before, or there is none of this number.
-        """
-        seen = self.ledger.linked(self.ledger.read(approval_id))
-        who = self.people.now().current(who)
-        obligation = self.check_may_close(seen.approval, number, who)
-        # This one comes last: as long as it is open, whoever closes it can do so again.
-        for other, its_number in self._owed_together(seen.approval, number, obligation):
-            self._close(other, its_number, obligation, who, word)
-        return self._close(seen, number, obligation, who, word).approval
-
-    def check_may_close(self, approval: Approval, number: int, who: Person) -> Obligation:
-        """Return an open obligation that this person may close; raises as ``close_obligation``."""
-        obligation = approval.open_obligations.get(number)
-        if obligation is None:
-            raise NoSuchObligation(approval, number)
-        decision = approval.decision
-        deciders = [] if decision is None else [decision.by, *decision.voters]
-        owner = self.people.identify(obligation.owner) or obligation.owner
-        if not any((one.origin, one.id) == (who.origin, who.id) for one in (owner, *deciders)):
-            raise NotYourObligation(approval, obligation.owner)
-        return obligation
-
-    def _owed_together(self, approval: Approval, number: int, obligation: Obligation) -> Iterator[tuple[Entry, int]]:
-        """Yield the other approvals of a step that were given for the same promise."""
-        promise, step = approval.promise(number), approval.id.rpartition("-")[0]
-        ids = dict.fromkeys(one.approval_id for one in self.ledger.owed(day=obligation.day))
-        for found in self.ledger.read_many(one for one in ids if one.rpartition("-")[0] == step and one != approval.id):
-            if isinstance(found, Entry):
-                owed = found.approval
-                yield from ((found, one) for one in owed.open_obligations if owed.promise(one) == promise)
-
-    def _close(self, entry: Entry, number: int, obligation: Obligation, who: Person, word: str) -> Entry:
-        done = FollowUp(number=number, kind=FollowUpKind.DONE, at=self.clock(), by=who, word=word.strip())
-        closed = self._note_follow_up(entry, done, TrailEvent.OBLIGATION_DONE)
-        self.ledger.no_longer_owed(bucket.Owed(day=obligation.day, approval_id=entry.approval.id, number=number))
-        return closed
-
-    def close_obligation_from_command_line(
-        self, approval_id: str, number: int, *, who: Person, word: str, nonce: str
-    ) -> Approval | DoneProposal:
-        """Close an obligation where a claimed name does, or propose it to the bot, which asks that person.
-
-        Parameters
-        ----------
-        who : Person
-            As they call themselves.
-        nonce : str
-            32 random hex digits, for a proposal.
-
-        Raises
-        ------
-        NoSuchObligation
-            It was closed before, or there is none of this number.
-        """
-        approval = self.ledger.read(approval_id).approval
-        if number not in approval.open_obligations:
-            raise NoSuchObligation(approval, number)
-        if self.ledger.trust.writes:
-            with suppress(NotYourObligation):
-                return self.close_obligation(approval_id, number, who=who, word=word)
-        proposal = DoneProposal(
-            approval_id=approval_id, number=number, word=word.strip(), claimed=who.name, at=self.clock(), nonce=nonce
-        )
-        propose_answer(self.ledger.store, proposal)
-        return proposal
-
-    def note_owner_reminded(self, entry: Entry, number: int) -> Entry:
-        """Note that the owner of an obligation is reminded; the same entry if there is nothing to remind of."""
-        reminded = FollowUp(number=number, kind=FollowUpKind.REMINDED, at=self.clock())
-        return self._note_follow_up(entry, reminded, TrailEvent.OWNER_REMINDED)
-
-    def _note_follow_up(self, entry: Entry, said: FollowUp, event: TrailEvent) -> Entry:
-        return self.ledger.update(
-            entry.approval.id, event, said.at, lambda newest: transitions.follow_up(newest, said), seen=entry
-        )
+        return Outcome(approval=noted, pending=tuple(self.posting.show(noted, self.posting.here(noted))))
 
     # Closing.
 
@@ -798,7 +635,8 @@ class UseCases:
             self.ledger.finish(approval)
             return Outcome(approval=approval)
         if approval.state is State.PENDING:
-            return self._show_votes(entry) if approval.votes else Outcome(approval=approval)
+            shown, failed = self.posting.show_votes(entry) if approval.votes else (approval, [])
+            return Outcome(approval=shown, pending=tuple(failed))
         pending: list[HitlError] = []
         doubt = self._unaccepted(approval)
         if doubt and approval.gate.engine is not EngineKind.LOCAL:
@@ -810,12 +648,12 @@ class UseCases:
             pending.append(error)
         self.ledger.note_ended(approval)
         if self._is_judged_by_bot(approval):
-            return Outcome(approval=approval, pending=(*pending, *self.refresh(approval, approval.posts)))
-        entry, unknown = self._find_posts(entry)
+            return Outcome(approval=approval, pending=(*pending, *self.posting.refresh(approval, approval.posts)))
+        entry, unknown = self.posting.find(entry)
         pending += unknown
         if pending:
             # Another process may carry out the rest meanwhile, and show it before this one shows less.
-            pending += self.refresh(entry.approval, entry.approval.posts)
+            pending += self.posting.refresh(entry.approval, entry.approval.posts)
             return Outcome(approval=entry.approval, pending=tuple(pending))
         return self._settle(entry, problem, doubt)
 
@@ -824,7 +662,7 @@ class UseCases:
         approval, now = entry.approval, self.clock()
         shown = transitions.settle(approval, now, problem, doubt)
         not_shown: dict[str, str] = {}
-        if pending := self.show(shown, shown.posts, not_shown):
+        if pending := self.posting.show(shown, shown.posts, not_shown):
             return Outcome(approval=approval, pending=tuple(pending))
 
         def settle(newest: Approval) -> Approval:
@@ -834,26 +672,8 @@ class UseCases:
             return transitions.settle(newest, now, problem, doubt, not_shown)
 
         if self._knows_policy and approval.decision is not None and approval.decision.where in AWAY_FROM_POLICY:
-            self.shown.expect_less(approval)
+            self.posting.shown.expect_less(approval)
         return self.carry_out(self.ledger.update(approval.id, TrailEvent.SETTLED, now, settle, seen=entry))
-
-    def _find_posts(self, entry: Entry) -> tuple[Entry, list[HitlError]]:
-        """Note the messages that somebody posted and could not note: they ask, so they have to show the end."""
-        failed: list[HitlError] = []
-        for name in unposted(entry.approval):
-            notifier = self.notifiers.get(name)
-            if notifier is None and name in self.batched:
-                failed.append(NotifierUnavailable(f"The bot looks for the message of {entry.approval.id}."))
-            if not isinstance(notifier, Finder):
-                continue
-            try:
-                post = notifier.find(entry.approval)
-            except NotifierError as error:
-                failed.append(error)
-                continue
-            if post is not None:
-                entry = self.note_post(entry, post)
-        return entry, failed
 
     def _tell_engine(self, entry: Entry) -> str:
         """Have the engine do what was decided; return why the run could not go on, if it can't."""
@@ -865,59 +685,6 @@ class UseCases:
             raise EngineUnavailable(f"The bot carries out what was decided about {approval.id}.")
         self.ledger.check_before_release(entry)
         return engine.carry_out(approval)
-
-    def _show_votes(self, entry: Entry) -> Outcome:
-        """Show the votes so far. Of several that are cast at once the messages show the newest in the end."""
-        while True:
-            failed = self.show(entry.approval, entry.approval.posts)
-            newer = self.ledger.read_version(entry.approval.id, entry.number + 1)
-            if failed or newer is None:
-                return Outcome(approval=entry.approval, pending=tuple(failed))
-            entry = newer
-
-    def refresh(self, approval: Approval, posts: tuple[Post, ...]) -> list[HitlError]:
-        """Bring messages up to date; of several who do so at once the messages show the newest version in the end."""
-        while True:
-            failed = self.show(approval, posts)
-            try:
-                newest = self.ledger.read(approval.id).approval
-            except HitlError as error:
-                return [*failed, error]
-            if failed or newest == approval:
-                return failed
-            approval = newest
-
-    def show(
-        self, approval: Approval, posts: tuple[Post, ...], not_shown: dict[str, str] | None = None
-    ) -> list[HitlError]:
-        """Bring messages up to date, the only way to do so, and note what they show; return what could not be done.
-
-        Parameters
-        ----------
-        not_shown : dict, optional
-            Takes, by notifier, why a message can never be brought up to date: nothing is left to be done about it.
-        """
-        failed: list[HitlError] = []
-        for post in posts:
-            notifier = self.notifiers.get(post.notifier)
-            if notifier is None:
-                if post.ts is not None:  # without one nobody can update it, such as an email
-                    failed.append(NotifierUnavailable(f"The bot updates the message of {approval.id}."))
-                continue
-            try:
-                notifier.update(approval, post)
-            except MessageUnreachable as error:
-                # Nobody sees it, or nobody can change it: there is nothing to wait for.
-                if not_shown is not None:
-                    not_shown[post.notifier] = str(error)
-            except NotifierError as error:
-                self.shown.doubt(approval, post)
-                if approval.settlement is not None:
-                    self.shown.expect_less(approval)  # nothing else would try again
-                failed.append(error)
-                continue
-            self.shown.note(approval, post)
-        return failed
 
     # The gate.
 
@@ -941,10 +708,8 @@ class UseCases:
         return passed(approval)
 
 
-def unposted(approval: Approval) -> tuple[str, ...]:
-    """Return the notifiers that the question asks for and that have not posted it."""
-    known = {post.notifier for post in approval.posts}
-    return tuple(name for name in approval.question.notifiers if name not in known)
+def _outcome(entry: Entry, pending: list[HitlError]) -> Outcome:
+    return Outcome(approval=entry.approval, pending=tuple(pending))
 
 
 def passed(approval: Approval) -> Approval:

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from . import transitions
 from .errors import StoreUnavailable
 from .ledger import Entry
+from .posting import unposted
 from .proposing import check_same_question
 from .question import OnTimeout
 from .record import Approval, State
 from .refusals import NotTakenOver
 from .sweeping import CLAIM_FOR
-from .use_cases import UseCases, passed, unposted
+from .use_cases import UseCases, passed
 
 NO_BOT_AFTER = timedelta(seconds=8)  # a question that is left to a bot is posted from here if there is none
 _PAUSES = ((timedelta(minutes=2), 0.5), (timedelta(hours=1), 1.0), (timedelta(hours=8), 2.0))
@@ -86,7 +87,7 @@ def wait(
                 return passed(entry.approval)
             continue
         lately = tried_at is not None and now - tried_at < _TRY_AGAIN
-        if entry is not None and not lately and _is_forgotten(entry.approval, now, cases.notifiers):
+        if entry is not None and not lately and _is_forgotten(entry.approval, now, cases.posting.notifiers):
             tried_at = now
             _post(cases, entry, now, on_trouble)
         sleep(_pause(entry, now, adapted(poll_interval, now - alive_at) if adapts else poll_interval))

@@ -22,11 +22,12 @@ from metaflow_extensions.hitl.approvals.errors import (
 from metaflow_extensions.hitl.approvals.evidence.binding import check_same
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence
 from metaflow_extensions.hitl.approvals.ports import Store
+from metaflow_extensions.hitl.approvals.posting import unposted
 from metaflow_extensions.hitl.approvals.proposing import RUN_ENDED, RUN_GONE, RUN_STOPPED, asked_digest, differing
 from metaflow_extensions.hitl.approvals.question import Question
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, Gate, Pathspec, State
 from metaflow_extensions.hitl.approvals.schema import nested
-from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases, unposted
+from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 from metaflow_extensions.hitl.approvals.waiting import wait, wait_for_bot
 from metaflow_extensions.hitl.messages import terminal
 from metaflow_extensions.hitl.messages.voting import vouchers
@@ -212,14 +213,14 @@ def _place(gate: Gate) -> str:
 
 def _say_what_is_left_to_the_bot(cases: UseCases, approval: Approval) -> None:
     for name in unposted(approval):
-        if name not in cases.notifiers:
+        if name not in cases.posting.notifiers:
             say(f"{name} is not set up here ({needed_for(name) or GROUP}), so the question is left to the bot there.")
 
 
 def _has_reached_anybody(cases: UseCases, approval: Approval) -> bool:
     """Whether a question was shown somewhere, or is left to the bot on purpose."""
-    here = set(approval.question.notifiers) & set(cases.notifiers)
-    shared = bool(approval.question.batch) and bool(here & cases.batched)
+    here = set(approval.question.notifiers) & set(cases.posting.notifiers)
+    shared = bool(approval.question.batch) and bool(here & cases.posting.batched)
     return shared or bool(approval.posts) or "terminal" in here or approval.state is not State.PENDING
 
 

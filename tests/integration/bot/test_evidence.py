@@ -19,7 +19,7 @@ from tests.integration.bot.conftest import CHANNEL
 def ask_in(bot: Bot, run: str, **parts: Any) -> Approval:
     """Ask as a run of this name does, which leaves to the bot what only the bot can know."""
     cases = copy.copy(bot.cases)
-    cases.batched = frozenset({"slack"})
+    cases.posting.batched = frozenset({"slack"})
     asked = question(notifiers=("slack",), **parts)
     return cases.ask(pathspec(run=run), asked, gate(), REQUESTER).approval
 

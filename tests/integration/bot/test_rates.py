@@ -153,7 +153,7 @@ def test_who_fills_in_a_form_in_a_burst_is_told_that_the_answer_stands(
     last, *others = asked
     for _ in range(RATES["chat.update"].burst + 1):
         with suppress(NotifierBusy):
-            bot.cases.notifiers["slack"].update(others[0], ledger.read(others[0].id).approval.posts[0])
+            bot.cases.posting.notifiers["slack"].update(others[0], ledger.read(others[0].id).approval.posts[0])
     message = bob.wait_for_message(CHANNEL, lambda one: last.id in one.plain)
     assert isinstance(bob.open(message, "Reject…").fill({"Reason": "not now"}).submit(), Closed)
     told_bob = bob.wait_for_message("@app", lambda one: "Rejected" in one.plain)
@@ -319,7 +319,7 @@ def test_pods_that_post_with_one_token_leave_to_the_bot_what_slack_does_not_take
         pace = Pace(lambda: clock().timestamp())
         cases = copy.copy(bot.cases)
         notifier = SlackNotifier(client, default_channel=CHANNEL, clock=clock, pace=pace, wait=time.sleep)
-        cases.notifiers = {"slack": notifier}
+        cases.posting.notifiers = {"slack": notifier}
         try:
             asked = question(notifiers=("slack",), approvers=("@ml-leads",))
             return cases.ask(pathspec(task=str(number)), asked, gate(), REQUESTER)

@@ -257,7 +257,7 @@ def test_the_bot_has_the_last_word_on_what_was_decided_before_it_looked(bench, e
     """A process that does not know the policy carries an answer out and leaves settling to the bot, which judges it."""
     others = bench.on(bench.store, policy=None)
     for one in (bench, others):
-        one.cases.engines, one.cases.batched = {engine: one.engine}, frozenset({bench.notifier.name})
+        one.cases.engines, one.cases.posting.batched = {engine: one.engine}, frozenset({bench.notifier.name})
     asked = others.cases.ask(
         pathspec(),
         question(notifiers=(bench.notifier.name,), timeout=60, on_timeout=OnTimeout.APPROVE),

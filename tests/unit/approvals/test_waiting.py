@@ -309,7 +309,7 @@ def test_nobody_waits_for_what_was_never_asked(waiting):
 def test_a_question_left_to_a_bot_is_posted_if_there_is_none(waiting):
     """Gates that may share a message are left to the bot for eight seconds; without one each posts its own, once."""
     slack = MemoryNotifier(waiting.bench.clock, name="slack")
-    waiting.bench.cases.notifiers = {"slack": slack}
+    waiting.bench.cases.posting.notifiers = {"slack": slack}
     waiting.bench.ask(notifiers=("slack",), batch=True)
     assert slack.posts == {}
     seen = []
@@ -322,7 +322,7 @@ def test_a_question_left_to_a_bot_is_posted_if_there_is_none(waiting):
 
 def test_who_can_not_post_a_question_leaves_it_to_a_bot_that_is_late(waiting):
     """A run without a token for Slack doesn't hold the claim to post its question, however late the bot comes."""
-    waiting.bench.cases.notifiers = {}
+    waiting.bench.cases.posting.notifiers = {}
     waiting.bench.ask(notifiers=("slack",), batch=True)
     claimed = []
     late = partial(waiting.bench.ledger.claim, ID, "post", "a sweeper", during=CLAIM_FOR)
@@ -335,7 +335,7 @@ def test_who_can_not_post_a_question_leaves_it_to_a_bot_that_is_late(waiting):
 def test_a_question_that_a_bot_is_posting_is_left_to_it(waiting):
     """While a sweeper holds the claim to post a question, who waits does not post it too."""
     slack = MemoryNotifier(waiting.bench.clock, name="slack")
-    waiting.bench.cases.notifiers = {"slack": slack}
+    waiting.bench.cases.posting.notifiers = {"slack": slack}
     waiting.bench.ask(notifiers=("slack",), batch=True)
     assert waiting.bench.ledger.claim(ID, "post", "a sweeper", now=NOW, during=CLAIM_FOR)
     waiting.at(25, lambda: waiting.answer(APPROVE))

@@ -392,7 +392,7 @@ class Sweeper:
         newest = self._projection.get(entry.approval.id)
         approval = newest.approval if newest is not None and newest.number > entry.number else entry.approval
         if approval.settlement is not None and entry.version.event == TrailEvent.POSTED:
-            self._cases.shown.expect_question(approval)
+            self._cases.posting.shown.expect_question(approval)
         try:
             self._observer.saw(approval)
             if not self._agenda.pauses(approval.id):

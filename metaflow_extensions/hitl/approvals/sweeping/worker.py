@@ -21,9 +21,10 @@ from metaflow_extensions.hitl.approvals.errors import (
 )
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.ports import Clock, Policy
+from metaflow_extensions.hitl.approvals.posting import unposted
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, State
 from metaflow_extensions.hitl.approvals.shown import Shown
-from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases, unposted
+from metaflow_extensions.hitl.approvals.use_cases import Outcome, UseCases
 
 # What a sweeper works with, and whom it tells.
 
@@ -427,7 +428,11 @@ class Worker:
         """Say what an open approval needs next, asking people again included."""
         cases = self._cases
         coming = plan(
-            approval, notifiers=cases.notifiers, engines=cases.engines, policy=cases.policy, shown=cases.shown
+            approval,
+            notifiers=cases.posting.notifiers,
+            engines=cases.engines,
+            policy=cases.policy,
+            shown=cases.posting.shown,
         )
         at = self._reminders.next_at(approval) if self._reminders is not None else None
         if at is None or (coming is not None and coming.at <= at):
@@ -491,7 +496,7 @@ class Worker:
         elif coming.act is Act.EXPIRE:
             outcome = self._cases.expire(entry)
         elif coming.act is Act.SHOW and approval.settlement is not None:
-            outcome = Outcome(approval=approval, pending=tuple(self._cases.show(approval, approval.posts)))
+            outcome = Outcome(approval=approval, pending=tuple(self._cases.posting.show(approval, approval.posts)))
         else:
             outcome = self._carry_out(entry, now)
         if outcome is not None and not outcome.pending:
@@ -534,7 +539,7 @@ class Worker:
 
     def remove_surplus(self, key: str) -> None:
         try:
-            self._cases.withdraw_noted(key)
+            self._cases.posting.withdraw_noted(key)
         except HitlError as error:
             self._observer.failed(bucket.read_surplus_key(key) or key, error)
         except Exception as error:  # noqa: BLE001 - as in work_on

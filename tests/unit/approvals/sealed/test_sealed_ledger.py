@@ -257,6 +257,6 @@ def test_a_terminal_shows_what_the_bot_will_compare_with():
     bot.cases.decide(asked.id, Answer(verdict=Verdict.APPROVE), who=BOB, where=Where.BUTTON)
     printed: list[str] = []
     run = Bench(store=bot.store, trust=FLOW)
-    run.cases.notifiers = {"terminal": TerminalNotifier(printed.append)}
+    run.cases.posting.notifiers = {"terminal": TerminalNotifier(printed.append)}
     run.ask(pathspec(run="18"), evidence=evidence, notifiers=("terminal",))
     assert "Compared with run 17" in printed[0]

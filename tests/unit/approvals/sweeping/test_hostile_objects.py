@@ -15,10 +15,9 @@ from metaflow_extensions.hitl.approvals.codec import with_checksum
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.queries import Projection, Queries
-from metaflow_extensions.hitl.approvals.record import State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Answer, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.sealed import OPEN
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
-from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.stores import DirectoryStore, MemoryStore
 from tests.fixtures.approvals import ALICE, NOW, Bench, approval, pathspec
 from tests.unit.approvals.sweeping.observer import Observer
@@ -90,8 +89,7 @@ def test_one_bad_object_holds_up_nothing(store: Store, plant) -> None:
     for attempt in ("first", "restarted"):
         observer = Observer()
         projection = Projection()
-        ledger = Ledger(store, observers=(projection.learn,))
-        bench.cases.ledger = ledger
+        bench = bench.on(store, observers=(projection.learn,))
         sweeper = Sweeper(bench.cases, observer, name=attempt, projection=projection)
         due = bench.ask(pathspec(task=attempt), timeout=5)
         for _ in range(4):
@@ -99,7 +97,7 @@ def test_one_bad_object_holds_up_nothing(store: Store, plant) -> None:
             bench.clock.forward(5)
         assert bench.ledger.read(due.id).approval.state is State.EXPIRED
         assert not observer.defects
-        queries = Queries(ledger, bench.clock, projection=projection)
+        queries = Queries(bench.ledger, bench.clock, projection=projection)
         queries.open()
         assert due.id in {one.id for one in queries.decided(NOW - timedelta(days=1)).approvals}
 

@@ -24,9 +24,8 @@ class Bot:
         self.counted = CountedStore(bench.store)
         self.history = History(Ledger(self.counted), bench.clock, most=most)
         self.projection = Projection()
-        self.bench = bench.on(self.counted)
-        self.ledger = Ledger(self.counted, observers=(self.projection.learn, self.history.learn))
-        self.bench.ledger = self.bench.cases.ledger = self.ledger
+        self.bench = bench.on(self.counted, observers=(self.projection.learn, self.history.learn))
+        self.ledger = self.bench.ledger
         self.sweeper = Sweeper(
             self.bench.cases, observer, name="first", projection=self.projection, history=self.history
         )

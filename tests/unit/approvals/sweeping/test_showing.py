@@ -87,7 +87,7 @@ def test_who_showed_less_after_another_showed_all_shows_it_again(
     other = bench.on(bench.store)
     decided = other.cases.take(asked.id, APPROVE, who=ALICE, where=Where.BUTTON)
     other.cases.carry_out(decided)
-    assert bench.cases.show(decided.approval, decided.approval.posts) == []
+    assert bench.cases.posting.show(decided.approval, decided.approval.posts) == []
     assert bench.notifier.shown[asked.id].settlement is None
     pass_time(bench, sweeper, 3)
     assert bench.notifier.shown[asked.id].settlement is not None

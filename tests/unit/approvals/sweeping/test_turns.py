@@ -39,15 +39,15 @@ class PacedNotifier(MemoryNotifier):
 def paced(bench: Bench) -> PacedNotifier:
     notifier = PacedNotifier(bench.clock)
     bench.notifier = notifier
-    bench.cases.notifiers = {notifier.name: notifier}
+    bench.cases.posting.notifiers = {notifier.name: notifier}
     return notifier
 
 
 def ask_many(bench: Bench, paced: PacedNotifier, count: int, **parts: Any) -> list[Approval]:
     """Ask by somebody who could not post at all."""
-    bench.cases.notifiers = {}
+    bench.cases.posting.notifiers = {}
     asked = [bench.ask(pathspec(task=str(task)), **parts) for task in range(count)]
-    bench.cases.notifiers = {paced.name: paced}
+    bench.cases.posting.notifiers = {paced.name: paced}
     bench.clock.forward(POST_AFTER.total_seconds())
     return asked
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from metaflow_extensions.hitl.approvals.bucket import SURPLUS
+from metaflow_extensions.hitl.approvals.bucket_map import SURPLUS
 from metaflow_extensions.hitl.approvals.errors import NotifierRefused, NotifierUnavailable, StoreUnavailable
+from metaflow_extensions.hitl.approvals.posting import unposted
 from metaflow_extensions.hitl.approvals.record import Approval, Post, State, TrailEvent
-from metaflow_extensions.hitl.approvals.use_cases import unposted
 from metaflow_extensions.hitl.notifiers.memory import MemoryNotifier
 from tests.fixtures.approvals import REQUESTER, Bench, gate, pathspec, question
 from tests.fixtures.watched_stores import WatchedStore
@@ -64,7 +64,7 @@ def test_a_question_for_a_notifier_that_is_not_here_is_left_to_the_bot(bench):
 def test_one_notifier_that_fails_does_not_keep_another_from_posting(bench):
     """Each notifier is on its own."""
     second = MemoryNotifier(bench.clock, "second")
-    bench.cases.notifiers = {"memory": bench.notifier, "second": second}
+    bench.cases.posting.notifiers = {"memory": bench.notifier, "second": second}
     bench.notifier.refuse()
     assert [post.notifier for post in bench.ask(notifiers=("memory", "second")).posts] == ["second"]
 
@@ -92,7 +92,7 @@ def test_a_message_that_comes_behind_the_answer_shows_it(bench):
                 decide(bench)
             return post
 
-    slow = bench.cases.notifiers["memory"] = Slow(bench.clock)
+    slow = bench.cases.posting.notifiers["memory"] = Slow(bench.clock)
     asked = bench.ask()
     assert asked.state is State.APPROVED
     assert slow.shown[ID].state is State.APPROVED

@@ -84,7 +84,7 @@ def test_a_message_that_is_gone_holds_up_nothing(bench):
 def test_a_message_of_another_notifier_is_left_to_who_has_it(bench):
     """Who answers on the command line without a token leaves the message to the bot, and the gate opens."""
     bench.ask()
-    bench.cases.notifiers = {}
+    bench.cases.posting.notifiers = {}
     outcome = decide(bench)
     assert [str(error) for error in outcome.pending] == [f"The bot updates the message of {ID}."]
     assert bench.engine.released.keys() == {ID}

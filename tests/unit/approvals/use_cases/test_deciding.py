@@ -65,7 +65,7 @@ def test_effects_come_in_their_order(bench):
     other.cases.engines = {gate().engine: Engine()}
     notifier = Notifier(bench.clock)
     notifier.post(approval())
-    other.cases.notifiers = {"memory": notifier}
+    other.cases.posting.notifiers = {"memory": notifier}
     decide(other)
     assert [each for each in order if not each.startswith("decided")] == [
         "approvals/00003.json",

@@ -12,10 +12,9 @@ from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.evidence.binding import check_same, plain, question_digest
 from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Code, Evidence, Metric, Plot
 from metaflow_extensions.hitl.approvals.question import Automatic, OnReject, PolicyRule, RuleMode, Shard
-from metaflow_extensions.hitl.approvals.record import Approval, Origin, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, Origin, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.refusals import NotAsApproved, Rejected, Stale
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
-from metaflow_extensions.hitl.approvals.use_cases import Answer
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import BOB, CAROL, Bench, pathspec
 from tests.fixtures.watched_stores import WatchedStore
