@@ -1,4 +1,4 @@
-"""Bot, runs and the S3 server are killed while people answer: what was answered holds, and is shown."""
+"""Bot, runs, Slack and the S3 server are killed while people answer: what was answered holds, and is shown."""
 
 import os
 import random
@@ -6,15 +6,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
-from hitl_bot.sandbox import Sandbox
-from hitl_bot.sandbox.control import Control, NothingHappened
+from hitl_bot.sandbox import APP_TOKEN, BOT_TOKEN
+from hitl_bot.sandbox.control import NothingHappened
 from hitl_bot.sandbox.driver import Driver, Message, Person
 from hitl_bot.sandbox.surfaces import NotAcknowledged, NotThere
 from metaflow_extensions.hitl.approvals.errors import HitlError
@@ -31,16 +33,9 @@ PATIENCE = 150.0  # seconds from the last kill until everything is shown; a clai
 
 
 class Victim:
-    """A process that is killed, and comes back.
-
-    Attributes
-    ----------
-    kills : int
-        How often it was.
-    """
+    """A process that is killed, and comes back."""
 
     def __init__(self, start: Callable[[], subprocess.Popen[Any]]) -> None:
-        self.kills = 0
         self._start = start
         self._lock = threading.Lock()
         self.process = start()
@@ -49,7 +44,6 @@ class Victim:
         with self._lock:
             self.process.kill()
             self.process.wait()
-            self.kills += 1
             self.process = self._start()
 
     def end(self) -> None:
@@ -73,7 +67,24 @@ def s3_server(folder: Path) -> Iterator[tuple[Victim, S3]]:
         server.end()
 
 
-def environment(sandbox: Sandbox, s3: S3, folder: Path) -> dict[str, str]:
+@contextmanager
+def slack_server(folder: Path) -> Iterator[tuple[Victim, Driver]]:
+    port = free_port()
+
+    def start() -> subprocess.Popen[bytes]:
+        line = [sys.executable, "-m", "tests.acceptance.slack_server", str(port), str(folder / "slack")]
+        server = subprocess.Popen(line, cwd=REPOSITORY)
+        assert accepts_connections(server, port)
+        return server
+
+    server = Victim(start)
+    try:
+        yield server, Driver(f"http://127.0.0.1:{port}")
+    finally:
+        server.end()
+
+
+def environment(slack: Driver, s3: S3, folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("METAFLOW_", "SLACK_", "AWS_"))}
     return {
         **kept,
@@ -81,9 +92,9 @@ def environment(sandbox: Sandbox, s3: S3, folder: Path) -> dict[str, str]:
         "PYTHONPATH": str(REPOSITORY),
         "METAFLOW_HOME": str(folder),
         "KUBECONFIG": os.devnull,
-        "METAFLOW_HITL_SLACK_BOT_TOKEN": sandbox.bot_token,
-        "METAFLOW_HITL_SLACK_APP_TOKEN": sandbox.app_token,
-        "METAFLOW_HITL_SLACK_API_URL": sandbox.api_url,
+        "METAFLOW_HITL_SLACK_BOT_TOKEN": BOT_TOKEN,
+        "METAFLOW_HITL_SLACK_APP_TOKEN": APP_TOKEN,
+        "METAFLOW_HITL_SLACK_API_URL": f"{slack.control.url}/api/",
         "METAFLOW_HITL_SLACK_CHANNEL": CHANNEL,
         "METAFLOW_HITL_PORT": "0",
     }
@@ -92,8 +103,7 @@ def environment(sandbox: Sandbox, s3: S3, folder: Path) -> dict[str, str]:
 class Round:
     """Some questions that are open at once, and all that happens to them."""
 
-    def __init__(self, control: Control, ledger: Ledger, tasks: list[str], log: Path) -> None:
-        self.control = control
+    def __init__(self, ledger: Ledger, tasks: list[str], log: Path) -> None:
         self.ledger = ledger
         self.tasks = tasks
         self.log = log
@@ -116,23 +126,26 @@ class Round:
         return who.wait_for_message(CHANNEL, lambda one: f"Deploy part {task} now?" in one.plain, timeout=PATIENCE)
 
     def answer(self, who: Person, task: str) -> None:
-        """Click as often as it takes: whoever sees that nothing came of it clicks again."""
+        """Click as often as it takes: whoever sees that nothing came of it, or Slack gone, clicks again."""
+        end = time.monotonic() + 2 * PATIENCE
         while not self.is_decided(task):
-            with suppress(NothingHappened, NotThere, NotAcknowledged):
+            assert time.monotonic() < end, f"part {task} could not be answered"
+            with suppress(NothingHappened, NotThere, NotAcknowledged, OSError, HTTPException):
                 who.click(self.message(who, task), "Approve", confirm="Approve", timeout=2)
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3_600)
+@pytest.mark.timeout(7_200)
 def test_what_is_answered_holds_whatever_is_killed(
-    sandbox: Sandbox, people: Driver, control: Control, tmp_path: Path, record_property: Callable[[str, object], None]
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Each question has one message, one decision, an open gate, and no button left; 4 of them, and 200 in a soak."""
     number, rng = soak(4, 200), random.Random(11)
+    killed: Counter[str] = Counter()
     with ExitStack() as stack:
         server, s3 = stack.enter_context(s3_server(tmp_path / "s3"))
-        variables = environment(sandbox, s3, tmp_path)
-        victims = [server]
+        slack, people = stack.enter_context(slack_server(tmp_path))
+        variables = environment(people, s3, tmp_path)
         log = stack.enter_context((tmp_path / "log").open("wb"))
 
         def process(*command: str, out: IO[bytes] = log) -> Victim:
@@ -142,26 +155,30 @@ def test_what_is_answered_holds_whatever_is_killed(
 
             victim = Victim(start)
             stack.callback(victim.end)
-            victims.append(victim)
             return victim
 
-        process("hitl_bot", "serve")
-        control.wait_for_connection(timeout=60)
+        victims = {"bot": process("hitl_bot", "serve"), "Slack": slack, "S3 server": server}
+        answering, watching = [people.as_(name) for name in ("alice", "bob")], people.as_("carol")
+        people.control.wait_for_connection(timeout=60)
+        deck: list[str] = []
         for first in range(0, number, AT_ONCE):
             tasks = [str(task) for task in range(first, min(number, first + AT_ONCE))]
             opened = tmp_path / f"opened-{first}"
-            runs = process("tests.acceptance.asking", s3.root, *tasks, out=stack.enter_context(opened.open("wb")))
-            asked = Round(control, Ledger(s3.store()), tasks, opened)
+            out = stack.enter_context(opened.open("wb"))
+            victims["runs"] = process("tests.acceptance.asking", s3.root, *tasks, out=out)
+            asked = Round(Ledger(s3.store()), tasks, opened)
             for task in tasks:
-                victim = rng.choice(victims)
-                killing = threading.Timer(rng.uniform(0.0, 1.5), victim.kill)
+                deck = deck or rng.sample(sorted(victims), len(victims))  # each as often as the others
+                name = deck.pop()
+                killing = threading.Timer(rng.uniform(0.0, 1.5), victims[name].kill)
                 killing.start()
-                asked.answer(people.as_(rng.choice(["alice", "bob"])), task)
+                asked.answer(rng.choice(answering), task)
                 killing.join()
-            held(asked, people.as_("carol"))
-            victims.remove(runs)
-        kills = sum(victim.kills for victim in victims)
-    record_property("figure", f"kills: {number} decisions, bot, runs and S3 server killed {kills} times, nothing lost")
+                killed[name] += 1
+            held(asked, watching)
+            victims["runs"].end()
+    by_name = ", ".join(f"{name} {count}" for name, count in sorted(killed.items()))
+    record_property("figure", f"kills: {number} decisions, {killed.total()} kills ({by_name}), nothing lost")
 
 
 def until(so: Callable[[], bool], what: str) -> None:
