@@ -90,10 +90,13 @@ def test_a_decision_does_not_wait_for_the_turn(bench: Bench, paced: PacedNotifie
     assert list(bench.engine.released) == [last.id]
 
 
-def test_the_newest_decision_is_shown_first(bench: Bench, paced: PacedNotifier, sweeper: Sweeper) -> None:
-    """While sixty decided messages wait for Slack's pace, one that is decided now takes the next turn; none is lost."""
-    asked = ask_many(bench, paced, 61)
-    for _ in range(61):
+def test_the_newest_decisions_are_shown_first(bench: Bench, paced: PacedNotifier, sweeper: Sweeper) -> None:
+    """While sixty decided messages wait for Slack's pace, four that are decided now take the next turns; none is lost.
+
+    One of them might find the notifier free by chance.
+    """
+    asked = ask_many(bench, paced, 64)
+    for _ in range(64):
         sweeper.tick()
         bench.clock.forward(1)
     for one in asked[:60]:
@@ -101,12 +104,13 @@ def test_the_newest_decision_is_shown_first(bench: Bench, paced: PacedNotifier, 
     bench.clock.forward(20)
     sweeper.tick()
     paced.attempts = 0
-    decide(bench, asked[60].id)
+    for one in asked[60:]:
+        decide(bench, one.id)
     bench.clock.forward(CARRY_OUT_AFTER.total_seconds())
-    for _ in range(3):
+    for _ in range(8):
         sweeper.tick()
         bench.clock.forward(1)
-    assert paced.shown[asked[60].id].state is State.APPROVED
+    assert {paced.shown[one.id].state for one in asked[60:]} == {State.APPROVED}
     waiting = [one.id for one in asked if paced.shown[one.id].state is State.PENDING]
     assert len(waiting) > 40
     assert asked[0].id in waiting
