@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 
 import pytest
 
@@ -27,11 +29,13 @@ from metaflow_extensions.hitl.approvals.record import State, TrailEvent
 from metaflow_extensions.hitl.approvals.transitions import request
 from metaflow_extensions.hitl.stores import DirectoryStore, MemoryStore
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
-from tests.fixtures.slack import connect
+from tests.fixtures.slack import PATIENCE, connect
 from tests.integration.bot.conftest import CHANNEL, Ask
+from tests.sizes import soak
 
 SERVE = [sys.executable, "-c", "from hitl_bot.cli import main; main()", "serve"]
 ROOT = Path(__file__).parents[3]
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def variables(sandbox: Sandbox, folder: Path, **more: str) -> dict[str, str]:
@@ -71,12 +75,11 @@ def ask_by_bot(folder: Path) -> str:
     return Ledger(DirectoryStore(folder / "records")).begin(approval).approval.id
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_well(sandbox: Sandbox, control: Control, tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_it_well(sandbox: Sandbox, control: Control, tmp_path: Path) -> None:
     """Told to stop, a serving bot ends with 0; its log is JSON, line by line, and shows no token and no ticket."""
     with serving(variables(sandbox, tmp_path, METAFLOW_HITL_LOG_LEVEL="debug")) as process:
         control.wait_for_connection(timeout=60)
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=60)
     assert process.returncode == 0, log
     events = [json.loads(line)["event"] for line in log.splitlines()]
@@ -315,3 +318,54 @@ def test_a_redelivered_envelope_decides_once(ask: Ask, bob: Person, control: Con
     control.redeliver(control.envelopes()[-1]["envelope_id"])
     events = [entry.version.event for entry in bot.cases.ledger.verify(approval.id)]
     assert events.count(TrailEvent.DECIDED) == 1
+
+
+NURSERY = """
+import os, sys
+from hitl_bot import bootstrap, serve
+for _ in sys.stdin:
+    if (child := os.fork()) == 0:
+        serve.command([])
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""  # imports once what each bot would take two seconds for
+
+
+def takes_signals(process: int) -> bool:
+    caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process}/status").read_text())
+    mask = int(caught[1], 16) if caught is not None else 0
+    return all(mask >> (number - 1) & 1 for number in SIGNALS)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands a signal to the thread that is named")
+def test_a_signal_ends_it_at_any_moment_in_any_thread(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A bot that is starting, connecting or serving ends soon after a signal, with 0, whichever thread it reaches."""
+    rng, codes = random.Random(7), []
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-c", NURSERY],
+            env=variables(sandbox, tmp_path),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as nursery,
+    ):
+        assert nursery.stdin is not None
+        assert nursery.stdout is not None
+        for number in range(soak(6, 300)):
+            print(file=nursery.stdin, flush=True)
+            bot = int(nursery.stdout.readline())
+            while not takes_signals(bot):
+                Event().wait(0.01)
+            Event().wait(rng.uniform(0, 0.7))  # any moment is one to end at
+            threads = sorted(int(one.name) for one in Path(f"/proc/{bot}/task").iterdir())
+            os.kill(threads[0] if number % 3 == 0 else rng.choice(threads), rng.choice(SIGNALS))
+            giving_up = Timer(PATIENCE, os.kill, (bot, signal.SIGKILL))
+            giving_up.start()
+            codes.append(int(nursery.stdout.readline()))
+            giving_up.cancel()
+        nursery.stdin.close()
+    assert set(codes) == {0}, (codes, (tmp_path / "log").read_text()[-2000:])
