@@ -128,6 +128,7 @@ def test_every_decorator_of_a_page_is_taken(decorated):
     given = eval(f"hitl{decorator}", names)(gated)  # noqa: S307 - likewise
     (found,) = [one for one in given.decorators if isinstance(one, HitlDecorator)]
     found.init()
+    assert found.refused == ""
 
 
 def test_ci_runs_the_commands_that_tests_can_not():

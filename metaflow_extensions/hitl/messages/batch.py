@@ -288,7 +288,7 @@ def _votes(batch: Batch, ids: Mapping[str, str], groups: int) -> list[Block]:
         shown = [section(mrkdwn(f"*Votes*\n{said}"))]
         proposals = [votes.proposal(one) for one in some]
         alike = all(one == proposals[0] for one in proposals)
-        return [*shown, *single.input_fields(proposals[0] or {}, 300)] if alike else shown
+        return [*shown, *single.input_fields(some[0], proposals[0] or {}, 300)] if alike else shown
     blocks = [section(mrkdwn("*Votes*"))]
     most = sorted(standing.items(), key=lambda group: -len(group[1]))
     blocks += [section(mrkdwn(f"{_shards(len(some))}: {said or 'nobody yet.'}")) for said, some in most[:groups]]

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -230,6 +230,22 @@ def value_text(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(item, (str, int, float)) for item in value):
         return ", ".join(str(item) for item in value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def entered(approval: Approval, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what was entered as the form showed it: labels, and choices by their titles."""
+    known = {field.name: field for field in form_fields(approval)}
+    return [
+        (known[name].label, _as_chosen(known[name], value)) if name in known else (name, value_text(value))
+        for name, value in values.items()
+    ]
+
+
+def _as_chosen(field: Field, value: Any) -> str:
+    titles = {choice: title for title, choice in field.labelled}
+    if isinstance(value, list):
+        return value_text([titles.get(item, item) for item in value])
+    return value_text(titles.get(value, value) if isinstance(value, str | int | float) else value)
 
 
 def approve_command(approval: Approval, script: str) -> str:

@@ -153,11 +153,11 @@ def origin(approval: Approval) -> str:
     return f"{escape(sentences.step_name(approval))} · {run} · started by {requester(approval, name)}"
 
 
-def input_fields(values: Mapping[str, Any], share: int) -> list[Block]:
+def input_fields(approval: Approval, values: Mapping[str, Any], share: int) -> list[Block]:
     """Show what was entered, two columns wide."""
     shown = [
-        f"{bold(key, min(share, 150))}\n{literal(_head(value, share), min(share, 1_800))}"
-        for key, value in list(values.items())[:_SHOWN_INPUTS]
+        f"{bold(label, min(share, 150))}\n{literal(_head(text, share), min(share, 1_800))}"
+        for label, text in sentences.entered(approval, values)[:_SHOWN_INPUTS]
     ]
     blocks = list(field_sections(shown))
     if len(values) > _SHOWN_INPUTS:
@@ -165,8 +165,7 @@ def input_fields(values: Mapping[str, Any], share: int) -> list[Block]:
     return blocks
 
 
-def _head(value: Any, share: int) -> str:
-    text = sentences.value_text(value)
+def _head(text: str, share: int) -> str:
     return text if len(text) <= share * 2 else text[: share * 2] + ELLIPSIS
 
 
@@ -213,7 +212,7 @@ def votes_blocks(approval: Approval, ids: Mapping[str, str], share: int) -> list
     blocks = [section(mrkdwn(f"*Votes*\n{said}"))]
     if aside := voting.put_aside(approval, mention):
         blocks.append(context(aside))
-    return [*blocks, *input_fields(votes.proposal(approval) or {}, share)]
+    return [*blocks, *input_fields(approval, votes.proposal(approval) or {}, share)]
 
 
 def owed_blocks(approval: Approval) -> list[Block]:
@@ -305,7 +304,7 @@ def _blocks(
     else:
         blocks.append(section(mrkdwn(verdict_line(approval))))
         blocks += reason_blocks(approval, share)
-        blocks += input_fields(approval.decision.input if approval.decision else {}, share)
+        blocks += input_fields(approval, approval.decision.input if approval.decision else {}, share)
         blocks += owed_blocks(approval)
         if approval.judgement is not None and approval.judgement.mode is RuleMode.SHADOW:
             blocks += evidence.rule_blocks(approval)

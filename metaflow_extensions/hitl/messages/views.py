@@ -165,7 +165,7 @@ def closed_view(approval: Approval, *, now: datetime) -> Block:
         said += f" · {sentences.ago(at, now)}"
     blocks = [section(mrkdwn(said)), *single.reason_blocks(approval, REASON)]
     if approval.decision:
-        blocks += single.input_fields(approval.decision.input, _MESSAGE)
+        blocks += single.input_fields(approval, approval.decision.input, _MESSAGE)
     if trouble := sentences.trouble(approval):
         blocks.append(section(plain(trouble)))
     title = "Answered"
@@ -220,7 +220,7 @@ def details_view(approval: Approval, *, now: datetime, trail: Sequence[Version] 
             *single.reason_blocks(approval, _MESSAGE),
         ]
         if approval.decision:
-            blocks += single.input_fields(approval.decision.input, _MESSAGE)
+            blocks += single.input_fields(approval, approval.decision.input, _MESSAGE)
         if after := sentences.aftermath(approval) or sentences.trouble(approval):
             blocks.append(section(plain(after)))
     if trail:

@@ -36,13 +36,19 @@ def rows_of(value: Any) -> list[list[str]]:
 
 
 def shortened(value: Any) -> Any:
-    """Return a long list or array as text: its first items, and how many more there are. Others stay as they are."""
+    """Return a list or array as text: its items, or the first of many and how many more there are.
+
+    Any other value stays as it is, and so does a short list of other things than texts and numbers.
+    """
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and len(shape) > 1:
         return f"{type(value).__name__} of {' × '.join(map(str, shape))}"
-    is_list = isinstance(value, (list, tuple)) or (isinstance(shape, tuple) and len(shape) == 1)
-    if not is_list or len(value) <= _LONG:
+    plain = isinstance(value, (list, tuple))
+    if not plain and not (isinstance(shape, tuple) and len(shape) == 1):
         return value
+    if len(value) <= _LONG:
+        reads = plain and value and all(isinstance(one, (str, int, float)) for one in value)
+        return ", ".join(map(str, value)) if reads else value
     some = ", ".join(_cell(one) for one in islice(iter(value), _FIRST))
     return f"{some}, … ({len(value) - _FIRST} more)"
 

@@ -9,6 +9,7 @@ import pytest
 
 from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import Origin, Person, Verdict, Where
+from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.messages import controls, single
 from metaflow_extensions.hitl.messages.single import render
 from metaflow_extensions.hitl.messages.voting import vouched
@@ -122,6 +123,20 @@ def test_input_and_reason_are_shown():
     assert "*deploy_target*\nstaging" in text
     assert "*dry*\nyes" in text
     assert "“drift too high”" in visible(render(decided(pending(), Verdict.REJECT), now=LATER).blocks)
+
+
+def test_input_is_shown_as_the_form_showed_it():
+    """Labels above the values, and choices by their titles, not by what the step gets."""
+    regions = {"oneOf": [{"const": "eu", "title": "Europe"}, {"const": "us", "title": "America"}]}
+    schema = {
+        "type": "object",
+        "properties": {"first_region": regions, "others": {"type": "array", "items": regions}},
+        "required": ["first_region"],
+    }
+    approval = decided(pending(schema=normalise(schema)), input={"first_region": "eu", "others": ["us", "eu"]})
+    text = visible(render(approval, now=LATER).blocks)
+    assert "*First region*\nEurope" in text
+    assert "*Others*\nAmerica, Europe" in text
 
 
 def test_local_decision_names_its_way_in():

@@ -108,7 +108,7 @@ def test_another_proposal_is_said_to_be_one():
     """The message shows the input that counts now, and who has to vote again."""
     said = shown(every_state()["another proposal"])
     assert "<@U0BOB> proposes a different input, so <@U0CAROL> votes again." in said
-    assert "*notes*\\nb" in said
+    assert "*Notes*\\nb" in said
 
 
 def test_a_counted_rejection_is_a_vote_like_others():

@@ -74,9 +74,11 @@ def test_a_large_table_is_cut_to_what_a_person_reads():
 
 
 def test_a_long_list_is_cut():
-    """A list says its first items and how many more; an array of several dimensions its shape."""
+    """A list says its items, or the first and how many more; an array of several dimensions its shape."""
     assert shortened(list(range(100))) == "0, 1, 2, 3, 4, 5, 6, 7, … (92 more)"
-    assert shortened([1, 2]) == [1, 2]
+    assert shortened(["ridge", "lasso", 0.25]) == "ridge, lasso, 0.25"
+    assert shortened([]) == []
+    assert shortened([[1], None]) == [[1], None]
     assert shortened(Array((3, 4))) == "Array of 3 × 4"
 
 
