@@ -107,7 +107,7 @@ def test_a_restarted_bot_goes_by_the_newest_version_where_the_tail_names_an_olde
     asked = bench.ask()
     decide(bench, asked.id)
     bench.cases.carry_out(bench.ledger.read(asked.id))
-    for key in sorted(bench.store.list(bucket.CHANGES.root))[1:]:
+    for key in sorted(bench.store.list(bucket_map.CHANGES.root))[1:]:
         bench.store.unmark(key)
     bot, told = Bot(bench, observer), Told()
     bot.sweeper = Sweeper(bot.bench.cases, observer, name="first", projection=bot.projection, subscribers=(told,))

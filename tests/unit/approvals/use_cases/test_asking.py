@@ -109,7 +109,7 @@ class TwoMessages(MemoryNotifier):
 
     def post(self, approval: Approval) -> Post:
         first = Post(notifier=self.name, at=self.bench.clock(), channel="C1", ts="1")
-        self.bench.cases.note_post(self.bench.ledger.read(approval.id), first)
+        self.bench.cases.posting.note_post(self.bench.ledger.read(approval.id), first)
         return replace(first, ts="2", batch=self.batch)
 
     def find(self, approval: Approval) -> Post | None:  # noqa: ARG002 - the port's signature
@@ -123,7 +123,7 @@ class TwoMessages(MemoryNotifier):
 def test_of_two_messages_the_second_is_removed_unless_other_gates_are_on_it(bench, batch, removed):
     """The record names the first; whoever posted the second removes it, and leaves one that many gates share."""
     notifier = TwoMessages(bench, batch=batch)
-    bench.cases.notifiers = {notifier.name: notifier}
+    bench.cases.posting.notifiers = {notifier.name: notifier}
     assert [post.ts for post in bench.ask().posts] == ["1"]
     assert [post.ts for post in notifier.removed] == removed
     assert len(list(bench.store.list(SURPLUS.root))) == len(removed)  # for a bot, in case it could not be removed
