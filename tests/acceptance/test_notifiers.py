@@ -130,7 +130,7 @@ def test_several_are_named_with_commas(flow, web):
 
 
 def test_a_webhook_alone_is_how_slack_asks(flow, web):
-    """With nothing set up but the webhook, `notifier="slack"` asks by it, and says so in the record."""
+    """With nothing set up but the webhook, `notifier="slack"` asks by it, and says so in the record and the log."""
     gated = flow(ASKING.format(model="v7", arguments='notifier="slack"'), METAFLOW_HITL_SLACK_WEBHOOK=web.url)
     run = gated.start("run")
     (approval,) = gated.wait_for_approvals(wanted=lambda one: bool(one.posts))
@@ -138,7 +138,9 @@ def test_a_webhook_alone_is_how_slack_asks(flow, web):
     assert "Deploy v7?" in str(web.bodies)
     gated.approvals.approve(approval.id)
     assert run.wait() == 0, run.output
+    assert "The question is asked in Slack by METAFLOW_HITL_SLACK_WEBHOOK, without buttons." in run.output
     assert "nobody has been asked" not in run.output
+    assert "left to the bot" not in run.output
 
 
 def test_a_question_that_reaches_nobody_is_an_error_in_the_log(flow):

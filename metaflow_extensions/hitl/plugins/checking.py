@@ -74,7 +74,7 @@ def check_flow(flow: Any) -> tuple[list[str], list[Flaw], list[str]]:
         found += _against_policy(arguments, rule)
         if rule.get("rule"):
             notes.append(f"{node.name}: the rule “{rule['rule']}” requires: {'; '.join(rule['demands'])}")
-        if "slack" in settings.notifiers(arguments.question.notifiers):
+        if "slack" in _ways(arguments, settings):
             asks_slack.append(node.name)
             found += slack.problems(arguments, settings) if slack else ()
         problems += [Flaw(place=place_of(node), what=what) for what in found]
@@ -201,8 +201,14 @@ def _assigned_in(function: Any) -> set[str] | None:
 # Settings and Slack.
 
 
+def _ways(arguments: StepArguments, settings: FlowSettings) -> tuple[str, ...]:
+    """Return how a step asks from here: in Slack with buttons only where a token or a bot does that."""
+    ways = settings.notifiers(arguments.question.notifiers)
+    return tuple(way for way in ways if way != "slack") if settings.webhook_alone else ways
+
+
 def _settings(arguments: StepArguments, settings: FlowSettings) -> Iterator[str]:
-    wanted = settings.notifiers(arguments.question.notifiers)
+    wanted = _ways(arguments, settings)
     here = root.build_notifiers(lambda _: None)
     for name in wanted:
         if name not in here and not settings.public_keys:

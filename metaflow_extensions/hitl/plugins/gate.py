@@ -212,8 +212,11 @@ def _place(gate: Gate) -> str:
 
 
 def _say_what_is_left_to_the_bot(cases: UseCases, approval: Approval) -> None:
+    here = cases.posting.notifiers
     for name in unposted(approval):
-        if name not in cases.posting.notifiers:
+        if name == "slack" and "slack_webhook" in {*here} & {*approval.question.notifiers}:
+            say("The question is asked in Slack by METAFLOW_HITL_SLACK_WEBHOOK, without buttons.")
+        elif name not in here:
             say(f"{name} is not set up here ({needed_for(name) or GROUP}), so the question is left to the bot there.")
 
 

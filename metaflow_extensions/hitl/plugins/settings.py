@@ -49,6 +49,11 @@ class FlowSettings:
     notify_cpu: str
     notify_memory: str
 
+    @property
+    def webhook_alone(self) -> bool:
+        """Whether "slack" can only mean the webhook: no token posts here, and no bot is known that would."""
+        return self.has_webhook and not self.slack_bot_token and not self.public_keys
+
     def notifiers(self, named: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Return how this machine asks.
 
@@ -57,8 +62,7 @@ class FlowSettings:
         named : tuple of str
             What the step names.
         """
-        # With a webhook alone, "slack" can only mean the webhook: no token posts here, and no bot is known that would.
-        alone = self.has_webhook and not self.slack_bot_token and not self.public_keys
+        alone = self.webhook_alone
         named = named or self.named_notifiers
         if not named:
             first = ("slack",) if self.slack_bot_token else ("slack_webhook",) if alone else ()

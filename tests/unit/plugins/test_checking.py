@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ with warnings.catch_warnings():
     from metaflow import FlowSpec, hitl, step
     from metaflow.decorators import _init_step_decorators
 
-    from metaflow_extensions.hitl.plugins.checking import check_flow
-    from metaflow_extensions.hitl.plugins.hitl_decorator import BadHitl, _went_wrong
+    from metaflow_extensions.hitl.plugins.arguments import read_arguments
+    from metaflow_extensions.hitl.plugins.checking import _ways, check_flow
+    from metaflow_extensions.hitl.plugins.hitl_decorator import BadHitl, HitlDecorator, _went_wrong
     from metaflow_extensions.hitl.plugins.message import BadMessage
+    from metaflow_extensions.hitl.plugins.settings import read_settings
 
 
 class TwoMistakes(FlowSpec):
@@ -77,6 +80,12 @@ def test_what_could_not_be_looked_up_is_said(monkeypatch):
     _, _, notes = check_flow(loaded(WrongNames))
     (note,) = notes
     assert note.startswith("Slack was not asked whether the channel and the approvers of start exist")
+
+
+def test_a_webhook_alone_is_enough_for_slack():
+    """With nothing but the webhook set up, a question in Slack needs neither a bot token nor a channel."""
+    settings = replace(read_settings(), slack_bot_token=None, slack_channel=None, has_webhook=True, public_keys=())
+    assert _ways(read_arguments({**HitlDecorator.defaults, "notifier": "slack"}), settings) == ("slack_webhook",)
 
 
 def test_a_message_that_cannot_be_written_is_said_without_the_name_of_a_class():
