@@ -26,10 +26,9 @@ def blocks(approval: Approval) -> list[Block]:
     shown = [table([head(evidence), *rows(evidence)[:ROWS]])] if evidence.metrics else []
     further = len(evidence.metrics) - ROWS
     more = f"and {further} more {'metric' if further == 1 else 'metrics'} under Details" if further > 0 else ""
+    told = [one.removesuffix(".") for one in (more, _compared_with(evidence), *differing(evidence)) if one]
     missing = [escape(words, 200) for words in not_shown(evidence)]
-    told = filter(None, [more, _compared_with(evidence), *differing(evidence), *missing])
-    text = " · ".join(told)
-    return [*shown, context(text)] if text else shown
+    return [*shown, *(context(text) for text in (" · ".join(told), "\n".join(missing)) if text)]
 
 
 def has_table(approval: Approval) -> bool:

@@ -73,12 +73,12 @@ def look_up(path: str, incoming: Any) -> Any:
     try:
         value = getattr(incoming, name)
     except AttributeError:
-        raise NothingThere(f"no artifact {name} comes in") from None
+        raise NothingThere(f"no artifact {name!r} comes in") from None
     for position, part in enumerate(inner):
         if not isinstance(value, dict):
             raise NothingThere(f"{'.'.join([name, *inner[:position]])} is not a dict")
         if part not in value:
-            raise NothingThere(f"{'.'.join([name, *inner[:position]])} has no {part}")
+            raise NothingThere(f"{'.'.join([name, *inner[:position]])} has no {part!r}")
         value = value[part]
     return value
 

@@ -80,7 +80,8 @@ def _check_size(task: GatedTask, spec: PlotSpec) -> None:
         # What the datastore knows of its artifacts (metaflow 2.19, datastore/task_datastore.py).
         size = (getattr(datastore, "_info", {}).get(name) or {}).get("size", 0)
         if size > _LARGEST_ARTIFACT:
-            raise _NotShown(f"has {_size(size)}; a picture may come from an artifact of {_size(_LARGEST_ARTIFACT)}")
+            most = _size(_LARGEST_ARTIFACT)
+            raise _NotShown(f"comes from an artifact of more than {most}, the most that is read for a picture")
 
 
 @dataclass
@@ -143,7 +144,7 @@ def _saved(figure: Any) -> bytes:
 
 def _checked(png: bytes) -> bytes:
     if len(png) > LARGEST:
-        raise _NotShown(f"has {_size(len(png))}; a picture may have {_size(LARGEST)}")
+        raise _NotShown(f"has more than {_size(LARGEST)}, the most that a picture may have")
     if len(png) < _HEAD or not png.startswith(_SIGNATURE):
         raise _NotShown("is not a PNG")
     width, height = struct.unpack(">II", png[16:_HEAD])

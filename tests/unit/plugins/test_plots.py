@@ -69,7 +69,7 @@ def refuse(_: Any) -> bytes:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        (PNG + b"0" * 3 * 2**20, "has 3 MiB; a picture may have 2 MiB"),
+        (PNG + b"0" * 3 * 2**20, "has more than 2 MiB, the most that a picture may have"),
         (b"GIF89a" + PNG, "is not a PNG"),
         (PNG[:16] + b"\x7f\xff\xff\xff" * 2 + PNG[24:], "is 2147483647 × 2147483647 pixels"),
         ({"a": 1}, "is a dict, neither a matplotlib figure nor a PNG"),
@@ -93,7 +93,10 @@ def test_a_picture_that_takes_too_long_is_given_up(plots):
 
 def test_an_artifact_of_fifty_megabytes_is_not_even_loaded(plots):
     """The datastore knows its size."""
-    assert drawn(plots, PNG, size=51 * 2**20).problem == "has 51 MiB; a picture may come from an artifact of 50 MiB"
+    assert (
+        drawn(plots, PNG, size=51 * 2**20).problem
+        == "comes from an artifact of more than 50 MiB, the most that is read for a picture"
+    )
 
 
 def test_a_store_that_is_away_keeps_a_picture_back_and_no_question(plots):
@@ -110,4 +113,4 @@ def test_an_artifact_that_is_not_there_is_named(plots):
     task = SimpleNamespace(inputs=(), pathspec=pathspec())
     spec = plots.PlotSpec(name="Picture", source="picture")
     (plot,) = plots.draw(task, (spec,), SimpleNamespace(), MemoryStore())
-    assert plot.problem == "needs what is missing: no artifact picture comes in"
+    assert plot.problem == "needs what is missing: no artifact 'picture' comes in"

@@ -115,7 +115,7 @@ def _measure(value: Any) -> tuple[Any, str]:
     if isinstance(value, numbers.Real) or _is_decimal(value):
         return _number(value)
     kind: str = type(value).__name__
-    article = "an" if kind[:1].lower() in "aeiou" else "a"
+    article = "an" if kind[:1].lower() in "aeiou" or kind == "ndarray" else "a"
     return None, _cut(f"is {article} {kind}{_size(value)}, not a number", _PROBLEM)
 
 
