@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Generator
 
@@ -19,6 +20,10 @@ if _ALIKE:
     # Hypothesis also draws the constants of every module that is loaded, and so something else in each worker.
     providers._get_local_constants = providers.Constants  # pyright: ignore[reportPrivateUsage] - there is no setting
 
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would every run that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # No test may reach the cluster of whoever runs it; those that need one have their own.
 os.environ["KUBECONFIG"] = os.devnull
 os.environ.pop("KUBERNETES_SERVICE_HOST", None)
@@ -33,6 +38,7 @@ pytest_plugins: list[str] = [
     "tests.fixtures.engines",
     "tests.fixtures.flows",
     "tests.fixtures.outlets",
+    "tests.fixtures.patience",
     "tests.fixtures.pods",
     "tests.fixtures.s3",
     "tests.fixtures.slack",

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 Json = dict[str, Any]
+TIMEOUT = 60.0  # seconds; what happens comes far sooner, but on a busy machine
 _LOOK_EVERY = 0.2  # seconds
 ANSWER_TIMEOUT = 90.0  # longer than anything the sandbox lets a caller wait for
 
@@ -200,7 +201,7 @@ class Control:
 
     # Waiting
 
-    def wait_until(self, look: Callable[[], Any], timeout: float = 30.0, what: str = "") -> Any:
+    def wait_until(self, look: Callable[[], Any], timeout: float = TIMEOUT, what: str = "") -> Any:
         """Look now, after every change and five times a second, and return the first truthy result.
 
         What is looked at may be elsewhere, such as an approval's record, which no change of the sandbox tells of.
@@ -232,11 +233,11 @@ class Control:
                 return None
             after = news["seq"]
 
-    def wait_for_connection(self, count: int = 1, timeout: float = 30.0) -> None:
+    def wait_for_connection(self, count: int = 1, timeout: float = TIMEOUT) -> None:
         """Return once the app has that many Socket Mode connections."""
         self.wait_until(lambda: self.get("faults-and-time")["connections"] >= count, timeout, f"{count} connection(s)")
 
-    def wait_for_calls(self, method: str, count: int = 1, timeout: float = 30.0) -> list[Json]:
+    def wait_for_calls(self, method: str, count: int = 1, timeout: float = TIMEOUT) -> list[Json]:
         """Return the calls of a method once there are that many."""
         found: list[Json] = self.wait_until(
             lambda: calls if len(calls := self.calls(method)) >= count else None, timeout, f"{count} x {method}"

@@ -13,9 +13,8 @@ Everything waits on the sandbox's changes, with a timeout in real seconds; nothi
 from collections.abc import Callable
 from typing import Any
 
-from .control import Control, NothingHappened
+from .control import TIMEOUT, Control, NothingHappened
 from .surfaces import (
-    TIMEOUT,
     Client,
     Closed,
     Element,
@@ -48,7 +47,6 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
-EFFECT_TIMEOUT = 3.0  # a trigger_id lives no longer, so no view opens after it
 
 
 class Driver:
@@ -152,12 +150,12 @@ class Person(Client):
     # What they do
 
     def click(
-        self, surface: Message | View, wanted: str, *, confirm: str = "", timeout: float = EFFECT_TIMEOUT
+        self, surface: Message | View, wanted: str, *, confirm: str = "", timeout: float = TIMEOUT
     ) -> View | None:
         """Use a button or a menu's entry, and return the view that opens, or None if something else happens.
 
-        It returns with the first effect that is known to come from this click (a view opened with its trigger_id, its
-        response_url used, the message or view updated, something shown to this person only), or after `timeout`.
+        It returns with the first effect that is known to come from this click: a view opened with its trigger_id, its
+        response_url used, the message or view updated, something shown to this person only.
 
         Parameters
         ----------
@@ -168,7 +166,7 @@ class Person(Client):
         confirm : str
             If the button asks for confirmation: the label of the button to press in its dialog.
         timeout : float
-            Real seconds to wait for an effect after the ack.
+            Real seconds to wait for an effect after the ack; with 0 none is waited for.
 
         Raises
         ------
@@ -178,6 +176,8 @@ class Person(Client):
             The button asks first, and `confirm` is neither label of its dialog; or it doesn't ask, and it was given.
         NotAcknowledged
             The app did not acknowledge in time.
+        NothingHappened
+            It acknowledged, and had no effect in time.
         """
         element, entry = surface.element(wanted)
         if not confirms(element.shape, confirm):
@@ -198,9 +198,7 @@ class Person(Client):
             raise NothingHappened(f"{wanted!r} opened no view within {timeout:g} s")
         return self.wait_for_view(lambda one: one.id == change["view"])
 
-    def choose(
-        self, surface: Message | View, element: Element, entry: Any, *, timeout: float = EFFECT_TIMEOUT
-    ) -> View | None:
+    def choose(self, surface: Message | View, element: Element, entry: Any, *, timeout: float = TIMEOUT) -> View | None:
         """Choose or type something in an element that acts at once; everything else is as for `click`."""
         seq = self.control.seq
         act = self._click(surface, element, entry)
@@ -225,7 +223,7 @@ class Person(Client):
         posted = {one["ts"] for one in self._changes_after(seq) if answers(one) and one["ts"]}
         return [one for one in self.messages(channel) if one.ts in posted]
 
-    def shortcut(self, message: Message, callback_id: str, timeout: float = EFFECT_TIMEOUT) -> View | None:
+    def shortcut(self, message: Message, callback_id: str, timeout: float = TIMEOUT) -> View | None:
         """Choose a shortcut from a message's menu; returns like `click`."""
         seq = self.control.seq
         body = {"user": self.id, "channel": message.channel, "ts": message.ts, "callback_id": callback_id}
@@ -248,8 +246,12 @@ class Person(Client):
             to_me = kind in {"message_posted", "home_published"} and change["user"] == self.id
             return mine or same_message or same_view or to_me
 
+        if not timeout:
+            return None
         change = self.control.wait_for_change(is_effect, seq, timeout)
-        if change is None or change["kind"] != "view_opened":
+        if change is None:
+            raise NothingHappened(f"it had no effect within {timeout:g} s")
+        if change["kind"] != "view_opened":
             return None
         return next((one for one in self.views() if one.id == change["view"]), None)
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .blocks import elements_of
-from .control import Control
+from .control import TIMEOUT, Control
 from .mentions import visible_text
 
 Json = dict[str, Any]
-TIMEOUT = 30.0  # seconds; what happens comes far sooner, but on a busy machine
 
 
 class NotThere(Exception):

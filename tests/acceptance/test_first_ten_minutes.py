@@ -36,7 +36,7 @@ def terminal(tmp_path):
     yield type_in
     for process in reversed(started):
         process.process.terminate()
-        process.process.wait(30)
+        process.process.wait(60)
         process.stop()
 
 

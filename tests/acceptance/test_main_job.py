@@ -64,7 +64,7 @@ def bot(gated, sandbox):
     process.wait_for_line("connected")
     yield process
     process.process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0, process.output
+    assert process.wait() == 0, process.output
 
 
 def test_a_click_in_slack_lets_the_run_go_on(gated, bot, sandbox, s3_versitygw):
@@ -81,7 +81,7 @@ def test_a_click_in_slack_lets_the_run_go_on(gated, bot, sandbox, s3_versitygw):
     assert "staging" in answered.plain
     ledger = Ledger(s3_versitygw.store())
     approval_id = next(iter(key.split("/")[1] for key in ledger.store.list("approvals/")))
-    bob.control.wait_until(lambda: not list(ledger.open_ids()), 30, "the end of what the bot does after the message")
+    bob.control.wait_until(lambda: not list(ledger.open_ids()), what="the end of what the bot does after the message")
     events = [entry.version.event for entry in ledger.verify(approval_id)]
     assert events == [TrailEvent.REQUESTED, TrailEvent.POSTED, TrailEvent.DECIDED, TrailEvent.SETTLED]
 

@@ -21,8 +21,6 @@ from tests.fixtures.approvals import HandClock, pathspec, question
 from tests.fixtures.slack import connect
 from tests.integration.bot.conftest import clock, sandbox, settings  # noqa: F401 - fixtures
 
-pytestmark = pytest.mark.usefixtures("unhurried")
-
 Visit = Callable[..., Page]
 Shot = Callable[[Page, str], None]
 
@@ -58,7 +56,7 @@ def bot(settings: Settings, clock: HandClock, tmp_path: Path) -> Iterator[Bot]: 
     running = bootstrap(with_policy, store=MemoryStore(), clock=clock, engines={EngineKind.ARGO: cluster})
     connect(running)
     yield running
-    assert running.stop(30), "something of the bot did not end"
+    assert running.stop(60), "something of the bot did not end"
 
 
 @pytest.fixture

@@ -192,4 +192,4 @@ def bucket(
     )
     bucket = Bucket(bot=bot, run=run, attacker=Ledger(store), clock=clock, folder=tmp_path / "hitl", attempts=attempts)
     yield bucket
-    assert bot.stop(30), "something of the bot did not end"
+    assert bot.stop(60), "something of the bot did not end"

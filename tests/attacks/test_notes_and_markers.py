@@ -112,7 +112,7 @@ def sending(bucket: Bucket) -> Iterator[Outbox]:
     (outbox,) = [one for one in bucket.bot.sweeper._subscribers if isinstance(one, Outbox)]
     yield outbox
     while outbox._job.is_busy:
-        bucket.bot.executors[1].submit(lambda: None).result(10)
+        bucket.bot.executors[1].submit(lambda: None).result(60)
 
 
 class TestEvents:

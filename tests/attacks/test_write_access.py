@@ -199,7 +199,7 @@ def test_a_planted_vote_beside_a_real_click(bucket: Bucket, people: Driver):
     number, standing = bucket.newest(asked)
     bucket.forge(transitions.vote(standing, voting(CAROL, at=bucket.clock())), after=number, event="voted")
     bob = people.as_("bob")
-    bob.click(bob.wait_for_message(CHANNEL), "Approve", confirm="Approve", timeout=30)
+    bob.click(bob.wait_for_message(CHANNEL), "Approve", confirm="Approve")
     assert bucket.opens() is not bucket.is_sealed
 
 
@@ -209,7 +209,7 @@ def test_a_planted_delegation(bucket: Bucket, people: Driver):
     asked = bucket.ask(question(approvers=("U0ALICE",)))
     Delegations(bucket.attacker.store).delegate(ALICE, CAROL, bucket.clock() + timedelta(days=1), bucket.clock())
     carol = people.as_("carol")
-    carol.click(carol.wait_for_message(CHANNEL), "Approve", confirm="Approve", timeout=30)
+    carol.click(carol.wait_for_message(CHANNEL), "Approve", confirm="Approve")
     assert bucket.opens(asked.pathspec) is not bucket.is_sealed
 
 
@@ -228,7 +228,7 @@ def test_a_marker_puts_no_gate_into_a_batch(bucket: Bucket, people: Driver):
     message = bob.wait_for_message(CHANNEL, lambda one: "Approve all" in one.buttons)
     bob.click(message, "Approve all", confirm="Approve all")
     ledger, first = bucket.bot.cases.ledger, pathspec(task="1").approval_id
-    people.control.wait_until(lambda: ledger.read(first).approval.state is State.APPROVED, 30, "an approval")
+    people.control.wait_until(lambda: ledger.read(first).approval.state is State.APPROVED, what="an approval")
     bucket.sweep()
     assert not bucket.opens(other.pathspec)
 
@@ -258,7 +258,7 @@ def test_a_planted_answer_in_advance(bucket: Bucket, people: Driver):
         with pytest.raises(NotVouchedFor):
             in_advance.AnswersInAdvance(bucket.bot.cases.ledger).newest(batch)
     else:
-        people.control.wait_until(decided, 30, "an answer to the last shard")
+        people.control.wait_until(decided, what="an answer to the last shard")
     assert bucket.opens(last.pathspec) is not bucket.is_sealed
 
 

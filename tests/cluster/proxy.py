@@ -98,8 +98,8 @@ class _Server(ThreadingHTTPServer):
 
     def connect(self) -> HTTPConnection:
         if self.trust is None:
-            return HTTPConnection(self.target.netloc, timeout=30)
-        return HTTPSConnection(self.target.netloc, timeout=30, context=self.trust)
+            return HTTPConnection(self.target.netloc, timeout=60)
+        return HTTPSConnection(self.target.netloc, timeout=60, context=self.trust)
 
 
 class _Forward(BaseHTTPRequestHandler):

@@ -18,7 +18,7 @@ from tests.cluster.control_plane import ADMIN, Cluster
 from tests.cluster.gated import RESOURCE
 
 POLICY = Path(__file__).parents[2] / "manifests" / "admission" / "gates-required.yaml"
-EFFECTIVE_SECONDS = 60  # the server compiles a policy some seconds after its creation
+EFFECTIVE_SECONDS = 240  # the server compiles a policy some seconds after its creation
 
 Json = dict[str, Any]
 

@@ -61,8 +61,9 @@ def test_it_is_never_late_for_what_is_due():
     assert thread._work() == 0
 
 
-def test_a_click_ends_a_long_pause():
+def test_a_click_ends_a_long_pause(monkeypatch):
     """The thread waits for the click, not for the clock."""
+    monkeypatch.setattr("hitl_bot.sweeper.IDLE_EVERY", 3_600.0)
     thread, sweeper, clock, awake = paced()
     clock.forward(61)
     looked: list[float] = []
@@ -78,7 +79,7 @@ def test_a_click_ends_a_long_pause():
 
     sweeper.tick = tick
     thread.start()
-    assert thread.join(4)
+    assert thread.join(60)
     assert len(looked) == 2
 
 

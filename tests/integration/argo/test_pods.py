@@ -25,7 +25,7 @@ from tests.fixtures.approvals import REQUESTER, Bench, HandClock, approving, pat
 from tests.fixtures.flows import clean_environment
 
 # A pod starts Python a dozen times, as Metaflow has it.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1_800)
 
 # Metaflow keeps a pod's log by processes of its own, as many as do the work. One test has them; the others do without.
 WITHOUT_LOG = """python() {
@@ -142,7 +142,7 @@ def pod(compiler, pod_python, root_of_pods, tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         ended.out = out

@@ -43,7 +43,7 @@ def group(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     api.create_custom_resource_definition(definition)
     watch = kubernetes.watch.Watch()
     selector = f"metadata.name=workflowtemplates.{own}"
-    for event in watch.stream(api.list_custom_resource_definition, field_selector=selector, timeout_seconds=30):
+    for event in watch.stream(api.list_custom_resource_definition, field_selector=selector, timeout_seconds=240):
         if any(one.type == "Established" and one.status == "True" for one in event["object"].status.conditions or ()):
             break
     yield own

@@ -33,11 +33,6 @@ class Ask(Protocol):
     def __call__(self, task: str = "42", **parts: Any) -> Approval: ...
 
 
-@pytest.fixture(autouse=True)
-def _no_hurry(unhurried: None) -> None:
-    """No test here is about how fast a machine is."""
-
-
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """A workspace in which the app has the scopes and the command of its own manifest, and no more."""
@@ -77,7 +72,7 @@ def bot(settings: Settings, store: Store, clock: HandClock) -> Iterator[Bot]:
     running = bootstrap(settings, store=store, clock=clock, pace=pace, monotonic=count(step=60).__next__)
     connect(running)
     yield running
-    assert running.stop(30), "something of the bot did not end"
+    assert running.stop(60), "something of the bot did not end"
 
 
 @pytest.fixture

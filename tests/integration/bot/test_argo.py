@@ -80,7 +80,7 @@ def running(settings: Settings, store: Store, clock: HandClock) -> Iterator[Bot]
     try:
         yield bot
     finally:
-        assert bot.stop(30), "something of the bot did not end"
+        assert bot.stop(60), "something of the bot did not end"
 
 
 @pytest.fixture

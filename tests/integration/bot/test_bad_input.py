@@ -57,7 +57,7 @@ def test_what_is_written_is_shown_and_never_executed(bot: Bot, bob: User, contro
     message = bob.wait_for_message(CHANNEL)
     sweep(bot, clock, 3_600)
     bot.sweeper.tick()
-    control.wait_until(lambda: message.thread, 30, "the reminder")
+    control.wait_until(lambda: message.thread, what="the reminder")
     for words in ("list", f"show {approval.id}"):
         bob.command(f"/hitl {words}")
     seen = [bob.open(message, "Details").plain, bob.home().plain]
@@ -66,7 +66,7 @@ def test_what_is_written_is_shown_and_never_executed(bot: Bot, bob: User, contro
     assert isinstance(view.fill({"Reason": HOSTILE}).submit(), Closed)
     sweep(bot, clock)
     bot.sweeper.tick()
-    control.wait_until(lambda: len(message.thread) > 1, 30, "the line about the answer")
+    control.wait_until(lambda: len(message.thread) > 1, what="the line about the answer")
     bob.command("/hitl history")
     why = bob.shortcut(message.refresh(), WHY)
     assert why is not None
@@ -101,10 +101,10 @@ def test_what_shards_work_on_is_shown_and_never_executed(
     corrected = view.submit()  # its button did not say yet what is left to reject
     assert isinstance(corrected, Updated)
     assert isinstance(corrected.view.submit(), Closed)
-    control.wait_until(lambda: {ledger.read(one).approval.state for one in ids} == {State.REJECTED}, 30, "rejections")
+    control.wait_until(lambda: {ledger.read(one).approval.state for one in ids} == {State.REJECTED}, what="rejections")
     for _ in range(3):
         sweep(bot, clock)
-    control.wait_until(lambda: message.thread, 30, "the lines")
+    control.wait_until(lambda: message.thread, what="the lines")
     assert "channel" in nothing_is_executed(control)
 
 
@@ -119,7 +119,7 @@ def test_three_megabytes(bot: Bot, bob: User, control: Control, clock: HandClock
     answer = Answer(verdict=Verdict.APPROVE, input={"notes": HUGE}, reason=HUGE)
     bot.cases.decide(approval.id, answer, who=who, where=Where.COMMAND_LINE)
     sweep(bot, clock)
-    control.wait_until(lambda: message.thread, 30, "the line about the answer")
+    control.wait_until(lambda: message.thread, what="the line about the answer")
     changed = message.refresh()
     assert "Approved" in changed.plain
     assert changed.buttons == []

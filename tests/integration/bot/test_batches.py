@@ -218,7 +218,7 @@ def test_two_bots_post_one_message(bot: Bot, settings: Settings, store: Store, b
         other.sweeper.tick()
     (message,) = top(bob)
     assert {bot.cases.ledger.read(one.id).approval.posts[0].ts for one in asked} == {message.ts}
-    assert other.stop(30)
+    assert other.stop(60)
 
 
 def test_a_bot_that_starts_afresh_knows_them(
@@ -232,7 +232,7 @@ def test_a_bot_that_starts_afresh_knows_them(
     assert len(fresh.cases.ledger.read(asked[0].id).approval.posts) == 1
     bob.command(f"/hitl approve {asked[0].id}")
     shown(fresh, clock, bob, lambda one: "3 of 4 shards wait" in one.plain)
-    assert fresh.stop(30)
+    assert fresh.stop(60)
 
 
 def test_the_next_turn_of_a_loop_has_its_own_message(bot: Bot, bob: Person, clock: HandClock) -> None:
@@ -257,5 +257,5 @@ def test_a_forged_batch(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger)
         payload = {**envelope["payload"], "trigger_id": bob.control.new_trigger(bob.id)}
         action = {**payload["actions"][0], "action_id": APPROVE_ALL, "value": value}
         assert bob.control.deliver("interactive", {**payload, "actions": [action]})["error"] == ""
-        bob.control.wait_until(lambda seen=seen: len(bob.ephemerals(CHANNEL)) > seen, 30, "an answer")
+        bob.control.wait_until(lambda seen=seen: len(bob.ephemerals(CHANNEL)) > seen, what="an answer")
     assert states(ledger, asked) == [State.PENDING] * 4

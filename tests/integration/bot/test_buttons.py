@@ -51,7 +51,7 @@ def test_a_click_settles_the_approval(ask: Ask, bot: Bot, bob: Person, ledger: L
     approval = ask()
     message = bob.wait_for_message(CHANNEL, asks)
     bob.click(message, "Approve", confirm="Approve")
-    assert bot.stop(30)
+    assert bot.stop(60)
     assert ledger.read(approval.id).approval.settlement is not None
     assert list(ledger.open_ids()) == []
 
@@ -85,7 +85,7 @@ def test_the_same_click_twice_decides_once(ask: Ask, bot: Bot, bob: Person, cont
     control.deliver_twice()
     bob.click(message, "Approve", confirm="Approve")
     bob.wait_for_update(message)
-    assert bot.stop(30)
+    assert bot.stop(60)
     assert [one["attempts"] for one in control.envelopes()] == [2]
     events = [entry.version.event for entry in ledger.verify(approval.id)]
     assert events.count(TrailEvent.DECIDED) == 1
@@ -103,7 +103,7 @@ def test_two_people_at_once_have_one_winner(
 
     def meet(request: str, key: str) -> None:
         if request == "create" and key.endswith("00003.json"):
-            both.wait(5)
+            both.wait(60)
 
     interventions.append(meet)
     with ThreadPoolExecutor(2) as pool:
@@ -330,7 +330,7 @@ def test_a_slow_record_of_a_plain_button(
 
     def slow(request: str, key: str) -> None:
         if request == "read":
-            read.wait(10)
+            read.wait(60)
 
     interventions.append(slow)
     view = bob.open(message, "Approve", confirm="Approve")

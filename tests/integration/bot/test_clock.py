@@ -35,9 +35,9 @@ def bot(settings: Settings, store: Store, off: timedelta) -> Iterator[Bot]:
     running = bootstrap(settings, store=store, clock=CheckedClock(lambda: utc_now() + off))
     running.transport.open(Event())
     for connecting in running.transport._connecting:  # type: ignore[attr-defined] # Socket Mode's
-        connecting.join(10)
+        connecting.join(60)
     yield running
-    assert running.stop(30)
+    assert running.stop(60)
 
 
 def test_questions_are_posted_and_answers_taken(bot: Bot, store: Store, bob: Person) -> None:
@@ -49,7 +49,7 @@ def test_questions_are_posted_and_answers_taken(bot: Bot, store: Store, bob: Per
     bot.sweeper.tick()
     message = bob.wait_for_message(CHANNEL)
     bob.click(message, "Approve", confirm="Approve")
-    bob.control.wait_until(lambda: Ledger(store).read(ID).approval.state is State.APPROVED, 30, "an approval")
+    bob.control.wait_until(lambda: Ledger(store).read(ID).approval.state is State.APPROVED, what="an approval")
     decision = Ledger(store).read(ID).approval.decision
     assert decision is not None
     assert abs(decision.at - utc_now()) < timedelta(seconds=60)

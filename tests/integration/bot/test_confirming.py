@@ -130,7 +130,7 @@ def test_a_name_that_nobody_is_linked_to_is_said_in_the_thread(
         message = next(one for one in bob.messages(CHANNEL) if asked.id in one.plain)
         return any("isn't linked to a Slack user" in one.plain for one in message.thread)
 
-    control.wait_until(look, 30, "the line in the thread")
+    control.wait_until(look, what="the line in the thread")
     assert list(proposals.proposed(ledger.store, limit=10)) == []
     assert ledger.read(asked.id).approval.state is State.PENDING
 

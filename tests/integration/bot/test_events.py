@@ -50,7 +50,7 @@ def sweep(bot: Bot) -> None:
     """Let the bot see what happened, and send what is due."""
     bot.sweeper.tick()
     while outbox_of(bot)._job.is_busy:
-        bot.executors[1].submit(lambda: None).result(10)
+        bot.executors[1].submit(lambda: None).result(60)
 
 
 def types(web: Web) -> list[str]:
@@ -63,7 +63,7 @@ def another_bot(settings: Settings, store: Store, clock: HandClock) -> Iterator[
         settings, store=store, clock=clock, pace=Pace(count(step=60).__next__), monotonic=count(step=60).__next__
     )
     yield other
-    assert other.stop(30)
+    assert other.stop(60)
 
 
 def test_a_decision_is_a_cloud_event(ask: Any, bot: Bot, web: Web, clock: HandClock) -> None:
@@ -193,7 +193,7 @@ def test_events_survive_the_bot(
     second = ask("2")
     sweep(bot)
     assert types(web) == ["requested"] * 2
-    assert bot.stop(30)
+    assert bot.stop(60)
     by_hand = Bench(store=store, clock=clock)
     by_hand.cases.decide(first.id, approving(), who=ALICE, where=Where.BUTTON)
     clock.forward(600)

@@ -150,7 +150,7 @@ def test_a_slow_record_opens_a_view_that_says_so(
 
     def slow(request: str, key: str) -> None:
         if request == "read":
-            read.wait(10)
+            read.wait(60)
 
     interventions.append(slow)
     view = bob.open(message, "Approve…")
@@ -171,7 +171,7 @@ def test_a_slow_refusal_is_shown_in_the_view(
     read = Event()
 
     def away(request: str, key: str) -> None:
-        read.wait(10)
+        read.wait(60)
         raise StoreUnavailable("The bucket does not answer.")
 
     interventions.append(away)
@@ -215,7 +215,7 @@ def test_a_slow_decision_says_saving_and_then_how_it_ended(
 
     def slow(request: str, key: str) -> None:
         if request == "create":
-            written.wait(10)
+            written.wait(60)
             if ending == "refused":
                 raise StoreUnavailable("The bucket does not answer.")
 
@@ -245,11 +245,11 @@ def test_closing_the_view_that_saves_says_nothing_untrue(
     approval = ask(schema=SCHEMA)
     view = bob.open(bob.wait_for_message(CHANNEL, asks), "Approve…")
     closed = Event()
-    interventions.append(lambda request, _key: closed.wait(10) if request == "create" else None)
+    interventions.append(lambda request, _key: closed.wait(60) if request == "create" else None)
     saving = view.fill(FILLED).submit()
     assert isinstance(saving, Updated)
     saving.view.close()
     closed.set()
     bob.control.wait_for_calls("chat.update")
-    bob.control.wait_until(lambda: ledger.read(approval.id).approval.settlement is not None, 30, "the settlement")
+    bob.control.wait_until(lambda: ledger.read(approval.id).approval.settlement is not None, what="the settlement")
     assert [one.plain for one in bob.messages("@app")] == []

@@ -28,7 +28,7 @@ def home_of(person: Person, wanted: Callable[[View], bool]) -> View:
         home = person.home_now()
         return home if home is not None and wanted(home) else None
 
-    found: View = person.control.wait_until(look, 30, "the Home tab")
+    found: View = person.control.wait_until(look, what="the Home tab")
     return found
 
 

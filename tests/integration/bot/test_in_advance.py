@@ -228,7 +228,7 @@ def test_the_next_bot_goes_on(
     fresh = bootstrap(settings, store=store, clock=clock)
     later = ask(fresh, range(4, 8))
     wait_for_states(fresh, clock, later, State.APPROVED)
-    assert fresh.stop(30)
+    assert fresh.stop(60)
 
 
 def test_the_next_turn_of_a_loop_is_asked_again(bot: Bot, bob: Person, clock: HandClock, ledger: Ledger) -> None:

@@ -55,7 +55,7 @@ def bot(settings: Settings, store: Store, clock: HandClock, engine: BreakingEngi
     running = bootstrap(settings, store=store, clock=clock, engines={EngineKind.LOCAL: engine})
     connect(running)
     yield running
-    assert running.stop(30)
+    assert running.stop(60)
 
 
 def heard(person: Person) -> str:
@@ -66,7 +66,7 @@ def heard(person: Person) -> str:
 
 def wait_until_approved(person: Person, ledger: Ledger, approval: Approval) -> None:
     person.control.wait_until(
-        lambda: ledger.read(approval.id).approval.state is State.APPROVED, 30, "the decision in the record"
+        lambda: ledger.read(approval.id).approval.state is State.APPROVED, what="the decision in the record"
     )
 
 
@@ -98,12 +98,12 @@ def test_the_loading_view_is_closed(
     approval = ask()
     message = bob.wait_for_message(CHANNEL)
     closed = Event()
-    interventions.append(lambda request, _key: closed.wait(10) if request == "read" else None)
+    interventions.append(lambda request, _key: closed.wait(60) if request == "read" else None)
     bob.open(message, "Approve", confirm="Approve").close()
     closed.set()
     wait_until_approved(bob, ledger, approval)
     assert "Approved" in bob.wait_for_update(message, lambda one: "Approved" in one.plain).plain
-    bob.control.wait_until(lambda: ledger.read(approval.id).approval.settlement is not None, 30, "the settlement")
+    bob.control.wait_until(lambda: ledger.read(approval.id).approval.settlement is not None, what="the settlement")
     assert heard(bob) == ""
 
 
@@ -133,11 +133,11 @@ def test_an_engine_fails_after_the_record(
         form = bob.open(message, "Reject…").fill({"Reason": "not now"})
         assert isinstance(form.submit(), Closed)
     wanted = State.REJECTED if way == "form" else State.APPROVED
-    bob.control.wait_until(lambda: ledger.read(approval.id).approval.state is wanted, 30, "the decision")
+    bob.control.wait_until(lambda: ledger.read(approval.id).approval.state is wanted, what="the decision")
     assert ledger.read(approval.id).approval.settlement is None
     engine.error = None
     bot.sweeper.tick()
     clock.forward(3)
     bot.sweeper.tick()
-    bob.control.wait_until(lambda: ledger.read(approval.id).approval.settlement is not None, 30, "the settlement")
+    bob.control.wait_until(lambda: ledger.read(approval.id).approval.settlement is not None, what="the settlement")
     assert holds_no_untruth(heard(bob))

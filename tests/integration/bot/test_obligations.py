@@ -34,7 +34,7 @@ def sweep(*bots: Bot) -> None:
         bot.sweeper.tick()
         owners = next(one for one in bot.sweeper._subscribers if isinstance(one, OwnerReminders))
         while owners._job.is_busy:
-            bot.executors[1].submit(lambda: None).result(10)
+            bot.executors[1].submit(lambda: None).result(60)
 
 
 def at(clock: HandClock, day: int, hour: int) -> None:
@@ -51,7 +51,7 @@ def test_the_message_and_the_record_have_the_obligation(approved: Approval, bob:
     (owed,) = approved.obligations
     assert (owed.text, owed.owner.id, owed.due) == ("Compare it with last year's.", "U0CAROL", "2026-03-06")
     message = bob.control.wait_until(
-        lambda: next((one for one in bob.messages(CHANNEL) if "Owed with this approval" in one.plain), None), 30, "it"
+        lambda: next((one for one in bob.messages(CHANNEL) if "Owed with this approval" in one.plain), None), what="it"
     )
     assert "carol: “Compare it with last year's.”, due 2026-03-06" in message.plain
 
@@ -145,7 +145,7 @@ def test_the_owner_is_reminded_once_a_day_from_the_day_on(
     follow_ups = ledger.read(approved.id).approval.follow_ups
     assert [one.kind for one in follow_ups] == [FollowUpKind.REMINDED] * 7
     ledger.verify(approved.id)
-    assert other.stop(30)
+    assert other.stop(60)
 
 
 def test_done_closes_it_with_a_word(
@@ -173,7 +173,7 @@ def test_done_closes_it_with_a_word(
         bot.sweeper.tick()
         return any("closed the obligation" in one.plain for one in message.thread)
 
-    bob.control.wait_until(told, 30, "the line in the thread")
+    bob.control.wait_until(told, what="the line in the thread")
     assert "You owe nothing." in carol.command("/hitl obligations")[0].plain
 
 

@@ -43,7 +43,7 @@ def bot(
     running = bootstrap(Settings(**{**settings.model_dump(), "more": more}), store=store, clock=clock)
     connect(running)
     yield running
-    assert running.stop(30), "something of the bot did not end"
+    assert running.stop(60), "something of the bot did not end"
 
 
 def test_the_bot_asks_everywhere_once_and_settles(

@@ -52,7 +52,7 @@ def images(bob: Person, message: Message) -> list[dict[str, Any]]:
     def look() -> list[dict[str, Any]]:
         return [block for reply in message.thread for block in reply.blocks if block["type"] == "image"]
 
-    found: list[dict[str, Any]] = bob.control.wait_until(look, 30, "a picture")
+    found: list[dict[str, Any]] = bob.control.wait_until(look, what="a picture")
     return found
 
 
@@ -71,7 +71,7 @@ def test_the_second_question_has_a_picture_in_its_thread(
     assert second.refresh().versions == second.versions
     ledger.store.mark(bucket.change_key(bot.cases.clock(), asked.id, 2))  # told of once more
     bot.sweeper.tick()
-    assert bot.stop(30)
+    assert bot.stop(60)
     assert len(control.calls("files.completeUploadExternal")) == 1
 
 
@@ -104,7 +104,7 @@ def test_where_uploads_are_refused_questions_are_asked_all_the_same(
         assert any(block["type"] == "table" for block in message.blocks)
         bot.sweeper.tick()
         control.wait_for_calls("files.getUploadURLExternal")
-    assert bot.stop(30)
+    assert bot.stop(60)
     assert len(control.calls("files.getUploadURLExternal")) == 1
     said = capfd.readouterr()
     assert (said.out + said.err).count("questions are asked without their pictures") == 1
@@ -150,7 +150,7 @@ def test_a_lost_answer_doubles_no_picture(bot: Bot, bob: Person, control: Contro
     bot.sweeper.tick()
     assert len(images(bob, message)) == 1
     bot.sweeper.tick()
-    assert bot.stop(30)
+    assert bot.stop(60)
     assert len(images(bob, message)) == 1
     assert len(control.calls("files.getUploadURLExternal")) == 1
 
@@ -163,5 +163,5 @@ def test_gates_that_share_a_message_share_its_table(bot: Bot, bob: Person, contr
     message = bob.wait_for_message(CHANNEL, lambda one: "4 shards wait" in one.plain)
     assert all(one.id in message.plain for one in asked)
     sweep(bot, clock)
-    assert bot.stop(30)
+    assert bot.stop(60)
     assert control.calls("files.getUploadURLExternal") == []

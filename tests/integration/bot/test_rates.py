@@ -54,7 +54,7 @@ def bot(settings: Settings, store: Store, clock: HandClock) -> Iterator[Bot]:
     running = bootstrap(settings, store=store, clock=clock, pace=Pace(lambda: clock().timestamp()))
     connect(running)
     yield running
-    assert running.stop(30), "something of the bot did not end"
+    assert running.stop(60), "something of the bot did not end"
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_a_click_does_not_wait_behind_many(
     view = bob.open(message, "Reject…")
     view.fill({"Reason": "not now"}).submit()
     assert "Rejected" in bob.wait_for_update(message, lambda one: "Rejected" in one.plain).plain
-    control.wait_until(lambda: ledger.read(waiting[0].id).approval.settlement, 30, "the settlement")
+    control.wait_until(lambda: ledger.read(waiting[0].id).approval.settlement, what="the settlement")
     assert control.exceeded_rates() == []
 
 
@@ -265,7 +265,7 @@ def test_an_outage_is_told_once_and_its_end_once(
         return ["no one answered" in one["plain"] for one in top].count(True)
 
     work_until(bot, clock, lambda: ends_shown() == 3, "three ends")
-    assert bot.stop(30)
+    assert bot.stop(60)
 
 
 # Many that post at once without knowing of each other.

@@ -29,7 +29,7 @@ def thread(person: Person, message: Message, count: int) -> list[Message]:
         found = message.thread
         return found if len(found) >= count else None
 
-    found: list[Message] = person.control.wait_until(look, 30, f"{count} replies")
+    found: list[Message] = person.control.wait_until(look, what=f"{count} replies")
     return found
 
 
@@ -71,7 +71,7 @@ def test_only_those_who_can_still_act(ask: Ask, bot: Bot, bob: Person, carol: Pe
     bob.command(f"/hitl approve {approval.id}")
     sweep(bot, clock, HOUR)
     found = bob.control.wait_until(
-        lambda: next((one for one in message.thread if "Reminder" in one.plain), None), 30, "the reminder"
+        lambda: next((one for one in message.thread if "Reminder" in one.plain), None), what="the reminder"
     )
     assert found.mentions == ["<@U0CAROL>"]
 
@@ -90,11 +90,11 @@ def test_one_reminder_whatever_runs(
     for one in (bot, other, bot, other):
         one.sweeper.tick()
     thread(bob, message, 1)
-    assert other.stop(30)
+    assert other.stop(60)
     late = bootstrap(settings, store=store, clock=clock)
     late.sweeper.tick()
     late.sweeper.tick()
-    assert late.stop(30)
+    assert late.stop(60)
     assert len(thread(bob, message, 1)) == 1
     events = [entry.version.event for entry in ledger.verify(approval.id)]
     assert events.count(TrailEvent.REMINDED) == 1
@@ -206,7 +206,7 @@ def test_quiet_hours(
     if mentioned is not None:
         (reminder,) = thread(bob, message, 1)
         assert reminder.mentions == mentioned
-    assert bot.stop(30)
+    assert bot.stop(60)
     assert len(message.thread) == (0 if mentioned is None else 1)
 
 
@@ -236,7 +236,7 @@ def test_a_bot_that_dies_still_reminds_once(
     for _ in range(5):
         fresh.sweeper.tick()
         clock.forward(60)
-    assert fresh.stop(30)
+    assert fresh.stop(60)
     (reminder,) = thread(bob, message, 1)
     assert reminder.mentions == ["<@U0BOB>"]
     assert len(bot.cases.ledger.read(approval.id).approval.reminders) == 1

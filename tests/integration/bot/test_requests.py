@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.fixtures.s3 import S3
 
 OTHERS = 300
-PATIENCE = 30.0  # seconds
+PATIENCE = 120.0  # seconds
 
 
 @pytest.fixture

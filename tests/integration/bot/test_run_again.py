@@ -42,7 +42,7 @@ def bot(settings: Settings, store: Store, clock: HandClock, policy: Path, engine
     )
     connect(running)
     yield running
-    assert running.stop(30), "something of the bot did not end"
+    assert running.stop(60), "something of the bot did not end"
 
 
 def ask(bot: Bot, run: str = "argo-trainflow-x7k2p") -> Approval:
@@ -61,7 +61,7 @@ def send_back(bot: Bot, bob: Person) -> Message:
 
 def thread(person: Person, message: Message, words: str) -> Message:
     found: Message = person.control.wait_until(
-        lambda: next((one for one in message.thread if words in one.plain), None), 30, f"a reply with {words!r}"
+        lambda: next((one for one in message.thread if words in one.plain), None), what=f"a reply with {words!r}"
     )
     return found
 

@@ -78,9 +78,9 @@ def ask_by_bot(folder: Path) -> str:
 def test_a_signal_ends_it_well(sandbox: Sandbox, control: Control, tmp_path: Path) -> None:
     """Told to stop, a serving bot ends with 0; its log is JSON, line by line, and shows no token and no ticket."""
     with serving(variables(sandbox, tmp_path, METAFLOW_HITL_LOG_LEVEL="debug")) as process:
-        control.wait_for_connection(timeout=60)
+        control.wait_for_connection(timeout=120)
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=120)
     assert process.returncode == 0, log
     events = [json.loads(line)["event"] for line in log.splitlines()]
     assert "stopping" in events
@@ -95,20 +95,20 @@ def test_what_is_in_flight_is_finished(sandbox: Sandbox, people: Driver, control
     ledger = Ledger(DirectoryStore(tmp_path / "records"))
     bob = people.as_("bob")
     with serving(variables(sandbox, tmp_path)) as process:
-        control.wait_for_connection(timeout=60)
-        message = bob.wait_for_message(CHANNEL, timeout=60)
+        control.wait_for_connection(timeout=120)
+        message = bob.wait_for_message(CHANNEL, timeout=120)
         control.set_clock(control.now())  # it stands still, so the delay lasts until the clock is moved
         control.fault("chat.update", delay=5)
         pressed = Thread(target=bob.click, args=(message, "Approve"), kwargs={"confirm": "Approve"})
         pressed.start()
-        control.wait_until(lambda: ledger.read(approval_id).approval.decision, 30)
+        control.wait_until(lambda: ledger.read(approval_id).approval.decision)
         process.send_signal(signal.SIGTERM)
         for _ in range(600):
             control.advance(5)  # the update may have arrived since the last time, or not yet
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.1)
                 break
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=120)
         pressed.join()
     assert process.returncode == 0, log
     approval = ledger.read(approval_id).approval
@@ -120,7 +120,7 @@ def test_what_is_in_flight_is_finished(sandbox: Sandbox, people: Driver, control
 def test_a_bad_setting_ends_it_in_one_line(sandbox: Sandbox, tmp_path: Path) -> None:
     """What an operator can fix is reported without a traceback, with 1."""
     environment = variables(sandbox, tmp_path, METAFLOW_HITL_SLACK_APP_TOKEN="")
-    result = subprocess.run(SERVE, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(SERVE, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 1
     assert result.stderr.startswith("hitl-bot: METAFLOW_HITL_SLACK_APP_TOKEN is not set.")
     assert len(result.stderr.splitlines()) == 1
@@ -129,7 +129,7 @@ def test_a_bad_setting_ends_it_in_one_line(sandbox: Sandbox, tmp_path: Path) -> 
 def test_a_refused_token_ends_it(sandbox: Sandbox, tmp_path: Path) -> None:
     """If Slack refuses the app-level token, the process ends with 1 and says what to make."""
     environment = variables(sandbox, tmp_path, METAFLOW_HITL_SLACK_APP_TOKEN="xapp-wrong")
-    result = subprocess.run(SERVE, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(SERVE, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 1
     assert "connections:write" in result.stderr.splitlines()[-1]
     assert "xapp-wrong" not in result.stderr
@@ -148,7 +148,7 @@ def test_an_unfit_store_is_refused(settings: Settings, control: Control) -> None
     with pytest.raises(StoreUnfit):
         bot.start(Event())
     assert control.calls() == []
-    assert bot.stop(30)
+    assert bot.stop(60)
 
 
 def test_slack_is_away_at_the_start(settings: Settings, control: Control, people: Driver) -> None:
@@ -162,9 +162,9 @@ def test_slack_is_away_at_the_start(settings: Settings, control: Control, people
     bot.cases.ask(pathspec(), question(notifiers=("slack",), timeout=1), gate(), REQUESTER)
     people.as_("bob").wait_for_message(CHANNEL, lambda one: "no one answered" in one.plain)
     stopping.set()
-    starting.join(5)
+    starting.join(60)
     assert not starting.is_alive()
-    assert bot.stop(30)
+    assert bot.stop(60)
 
 
 def test_a_wrong_app_token_is_not_tried_again(settings: Settings, control: Control) -> None:
@@ -174,7 +174,7 @@ def test_a_wrong_app_token_is_not_tried_again(settings: Settings, control: Contr
     with pytest.raises(CantConnect, match="invalid_auth"):
         bot.transport.open(Event())
     assert len(control.calls("apps.connections.open")) == 1
-    assert bot.stop(30)
+    assert bot.stop(60)
 
 
 @pytest.mark.parametrize("missing", ["slack_bot_token", "slack_app_token"])
@@ -196,7 +196,7 @@ def test_slacks_oauth_variables_change_nothing(
     assert "1 approval" not in people.as_("bob").command("/hitl list")[0].plain
     assert bot.app.oauth_flow is None
     assert os.environ["SLACK_CLIENT_ID"] == "1.2"
-    assert bot.stop(30)
+    assert bot.stop(60)
 
 
 def test_a_proxy_is_not_asked_for_loopback(
@@ -208,7 +208,7 @@ def test_a_proxy_is_not_asked_for_loopback(
     bot = bootstrap(settings, store=store, clock=clock)
     connect(bot)
     assert people.as_("bob").command("/hitl list")[0].is_ephemeral
-    assert bot.stop(30)
+    assert bot.stop(60)
 
 
 def test_a_connection_that_breaks_comes_back(bot: Bot, control: Control, bob: Person) -> None:
@@ -252,9 +252,9 @@ def test_slacks_patience_does_not_hold_up_a_stop(settings: Settings, store: Stor
     opening.start()
     control.wait_for_calls("apps.connections.open")
     stopping.set()
-    opening.join(5)
+    opening.join(50)
     assert not opening.is_alive()
-    assert bot.stop(30)
+    assert bot.stop(60)
 
 
 def test_the_first_click_does_not_wait_for_slack(bot: Bot, ask: Ask, bob: Person, control: Control) -> None:
@@ -297,16 +297,16 @@ def test_a_stop_does_not_wait_for_ever(
 
     def hang(request: str, key: str) -> None:
         hanging.set()
-        free.wait(20)
+        free.wait(60)
 
     interventions.append(hang)
     typing = Thread(target=bob.command, args=("/hitl list",))
     typing.start()
-    assert hanging.wait(10)
+    assert hanging.wait(60)
     assert not bot.stop(0.2)
     free.set()
     typing.join()
-    assert bot.stop(30)
+    assert bot.stop(60)
 
 
 def test_a_redelivered_envelope_decides_once(ask: Ask, bob: Person, control: Control, bot: Bot) -> None:

@@ -93,7 +93,7 @@ def test_settled_once_the_shared_message_shows_it(
     work_until(fresh, clock, lambda: all(is_settled(ledger, one.id) for one in asked))
     assert "All 5 shards are answered" in message.refresh().plain
     assert message.refresh().buttons == []
-    assert fresh.stop(30)
+    assert fresh.stop(60)
 
 
 def test_a_command_line_leaves_a_shared_message_to_the_bot(
@@ -121,9 +121,9 @@ def test_a_message_that_nobody_noted_shows_the_answer(
     interventions.clear()
     message = bob.wait_for_message(CHANNEL)
     bob.command(f"/hitl approve {pathspec().approval_id}")
-    bob.control.wait_until(lambda: message.refresh().plain.count("Approved"), 30, "the answer on the message")
+    bob.control.wait_until(lambda: message.refresh().plain.count("Approved"), what="the answer on the message")
     assert message.refresh().buttons == []
-    bob.control.wait_until(lambda: is_settled(ledger, pathspec().approval_id), 30, "the settlement")
+    bob.control.wait_until(lambda: is_settled(ledger, pathspec().approval_id), what="the settlement")
 
 
 def test_two_that_post_at_once_leave_one_message(
@@ -140,7 +140,7 @@ def test_two_that_post_at_once_leave_one_message(
     interventions.append(another_posts)
     # Neither looks for a message of the other's: both are young enough to be the first.
     elsewhere.ask(pathspec(), question(notifiers=("slack",)), gate(), REQUESTER)
-    bob.control.wait_until(lambda: len(top(bob)) == 1, 30, "one message")
+    bob.control.wait_until(lambda: len(top(bob)) == 1, what="one message")
     (message,) = top(bob)
     assert ledger.read(approval_id).approval.posts[0].ts == message.ts
 
@@ -156,7 +156,7 @@ def test_a_click_tells_where_the_message_is(
     message = bob.wait_for_message(CHANNEL)
     control.fault("conversations.history", error="missing_scope", times=100)
     bob.click(message, "Approve", confirm="Approve")
-    bob.control.wait_until(lambda: message.refresh().plain.count("Approved"), 30, "the answer on the message")
+    bob.control.wait_until(lambda: message.refresh().plain.count("Approved"), what="the answer on the message")
     assert message.refresh().buttons == []
     assert ledger.read(pathspec().approval_id).approval.posts[0].ts == message.ts
 
@@ -171,8 +171,8 @@ def test_a_second_message_goes_with_the_first_click(
     interventions.clear()
     second = bob.wait_for_message(CHANNEL)
     bot.cases.post(ledger.read(pathspec().approval_id))  # the bot is young enough to be the first, and does not look
-    bob.control.wait_until(lambda: len(top(bob)) == 2, 30, "two messages")
+    bob.control.wait_until(lambda: len(top(bob)) == 2, what="two messages")
     bob.click(second, "Approve", confirm="Approve")
     assert "is not on the message" in bob.wait_for_ephemeral(CHANNEL).plain
-    bob.control.wait_until(lambda: len(top(bob)) == 1, 30, "one message")
+    bob.control.wait_until(lambda: len(top(bob)) == 1, what="one message")
     assert ledger.read(pathspec().approval_id).approval.state is State.PENDING

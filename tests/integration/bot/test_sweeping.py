@@ -89,7 +89,7 @@ def test_a_bot_that_died_after_the_record_is_made_up_for(
     restarted.sweeper.tick()
     assert "Approved" in bob.wait_for_update(message).plain
     assert ledger.read(approval.id).approval.settlement is not None
-    assert restarted.stop(30)
+    assert restarted.stop(60)
 
 
 def test_two_bots_do_no_harm_to_each_other(
@@ -108,7 +108,7 @@ def test_two_bots_do_no_harm_to_each_other(
     assert "no one answered" in message.plain
     events = [entry.version.event for entry in bot.cases.ledger.verify(approval.id)]
     assert events == [TrailEvent.REQUESTED, TrailEvent.POSTED, TrailEvent.TIMED_OUT, TrailEvent.SETTLED]
-    assert other.stop(30)
+    assert other.stop(60)
 
 
 def test_the_thread_keeps_a_deadline(settings: Settings, store: Store, people: Driver, control: Control) -> None:
@@ -118,4 +118,4 @@ def test_the_thread_keeps_a_deadline(settings: Settings, store: Store, people: D
     running.cases.ask(pathspec(), question(notifiers=("slack",), timeout=1), gate(), RITA)
     bob = people.as_("bob")
     bob.wait_for_message(CHANNEL, lambda one: "no one answered" in one.plain)
-    assert running.stop(30)
+    assert running.stop(60)

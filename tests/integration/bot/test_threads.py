@@ -29,7 +29,7 @@ def replies(person: Person, message: Message, count: int = 1) -> list[str]:
         thread = message.thread
         return thread if len(thread) >= count else None
 
-    found: list[Message] = person.control.wait_until(look, 30, f"{count} replies")
+    found: list[Message] = person.control.wait_until(look, what=f"{count} replies")
     assert all(one.mentions == [] for one in found)
     return [one.plain for one in found]
 
@@ -80,11 +80,11 @@ def test_each_line_is_written_once(
     for one in (bot, other, bot, other):
         one.sweeper.tick()
     replies(bob, message)
-    assert other.stop(30)
+    assert other.stop(60)
     late = bootstrap(settings, store=store, clock=clock)
     late.sweeper.tick()
     late.sweeper.tick()
-    assert late.stop(30)
+    assert late.stop(60)
     assert len(replies(bob, message)) == 1
 
 
@@ -124,7 +124,7 @@ def another_bot(settings: Settings, store: Store, clock: HandClock, seconds: flo
     try:
         yield fresh
     finally:
-        assert fresh.stop(30)
+        assert fresh.stop(60)
 
 
 @pytest.mark.parametrize(("request_name", "beginning"), [("create", "claims/"), ("list", "said/"), ("mark", "said/")])
@@ -183,7 +183,7 @@ def test_a_line_that_slack_refuses_comes_when_it_is_mended(
         for _ in range(30):
             bot.sweeper.tick()
             clock.forward(1)
-        control.wait_until(lambda: [one for one in entries if one["log_level"] == "error"], 30, "the operator's line")
+        control.wait_until(lambda: [one for one in entries if one["log_level"] == "error"], what="the operator's line")
         control.clear_faults()
         work_until(bot, clock, noted("said/").is_set)
     assert ["The bot token was revoked." in one["why"] for one in entries if one["log_level"] == "error"] == [True]

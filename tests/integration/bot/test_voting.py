@@ -62,7 +62,7 @@ def bot(settings: Settings, store: Store, clock: HandClock, file: Path, engine: 
     )
     connect(running)
     yield running
-    assert running.stop(30), "something of the bot did not end"
+    assert running.stop(60), "something of the bot did not end"
 
 
 def plain(message: Message) -> str:
@@ -373,7 +373,7 @@ def test_a_batch_takes_the_reason_that_a_rule_wants(
         decisions = [ledger.read(one.id).approval.decision for one in asked]
         return [one.reason for one in decisions if one is not None]
 
-    bob.control.wait_until(lambda: reasons() == ["the numbers hold"] * 4, 30, "four approvals")
+    bob.control.wait_until(lambda: reasons() == ["the numbers hold"] * 4, what="four approvals")
 
 
 @pytest.mark.parametrize(("people_of_file", "doubts"), [("{rita: alice@example.com}", 0), ("{}", 1)])
@@ -395,6 +395,6 @@ def test_that_nobody_can_approve_is_said_before_anybody_tries(
         found = [one.plain for one in message.thread]
         return found if any("Rejected by bob" in one for one in found) else []
 
-    said = "\n".join(bob.control.wait_until(replies, 30, "the rejection"))
+    said = "\n".join(bob.control.wait_until(replies, what="the rejection"))
     assert said.count("rita isn't linked to a Slack user") == doubts
     assert said.count("`rita: their email address`") == doubts

@@ -240,7 +240,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             Ledger(store), engines={}, notifiers={}, people=ClaimedPeople(), check_input=any_input, clock=clock
         )
         yield World(bot=bot, people=people, file=file, machine=machine, numbers=count(1))
-        assert bot.stop(30), "something of the bot did not end"
+        assert bot.stop(60), "something of the bot did not end"
 
 
 def test_the_table_has_every_cell() -> None:

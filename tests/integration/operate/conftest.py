@@ -114,4 +114,4 @@ def bot(settings: Settings, store: Store, clock: HandClock, control: Control) ->
     running.transport.open(Event())
     control.deliver_to(running.web.url + SLACK_PATH)
     yield running
-    assert running.stop(30), "something of the bot did not end"
+    assert running.stop(60), "something of the bot did not end"

@@ -96,7 +96,7 @@ def test_socket_mode_has_health_too(at_once: None, socket_settings: Settings, st
     bot.transport.open(Event())
     assert call(bot.web.url, "/readyz").json == WELL
     assert call(bot.web.url, SLACK_PATH, b"").status == 404
-    assert bot.stop(30)
+    assert bot.stop(60)
 
 
 def test_an_address_that_is_taken_is_named(settings: Settings, store: Store) -> None:
@@ -106,7 +106,7 @@ def test_an_address_that_is_taken_is_named(settings: Settings, store: Store) -> 
         with pytest.raises(CantListen, match="METAFLOW_HITL_PORT"):
             bot.start(Event())
     assert not bot.transport.is_open
-    assert bot.stop(30)
+    assert bot.stop(60)
 
 
 @pytest.mark.parametrize(("host", "beginning"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:")])
@@ -119,7 +119,7 @@ def test_it_listens_where_it_is_told(settings: Settings, store: Store, host: str
         pytest.skip(f"this machine has no {host}") if host == "::1" else pytest.fail("no loopback")
     assert bot.web.url.startswith(beginning)
     assert call(bot.web.url, "/healthz").status == 200
-    assert bot.stop(30)
+    assert bot.stop(60)
 
 
 # Checks.
@@ -139,7 +139,7 @@ def test_a_check_that_hangs_is_bounded_and_made_once() -> None:
 
     def hang() -> None:
         made.append(1)
-        free.wait(30)
+        free.wait(60)
 
     def fail() -> None:
         raise NotReady("no token")

@@ -48,7 +48,7 @@ def test_what_is_copied_is_enough(tmp_path: Path) -> None:
         else:
             shutil.copy(ROOT / source, context)
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*install, "--target", str(installed), str(context)], check=True, timeout=120)
+    subprocess.run([*install, "--target", str(installed), str(context)], check=True, timeout=6000)
     command = installed / "bin" / json.loads(instructions("ENTRYPOINT")[0])[0]
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     arguments = [*json.loads(instructions("CMD")[0]), "--help"]
@@ -59,7 +59,7 @@ def test_what_is_copied_is_enough(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=600,
     )
     assert "--mode [socket|http]" in shown.stdout
     assert not (installed / "hitl_bot" / "sandbox").exists()

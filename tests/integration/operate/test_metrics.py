@@ -97,7 +97,7 @@ def test_history_is_not_counted(bot: Bot, settings: Settings, store: Store, cloc
     other.web.start()
     other.sweeper.tick()
     assert decisions(other) == {}
-    assert other.stop(30)
+    assert other.stop(60)
 
 
 def test_the_lag_grows_while_the_store_is_away(
@@ -126,7 +126,7 @@ def test_the_lag_grows_while_the_store_is_away(
     assert failed >= 1
     assert 'hitl_store_errors_total{kind="StoreUnavailable",request="list"}' in shown
     failing[0] = False
-    assert bot.stop(30)
+    assert bot.stop(60)
 
 
 def test_slacks_errors_are_counted(bot: Bot, control: Control) -> None:
@@ -159,7 +159,7 @@ def test_two_bots_in_one_process_count_apart(settings: Settings, store: Store, c
     call(bot.web.url, "/slack/events", b"forged")
     assert samples(bot.web.url)['hitl_refused_requests_total{reason="unsigned"}'] == 1
     assert 'hitl_refused_requests_total{reason="unsigned"}' not in samples(other.web.url)
-    assert other.stop(30)
+    assert other.stop(60)
 
 
 # Who waits.

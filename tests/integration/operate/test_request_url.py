@@ -319,7 +319,7 @@ def test_nothing_is_taken_before_and_after(settings: Settings, store: Store, clo
     assert send(bot, body, headers).status == 200
     bot.transport.give_up()
     assert send(bot, command("list"), sign(command("list"))).status == 503
-    assert bot.stop(30)
+    assert bot.stop(60)
 
 
 def test_a_stop_lets_what_was_taken_be_answered(
@@ -336,7 +336,7 @@ def test_a_stop_lets_what_was_taken_be_answered(
 
     interventions.append(stop)
     assert isinstance(view.submit(), Closed)
-    assert bot.stop(30)
+    assert bot.stop(60)
     approval = bot.cases.ledger.read(asked.id).approval
     assert approval.state is State.REJECTED
     assert approval.settlement is not None
@@ -424,7 +424,7 @@ def test_unfinished_headers_hold_up_nobody(bot: Bot, sign: Sign, attempts: Attem
     assert count > server.CONNECTIONS
     with ExitStack() as stack:
         for _ in range(count):
-            idle = stack.enter_context(socket.create_connection((str(address.hostname), int(address.port or 0)), 5))
+            idle = stack.enter_context(socket.create_connection((str(address.hostname), int(address.port or 0)), 60))
             idle.sendall(b"POST /slack/events HTTP/1.1\r\nHost: x\r\nX-Half")
         assert not attempts.tried(opened=call(bot.web.url, "/healthz").status != 200, times=count)
         assert samples(bot.web.url)
@@ -435,7 +435,7 @@ def test_an_unfinished_header_has_a_deadline(bot: Bot, monkeypatch: pytest.Monke
     """A connection that never says what it wants is closed."""
     monkeypatch.setattr(server, "HEADER_WITHIN", 0.1)
     address = urlsplit(bot.web.url)
-    with socket.create_connection((str(address.hostname), int(address.port or 0)), 5) as idle:
+    with socket.create_connection((str(address.hostname), int(address.port or 0)), 60) as idle:
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost:")
         with suppress(ConnectionResetError):
             assert idle.recv(1) == b""

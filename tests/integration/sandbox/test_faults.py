@@ -84,10 +84,10 @@ def test_a_dropped_socket_is_opened_again(bolt: App, connected: App, people: Dri
         ack("yes?")
 
     assert control.drop_connections() == 1
-    control.wait_for_connection(timeout=20)
+    control.wait_for_connection()
     assert [one.plain for one in people.as_("bob").command("/hitl list")] == ["yes?"]
     assert control.refresh_connections() == 1
-    control.wait_for_connection(timeout=20)
+    control.wait_for_connection()
     assert [one.plain for one in people.as_("carol").command("/hitl list")] == ["yes?"]
 
 
@@ -107,6 +107,7 @@ def test_an_envelope_may_come_twice(bolt: App, connected: App, people: Driver, c
     assert len({seen.get(timeout=60) for _ in range(3)}) == 1
 
 
+@pytest.mark.usefixtures("slacks_seconds")
 def test_an_unheard_ack_is_told_to_the_person(bolt: App, connected: App, people: Driver, control: Control) -> None:
     """ignore_acks() lets the app do its work and the person see a failure."""
     seen: Queue[str] = Queue()

@@ -180,6 +180,7 @@ def test_a_command_is_answered_to_its_asker_alone(bolt: App, connected: App, peo
     assert people.as_("carol").messages("#ml-approvals") == []
 
 
+@pytest.mark.usefixtures("slacks_seconds")
 def test_a_person_is_told_when_nobody_acknowledges(
     connected: App, slack: WebClient, people: Driver, control: Control
 ) -> None:
@@ -197,6 +198,7 @@ def test_a_person_is_told_when_nobody_acknowledges(
             clicking.result()
 
 
+@pytest.mark.usefixtures("slacks_seconds")
 def test_an_event_that_nobody_acknowledges_comes_three_times_more(
     bolt: App, connected: App, people: Driver, control: Control
 ) -> None:

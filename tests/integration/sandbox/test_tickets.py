@@ -44,6 +44,7 @@ def test_a_trigger_works_once(slack: WebClient, command: Json) -> None:
     assert code(lambda: slack.views_open(trigger_id=command["trigger_id"], view=VIEW)) == "exchanged_trigger_id"
 
 
+@pytest.mark.usefixtures("slacks_seconds")
 def test_a_trigger_lives_three_seconds(slack: WebClient, command: Json, control: Control) -> None:
     """After three seconds of the clock it is expired_trigger_id; one that never was is invalid_trigger_id."""
     control.advance(3.1)
