@@ -33,12 +33,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 pytest_plugins: list[str] = [
+    "tests.fixtures.patience",  # first: the others import it
     "tests.fixtures.attempts",
     "tests.fixtures.cluster",
     "tests.fixtures.engines",
     "tests.fixtures.flows",
     "tests.fixtures.outlets",
-    "tests.fixtures.patience",
     "tests.fixtures.pods",
     "tests.fixtures.s3",
     "tests.fixtures.slack",
