@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from metaflow_extensions.hitl.approvals.deciding import votes
@@ -93,7 +94,7 @@ class Batch:
     def waiting(self) -> list[Approval]:
         return [one for one in self.members if one.state is State.PENDING]
 
-    @property
+    @cached_property
     def strictest(self) -> Approval:
         """The gate whose form serves for all: of those that wait, one that wants most of an approval."""
 
@@ -102,7 +103,7 @@ class Batch:
 
         return max(self.waiting or self.members, key=wanted)  # the first of those that want as much
 
-    @property
+    @cached_property  # a form of a hundred shards asks for each of them
     def asks_alike(self) -> bool:
         """Whether all of them ask in the same words."""
         return len({sentences.question_text(one) for one in self.members}) == 1
