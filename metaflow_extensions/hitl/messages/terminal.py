@@ -131,6 +131,27 @@ def whose_run(approval: Approval) -> list[str]:
     return [said]
 
 
+def waves(approval: Approval, shards: int, workers: int) -> list[str]:
+    """Say in the first shard of a foreach that not all of them can ask at once on this machine.
+
+    Parameters
+    ----------
+    shards : int
+        Of the foreach, and of those around it.
+    workers : int
+        How many tasks the run starts at a time; 0 if nobody knows.
+    """
+    shard = approval.question.shard
+    if approval.state is not State.PENDING or shard is None or any(shard.place) or not 0 < workers < shards:
+        return []
+    said = (
+        f"The foreach has {shards} shards, and at most {workers} of them can ask at a time (--max-workers): each one "
+        f"that waits is a process. The others ask as those end. To have all of them ask, use --max-workers {shards} or "
+        "METAFLOW_HITL_LOCAL=leave."
+    )
+    return [said]
+
+
 def taken_from(approval: Approval) -> str:
     """Say that the run that this one resumes has asked the same."""
     run = one_line(approval.pathspec.run, 80)

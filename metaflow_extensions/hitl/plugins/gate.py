@@ -41,7 +41,7 @@ from .forms import settle_form
 from .incoming import GatedTask
 from .leaving import Leaves
 from .message import run_again, shard_of, write_markdown, write_message
-from .settings import POD_NAMESPACE, QUESTION_SHA256, in_container, read_settings
+from .settings import MAX_WORKERS, POD_NAMESPACE, QUESTION_SHA256, in_container, read_settings
 from .task_log import complain, say
 
 _STOPS = tuple(
@@ -80,6 +80,8 @@ def pass_gate(task: GatedTask, arguments: StepArguments, environ: Mapping[str, s
         resuming.note_question(store, task, outcome.approval)
         if outcome.approval.state is State.PENDING and read_settings().leaves:
             raise Leaves(outcome.approval)
+        for line in terminal.waves(outcome.approval, count_shards(task.flow), int(environ.get(MAX_WORKERS, "0"))):
+            say(line)
         with closing(Heartbeat(store, outcome.approval.id, clock=cases.clock, monotonic=time.monotonic)) as heartbeat:
             sleep = _sleep_while_run_lives(parent, heartbeat)
             approval = _wait(cases, outcome.approval, arguments.poll_interval, sleep)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaflow import flowspec
+from metaflow._vendor import click
 from metaflow.decorators import StepDecorator, _base_step_decorator
 from metaflow.exception import MetaflowException
 
@@ -313,6 +314,12 @@ class HitlDecorator(StepDecorator):
             self.created.append((str(task_datastore.run_id), task_datastore.step_name, str(task_datastore.task_id)))
 
     def runtime_step_cli(self, cli_args: Any, retry_count: int, max_user_code_retries: int, ubf_context: Any) -> None:
+        from .settings import MAX_WORKERS  # noqa: PLC0415 - not on import of metaflow
+
+        run = click.get_current_context(silent=True)
+        workers = run.params.get("max_workers") if run else None
+        if workers:
+            cli_args.env[MAX_WORKERS] = str(workers)
         # Behind the last attempt of the step's code comes @catch's, which Metaflow runs on this machine.
         if not self._is_remote() or retry_count > max_user_code_retries:
             return

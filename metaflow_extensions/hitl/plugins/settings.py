@@ -19,6 +19,7 @@ _CONTAINERS = ("METAFLOW_KUBERNETES_WORKLOAD", "AWS_BATCH_JOB_ID")
 
 # Metaflow fills it in by Kubernetes' downward API (metaflow 2.19, ``plugins/argo/argo_workflows.py``).
 POD_NAMESPACE = "METAFLOW_KUBERNETES_POD_NAMESPACE"
+MAX_WORKERS = "HITL_MAX_WORKERS"  # how many tasks at a time the run starts on this machine; its scheduler sets it
 QUESTION_SHA256 = "METAFLOW_HITL_QUESTION_SHA256"  # of what the container asked that Argo ran before the gate
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from metaflow_extensions.hitl.approvals.codec import Version
+from metaflow_extensions.hitl.approvals.question import Shard
 from metaflow_extensions.hitl.approvals.record import Post, State, TrailEvent, Verdict
 from metaflow_extensions.hitl.approvals.transitions import posted
 from metaflow_extensions.hitl.messages import terminal
@@ -33,6 +34,16 @@ def test_question_names_the_message_in_slack():
     lines = terminal.question_text(posted(pending(channel="#ml-approvals"), post)).splitlines()
     assert lines[1] == "  in Slack   #ml-approvals https://s.example/p1"
     assert lines[2].startswith("  or here ")
+
+
+def test_the_first_shard_says_that_not_all_can_ask_at_once():
+    """Only the first, only where there are more shards than workers, and only while somebody waits."""
+    first, second = (pending(shard=Shard(place=place, counts=(30, 2))) for place in ((0, 0), (0, 1)))
+    (said,) = terminal.waves(first, shards=60, workers=16)
+    assert said.startswith("The foreach has 60 shards, and at most 16 of them can ask at a time (--max-workers)")
+    assert "--max-workers 60" in said
+    for asked, workers in ((second, 16), (first, 60), (first, 0), (decided(first), 16), (pending(), 16)):
+        assert terminal.waves(asked, shards=60, workers=workers) == []
 
 
 def test_ending_is_one_line():
