@@ -131,11 +131,6 @@ class Bucket:
         (self.folder / key).unlink()
 
 
-@pytest.fixture(params=["open", "sealed"])
-def is_sealed(request: pytest.FixtureRequest) -> bool:
-    return request.param == "sealed"
-
-
 @pytest.fixture
 def policy() -> str | None:
     """The operator's policy, as text; None in most tests."""

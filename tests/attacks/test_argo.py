@@ -12,13 +12,14 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from hitl_bot.keys import PrivateKey, SigningKeys
-from metaflow_extensions.hitl.approvals import transitions
-from metaflow_extensions.hitl.approvals.bucket import version_key
+from metaflow_extensions.hitl.approvals import codec, transitions
+from metaflow_extensions.hitl.approvals.bucket import gate_key, version_key
 from metaflow_extensions.hitl.approvals.codec import Version, encode
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
 from metaflow_extensions.hitl.approvals.errors import HitlError, OtherPathspec, OtherQuestion
@@ -31,6 +32,7 @@ from metaflow_extensions.hitl.approvals.record import (
     Answer,
     Approval,
     EngineKind,
+    Gate,
     Origin,
     Person,
     State,
@@ -39,13 +41,16 @@ from metaflow_extensions.hitl.approvals.record import (
     Where,
 )
 from metaflow_extensions.hitl.approvals.refusals import NotAsApproved
+from metaflow_extensions.hitl.approvals.running_again import RunningAgain
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.stores import DirectoryStore
 from tests.cluster.gated import Gated, gated
-from tests.fixtures.approvals import ALICE, BOB, Bench, Directory, HandClock, any_input, approving, voting
+from tests.fixtures.approvals import ALICE, BOB, Bench, Directory, HandClock, any_input, approving, rejecting, voting
 from tests.fixtures.attempts import Attempts
 from tests.fixtures.engines import ArgoPlace, utc_now
 
+pytestmark = pytest.mark.on_argo
 YES = Answer(verdict=Verdict.APPROVE)
 DEADLINE = 600  # seconds
 
@@ -75,16 +80,21 @@ class World:
         With the bot's own rights, and sealed with the private key.
     attacker : Ledger
         Writes any record, and signs none.
-    gate : ModuleType
+    folder : Path
+        For another store.
+    gate, resuming : ModuleType
         What the gated container runs before the step.
     """
 
+    place: ArgoPlace
     flow: Gated
     pod: UseCases
     bot: Bench
     attacker: Ledger
     aside: SetAside
     gate: ModuleType
+    resuming: ModuleType
+    folder: Path
 
     @property
     def is_sealed(self) -> bool:
@@ -140,13 +150,20 @@ class World:
         if self.flow.node(self.asked)["phase"] != "Succeeded":
             return False
         try:
-            opened = self.pod.open_gate(self.asked.pathspec)
+            opened = self.resuming.open_in_container(self.pod, self.task)
             self.gate.check_place(opened, self.environment)
             if self.is_sealed:
                 self.gate.check_asked(opened, self.environment)
         except HitlError:
             return False
         return True
+
+    @property
+    def task(self) -> SimpleNamespace:
+        """The task of the gated container, as Metaflow has it."""
+        path = self.asked.pathspec
+        flow = SimpleNamespace(name=path.flow, _foreach_stack=None)
+        return SimpleNamespace(pathspec=path, flow=flow, step=path.step)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -159,15 +176,23 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def gate() -> ModuleType:
+def plugins() -> tuple[ModuleType, ModuleType]:
     """The plugin loads Metaflow, whose own copy of yaml warns where another one is installed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return importlib.import_module("metaflow_extensions.hitl.plugins.gate")
+        gate, resuming = (
+            importlib.import_module(f"metaflow_extensions.hitl.plugins.{name}") for name in ("gate", "resuming")
+        )
+    return gate, resuming
 
 
 @pytest.fixture
-def world(kubernetes_place: ArgoPlace, gate: ModuleType, is_sealed: bool) -> World:  # noqa: FBT001 - a fixture's name
+def world(
+    kubernetes_place: ArgoPlace,
+    plugins: tuple[ModuleType, ModuleType],
+    is_sealed: bool,  # noqa: FBT001 - a fixture's name
+    tmp_path: Path,
+) -> World:
     place, key = kubernetes_place, PrivateKey(bytes(range(32)))
     clock = HandClock(utc_now())
     bot = Bench(clock=clock, trust=Trust.of((), SigningKeys([key])) if is_sealed else OPEN)
@@ -181,7 +206,18 @@ def world(kubernetes_place: ArgoPlace, gate: ModuleType, is_sealed: bool) -> Wor
         clock=clock,
     )
     flow = gated(place.cluster, place.namespace, notifiers=(bot.notifier.name,), timeout=DEADLINE)
-    return World(flow=flow, pod=pod, bot=bot, attacker=Ledger(bot.store), aside=SetAside(), gate=gate)
+    gate, resuming = plugins
+    return World(
+        place=place,
+        flow=flow,
+        pod=pod,
+        bot=bot,
+        attacker=Ledger(bot.store),
+        aside=SetAside(),
+        gate=gate,
+        resuming=resuming,
+        folder=tmp_path,
+    )
 
 
 ONLY_SEALED = pytest.mark.parametrize("is_sealed", ["sealed"], indirect=True)
@@ -197,6 +233,72 @@ def test_an_answer_in_slack_opens_it(world: World) -> None:
 
 def forged_decision(world: World) -> None:
     world.forge(world.forged_yes(world.ask()), after=1)
+
+
+def in_the_place_of_a_vote(world: World) -> None:
+    """The bot's own version, replaced by one that says more."""
+    asked = world.ask(quorum=2)
+    world.bot.cases.decide(asked.id, YES, who=ALICE, where=Where.BUTTON)
+    number = world.attacker.read(asked.id).number
+    world.bot.store.unmark(version_key(asked.id, number))
+    world.forge(world.forged_yes(asked), after=number - 1)
+
+
+def in_the_place_of_a_rejection(world: World) -> None:
+    """A no that somebody gave, removed before the bot could end the suspend node, and a yes in its place."""
+    asked = world.ask()
+    number = world.attacker.read(asked.id).number
+    world.bot.ledger.update(
+        asked.id, TrailEvent.DECIDED, world.bot.clock(), lambda one: transitions.decide(one, rejecting(BOB))
+    )
+    world.bot.store.unmark(version_key(asked.id, number + 1))
+    world.forge(world.forged_yes(asked), after=number)
+
+
+def after_a_wrong_digest(world: World) -> None:
+    asked = world.ask()
+    number = world.attacker.read(asked.id).number
+    version = Version(
+        number=number + 1,
+        previous="0" * 64,
+        event=TrailEvent.DECIDED,
+        at=world.bot.clock(),
+        approval=world.forged_yes(asked),
+    )
+    world.attacker.store.create(version_key(asked.id, number + 1), encode(version))
+
+
+def copied_from_another_task(world: World) -> None:
+    """A real yes to the next gate of the same workflow."""
+    one, other = world.flow.approvals[:2]
+    world.pod.ask(other.pathspec, other.question, other.gate, other.requester)
+    world.bot_takes_over()
+    world.bot.cases.decide(other.id, YES, who=ALICE, where=Where.BUTTON)
+    for number in range(1, world.attacker.read(other.id).number + 1):
+        world.bot.store.create(version_key(one.id, number), world.bot.store.read(version_key(other.id, number)))
+
+
+def copied_from_another_store(world: World) -> None:
+    """What the bot signed for a store of tests, where the task has the same name."""
+    asked = world.ask()
+    elsewhere = Ledger(DirectoryStore(world.folder / "elsewhere"), world.bot.ledger.trust)
+    elsewhere.begin(replace(asked, posts=()))
+    elsewhere.update(asked.id, TrailEvent.DECIDED, world.bot.clock(), world.forged_yes)
+    for number in range(world.attacker.read(asked.id).number, 0, -1):
+        world.bot.store.unmark(version_key(asked.id, number))
+    for number in (1, 2):
+        world.bot.store.create(version_key(asked.id, number), elsewhere.store.read(version_key(asked.id, number)))
+
+
+def marker_for_an_answer_of_a_run_elsewhere(world: World) -> None:
+    """A yes to the same step of a run on somebody's machine, which the gated container is pointed at."""
+    path = world.asked.pathspec
+    mine = replace(path, run="1732", task="1")
+    local = Gate(engine=EngineKind.LOCAL)
+    world.pod.ask(mine, world.asked.question, local, world.asked.requester)
+    world.bot_takes_over()
+    world.bot.cases.decide(mine.approval_id, YES, who=ALICE, where=Where.BUTTON)
+    world.attacker.store.mark(gate_key(path.flow, path.run, path.step, (), mine.approval_id))
 
 
 def planted_settled_record(world: World) -> None:
@@ -280,6 +382,13 @@ def typed_name(world: World) -> None:
         by_command_line(world, asked, name)
 
 
+def two_typed_names(world: World) -> None:
+    """From one keyboard, where two people have to agree."""
+    asked = world.ask(quorum=2)
+    for name in ("alice", "bob", "@ml-leads"):
+        by_command_line(world, asked, name)
+
+
 def answer_before_the_bot_came(world: World) -> None:
     """Within the first second, with one's own kubeconfig."""
     by_command_line(world, world.propose(), "bob")
@@ -337,6 +446,14 @@ ELSEWHERE = way("names another namespace or workflow in the question")
 RESUMED = way("resumes the gate in Argo before anyone has answered")
 WAYS = [
     pytest.param(forged_decision, marks=way("writes a decided record, also under the strictest policy")),
+    pytest.param(in_the_place_of_a_vote, marks=way("puts a decided record in the place of the bot's own version")),
+    pytest.param(in_the_place_of_a_rejection, marks=way("removes a rejection and writes an approval")),
+    pytest.param(after_a_wrong_digest, marks=way("writes a version that does not follow from the one before")),
+    pytest.param(copied_from_another_task, marks=way("copies a signed record to another task")),
+    pytest.param(copied_from_another_store, marks=way("copies a signed record to another store")),
+    pytest.param(
+        marker_for_an_answer_of_a_run_elsewhere, marks=way("points a gate at somebody else's answer by a marker")
+    ),
     pytest.param(planted_settled_record, marks=way("plants a settled record before the run asks")),
     pytest.param(swapped_question, marks=way("swaps the question before it is asked")),
     pytest.param(swapped_record, marks=way("swaps the question after it is asked")),
@@ -345,6 +462,7 @@ WAYS = [
     pytest.param(planted_vote, marks=way("plants a vote beside a real click")),
     pytest.param(planted_delegation, marks=way("plants a delegation")),
     pytest.param(typed_name, marks=way("types the name of a group or of a person")),
+    pytest.param(two_typed_names, marks=way("types two names where two people must agree")),
     pytest.param(answer_before_the_bot_came, marks=way("answers before the bot has seen the question")),
     pytest.param(
         own_run_under_another_name,
@@ -389,7 +507,7 @@ def try_on(world: World, attack: Callable[[World], None], attempts: Attempts) ->
     if attack is not deadline_with_the_bot_down:
         world.bot_acts()
     if world.is_sealed:
-        assert "Succeeded" not in world.flow.phases()
+        assert world.flow.node(world.asked)["phase"] != "Succeeded"
     attempts.tried(opened=world.runs())
     if world.flow.node(world.asked)["phase"] == "Running":
         world.resume_by_hand()
@@ -421,17 +539,55 @@ def test_what_is_not_as_it_was_approved_does_not_start(world: World, named: str)
 
 
 def test_a_record_of_another_gate_opens_nothing_here(world: World) -> None:
-    """A real yes to the next gate of the same workflow, replayed as this one's: the container says whose it is."""
+    """Replayed as this one's: the container says whose it is."""
+    copied_from_another_task(world)
     one, other = world.flow.approvals[:2]
-    world.pod.ask(other.pathspec, other.question, other.gate, other.requester)
-    world.bot_takes_over()
-    world.bot.cases.decide(other.id, YES, who=ALICE, where=Where.BUTTON)
-    for number in (1, 2):
-        body = world.bot.store.read(version_key(other.id, number))
-        world.bot.store.create(version_key(one.id, number), body)
-    world.resume_by_hand()
     with pytest.raises(OtherPathspec, match=f"is about {other.pathspec}, not about"):
         world.pod.open_gate(one.pathspec)
+
+
+@pytest.mark.way("lets a bot of an older release decide")
+def test_a_bot_of_an_older_release(world: World, attempts: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has never heard of a quorum takes nothing over, decides nothing, and resumes nothing."""
+    known = codec._known()
+    asked = world.propose(quorum=2)
+    with monkeypatch.context() as older:
+        older.setattr(codec, "_known", lambda: known - {"question.quorum"})
+        world.bot_takes_over()
+        with pytest.raises(HitlError):
+            world.bot.cases.decide(asked.id, YES, who=ALICE, where=Where.BUTTON)
+        world.bot_acts()
+    attempts.tried(opened=world.runs())
+    world.resume_by_hand()
+    attempts.tried(opened=world.runs())
+
+
+@pytest.mark.way("has a workflow started that a record merely names")
+def test_a_record_does_not_choose_what_is_started_again(world: World, attempts: Attempts) -> None:
+    """Forged requests for changes to a run of alice's, which she then runs again: the bot starts no other workflow."""
+    world.place.let_start()
+    again = RunningAgain(world.bot.cases.engines, world.bot.people)
+    changes = replace(approving(BOB, at=world.bot.clock()), verdict=Verdict.CHANGES, reason="Lower alpha.")
+    for number, record in enumerate(foreign_records(world)):
+        path = replace(record.pathspec, task=f"t-forged-{number}")
+        planted = replace(record, pathspec=path, id=path.approval_id, requester=ALICE)
+        world.forge(planted, after=0, event=TrailEvent.REQUESTED)
+        world.forge(transitions.decide(planted, changes), after=1)
+        with pytest.raises(HitlError):
+            again.run_again(world.bot.ledger.read(planted.id).approval, {"alpha": "9"}, ALICE)
+        attempts.tried(opened=bool(world.flow.started()))
+
+
+def foreign_records(world: World) -> list[Approval]:
+    """Records that name the workflow that waits, or another one, and aren't about any of its gates."""
+    asked = world.asked
+    return [
+        asked,
+        replace(asked, pathspec=replace(asked.pathspec, run="argo-another")),
+        replace(asked, pathspec=replace(asked.pathspec, flow="Another")),
+        replace(asked, gate=replace(asked.gate, workflow="../workflows")),
+        replace(asked, gate=replace(asked.gate, namespace="default")),
+    ]
 
 
 @ONLY_SEALED

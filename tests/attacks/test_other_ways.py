@@ -11,7 +11,6 @@ from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.record import Answer, State, Verdict, Where
 from tests.attacks.conftest import Bucket
 from tests.fixtures.approvals import BOB, pathspec, question
-from tests.fixtures.attempts import Attempts
 from tests.unit.approvals.sweeping.test_hostile_objects import HOSTILE
 
 YES = Answer(verdict=Verdict.APPROVE)
@@ -45,12 +44,11 @@ def test_a_bot_of_an_older_release(bucket: Bucket, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.way("asks with a pattern that takes a computer forever")
-def test_a_pattern_that_takes_forever(bucket: Bucket, attempts: Attempts):
+def test_a_pattern_that_takes_forever(bucket: Bucket):
     """A value is refused in time, while the bot serves everybody else, and decides nothing."""
     trap = {"type": "object", "properties": {"name": {"type": "string", "pattern": "^(a|aa)+$"}}, "required": ["name"]}
     asked = bucket.ask(question(schema=trap))
     answer = Answer(verdict=Verdict.APPROVE, input={"name": "a" * 60 + "!"})
     with pytest.raises(HitlError, match="name"):
         bucket.bot.cases.decide(asked.id, answer, who=BOB, where=Where.FORM)
-    attempts.mode = "any"
     assert not bucket.opens()

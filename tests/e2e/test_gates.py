@@ -30,11 +30,11 @@ def linear(arguments: str = "timeout='1h'") -> str:
     return LINEAR.format(arguments=arguments)
 
 
-def question(deployed, words: str, after=None):
+def question(deployed, words: str, after=None, button: str = "Approve"):
     """Return the message of a question as soon as it is in Slack."""
     bob = deployed.people.as_("bob")
     return bob, bob.wait_for_message(
-        CHANNEL, lambda one: words in one.plain and "Approve" in " ".join(one.buttons), timeout=PATIENCE, after=after
+        CHANNEL, lambda one: words in one.plain and button in " ".join(one.buttons), timeout=PATIENCE, after=after
     )
 
 

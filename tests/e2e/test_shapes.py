@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from textwrap import dedent
 
 import pytest
+
+from tests.e2e.test_gates import question
+from tests.fixtures.flows import REPOSITORY
 
 
 @pytest.fixture
@@ -292,6 +297,21 @@ def test_a_conditional_branch_and_where_it_meets(deploy, metaflow_runs_condition
     approve(deployed, meet)
     assert run.end() == "Succeeded", run.story()
     assert "RUNS meet" in run.logs()
+
+
+def test_a_button_chooses_the_branch(deploy, bot, metaflow_runs_conditions):
+    """The flow of the page on forms: production is a button, and the run goes that way and no other."""
+    page = (REPOSITORY / "docs" / "forms.md").read_text()
+    [body] = re.findall(r"class ChooseTheWay\(FlowSpec\):\n(.*?)\n\n\nif __name__", page, re.DOTALL)
+    deployed = deploy(dedent(body))
+    bot(deployed)
+    run = deployed.trigger()
+    run.wait_until_suspended()
+    bob, message = question(deployed, "Where to?", button="production")
+    bob.click(message, "production", confirm="production")
+    assert run.end() == "Succeeded", run.story()
+    assert "Goes to production." in run.logs()
+    assert "Goes to staging." not in run.logs()
 
 
 def test_every_turn_of_a_recursion_asks(deploy, metaflow_runs_conditions):

@@ -50,6 +50,7 @@ FLOW = """
 class Pod(FlowSpec):
     alpha = Parameter("alpha", default="0.5")
 
+    @catch(var="problem")
     @retry(times=2)
     @hitl(message="Deploy with {self.alpha}?", input_schema={"target": "str", "share": "int"}, timeout="1h"{more})
     @step
@@ -171,7 +172,7 @@ def compiled_pod(compiled, request):
     """The flow, with records of this test's own."""
 
     def compile_it(more="", source=FLOW, **settings):
-        root = f"s3://argo-templates/{request.node.name}"
+        root = f"s3://argo-templates/{request.node.originalname}"
         return compiled(source.replace("{more}", more), seeded=False, METAFLOW_HITL_ROOT=root, **settings)
 
     return compile_it
@@ -180,7 +181,7 @@ def compiled_pod(compiled, request):
 @pytest.fixture
 def ledger(compiler, request):
     """The records of this test."""
-    return Ledger(open_store(f"s3://argo-templates/{request.node.name}", s3_client=compiler.place.client))
+    return Ledger(open_store(f"s3://argo-templates/{request.node.originalname}", s3_client=compiler.place.client))
 
 
 def settle(ledger, approval_id):
@@ -227,18 +228,21 @@ def test_asking_twice_asks_once(compiled_pod, pod, ledger):
     assert list(ledger.open_ids()) == []
 
 
-def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, ledger, compiler):
+@pytest.mark.way("lets something fail before the answer, with `@catch` or `@retry`")
+@pytest.mark.on_argo
+@pytest.mark.parametrize("is_sealed", ["open"], indirect=True)
+def test_the_gated_container_starts_only_after_an_approval(compiled_pod, pod, ledger, compiler, attempts):
     """Unasked, unanswered or with other code it exits 202; approved it runs, says which way, and leaves a card."""
     flow = compiled_pod(source=CHOOSING)
     gate = flow.gate("start")
     unasked = pod(gate.task, METAFLOW_INIT_SCRIPT="")
     assert unasked.returncode == 202, unasked.stdout
-    assert "RUNS" not in unasked.stdout
+    assert not attempts.tried(opened="RUNS" in unasked.stdout)
     assert pod(gate.notify).returncode == 0
     pending = pod(gate.task)
     assert pending.returncode == 202, pending.stdout
     assert "Nobody has approved" in pending.stdout
-    assert "RUNS" not in pending.stdout
+    assert not attempts.tried(opened="RUNS" in pending.stdout)
     (approval_id,) = ledger.open_ids()
     said = flow.call("hitl", "approve", approval_id, "--set", "target=prod")
     assert "No Kubernetes cluster is configured here" in said
@@ -343,7 +347,10 @@ class TestSealed:
 
     broke = failed
 
-    def test_only_a_signed_answer_opens(self, compiled_pod, pod, ledger):
+    @pytest.mark.way("lets something fail before the answer, with `@catch` or `@retry`")
+    @pytest.mark.on_argo
+    @pytest.mark.parametrize("is_sealed", ["sealed"], indirect=True)
+    def test_only_a_signed_answer_opens(self, compiled_pod, pod, ledger, attempts):
         """A pod proposes and writes nothing else; resumed by hand, or by a forged decision, it runs nothing."""
         gate = compiled_pod(METAFLOW_HITL_PUBLIC_KEYS=str(self.key.public_key)).gate("start")
         clock = HandClock(datetime.now(timezone.utc))
@@ -368,7 +375,7 @@ class TestSealed:
         refused = pod(gate.task)
         assert refused.returncode == 202, refused.stdout
         assert "No bot vouches for" in refused.stdout
-        assert "RUNS" not in refused.stdout
+        assert not attempts.tried(opened="RUNS" in refused.stdout)
         ledger.store.unmark(second)
         bot.ledger.update(approval_id, TrailEvent.DECIDED, clock(), lambda one: transitions.decide(one, answer))
         replaced = pod(gate.task, METAFLOW_HITL_QUESTION_SHA256=asked_digest(question("Deploy to the playground?")))

@@ -10,8 +10,10 @@ from threading import Event
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from hitl_bot.bootstrap import Bot
+from hitl_bot.keys import PrivateKey
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Message, Person
 from hitl_bot.settings import Settings
@@ -30,6 +32,13 @@ from tests.integration.bot.test_threads import another_bot
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x02\x08\x02\0\0\0 a picture"
 DIGEST = sha256(PNG).hexdigest()
+
+
+@pytest.fixture
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    """What is attacked is attacked in both modes."""
+    signs = "is_sealed" in request.fixturenames and request.getfixturevalue("is_sealed")
+    return settings.model_copy(update={"signing_key": SecretStr(PrivateKey.new().text)}) if signs else settings
 
 
 def approve_first(bot: Bot, bob: Person, accuracy: float = 0.9) -> Approval:

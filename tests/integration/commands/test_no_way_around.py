@@ -33,8 +33,8 @@ RUNS_NO_STEP = {
     "card", "check", "clean", "code", "dump", "environment", "help", "hitl", "init", "logs", "output-dot",
     "output-raw", "package", "show", "show-conda", "spot-metadata", "tag", "version",
 }  # fmt: skip
-# Of a bot's key, with which the mode is sealed; the refusals are the same in both.
-SEALED = {"METAFLOW_HITL_PUBLIC_KEYS": str(PrivateKey.new().public_key)}
+# The settings of each mode: sealed, flows know a bot's key.
+SETTINGS = {False: {}, True: {"METAFLOW_HITL_PUBLIC_KEYS": str(PrivateKey.new().public_key)}}
 FAULTS = {
     "a typo in the message": ("@hitl(message='{self.acuracy}')", {}),
     "an address that can't be": ("@hitl", {"METAFLOW_HITL_UI_URL": "https://example.com/{nothing}"}),
@@ -55,18 +55,19 @@ def test_every_command_is_known(flow):
 
 @pytest.mark.way("lets something fail before the answer, with `@catch` or `@retry`")
 @pytest.mark.parametrize(
-    ("fault", "others", "mode"),
+    ("fault", "others", "is_sealed"),
     [
-        ("a typo in the message", "@catch(var='error')\n{}", {}),
-        ("an address that can't be", "{}\n@catch(var='error')", SEALED),
-        ("records that can't be read", "@retry(times=2)\n@catch(var='error')\n{}", {}),
-        ("a typo in the message", "@retry(times=2)\n{}", SEALED),
+        ("a typo in the message", "@catch(var='error')\n{}", "open"),
+        ("an address that can't be", "{}\n@catch(var='error')", "sealed"),
+        ("records that can't be read", "@retry(times=2)\n@catch(var='error')\n{}", "open"),
+        ("a typo in the message", "@retry(times=2)\n{}", "sealed"),
     ],
+    indirect=["is_sealed"],
 )
-def test_what_goes_wrong_before_an_answer_refuses_the_step(flow, fault, others, mode, attempts):
+def test_what_goes_wrong_before_an_answer_refuses_the_step(flow, fault, others, is_sealed, attempts):
     """Nothing of it is retried, or caught as if the step had failed: the run fails, and neither step runs."""
     decorator, settings = FAULTS[fault]
-    run = flow(linear(others.format(decorator)), **settings, **mode).call("run")
+    run = flow(linear(others.format(decorator)), **settings, **SETTINGS[is_sealed]).call("run")
     assert run.process.returncode != 0
     assert not attempts.tried(opened="DEPLOY RUNS" in run.output)
     assert "END RUNS" not in run.output
@@ -99,15 +100,17 @@ def test_a_hook_that_fails_before_the_gate_refuses_the_step(flow):
 
 
 @pytest.mark.way("runs the step by hand, or with `spin`")
-def test_spin_is_refused(flow, attempts):
-    """`spin` skips decorators, so it runs no gated step: neither an approved one nor a rejected one."""
-    gated = flow(linear("@hitl"))
-    run = gated.start("run")
-    (approval,) = gated.wait_for_approvals()
-    gated.approvals.reject(approval.id, reason="too early")
-    assert run.wait() != 0
+def test_a_step_started_by_hand_asks_and_spin_is_refused(flow, is_sealed, attempts):
+    """`step` is what Metaflow itself types for each task; `spin` skips decorators, so it runs no gated step."""
+    # Nobody answers here, and a task that leaves its question behind doesn't wait for that.
+    gated = flow(linear("@hitl"), METAFLOW_HITL_LOCAL="leave", **SETTINGS[is_sealed])
+    run = gated.call("run")
+    ((run_id, task_id),) = re.findall(r"(\d+)/deploy/(\d+) \(pid", run.output)[:1]
+    step = gated.call("step", "deploy", "--run-id", run_id, "--task-id", "77", "--input-paths", f"{run_id}/start/1")
+    assert step.process.returncode != 0
+    assert not attempts.tried(opened="DEPLOY RUNS" in step.output)
     for options in ([], ["--skip-decorators"]):
-        spun = gated.call("spin", str(approval.pathspec), *options)
+        spun = gated.call("spin", f"{gated.name}/{run_id}/deploy/{task_id}", *options)
         assert spun.process.returncode != 0
         assert not attempts.tried(opened="DEPLOY RUNS" in spun.output)
         assert "`spin` skips" in spun.output
@@ -115,10 +118,14 @@ def test_spin_is_refused(flow, attempts):
 
 @pytest.mark.way("deploys with `airflow` or `step-functions`")
 @pytest.mark.parametrize(
-    ("command", "static", "mode"),
-    [(("airflow", "create", "dag.py"), True, SEALED), (("step-functions", "create", "--only-json"), False, {})],
+    ("command", "static", "is_sealed"),
+    [
+        (("airflow", "create", "dag.py"), True, "sealed"),
+        (("step-functions", "create", "--only-json"), False, "open"),
+    ],
+    indirect=["is_sealed"],
 )
-def test_deployments_without_gates_are_refused(flow, moto_endpoint, command, static, mode, attempts):
+def test_deployments_without_gates_are_refused(flow, moto_endpoint, command, static, is_sealed, attempts):
     """Nobody would ever be asked there: the error names the step, the command and what to do."""
     make_client(moto_endpoint).create_bucket(Bucket="elsewhere")
     gated = flow(
@@ -134,7 +141,7 @@ def test_deployments_without_gates_are_refused(flow, moto_endpoint, command, sta
         METAFLOW_BATCH_JOB_QUEUE="queue",
         METAFLOW_DEFAULT_METADATA="service",
         METAFLOW_SERVICE_URL="http://127.0.0.1:9",
-        **mode,
+        **SETTINGS[is_sealed],
     )
     options = [] if static else ["--with", "hitl"]
     made = gated.call("--datastore", "s3", "--metadata", "local", *options, *command)
@@ -170,14 +177,3 @@ def test_a_bad_argument_of_with_is_named(flow):
     assert run.process.returncode != 0
     assert "quorum" in run.output
     assert "starting" not in run.output
-
-
-@pytest.mark.way("runs the step by hand, or with `spin`")
-def test_a_step_started_by_hand_asks(flow, attempts):
-    """`step` is what Metaflow itself types for each task."""
-    gated = flow(linear("@hitl(timeout='1s')"))
-    run = gated.call("run")
-    (task,) = re.findall(r"(\d+)/deploy/(\d+) \(pid", run.output)[:1]
-    step = gated.call("step", "deploy", "--run-id", task[0], "--task-id", "77", "--input-paths", f"{task[0]}/start/1")
-    assert step.process.returncode != 0
-    assert not attempts.tried(opened="DEPLOY RUNS" in step.output)
