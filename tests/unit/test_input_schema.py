@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from metaflow_extensions.hitl.approvals import schema as schemas
 from metaflow_extensions.hitl.approvals.schema import InputSchemaError, Kind, fields
 from metaflow_extensions.hitl.slack import FORM, QUESTION_BLOCKS
 from tests.input_schemas import fitting, settings, settings_dicts
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def normalise(input_schema):
@@ -43,7 +47,16 @@ def choice(count: int) -> dict[str, Any]:
 def test_a_type_alone_is_enough(name: str) -> None:
     """A name and a type make a required field of that kind."""
     field = one(name)
-    assert (field.kind.value, field.required, field.default) == (name, True, None)
+    assert field.kind.value == name, f"KIND_BY_FORMAT and `_kind` in approvals/schema/fields.py don't lead to {name!r}"
+    assert (field.required, field.default) == (True, None)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/arguments.md"])
+def test_every_type_is_documented(page: str) -> None:
+    """The pages that list the types of a field list all of them, in their order."""
+    listed = re.search(r"^Types: `([^`]+)`", (REPOSITORY / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed is not None
+    assert listed[1].split() == [kind.value for kind in Kind]
 
 
 @pytest.mark.parametrize("name", SIMPLE_TYPES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 from hitl_bot.bootstrap import Bot
 from hitl_bot.sandbox.control import Control
@@ -29,6 +30,19 @@ from tests.fixtures.approvals import (
     rejecting,
 )
 from tests.integration.operate.conftest import CHANNEL, build, call, samples
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def test_every_metric_is_documented(clock: HandClock) -> None:
+    """The page on the manifests, or that on events, names each metric."""
+    pages = "".join(
+        (REPOSITORY / page).read_text(encoding="utf-8") for page in ("manifests/README.md", "docs/events.md")
+    )
+    ours = {one.name for one in Metrics(clock, lambda: 0.0).registry.collect() if one.name.startswith("hitl_")}
+    assert {name for name in ours if f"`{name}" not in pages} == set(), (
+        "give each of these a row in manifests/README.md"
+    )
 
 
 def decisions(bot: Bot) -> dict[str, float]:

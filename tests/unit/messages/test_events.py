@@ -22,7 +22,7 @@ TEXTS = {event.value for event in TrailEvent}
 
 def test_every_event_has_its_words():
     """Slack, the terminal, the log and the metrics have words for each event, and for nothing else."""
-    assert set(EVENTS) == set(TrailEvent)
+    assert set(EVENTS) == set(TrailEvent), "give each event its words in EVENTS, messages/trail.py"
     assert all(words.short for words in EVENTS.values())
     assert (
         len({words.log for words in EVENTS.values()}) == len({words.metric for words in EVENTS.values()}) == len(EVENTS)

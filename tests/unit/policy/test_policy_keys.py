@@ -42,15 +42,16 @@ def _rule(**values):
 
 def test_every_key_is_known_here():
     """The values above name every key that demands something."""
-    assert set(VALUES) == set(RuleOfFile.model_fields) - NOT_DEMANDED
+    assert set(RuleOfFile.model_fields) - NOT_DEMANDED - set(VALUES) == set(), "give each of these a value in VALUES"
+    assert set(VALUES) <= set(RuleOfFile.model_fields)
 
 
 @pytest.mark.parametrize("key", VALUES)
 def test_every_key_demands_something_and_is_described(key):
     """A key changes what the domain holds approvals to, and `hitl-bot policy check` says so."""
     plain, strict = _rule(), _rule(**{key: VALUES[key]})
-    assert strict.demands != plain.demands
-    assert list(demanded(strict)) != list(demanded(plain))
+    assert strict.demands != plain.demands, f"RuleOfFile.demands leaves {key} out"
+    assert list(demanded(strict)) != list(demanded(plain)), f"`demanded` in hitl_bot/policy/model.py leaves {key} out"
 
 
 def test_every_demand_has_a_key():
@@ -61,10 +62,12 @@ def test_every_demand_has_a_key():
         for part in fields(PolicyRule)
         if getattr(_rule(**{key: value}).demands, part.name) != getattr(_rule().demands, part.name)
     }
-    assert reached == {part.name for part in fields(PolicyRule)} - {"name"}
+    unreached = {part.name for part in fields(PolicyRule)} - {"name"} - reached
+    assert unreached == set(), "no key of RuleOfFile sets these parts of PolicyRule"
 
 
 def test_every_key_is_documented():
     """The page on the policy has a row for each key."""
     rows = set(re.findall(r"^\| `([a-z_]+)` \|", DOCS, re.MULTILINE))
-    assert set(RuleOfFile.model_fields) - {"match"} <= rows
+    undocumented = set(RuleOfFile.model_fields) - {"match"} - rows
+    assert undocumented == set(), "give each of these a row in docs/policy.md"
