@@ -138,7 +138,7 @@ class TestEvents:
         opened = bucket.attempts.tried(opened="hitl.approved" in [body["type"] for body in web.bodies])
         assert opened is not bucket.is_sealed
 
-    @pytest.mark.way("has an event sent again that is long over")
+    @pytest.mark.way("has an old event sent again")
     def test_an_old_event_with_a_new_marker(self, bucket: Bucket, web: Web):
         """A flow that an approval starts is not started anew weeks later, by a marker that gives it today's date."""
         asked = bucket.bot.cases.ask(pathspec(), question(), gate(), REQUESTER).approval
