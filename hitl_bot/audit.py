@@ -48,7 +48,7 @@ def _of_records(function: Callable[..., None]) -> Callable[..., None]:
         *, since: str | None, root: str | None, copy_of: str | None, public_keys: str | None, **rest: Any
     ) -> None:
         settings = read_settings()
-        store = open_store(root or needed(settings, "root"))
+        store = open_store(root or needed(settings, "root"), s3_endpoint_url=settings.s3_endpoint)
         if copy_of is not None:
             store = CopiedStore(store, open_store(copy_of, s3_client=lambda: None).url)
         function(Ledger(store, _trust(settings, public_keys)), _moment(since), **rest)

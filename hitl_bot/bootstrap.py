@@ -320,7 +320,7 @@ def bootstrap(
     metrics = Metrics(clock, projection.set_aside)
     outage = Outage(projection.counts, monotonic)
     client = client or slack_client(bot_token, settings.slack_api_url, _SlackObserver(clock, metrics, outage))
-    store = ReportingStore(store or _store(needed(settings, "root"), clock), metrics.store_failed)
+    store = ReportingStore(store or _store(settings, clock), metrics.store_failed)
     engines = _engines(settings, store, clock) if engines is None else engines
     # Of listeners twice as many as requests at once: those that have acknowledged wait for the others, which need
     # threads, too.
@@ -428,15 +428,16 @@ def _readiness(transport: Transport, store: Store, engines: Mapping[EngineKind, 
     return Readiness(looks)
 
 
-def _store(root: str, clock: Clock) -> Store:
+def _store(settings: Settings, clock: Clock) -> Store:
     """Open the store with a connection for every thread that may use it, and short of patience."""
-    return open_store(root, s3_client=lambda: _s3_client(clock))
+    return open_store(needed(settings, "root"), s3_client=lambda: _s3_client(settings.s3_endpoint, clock))
 
 
-def _s3_client(clock: Clock) -> Any:
+def _s3_client(endpoint_url: str | None, clock: Clock) -> Any:
     from metaflow_extensions.hitl.stores.s3 import s3_client  # noqa: PLC0415 - boto3 takes a second, and a directory none
 
-    client = s3_client(connections=2 * THREADS + _SWEEPERS + _READERS, attempts=3, connect_timeout=2, read_timeout=5)
+    connections = 2 * THREADS + _SWEEPERS + _READERS
+    client = s3_client(endpoint_url, connections=connections, attempts=3, connect_timeout=2, read_timeout=5)
     return listening(client, clock) if isinstance(clock, CheckedClock) else client
 
 

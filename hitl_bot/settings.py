@@ -179,6 +179,14 @@ class Settings(BaseSettings):
                 settings[str(field.validation_alias)] = str(text.value if isinstance(text, Enum) else text)
         return settings
 
+    @property
+    def s3_endpoint(self) -> str | None:
+        """The S3 server that Metaflow is told to use; None if nothing says, or boto3 has a setting of its own."""
+        if any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")):
+            return None
+        name = "METAFLOW_S3_ENDPOINT_URL"
+        return os.environ.get(name) or _load_metaflow_config().get(name) or None
+
     @classmethod
     def names(cls) -> frozenset[str]:
         """Return the variables that the bot reads, those of the built-in notifiers included."""

@@ -124,7 +124,7 @@ def _bucket(settings: Settings) -> Iterator[Finding]:
     """Look for parts of the bucket that only the bot writes in the sealed mode, and that can be changed from here."""
     ours = [prefix for prefix in PREFIXES if _is_the_bots(prefix)]
     try:
-        store = open_store(needed(settings, "root"))
+        store = open_store(needed(settings, "root"), s3_endpoint_url=settings.s3_endpoint)
         yield from _found("written", ours, partial(_can_be_written, store))
         yield from _found("removed", ours, partial(_can_be_removed, store))
     except (SettingsError, StoreError) as error:

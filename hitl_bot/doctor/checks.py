@@ -118,7 +118,7 @@ def check_store(settings: Settings) -> Finding:
         what, _, fix = str(error).partition(". ")
         return bad("store", what, fix)
     try:
-        store = open_store(root)
+        store = open_store(root, s3_endpoint_url=settings.s3_endpoint)
         store.check()
     except StoreError as error:
         return bad("store", str(error), f"Fix it, or set {PREFIX}ROOT to another place, here and for the flows.")
@@ -136,7 +136,7 @@ def check_clock(settings: Settings, *, system: Clock = utc_now) -> Finding:
         for _ in range(_LOOKS):
             client.auth_test()
     with suppress(SettingsError, StoreError):
-        store = open_store(needed(settings, "root"), s3_client=lambda: _listening_client(clock))
+        store = open_store(needed(settings, "root"), s3_client=lambda: _listening_client(settings, clock))
         for _ in range(_LOOKS):
             list(store.list(bucket_map.OPEN.root, limit=1))
     if not clock.sources:
@@ -148,10 +148,10 @@ def check_clock(settings: Settings, *, system: Clock = utc_now) -> Finding:
     return bad("clock", f"this machine's clock is {off}", "Set it, by NTP for example. The bot uses theirs meanwhile.")
 
 
-def _listening_client(clock: CheckedClock) -> Any:
+def _listening_client(settings: Settings, clock: CheckedClock) -> Any:
     from metaflow_extensions.hitl.stores.s3 import s3_client  # noqa: PLC0415 - boto3 takes a second to import
 
-    return listening(s3_client(), clock)
+    return listening(s3_client(settings.s3_endpoint), clock)
 
 
 # Whether workflows on Argo can be resumed from here.

@@ -31,11 +31,14 @@ def test_s3_roots(root: str, url: str) -> None:
 
 
 def test_an_s3_client_is_made_if_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a client, boto3's usual settings decide; opening sends nothing."""
+    """Without a client, the given server or boto3's usual settings decide; opening sends nothing."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     store = open_store("s3://bucket/hitl")
     assert isinstance(store, S3Store)
     assert store._client.meta.endpoint_url == "http://127.0.0.1:1"
+    other = open_store("s3://bucket/hitl", s3_endpoint_url="http://127.0.0.1:2")
+    assert isinstance(other, S3Store)
+    assert other._client.meta.endpoint_url == "http://127.0.0.1:2"
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def scheme_of(root: str) -> Scheme:
     raise BadRoot(root, f"{scheme}:// is not supported")
 
 
-def open_store(root: str, *, s3_client: Callable[[], Any] | None = None) -> Store:
+def open_store(root: str, *, s3_client: Callable[[], Any] | None = None, s3_endpoint_url: str | None = None) -> Store:
     """Open the store at a root, without a look at what is there; ``check`` has one.
 
     Parameters
@@ -60,6 +60,8 @@ def open_store(root: str, *, s3_client: Callable[[], Any] | None = None) -> Stor
     s3_client : Callable[[], Any], optional
         Makes the boto3 S3 client to use for ``s3://``, such as Metaflow's own. By default a new one. It is called for
         a root on S3 alone, since boto3 takes a second to import.
+    s3_endpoint_url : str, optional
+        The server that a new client uses. Default: boto3's own choice.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def open_store(root: str, *, s3_client: Callable[[], Any] | None = None) -> Stor
         It is something else. The message names what is accepted.
     """
     if scheme_of(root) is Scheme.S3:
-        return _open_s3(root, s3_client)
+        return _open_s3(root, s3_client, s3_endpoint_url)
     return DirectoryStore(_file_path(root) if "://" in root else Path(root).expanduser())
 
 
@@ -81,7 +83,7 @@ def _file_path(root: str) -> Path:
     return path
 
 
-def _open_s3(root: str, client: Callable[[], Any] | None) -> Store:
+def _open_s3(root: str, client: Callable[[], Any] | None, endpoint_url: str | None) -> Store:
     bucket, _, prefix = root.partition("://")[2].partition("/")
     prefix = prefix.strip("/")
     if not bucket:
@@ -92,4 +94,4 @@ def _open_s3(root: str, client: Callable[[], Any] | None) -> Store:
     # boto3 takes a second to import, which a flow on a directory should not pay for.
     from . import s3  # noqa: PLC0415  (see above)
 
-    return s3.S3Store(s3.s3_client() if client is None else client(), bucket, prefix)
+    return s3.S3Store(s3.s3_client(endpoint_url) if client is None else client(), bucket, prefix)

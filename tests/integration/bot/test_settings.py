@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from hitl_bot.bootstrap import _store
 from hitl_bot.settings import LogFormat, Settings, SettingsError, needed, read_settings
+from tests.fixtures.engines import utc_now
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +78,22 @@ def test_workflows_are_where_metaflow_deploys_them(environment: pytest.MonkeyPat
     assert read_settings().argo_namespace == "ours-in-file"
     environment.setenv("METAFLOW_HITL_ARGO_NAMESPACE", "ours")
     assert read_settings().argo_namespace == "ours"
+
+
+def test_the_bot_uses_the_s3_server_that_metaflow_uses(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From Metaflow's file or variable; what boto3 itself is told comes first."""
+    environment.setenv("METAFLOW_HITL_ROOT", "s3://bucket/hitl")
+
+    def server() -> str:
+        return str(_store(read_settings(), utc_now)._client.meta.endpoint_url)
+
+    assert "amazonaws.com" in server()
+    (tmp_path / "config.json").write_text(json.dumps({"METAFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:1"}))
+    assert server() == "http://127.0.0.1:1"
+    environment.setenv("METAFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:2")
+    assert server() == "http://127.0.0.1:2"
+    environment.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:3")
+    assert server() == "http://127.0.0.1:3"
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "\udcff"])
