@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.fixtures.patience import PATIENCE
+
 CHROMIUM = shutil.which("chromium")
 # No sandbox of its own, since a container's user may be root; and no calls to anywhere.
 FLAGS = (
@@ -20,7 +22,8 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
-expect.set_options(timeout=30_000)  # milliseconds, as for what playwright does: a busy machine takes its time
+_PATIENCE = PATIENCE * 1000  # milliseconds
+expect.set_options(timeout=_PATIENCE)
 _ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 
 
@@ -30,7 +33,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip("Chromium is missing: install Debian's package `chromium`")
     with (
         sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS)) as running,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS), timeout=_PATIENCE) as running,
     ):
         yield running
 
@@ -54,6 +57,7 @@ def visit(browser: Browser, shot: Callable[[Page, str], None]) -> Iterator[Calla
 
     def open_page(url: str, width: int = 1280, height: int = 800) -> Page:
         page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(_PATIENCE)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.goto(url)

@@ -12,6 +12,7 @@ import pytest
 from hitl_bot.sandbox.driver import Driver
 from tests.acceptance.test_sandbox_command import exports_in
 from tests.fixtures.flows import PATIENCE, REPOSITORY, Process, clean_environment
+from tests.fixtures.slack import form_behind
 
 PAGE = (REPOSITORY / "docs" / "first-ten-minutes.md").read_text(encoding="utf-8")
 PROGRAMS = Path(sys.executable).parent
@@ -54,7 +55,7 @@ def test_the_page_leads_to_a_gated_flow_of_ones_own(terminal, tmp_path):
     looked = [terminal(look, **exports) for look in looks]
     assert [one.wait() for one in looked] == [0] * len(looks), [one.output for one in looked]
     assert ["94.0%" in one.output or "No problems found" in one.output for one in looked] == [True] * len(looks)
-    bob.open(question, "Approve…").fill({"Target": "staging"}).submit()
+    form_behind(bob, question, "Approve…").fill({"Target": "staging"}).submit()
     assert running.wait() == 0, running.output
     assert "To staging, said bob." in running.output
 

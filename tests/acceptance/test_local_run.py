@@ -91,8 +91,8 @@ def test_rejection_is_seen_by_a_step_that_continues(flow):
 
 
 def test_waiting_takes_nothing_of_the_steps_timeout(flow):
-    """A gate that waits 3 s in front of a step with a timeout of 2 s does not time the step out."""
-    gated = flow(linear('@timeout(seconds=2)\n@hitl(timeout="3s", on_timeout="approve")'))
+    """A gate that waits longer than the step's own timeout does not time the step out."""
+    gated = flow(linear('@timeout(seconds=6)\n@hitl(timeout="7s", on_timeout="approve")'))
     run = gated.start("run")
     assert run.wait() == 0, run.output
     assert "RUNS" in run.output

@@ -9,10 +9,11 @@ import pytest
 
 from hitl_bot.manifest import app_manifest
 from hitl_bot.sandbox import Sandbox
-from hitl_bot.sandbox.driver import Closed, Driver
+from hitl_bot.sandbox.driver import Driver
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import TrailEvent
-from tests.fixtures.flows import Process
+from tests.fixtures.flows import PATIENCE, Process
+from tests.fixtures.slack import form_behind
 
 CHANNEL = "#ml-approvals"
 STEPS = """
@@ -71,10 +72,10 @@ def test_a_click_in_slack_lets_the_run_go_on(gated, bot, sandbox, s3_versitygw):
     """The run asks and says where, the answer comes through bot and S3, and the message loses its buttons."""
     bob = Driver(sandbox.url).as_("bob")
     run = gated.start("run")
-    question = bob.wait_for_message(CHANNEL, lambda message: "Accuracy 94.0%" in message.plain, timeout=90)
+    question = bob.wait_for_message(CHANNEL, lambda message: "Accuracy 94.0%" in message.plain, timeout=PATIENCE)
     assert CHANNEL in run.wait_for_line("in Slack")
     assert {"Approve…", "Reject…"} <= set(question.buttons)
-    assert isinstance(bob.open(question, "Approve…").fill({"Target": "staging"}).submit(), Closed)
+    form_behind(bob, question, "Approve…").fill({"Target": "staging"}).submit()
     assert run.wait() == 0, run.output
     assert run.wait_for_line("RUNS").endswith("RUNS {'target': 'staging'} bob")
     answered = bob.wait_for_update(question, lambda message: "Approved" in message.plain and not message.buttons)
@@ -94,8 +95,8 @@ def test_what_slack_missed_is_posted_later(gated, bot, sandbox):
     run.wait_for_line("could not be posted")
     people.control.clear_faults()
     bob = people.as_("bob")
-    question = bob.wait_for_message(CHANNEL, lambda message: "Accuracy" in message.plain, timeout=60)
-    bob.open(question, "Reject…").fill({"Reason": "drift too high"}).submit()
+    question = bob.wait_for_message(CHANNEL, lambda message: "Accuracy" in message.plain, timeout=PATIENCE)
+    form_behind(bob, question, "Reject…").fill({"Reason": "drift too high"}).submit()
     assert run.wait() != 0
     assert 'was rejected by bob: "drift too high"' in run.output
     assert "RUNS" not in run.output
