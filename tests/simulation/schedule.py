@@ -16,6 +16,8 @@ _OUT = (
     *(("slack chat.postMessage", "not_in_channel"), ("slack chat", "invalid_auth")),
     *(("store mark said/", "before"), ("store mark changes/", "before"), ("store create", "before")),
 )
+_PARTS = ("skews", "shared", "bots", "timeout", "remind_every", "quorum", "engine")
+_ANSWERS = ("approve", "reject")
 _KINDS = ("before", "after", "slow", "twice", "crash before", "crash after")
 
 
@@ -28,8 +30,9 @@ class Act:
     at : float
         Seconds since the beginning; they wait until they see what they want to act on.
     what : str
-        ``approve``, ``reject`` and ``changes`` (by a form), ``all`` (on a shared message), ``line`` (typed),
-        ``home`` (they open the Home tab, and leave it open).
+        ``approve``, ``reject`` and ``changes`` (by a form), ``all`` and ``except`` (on a shared message), ``line`` (on
+        a command line), ``typed`` and ``typed no`` (after ``/hitl``), ``from home``; and what answers nothing: ``home``
+        (they open the Home tab, and leave it open), ``delegate`` (to the next one), ``take back``.
     gate : int
         Which.
     who : int
@@ -59,6 +62,14 @@ class Schedule:
         Who asks, and who answers on a command line, can post in Slack.
     form : bool
         Approving takes a form.
+    choice : bool
+        Approving takes a choice, which buttons offer where each question has a message of its own.
+    named : bool
+        Alice decides, and whom she delegates to.
+    sealed : bool
+        Only what a bot signed counts.
+    second_opinion : bool
+        Bots compare their clocks with what Slack and the store say.
     skews : tuple[float, float, float]
         Seconds that the clocks of the two bots and of everything else are ahead.
     rate : float
@@ -80,6 +91,10 @@ class Schedule:
     on_timeout: OnTimeout = OnTimeout.REJECT
     remind_every: int | None = None
     form: bool = False
+    choice: bool = False
+    named: bool = False
+    sealed: bool = False
+    second_opinion: bool = False
     skews: tuple[float, float, float] = (0.0, 0.0, 0.0)
     acts: tuple[Act, ...] = ()
     outages: tuple[Outage, ...] = ()
@@ -131,7 +146,7 @@ def drawn(seed: int) -> Schedule:
     if more.random() < 0.2:
         acts += [Act(round(more.uniform(0, 15), 1), "home", 0, more.randrange(3)) for _ in range(2)]
     form = more.random() < 0.2
-    return Schedule(
+    drawn = Schedule(
         seed=seed,
         form=form,
         gates=gates,
@@ -147,6 +162,34 @@ def drawn(seed: int) -> Schedule:
         acts=tuple(sorted(acts, key=lambda act: act.at)),
         outages=tuple(outages),
         rate=rng.choice((0.0, 0.003, 0.01, 0.03)),
+    )
+    return _widened(drawn, random.Random(f"wider {seed}"))
+
+
+def _widened(one: Schedule, rng: random.Random) -> Schedule:
+    """Add what few histories need."""
+    acts = list(one.acts)
+    if named := rng.random() < 0.15:
+        acts += [Act(round(rng.uniform(0, 15), 1), "delegate", 0, who) for who in (0, 0, 1) if rng.random() < 0.6]
+        acts += [Act(round(rng.uniform(3, 25), 1), "take back", 0, 0)] * (rng.random() < 0.4)
+        acts += [Act(40.0, "all" if one.shared else "approve", gate, 0) for gate in range(one.gates)]
+    if rng.random() < 0.25:
+        others = ("typed", "typed no", "from home", *(("except",) if one.shared else ()))
+        acts = [
+            replace(act, what=rng.choice(others)) if rng.random() < 0.5 and act.what in _ANSWERS else act
+            for act in acts
+        ]
+    sealed = rng.random() < 1 / 8
+    if second_opinion := rng.random() < 0.15:
+        far = tuple(rng.choice((0.0, rng.uniform(-600, 600), rng.uniform(-60, 60))) for _ in range(2))
+        one = replace(one, skews=(*far, one.skews[2]))
+    return replace(
+        one,
+        acts=tuple(sorted(acts, key=lambda act: act.at)),
+        named=named,
+        sealed=sealed,
+        second_opinion=second_opinion,
+        choice=rng.random() < 0.15,
     )
 
 
@@ -171,7 +214,7 @@ def _smaller(one: Schedule) -> Iterator[Schedule]:
     yield from _with_fewer_faults(one)
     yield from _with_fewer_acts(one)
     plain = Schedule(seed=one.seed)
-    for name in ("skews", "shared", "bots", "timeout", "remind_every", "quorum", "engine", "form"):
+    for name in (*_PARTS, "form", "choice", "named", "sealed"):
         if getattr(one, name) != getattr(plain, name):
             yield replace(one, **{name: getattr(plain, name)})
 

@@ -2,58 +2,61 @@
 
 from __future__ import annotations
 
-import inspect
-import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
 import structlog
+from pydantic import SecretStr
 from slack_sdk.errors import SlackApiError
 
 from hitl_bot.bootstrap import Core, Pools, assemble
-from hitl_bot.listeners import table
+from hitl_bot.clock import CheckedClock
+from hitl_bot.keys import PrivateKey, SigningKeys
 from hitl_bot.settings import Settings
 from hitl_bot.surfaces.threads import SAID
 from hitl_bot.sweeper import SweeperThread
 from hitl_bot.telemetry.logs import ProblemLog
 from hitl_bot.telemetry.metrics import Metrics
 from metaflow_extensions.hitl.approvals import bucket, codec, ledger as ledger_module
+from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, StoreUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
+from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.queries import History, Projection
 from metaflow_extensions.hitl.approvals.question import Question, Shard
 from metaflow_extensions.hitl.approvals.record import (
-    Answer,
     Approval,
+    Decision,
     EngineKind,
     Gate,
     Origin,
     Pathspec,
     Person,
     State,
-    Verdict,
+    TrailEvent,
+    Vote,
     Where,
 )
 from metaflow_extensions.hitl.approvals.refusals import Closed, Rejected, StillPending
+from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
-from metaflow_extensions.hitl.approvals.waiting import wait
+from metaflow_extensions.hitl.approvals.waiting import wait, wait_for_bot
 from metaflow_extensions.hitl.engines.fake import FakeEngine
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.inputs import validate
-from metaflow_extensions.hitl.messages import batch as batch_messages, controls, single as question_messages
-from metaflow_extensions.hitl.messages.views import approval_of
+from metaflow_extensions.hitl.messages import batch as batch_messages, single as question_messages
 from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from metaflow_extensions.hitl.notifiers.slack.notifier import NAME as SLACK, SlackNotifier
-from metaflow_extensions.hitl.slack import ClaimedPeople
+from metaflow_extensions.hitl.slack import SLACK as USER_OF_SLACK, ClaimedPeople
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.simulation.kernel import EPOCH, Kernel, Lock, Process, Threads, simulated_locks
-from tests.simulation.schedule import Act, Schedule
+from tests.simulation.people import USERS, People, answered, holds
+from tests.simulation.schedule import Schedule
 from tests.simulation.world import (
     BOT_TIMEOUT,
     CHANNEL,
@@ -61,27 +64,25 @@ from tests.simulation.world import (
     Calls,
     Client,
     Engine,
+    Heard,
     Message,
     Store,
     Workspace,
     buttons_in,
+    nobody_listens,
 )
 
-USERS = {"U0ALICE": "Alice", "U0BOB": "Bob", "U0CAROL": "Carol"}
-_WHO = tuple(USERS)
 REQUESTER = Person(id="rita", name="rita", origin=Origin.CLAIM)
 BOUND = 900.0  # seconds from the last fault, or the last answer, until everything is settled and shown
 _AFTERWARDS = 12.0  # seconds that are watched after that
 _A_MOMENT = 2.0  # seconds
 _A_MINUTE = timedelta(seconds=61)
-_BUTTONS = {"reject": controls.REJECT, "changes": controls.REQUEST_CHANGES, "all": controls.APPROVE_ALL}
-_digests: dict[str, bytes] = {}
-_TRIES = 40  # of a person who sees that nothing happens
-_OF_FORM = {
-    controls.APPROVE_VIEW: Verdict.APPROVE,
-    controls.APPROVE_ALL_VIEW: Verdict.APPROVE,
-    controls.CHANGES_VIEW: Verdict.CHANGES,
-}  # all others reject
+_CORRECTED = 17.0  # seconds that a clock may be off where there is a second opinion
+_KEY = PrivateKey(bytes(range(32)))
+_TRUST = {False: OPEN, True: Trust.of((_KEY.public_key,))}  # by whether only the bot's signature counts
+_OF_BOTS = {False: OPEN, True: Trust.of((), SigningKeys([_KEY]))}
+_SCHEMA = {"type": "object", "properties": {"place": {"enum": ["eu", "us"]}}, "required": ["place"]}
+_digests: dict[bool, dict[str, bytes]] = {}
 
 
 @dataclass
@@ -158,22 +159,19 @@ class Simulation:
         )
         if log:
             self.calls.log = []
-        self.store = _store_of_yesterday(self.kernel)
-        self.ledger = Ledger(self.store, each=map)  # as the world sees it, without faults
+        self.store = _store_of_yesterday(self.kernel, sealed=schedule.sealed)
+        self.trust = _TRUST[schedule.sealed]
+        self.ledger = Ledger(self.store, self.trust, each=map)  # as the world sees it, without faults
         self.engine = FakeEngine()
         self.slack = Workspace(self.kernel, USERS)
         self.slack.seen = self._seen
         self.bots: list[Bot | None] = [None] * schedule.bots
         self.opened: dict[str, Approval] = {}
-        self.acknowledged: list[tuple[str, Person | str, Verdict]] = []
         self.violations: list[str] = []
-        self.acting = 0
-        self.clicks: dict[str, int] = {}  # by who made them
         self.decided_at: dict[str, float] = {}
         self.released_at: dict[str, float] = {}
         self._named_at: dict[str, float] = {}  # since when records name their message
-        self._rng = random.Random(f"people {schedule.seed}")
-        self._people = Process(self.kernel, "people")
+        self.people = People(self)
 
     def _drawer(self, draw: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
         return lambda process, about: draw(process, about) if self.kernel.now < 60 else None
@@ -185,8 +183,7 @@ class Simulation:
         for gate in range(schedule.gates):
             kernel.at(0.1 * gate, lambda gate=gate: self._start_run(gate))
         for act in schedule.acts:
-            self.acting += 1
-            self._people.spawn(lambda act=act: self._act(act), act.at)
+            self.people.plan(act)
         report = Report(schedule)
         while self._runs_until_done():
             begin = max([self.calls.last_fault, *self.decided_at.values()])
@@ -215,24 +212,34 @@ class Simulation:
     def _start_bot(self, number: int) -> None:
         process = Process(self.kernel, f"bot-{number}", skew=self.schedule.skews[number])
         process.come_back = lambda: self._start_bot(number)
-        client = Client(self.calls, process, self.slack, timeout=BOT_TIMEOUT)
-        store = Store(self.calls, process, self.store)
+        clock: Clock = process.clock
+        heard: Heard = nobody_listens
+        if self.schedule.second_opinion:
+            clock = checked = CheckedClock(process.clock)
+            heard = checked.hear
+        client = Client(self.calls, process, self.slack, timeout=BOT_TIMEOUT, heard=heard)
+        store = Store(self.calls, process, self.store, heard)
         projection = Projection()
         workers = Threads(process)
         core = assemble(
-            Settings.model_construct(slack_channel=CHANNEL, signing_key=None, public_keys=None, policy=None),
+            Settings.model_construct(
+                slack_channel=CHANNEL,
+                signing_key=SecretStr(_KEY.text) if self.schedule.sealed else None,
+                public_keys=None,
+                policy=None,
+            ),
             store=store,
             engines={
                 EngineKind.LOCAL: LocalEngine(),
                 EngineKind.ARGO: Engine(self.calls, process, self.engine, self._released),
             },
             notifiers={},
-            clock=process.clock,
+            clock=clock,
             client=client,
             pools=Pools(workers=workers, sweep=workers.map, read=map),
             projection=projection,
-            metrics=Metrics(process.clock, projection.set_aside),
-            problems=ProblemLog(process.clock),
+            metrics=Metrics(clock, projection.set_aside),
+            problems=ProblemLog(clock),
             pace=Pace(self.kernel.monotonic),
             monotonic=self.kernel.monotonic,
             sleep=self.kernel.sleep,
@@ -241,7 +248,7 @@ class Simulation:
         process.spawn(lambda: self._sweep(bot))
 
     def _sweep(self, bot: Bot) -> None:
-        sweeping = SweeperThread(bot.core.sweeper, bot.process.clock, lambda: None, bot.awake)  # type: ignore[arg-type]
+        sweeping = SweeperThread(bot.core.sweeper, bot.core.parts.cases.clock, lambda: None, bot.awake)  # type: ignore[arg-type]
         while True:
             pause = sweeping._work()
             if pause > 1.0:
@@ -249,13 +256,13 @@ class Simulation:
             else:
                 self.kernel.sleep(pause)
 
-    def _cases(self, process: Process) -> UseCases:
+    def cases(self, process: Process) -> UseCases:
         """Build what a flow has, or a command line."""
         client = Client(self.calls, process, self.slack, timeout=RUN_TIMEOUT)
         pace = Pace(self.kernel.monotonic)
         slack = SlackNotifier(client, default_channel=CHANNEL, clock=process.clock, pace=pace, wait=self.kernel.sleep)
         return UseCases(
-            Ledger(Store(self.calls, process, self.store), each=map),
+            Ledger(Store(self.calls, process, self.store), self.trust, each=map),
             engines={EngineKind.LOCAL: LocalEngine()},
             notifiers={SLACK: slack} if self.schedule.token else {},
             people=ClaimedPeople(),
@@ -276,6 +283,8 @@ class Simulation:
             timeout=schedule.timeout,
             on_timeout=schedule.on_timeout,
             remind_every=schedule.remind_every,
+            approvers=("U0ALICE",) if schedule.named else (),
+            schema=_SCHEMA if schedule.choice else None,
             obligations=schedule.form,
             allow_changes=any(act.what == "changes" for act in schedule.acts),
             batch=schedule.shared,
@@ -288,14 +297,25 @@ class Simulation:
         process.spawn(lambda: self._ask(process, gate))
 
     def _ask(self, process: Process, gate: int) -> None:
-        cases, pathspec, sleep = self._cases(process), self.pathspec(gate), self.kernel.sleep
+        cases, pathspec, sleep = self.cases(process), self.pathspec(gate), self.kernel.sleep
         asked = Gate(engine=self.schedule.engine, namespace=None, workflow="train-17")
         while True:
             try:
-                cases.ask(pathspec, self._question(gate), asked, REQUESTER)
+                found = cases.ask(pathspec, self._question(gate), asked, REQUESTER).approval
                 if self.schedule.engine is EngineKind.ARGO:
                     return
-                passed = wait(cases, pathspec.approval_id, poll_interval=2.0, sleep=sleep, on_trouble=lambda _: None)
+                if self.schedule.sealed:
+                    passed = wait_for_bot(
+                        cases,
+                        found,
+                        poll_interval=2.0,
+                        sleep=sleep,
+                        on_trouble=_nothing,
+                        on_posted=_nothing,
+                        on_unheard=_nothing,
+                    )
+                else:
+                    passed = wait(cases, found.id, poll_interval=2.0, sleep=sleep, on_trouble=_nothing)
             except StoreUnavailable:
                 sleep(3.0)
             except (Rejected, Closed):
@@ -310,7 +330,7 @@ class Simulation:
         process = Process(self.kernel, f"pod-{pathspec.task}", skew=self.schedule.skews[2])
 
         def start() -> None:
-            cases = self._cases(process)
+            cases = self.cases(process)
             while True:
                 try:
                     self._open(cases.open_gate(pathspec))
@@ -327,183 +347,37 @@ class Simulation:
 
     def _open(self, passed: Approval) -> None:
         newest = self.ledger.read(passed.id).approval
-        if not newest.lets_run:
+        # Where the signed question says that the deadline approves, a run need not hear that from the bot.
+        by_deadline = self.schedule.sealed and passed.decision is not None and passed.decision.where is Where.TIMEOUT
+        if not newest.lets_run and not by_deadline:
             self.violations.append(f"opened: {passed.id} opened, and its record is {newest.state.value}")
         self.released_at.setdefault(passed.id, self.kernel.now)
         self.opened[passed.id] = passed
 
-    # People.
-
-    def _act(self, act: Act) -> None:
-        approval_id, who = self.pathspec(act.gate).approval_id, _WHO[act.who]
-        try:
-            for _ in range(_TRIES):
-                if act.what == "home":
-                    if self._open_home(who):
-                        return
-                    self.kernel.sleep(2.0)
-                    continue
-                newest = self._newest(approval_id)
-                if newest is not None and (newest.state is not State.PENDING or who in _answered(newest)):
-                    return
-                if act.what == "line":
-                    if newest is not None:
-                        self._answer_on_a_line(approval_id)
-                        return
-                elif not self._click(act, approval_id, who):
-                    self.kernel.sleep(2.0)
-                    continue
-                self.kernel.sleep(self._rng.uniform(4, 12))
-        finally:
-            self.acting -= 1
-
-    def _answer_on_a_line(self, approval_id: str) -> None:
-        process = Process(self.kernel, "line", skew=self.schedule.skews[2])
-
-        def answer() -> None:
-            cases = self._cases(process)
-            try:
-                cases.decide(approval_id, Answer(verdict=Verdict.APPROVE), who=REQUESTER, where=Where.COMMAND_LINE)
-            except HitlError:
-                return
-            self.acknowledged.append((approval_id, REQUESTER.id, Verdict.APPROVE))
-
-        process.spawn(answer)
-
-    def _click(self, act: Act, approval_id: str, who: str) -> bool:
-        """Click what is to be seen; False if nothing is, or nobody is there to hear of it."""
-        wanted = _BUTTONS.get(act.what, controls.APPROVE)
-        if act.what != "all" and self.schedule.shared:
-            wanted = controls.REJECT_ALL if act.what == "reject" else controls.APPROVE_ALL
-        found = [
-            (message, button)
-            for message in self.slack.questions()
-            for button in message.buttons()
-            if button.get("action_id") == wanted and (self.schedule.shared or button.get("value") == approval_id)
-        ]
-        there = self._bots_there()
-        if not found or not there:
-            return False
-        message, button = self._rng.choice(found)
-        trigger = f"t{self.calls.number}"
-        body = {
-            "type": "block_actions",
-            "user": {"id": who},
-            "trigger_id": trigger,
-            "container": {"type": "message", "channel_id": CHANNEL, "message_ts": message.ts},
-            "message": {"blocks": message.blocks},
-        }
-        for _ in range(2 if act.twice else 1):
-            self._deliver(self._rng.choice(there), table.BUTTONS[wanted], body, action=button)
-        if act.what in ("reject", "changes") or self.schedule.form:
-            self._fill_in(trigger, who)
-        return True
-
-    def _bots_there(self) -> list[Bot]:
-        return [bot for bot in self.bots if bot is not None and bot.process.alive]
-
-    def _open_home(self, who: str) -> bool:
-        there = self._bots_there()
-        if there:
-            body = {"type": "event_callback", "user": {"id": who}}
-            self._deliver(
-                self._rng.choice(there), table.EVENTS["app_home_opened"], body, event={"tab": "home", "user": who}
-            )
-        return bool(there)
-
-    def _fill_in(self, trigger: str, who: str) -> None:
-        for _ in range(4):
-            self.kernel.sleep(1.0)
-            for view in list(self.slack.views.values()):
-                if view["trigger"] == trigger and view["callback_id"] in table.FORMS:
-                    state = {controls.REASON_BLOCK: {controls.REASON_VALUE: {"value": "Stale."}}}
-                    body = {
-                        "type": "view_submission",
-                        "user": {"id": who},
-                        "view": {**view, "state": {"values": state}},
-                    }
-                    if there := self._bots_there():
-                        self._deliver(
-                            self._rng.choice(there), table.FORMS[view["callback_id"]], body, view=body["view"]
-                        )
-                    return
-
-    def _deliver(self, bot: Bot, callback: Callable[..., None], body: dict[str, Any], **given: Any) -> None:
-        who, parts = body["user"]["id"], bot.core.parts
-        acks: list[dict[str, Any]] = []
-
-        def ack(**response: Any) -> None:
-            acks.append(response)
-            if response.get("response_action") == "clear":
-                # A form for many closes with the first answer; the message shows what became of the others.
-                about, verdict = approval_of(body["view"]), _OF_FORM.get(body["view"]["callback_id"], Verdict.REJECT)
-                taken = (
-                    self._newest(about)
-                    if about
-                    else next((one for one in self._all() if _holds(one, who, verdict)), None)
-                )
-                if taken is None:
-                    self.violations.append(f"acknowledged: {who}'s form closed, and nothing is recorded")
-                else:
-                    self.acknowledged.append((taken.id, who, verdict))
-
-        def respond(**reply: Any) -> None:
-            self.calls.make(
-                bot.process, "slack", "response_url", lambda: self._told(who, reply), error=ConnectionError, timeout=8.0
-            )
-
-        everything = {
-            "ack": ack,
-            "body": body,
-            "client": bot.client,
-            "respond": respond,
-            **{name: getattr(parts, name) for name in parts.__dataclass_fields__},
-            **given,
-        }
-        wanted = {name: everything[name] for name in inspect.signature(callback).parameters}
-
-        def listen() -> None:
-            bot.awake.set()
-            before = self._answered_by(who)
-            self.clicks[who] = self.clicks.get(who, 0) + 1
-            try:
-                callback(**wanted)
-            except Exception as error:  # noqa: BLE001 - as Bolt does
-                if not isinstance(error, (HitlError, SlackApiError, OSError)):
-                    self.violations.append(f"defect: a click raised {error!r}")
-                if isinstance(error, HitlError) and "nothing was" in str(error).lower():
-                    after = self._answered_by(who)
-                    if after - before and self.clicks[who] == 1:  # of two clicks, the other one may have decided
-                        self.violations.append(f"untrue: {who} was told {error}, and answered {after - before}")
-                context = SimpleNamespace(response_url="there")
-                table.answer_error(error, body, context, bot.client, respond, None)  # type: ignore[arg-type]
-
-        bot.process.spawn(listen, 0.05)
-
-    def _told(self, who: str, reply: dict[str, Any]) -> None:
-        pass
-
     # What is so.
 
-    def _newest(self, approval_id: str) -> Approval | None:
+    def newest(self, approval_id: str) -> Approval | None:
         try:
             return self.ledger.read(approval_id).approval
         except NoSuchApproval:
             return None
 
-    def _all(self) -> list[Approval]:
-        found = [self._newest(self.pathspec(gate).approval_id) for gate in range(self.schedule.gates)]
+    def approvals(self) -> list[Approval]:
+        found = [self.newest(self.pathspec(gate).approval_id) for gate in range(self.schedule.gates)]
         return [one for one in found if one is not None]
 
-    def _answered_by(self, who: str) -> set[str]:
-        return {one.id for one in self._all() if who in _answered(one)}
+    def bots_there(self) -> list[Bot]:
+        return [bot for bot in self.bots if bot is not None and bot.process.alive]
+
+    def answered_by(self, who: str) -> set[str]:
+        return {one.id for one in self.approvals() if who in answered(one)}
 
     def _seen(self, message: Message) -> None:
         """Hold what people see to the record, but for what another process has changed in the last two seconds."""
         if message.thread is not None or message.buttons():
             return
         about = message.metadata.get("event_payload", {}).get("approval_id", "")
-        for one in self._all():
+        for one in self.approvals():
             if not one.posts or self.kernel.now - self._named_at.setdefault(one.id, self.kernel.now) < _A_MOMENT:
                 continue
             if about == one.id or (about.startswith(one.id.rsplit("-", 1)[0]) and self.schedule.shared):
@@ -512,9 +386,9 @@ class Simulation:
                     self.violations.append(f"untrue: the message of {one.id} has no buttons, and it is pending")
 
     def _is_done(self) -> bool:
-        if self.acting:
+        if self.people.acting:
             return False
-        approvals = self._all()
+        approvals = self.approvals()
         for one in approvals:
             if one.decision is not None or one.closing is not None:
                 self.decided_at.setdefault(one.id, self.kernel.now)
@@ -585,7 +459,7 @@ class Simulation:
                 say(f"record: {error}")
             else:
                 self._judge_trail(trail)
-        approvals = self._all()
+        approvals = self.approvals()
         for one in approvals:
             if self.opened.get(one.id) is not None and not one.lets_run:
                 say(f"opened: {one.id} opened, and its record is {one.state.value}")
@@ -600,11 +474,11 @@ class Simulation:
         for name in set(said):
             if said.count(name) > 1:
                 say(f"line twice: {name} stands {said.count(name)} times")
-        for approval_id, who, verdict in self.acknowledged:
-            one = self._newest(approval_id)
-            if one is None or not _holds(one, str(who), verdict):
+        for approval_id, who, verdict in self.people.acknowledged:
+            # The vote of who decides for somebody gives way to that person's own.
+            if not any(holds(entry.approval, who, verdict) for entry in self.ledger.trail(approval_id)):
                 say(f"acknowledged: {who}'s {verdict.value} of {approval_id} is not in the record")
-        self.violations += self._wrong(approvals, questions)
+        self.violations += [*self._wrong(approvals, questions), *self._judge_delegations()]
 
     def _judge_trail(self, trail: list[Entry]) -> None:
         decisions = [entry.approval.decision for entry in trail if entry.approval.decision is not None]
@@ -616,6 +490,68 @@ class Simulation:
             skew = max(self.schedule.skews) - min(self.schedule.skews)
             if (second - first).total_seconds() < every / 2 - skew:
                 self.violations.append(f"reminded twice: {trail[0].approval.id} at {first} and {second}")
+
+        for entry in trail:
+            if entry.version.event == TrailEvent.TIMED_OUT and entry.approval.deadline is not None:
+                key = bucket.version_key(entry.approval.id, entry.number)
+                age = dict(self.store.ages(key))[key]
+                if self.kernel.present() - timedelta(seconds=age - self._clocks_off()) < entry.approval.deadline:
+                    self.violations.append(f"early: {entry.approval.id} ended before its deadline")
+        if trail[0].approval.question.approvers:
+            self._judge_capacities(trail[-1].approval)
+
+    def _clocks_off(self) -> float:
+        """Return by how much, in seconds, clocks may differ that go by what they hear."""
+        most = _CORRECTED if self.schedule.second_opinion else 0.0
+        skews = self.schedule.skews
+        return 2 * max(abs(skew) if most == 0.0 else min(abs(skew), most) for skew in skews) + 1
+
+    def was_too_late(self, approval: Approval) -> None:
+        """Somebody was told that they are too late."""
+        ahead = timedelta(seconds=self._clocks_off())
+        if approval.deadline is not None and self.kernel.present() + ahead < approval.deadline:
+            self.violations.append(f"untrue: {approval.id} was refused as late before its deadline")
+
+    def _judge_capacities(self, approval: Approval) -> None:
+        """Hold every answer to who may give it: those who are named, and whom they delegated to."""
+        given: list[Vote | Decision] = list(approval.votes)
+        if approval.decision is not None and approval.decision.where is not Where.TIMEOUT:
+            given.append(approval.decision)
+        for one in given:
+            absent = one.on_behalf_of
+            if one.by.id in approval.question.approvers:
+                continue
+            if absent is None or absent.id not in approval.question.approvers:
+                self.violations.append(f"capacity: {one.by.id} answered {approval.id}, and may not")
+            elif not self._held(absent, one.by, one.at):
+                self.violations.append(f"capacity: {one.by.id} answered for {absent.id} without a delegation")
+
+    def _held(self, by: Person, to: Person, at: datetime) -> bool:
+        """Whether somebody decided for somebody else at a moment, give or take slow calls and wrong clocks."""
+        about = timedelta(seconds=40 + self._clocks_off())
+        trail = Delegations(self.store, self.trust).trail(by)
+        ends = [*(later.at for later in trail[1:]), bucket.LAST_MOMENT - 2 * about]
+        return any(
+            one.to is not None and one.to.id == to.id and one.at - about <= at <= until + about
+            for one, until in zip(trail, ends, strict=True)
+        )
+
+    def _judge_delegations(self) -> Iterator[str]:
+        """Hold what people were told of delegations to what is recorded, and what is recorded to what is found."""
+        if not self.schedule.named:
+            return
+        delegations, now = Delegations(self.store, self.trust), self.kernel.present()
+        everybody = [Person(id=who, name=name, origin=USER_OF_SLACK) for who, name in USERS.items()]
+        for person in everybody:
+            recorded = delegations.trail(person)
+            told = [to for by, to in self.people.delegated if by == person.id]
+            if set(told) - {one.to.id for one in recorded if one.to is not None}:
+                yield f"delegated: {person.id} was told that {told} decide, and nothing is recorded"
+            standing = delegations.of(person, now)
+            if standing is not None and standing.to is not None:
+                found = [one.id for one in delegations.absent_for(standing.to, now)]
+                if person.id not in found:
+                    yield f"delegated: {standing.to.id} decides for {person.id}, and is not found to"
 
     def _wrong(self, approvals: list[Approval], questions: list[Message]) -> Iterator[str]:
         """Hold every message to exactly what the record would show, and yield the differences."""
@@ -644,25 +580,18 @@ def _compare(message: Message, expected: question_messages.Rendered) -> Iterator
         yield f"shows: {message.ts} shows {shown}, and should {right}"
 
 
-def _answered(approval: Approval) -> set[str]:
-    """Return the ids of those whose answers are in a record."""
-    decided = set() if approval.decision is None else {approval.decision.by.id}
-    return decided | {vote.by.id for vote in approval.votes}
+def _nothing(_: object) -> None:
+    """Take no notice."""
 
 
-def _holds(approval: Approval, who: str, verdict: Verdict) -> bool:
-    """Whether a record has somebody's answer; the same one of whoever was slower changes nothing, and isn't refused."""
-    return who in _answered(approval) or (approval.decision is not None and approval.decision.verdict is verdict)
-
-
-def _store_of_yesterday(kernel: Kernel) -> MemoryStore:
+def _store_of_yesterday(kernel: Kernel, *, sealed: bool) -> MemoryStore:
     """Return a store in which nothing was asked yet, with the digests that a bot would write at its start."""
-    if not _digests:
+    if sealed not in _digests:
         empty = MemoryStore()
-        History(Ledger(empty, each=map), lambda: EPOCH).write_digests()
-        _digests.update({key: empty.read(key) for key in empty.list("")})
+        History(Ledger(empty, _OF_BOTS[sealed], each=map), lambda: EPOCH).write_digests()
+        _digests[sealed] = {key: empty.read(key) for key in empty.list("")}
     store = MemoryStore(kernel.monotonic)
-    for key, body in _digests.items():
+    for key, body in _digests[sealed].items():
         store.create(key, body)
     return store
 
@@ -681,15 +610,16 @@ def simulating() -> Iterator[list[str]]:
     before = structlog.get_config()
     structlog.configure(processors=[note], wrapper_class=structlog.make_filtering_bound_logger(40))
     original = ledger_module.decode
-    decoded: dict[bytes, codec.Version] = {}
+    decoded: dict[tuple[bytes, bool], codec.Version] = {}
 
-    def decode(key: str, body: bytes, *arguments: Any, **more: Any) -> codec.Version:
+    def decode(key: str, body: bytes, trust: Trust = OPEN, **more: Any) -> codec.Version:
         # Pure, and every process asks for the same bytes.
-        if body not in decoded:
+        known = (body, trust.is_sealed)
+        if known not in decoded:
             if len(decoded) > 500:
                 decoded.clear()
-            decoded[body] = original(key, body, *arguments, **more)
-        return decoded[body]
+            decoded[known] = original(key, body, trust, **more)
+        return decoded[known]
 
     ledger_module.decode = decode
     try:

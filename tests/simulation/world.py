@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from email.utils import format_datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,6 +25,11 @@ BOT_TIMEOUT, RUN_TIMEOUT = 8.0, 30.0  # seconds for which Slack's answer is awai
 STORE_TIMEOUT = 20.0
 _LATENCY = {"store": 0.03, "slack": 0.2, "engine": 0.05}  # seconds, on average
 _Out = TypeVar("_Out")
+Heard = Callable[[str, Mapping[str, str]], object]  # told who answered, with the headers
+
+
+def nobody_listens(_source: str, _headers: Mapping[str, str]) -> None:
+    """Take what the machine's clock says for the time."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +180,10 @@ class Calls:
         process.die(fault.seconds)
         raise AssertionError("a process went on after its death")
 
+    def headers(self) -> dict[str, str]:
+        """Return what an answer says beside its body."""
+        return {"Date": format_datetime(self.kernel.present(), usegmt=True)}
+
     def _struck(self, process: str, about: str) -> Fault | None:
         for strike, left in self._strikes.items():
             if process.startswith(strike.process) and about.startswith(strike.what):
@@ -193,13 +203,14 @@ class Store:
     url = "memory"
     poll_interval = 1.0
 
-    def __init__(self, calls: Calls, process: Process, shared: MemoryStore) -> None:
+    def __init__(self, calls: Calls, process: Process, shared: MemoryStore, heard: Heard = nobody_listens) -> None:
         self._calls = calls
         self._process = process
         self._shared = shared
+        self._heard = heard
 
     def _make(self, request: str, key: str, effect: Callable[[], _Out], *, repeatable: bool = True) -> _Out:
-        return self._calls.make(
+        came = self._calls.make(
             self._process,
             "store",
             f"{request} {key}",
@@ -208,6 +219,9 @@ class Store:
             timeout=STORE_TIMEOUT,
             repeatable=repeatable,
         )
+        if self._heard is not nobody_listens:
+            self._heard("the store", self._calls.headers())
+        return came
 
     def create(self, key: str, body: bytes) -> None:
         # What a store gets twice from one writer, it takes for once: the contract of the stores holds them to that.
@@ -295,6 +309,7 @@ class Workspace:
     messages: dict[str, Message] = field(default_factory=dict)
     views: dict[str, dict[str, Any]] = field(default_factory=dict)
     homes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by user
+    direct: list[Message] = field(default_factory=list)  # direct messages
     seen: Callable[[Message], None] = lambda _: None  # told whenever people see something new
     _count: int = 0
 
@@ -317,7 +332,8 @@ class Workspace:
         message = Message(ts, given["text"], given.get("blocks", []), given.get("metadata", {}), given.get("thread_ts"))
         if message.thread is not None and message.thread not in self.messages:
             raise Refused("thread_not_found")
-        if given["channel"] != CHANNEL:  # a direct message
+        if given["channel"] != CHANNEL:
+            self.direct.append(message)
             return {"channel": given["channel"], "ts": ts}
         self.messages[ts] = message
         self.seen(message)
@@ -359,7 +375,15 @@ class Workspace:
         user = given["user"]
         if user not in self.users:
             raise Refused("user_not_found")
-        return {"user": {"id": user, "name": self.users[user], "team_id": TEAM, "profile": {}, "tz": "UTC"}}
+        profile = {"email": f"{self.users[user].lower()}@example.com"}
+        return {"user": {"id": user, "name": self.users[user], "team_id": TEAM, "profile": profile, "tz": "UTC"}}
+
+    def _users_lookupByEmail(self, given: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N802
+        name = given["email"].partition("@")[0]
+        found = next((user for user, known in self.users.items() if known.lower() == name), None)
+        if found is None:
+            raise Refused("users_not_found")
+        return self._users_info({"user": found})
 
     def _usergroups_list(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return {"usergroups": []}
@@ -386,17 +410,26 @@ class Workspace:
 class Client(WebClient):
     """The way of one process to Slack. The real methods end in ``api_call``; so do these."""
 
-    def __init__(self, calls: Calls, process: Process, workspace: Workspace, *, timeout: float) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        process: Process,
+        workspace: Workspace,
+        *,
+        timeout: float,
+        heard: Heard = nobody_listens,
+    ) -> None:
         super().__init__(token="xoxb-simulated", base_url="http://slack.invalid/api/", retry_handlers=[])
         self._calls = calls
         self._process = process
         self._workspace = workspace
         self._patience = timeout
+        self._heard = heard
 
     def api_call(self, api_method: str, **arguments: Any) -> Any:
         given = {**(arguments.get("params") or {}), **(arguments.get("json") or {})}
         try:
-            return self._calls.make(
+            came = self._calls.make(
                 self._process,
                 "slack",
                 api_method,
@@ -405,6 +438,8 @@ class Client(WebClient):
                 timeout=self._patience,
                 repeatable=not api_method.startswith(("chat.postMessage", "chat.delete", "views.open")),
             )
+            if self._heard is not nobody_listens:
+                self._heard("Slack", self._calls.headers())
         except Refused as refused:
             answer = SlackResponse(
                 client=self,
@@ -416,3 +451,4 @@ class Client(WebClient):
                 status_code=200,
             )
             raise SlackApiError(f"Slack refused {api_method}", answer) from None
+        return came
