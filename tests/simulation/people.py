@@ -41,6 +41,7 @@ _BUTTONS = {
 _OF_FORM = {
     controls.APPROVE_VIEW: Verdict.APPROVE,
     controls.APPROVE_ALL_VIEW: Verdict.APPROVE,
+    controls.APPROVE_EXCEPT_VIEW: Verdict.APPROVE,
     controls.CHANGES_VIEW: Verdict.CHANGES,
 }  # all others reject
 _ENTERED = {  # in an input that shows nothing, by the type of its element

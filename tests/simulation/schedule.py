@@ -17,7 +17,7 @@ _OUT = (
     *(("store mark said/", "before"), ("store mark changes/", "before"), ("store create", "before")),
 )
 _PARTS = ("skews", "shared", "bots", "timeout", "remind_every", "quorum", "engine")
-_ANSWERS = ("approve", "reject")
+_ANSWERS = ("approve", "reject", "all")
 _KINDS = ("before", "after", "slow", "twice", "crash before", "crash after")
 
 
@@ -119,7 +119,7 @@ class Schedule:
 def drawn(seed: int) -> Schedule:
     """Draw a history."""
     rng = random.Random(f"schedule {seed}")
-    gates = rng.choice((1, 1, 1, 2, 3, 5))
+    gates = rng.choice((1, 1, 1, 1, 1, 2, 2, 3, 5))  # many small ones find as much as few large ones
     shared = gates > 1 and rng.random() < 0.7
     quorum = 2 if rng.random() < 0.15 else 1
     timeout = rng.choice((10, 25, 60)) if rng.random() < 0.25 else None
@@ -133,7 +133,7 @@ def drawn(seed: int) -> Schedule:
     if shared and rng.random() < 0.6:
         acts = [replace(one, at=one.at + 5) for one in acts if rng.random() < 0.3 or quorum > 1]
         acts += [Act(round(rng.uniform(1, 12), 1), "all", 0, who) for who in range(quorum)]
-        acts += [Act(60.0, "approve", gate, who) for gate in range(gates) for who in range(quorum)]
+        acts += [Act(30.0, "approve", gate, who) for gate in range(gates) for who in range(quorum)]
     outages: list[Outage] = []
     for _ in range(rng.choices((0, 1, 2), (6, 3, 1))[0]):
         what, fault = rng.choice(_OUT)
@@ -170,11 +170,14 @@ def _widened(one: Schedule, rng: random.Random) -> Schedule:
     """Add what few histories need."""
     acts = list(one.acts)
     if named := rng.random() < 0.15:
-        acts += [Act(round(rng.uniform(0, 15), 1), "delegate", 0, who) for who in (0, 0, 1) if rng.random() < 0.6]
+        acts += [Act(round(rng.uniform(0, 12), 1), "delegate", 0, who) for who in (0, 0, 1) if rng.random() < 0.6]
         acts += [Act(round(rng.uniform(3, 25), 1), "take back", 0, 0)] * (rng.random() < 0.4)
-        acts += [Act(40.0, "all" if one.shared else "approve", gate, 0) for gate in range(one.gates)]
+        answer = "all" if one.shared else "approve"
+        acts = [act for act in acts if act.who or act.what not in _ANSWERS]  # Alice is away for a while
+        acts += [Act(round(rng.uniform(3, 15), 1), answer, gate, 1) for gate in range(one.gates)]
+        acts += [Act(25.0, answer, gate, 0) for gate in range(one.gates)]
     if rng.random() < 0.25:
-        others = ("typed", "typed no", "from home", *(("except",) if one.shared else ()))
+        others = ("except", "except", "typed", "from home") if one.shared else ("typed", "typed no", "from home")
         acts = [
             replace(act, what=rng.choice(others)) if rng.random() < 0.5 and act.what in _ANSWERS else act
             for act in acts

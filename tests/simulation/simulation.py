@@ -74,14 +74,14 @@ from tests.simulation.world import (
 
 REQUESTER = Person(id="rita", name="rita", origin=Origin.CLAIM)
 BOUND = 900.0  # seconds from the last fault, or the last answer, until everything is settled and shown
-_AFTERWARDS = 12.0  # seconds that are watched after that
+_AFTERWARDS = (12.0, 4.0, 4.0, 4.0)  # seconds that are watched after that, by turns
 _A_MOMENT = 2.0  # seconds
 _A_MINUTE = timedelta(seconds=61)
 _CORRECTED = 17.0  # seconds that a clock may be off where there is a second opinion
 _KEY = PrivateKey(bytes(range(32)))
 _TRUST = {False: OPEN, True: Trust.of((_KEY.public_key,))}  # by whether only the bot's signature counts
 _OF_BOTS = {False: OPEN, True: Trust.of((), SigningKeys([_KEY]))}
-_SCHEMA = {"type": "object", "properties": {"place": {"enum": ["eu", "us"]}}, "required": ["place"]}
+_SCHEMA = {"type": "object", "properties": {"place": {"enum": ["eu", "us"], "x-buttons": True}}, "required": ["place"]}
 _digests: dict[bool, dict[str, bytes]] = {}
 
 
@@ -188,7 +188,7 @@ class Simulation:
         while self._runs_until_done():
             begin = max([self.calls.last_fault, *self.decided_at.values()])
             report.settled_after = max(0.0, kernel.now - begin)
-            kernel.run(kernel.now + _AFTERWARDS)
+            kernel.run(kernel.now + _AFTERWARDS[schedule.seed % len(_AFTERWARDS)])
             if self._is_done():  # nothing came afterwards that takes its own time
                 break
         self._judge()

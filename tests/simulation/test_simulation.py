@@ -11,7 +11,7 @@ from tests.simulation.schedule import Schedule, drawn, shrunk
 from tests.simulation.simulation import Report, Simulation, simulating
 from tests.sizes import soak
 
-_PARTS = 4  # that can be run side by side
+_PARTS = 8  # that can be run side by side
 _SOON = 5  # minutes after the last fault
 _SHOWN = 60  # lines of what happened
 
@@ -32,8 +32,8 @@ def told(seed: int, report: Report) -> str:
 @pytest.mark.timeout(14_400)  # of a soak
 @pytest.mark.parametrize("part", range(_PARTS))
 def test_everything_holds_in_every_history(part: int, record_property):
-    """800 histories with faults, 100,000 in a soak: one verdict, no gate without a yes, all of it shown in time."""
-    number = soak(800, 100_000) // _PARTS
+    """1,000 histories with faults, 100,000 in a soak: one verdict, no gate without a yes, all of it shown in time."""
+    number = soak(1_000, 100_000) // _PARTS
     begun = time.process_time()
     late: Counter[int] = Counter()
     calls = faults = 0
