@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from hitl_bot.surfaces.outbox import Outbox
-from metaflow_extensions.hitl.approvals import bucket as keys, transitions
+from metaflow_extensions.hitl.approvals import bucket as keys, bucket_map, transitions
 from metaflow_extensions.hitl.approvals.deciding import in_advance
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Code, Evidence
@@ -151,7 +151,7 @@ class TestEvents:
         with sending(bucket) as outbox:
             outbox.tick()
         assert not bucket.attempts.tried(opened=bool(web.bodies))
-        assert keys.waiting_event_key(now) not in bucket.attacker.store.list(keys.OUTBOX.root)
+        assert keys.waiting_event_key(now) not in bucket.attacker.store.list(bucket_map.OUTBOX.root)
 
 
 # Obligations.

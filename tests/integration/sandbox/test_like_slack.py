@@ -87,7 +87,7 @@ def test_texts_come_back_escaped(connected: App, slack: WebClient, people: Drive
     )
     bob = people.as_("bob")
     connected.action("go")(lambda ack: ack())
-    bob.click(bob.wait_for_message("#ml-approvals"), "A & B <c>")
+    bob.click(bob.wait_for_message("#ml-approvals"), "A & B <c>", timeout=0)
     [payload] = [one["payload"] for one in control.envelopes()]
     assert payload["message"]["blocks"][0]["text"]["text"] == "R&amp;D &amp; <@U0BOB>"
     assert payload["actions"][0]["text"]["text"] == "A &amp; B &lt;c&gt;"
