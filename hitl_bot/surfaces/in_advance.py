@@ -63,13 +63,15 @@ class InAdvance:
         Raises
         ------
         NotInAdvance
-            All have asked, or a rule wants each of them looked at.
+            All have asked, the run has ended, or a rule wants each of them looked at.
         AnsweredInAdvance
             Somebody else was faster.
         ApprovalError, InvalidInput, PeopleUnavailable, StoreError
             As a click on one of them.
         """
         first = self._on_message(batch, (batch.waiting or batch.members)[0])
+        if batch.run_has_ended:
+            raise NotInAdvance("The run has ended, so no further shard asks. Nothing was recorded for them.")
         if not batch.to_come or batch.in_all is None:
             raise NotInAdvance("All shards have asked, so there is nothing to answer in advance.")
         if why := problem_with(first):

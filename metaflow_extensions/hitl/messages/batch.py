@@ -15,7 +15,7 @@ from metaflow_extensions.hitl.approvals.deciding.in_advance import (
     problem_with,
     shards_in_all,
 )
-from metaflow_extensions.hitl.approvals.record import Approval, State, Verdict, is_id
+from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, State, Verdict, is_id
 
 from . import controls, evidence, sentences, single, voting
 from .blocks import (
@@ -80,9 +80,27 @@ class Batch:
         return shards_in_all(self.members)
 
     @property
-    def to_come(self) -> int:
-        """How many have not asked yet, as far as is known."""
+    def not_asked(self) -> int:
+        """How many have not asked, as far as is known."""
         return max(0, self.in_all.number - len(self.members)) if self.in_all is not None else 0
+
+    @property
+    def to_come(self) -> int:
+        """How many have not asked yet and will, as far as is known."""
+        return 0 if self.run_has_ended else self.not_asked
+
+    @property
+    def run_has_ended(self) -> bool:
+        """Whether none waits and one of them shows that the run has ended, so that no further shard asks.
+
+        While one waits, that of another may be its own: a gate of a workflow can be closed alone. On one machine
+        Metaflow starts no further task after a rejection that fails the step.
+        """
+        return not self.waiting and any(
+            one.state is State.CLOSED
+            or (one.gate.engine is EngineKind.LOCAL and one.decision is not None and not one.lets_run)
+            for one in self.members
+        )
 
     @property
     def offers_in_advance(self) -> bool:
@@ -170,10 +188,11 @@ def gate_on_message(message: Mapping[str, Any]) -> str | None:
 def how_far(batch: Batch) -> str:
     """Say how many shards have asked, and how they stand; empty where all have asked and all wait."""
     in_all, asked = batch.in_all, ""
-    if in_all is not None and batch.to_come:
+    if in_all is not None and batch.not_asked:
         least = "" if in_all.is_exact else "at least "
         have = "has" if len(batch.members) == 1 else "have"
-        asked = f"{len(batch.members)} of {least}{in_all.number} {have} asked so far"
+        ask = f"{have} asked so far" if batch.to_come else "had asked when the run ended"
+        asked = f"{len(batch.members)} of {least}{in_all.number} {ask}"
     return " · ".join(filter(None, [asked, progress(batch) if len(batch.waiting) < len(batch.members) else ""]))
 
 
@@ -240,8 +259,11 @@ def title_of(batch: Batch) -> str:
         said = f"{count} {'shard waits' if count == 1 else 'shards wait'}"
     elif waiting:
         said = f"{waiting} of {count} shards wait"
-    elif batch.to_come:
-        said = f"{count} of {count + batch.to_come} shards are answered"
+    elif all(one.state is State.CLOSED for one in batch.members):
+        said = "1 shard was closed without an answer" if count == 1 else f"{count} shards were closed without an answer"
+    elif batch.not_asked or any(one.state is State.CLOSED for one in batch.members):
+        answered = sum(one.state is not State.CLOSED for one in batch.members)
+        said = f"{answered} of {count + batch.not_asked} shards {'is' if answered == 1 else 'are'} answered"
     else:
         said = f"All {count} shards are answered" if count > 1 else "1 shard is answered"
     asks = cut(one_line(sentences.question_text((batch.waiting or batch.members)[0])[: 4 * _TITLE]), _TITLE)

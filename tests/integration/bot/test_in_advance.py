@@ -17,7 +17,7 @@ from metaflow_extensions.hitl.approvals.errors import StoreUnavailable
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
-from metaflow_extensions.hitl.approvals.question import Shard
+from metaflow_extensions.hitl.approvals.question import OnReject, Shard
 from metaflow_extensions.hitl.approvals.record import Approval, State, Where
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.fixtures.slack import work_until
@@ -152,8 +152,8 @@ def test_who_may_take_back_is_who_may_give(
     bot: Bot, bob: Person, carol: Person, clock: HandClock, ledger: Ledger
 ) -> None:
     """By the rule of the shards that the answer is for, and not by that of another shard on the message."""
-    (other,) = ask(bot, range(1), approvers=("U0CAROL",))
-    ask(bot, range(1, 4), approvers=("U0BOB",))
+    (other,) = ask(bot, range(1), approvers=("U0CAROL",), on_reject=OnReject.CONTINUE)
+    ask(bot, range(1, 4), approvers=("U0BOB",), on_reject=OnReject.CONTINUE)
     sweep(bot, clock)
     carol.command(f"/hitl reject {other.id} not this one")
     bob.click(

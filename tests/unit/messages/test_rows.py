@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.question import Shard
+from metaflow_extensions.hitl.approvals.record import Approval, Verdict
 from metaflow_extensions.hitl.approvals.schema import normalise
 from metaflow_extensions.hitl.messages import batch, lists
 from tests.fixtures.approvals import NOW, approval, pathspec
+from tests.unit.messages.examples import decided
 
 
 def test_a_row_offers_the_choice_buttons():
@@ -36,3 +38,27 @@ def test_a_shared_message_says_that_nobody_waits():
     assert "*Nobody has been waiting since <!date^1772443800^" in str(batch.render(shared, now=NOW).blocks)
     one_waits = replace(shared, members=[*shards[:3], transitions.attend(shards[3], None)])
     assert "Nobody has been waiting" not in str(batch.render(one_waits, now=NOW).blocks)
+
+
+def shared_by(*members: Approval) -> tuple[str, list[str]]:
+    """Render a message of some of sixty shards; return its title, and what its buttons say."""
+    shared = batch.Batch(id="deploy-abcdefghij-1", pathspec="TrainFlow/17/deploy", members=members)
+    blocks = batch.render(shared, now=NOW).blocks
+    buttons = [one["text"]["text"] for block in blocks if block["type"] == "actions" for one in block["elements"]]
+    return batch.title_of(shared).split(":")[0] + f"; {batch.how_far(shared)}", buttons
+
+
+def test_a_shared_message_offers_nothing_for_shards_that_will_not_ask():
+    """Once the run has ended no further shard asks, and what was closed was not answered."""
+    one, other = (approval(pathspec(task=str(task)), shard=Shard(place=(task,), counts=(60,))) for task in range(2))
+    closed = [transitions.close(asked, "the run is gone", NOW) for asked in (one, other)]
+    assert shared_by(*closed) == (
+        "2 shards were closed without an answer; 2 of 60 had asked when the run ended · 2 closed",
+        [],
+    )
+    said, buttons = shared_by(decided(one), closed[1])
+    assert said == "1 of 60 shards is answered; 2 of 60 had asked when the run ended · 1 approved · 1 closed"
+    assert buttons == []
+    assert shared_by(decided(one), decided(other, Verdict.REJECT))[1] == []  # Metaflow starts no further task
+    assert shared_by(decided(one), decided(other))[1] == ["Approve all 58"]
+    assert "Approve all 59" in shared_by(one, closed[1])[1]  # a gate of a workflow can be closed alone
