@@ -6,26 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-GANG = """
-    @step
-    def start(self):
-        self.next(self.train, num_parallel=3)
-
-    @hitl(message="Train on three nodes?")
-    @parallel
-    @step
-    def train(self):
-        print(f"node {current.parallel.node_index}: {current.hitl.verdict}")
-        self.next(self.join)
-
-    @step
-    def join(self, inputs):
-        self.next(self.end)
-
-    @step
-    def end(self):
-        pass
-"""
+from tests.fixtures.shapes import GANG
 
 
 def test_a_gang_is_one_question_also_to_a_run_that_is_resumed(flow):

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from metaflow_extensions.hitl.approvals.record import TrailEvent
+from tests.fixtures.shapes import BRANCHES
 
 LINEAR = """
 @step
@@ -176,33 +177,7 @@ def test_every_shard_and_the_join_have_gates_of_their_own(flow):
 
 def test_start_and_two_branches_at_once(flow):
     """A gated start sees the parameters; two gated branches wait side by side, and one rejection fails the run."""
-    gated = flow("""
-        model = Parameter("model", default="fraud")
-
-        @hitl(message="Start {self.model}?")
-        @step
-        def start(self):
-            self.next(self.left, self.right)
-
-        @hitl(message="Left?")
-        @step
-        def left(self):
-            self.next(self.join)
-
-        @hitl(message="Right?")
-        @step
-        def right(self):
-            print("RUNS right")
-            self.next(self.join)
-
-        @step
-        def join(self, inputs):
-            self.next(self.end)
-
-        @step
-        def end(self):
-            pass
-    """)
+    gated = flow('model = Parameter("model", default="fraud")\n\n@hitl(message="Start {self.model}?")' + BRANCHES)
     run = gated.start("run")
     (start,) = gated.wait_for_approvals()
     assert start.question.message == "Start fraud?"

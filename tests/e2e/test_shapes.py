@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.test_gates import question
 from tests.fixtures.flows import REPOSITORY
+from tests.fixtures.shapes import BRANCHES
 
 
 @pytest.fixture
@@ -224,31 +225,7 @@ def test_a_rejected_shard_fails_alone(deploy):
 
 def test_two_gates_in_parallel(deploy):
     """Both branches wait at once, each for its own answer."""
-    deployed = deploy("""
-        @step
-        def start(self):
-            self.next(self.left, self.right)
-
-        @hitl(message="Left?")
-        @step
-        def left(self):
-            print("RUNS left")
-            self.next(self.join)
-
-        @hitl(message="Right?")
-        @step
-        def right(self):
-            print("RUNS right")
-            self.next(self.join)
-
-        @step
-        def join(self, inputs):
-            self.next(self.end)
-
-        @step
-        def end(self):
-            pass
-    """)
+    deployed = deploy(BRANCHES)
     run = deployed.trigger()
     gates = run.wait_until_suspended(2)
     assert messages(deployed, gates) == ["Left?", "Right?"]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 import pytest
+
+from tests.fixtures.shapes import GANG
 
 TWO_STEPS = """
 class Two(FlowSpec):
@@ -107,33 +111,10 @@ def test_a_setting_that_no_pod_could_use_is_refused(compiler, settings, words):
 
 def test_a_step_of_many_pods_is_refused(compiler):
     """`@parallel` becomes a JobSet, which asks nobody; the error says where to put the gate, and blames no version."""
-    made = compiler(
-        """
-        from metaflow import parallel
-
-        class Many(FlowSpec):
-            @step
-            def start(self):
-                self.next(self.many, num_parallel=2)
-
-            @hitl
-            @parallel
-            @step
-            def many(self):
-                self.next(self.join)
-
-            @step
-            def join(self, inputs):
-                self.next(self.end)
-
-            @step
-            def end(self):
-                pass
-        """
-    )
+    made = compiler("from metaflow import parallel\n\n\nclass Many(FlowSpec):\n" + indent(GANG, "    "))
     said = " ".join(made.said.split())
     assert made.code != 0
-    assert "Step many" in said
+    assert "Step train" in said
     assert "@hitl can't gate a step with @parallel on Argo Workflows" in said
     assert "Put @hitl on the step before it" in said
     assert "report this" not in said
