@@ -291,4 +291,4 @@ def _in_short(rule: RuleOfFile | None) -> dict[str, Any]:
         "auto_approve": rule.demands.automatic is Automatic.REFUSED,
     }
     refuses = [name for name, is_so in refused.items() if is_so]
-    return {"rule": rule.name, "demands": list(demanded(rule)), "refuses": refuses}
+    return {"rule": rule.name, "demands": demanded(rule), "refuses": refuses}

@@ -1,6 +1,6 @@
 """What may stand in the policy file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
@@ -188,59 +188,60 @@ class RuleOfFile(_Strict):
         )
 
 
-# What each key demands, in words.
+# What each key demands, in words: empty where it demands nothing. In the order in which it is said.
+
+_AUTOMATIC = {
+    Automatic.ALLOWED: "",
+    Automatic.SHADOW: "conditions over metrics only record what they would approve",
+    Automatic.REFUSED: "no condition over metrics approves",
+}
+_OBLIGATIONS = {
+    Offer.NONE: "",
+    Offer.OFFERED: "approving offers to record an obligation, which is optional",
+    Offer.REQUIRED: "an approval has an obligation, with an owner and a due date",
+}
+_WORDS: Mapping[str, Callable[[RuleOfFile], str]] = {
+    "quorum": lambda rule: f"at least {rule.quorum} different people agree" if rule.quorum > 1 else "",
+    "approvers": lambda rule: _each_of(rule.approvers) and f"{_each_of(rule.approvers)} among them",
+    "named_approvers": lambda rule: "the step names its approvers" if rule.named_approvers is Naming.REQUIRED else "",
+    "deciders": lambda rule: f"only {', '.join(rule.deciders)} decide" if rule.deciders else "",
+    "self_approval": lambda rule: "nobody approves their own run" if rule.self_approval is Word.REFUSED else "",
+    "claimed_requester": lambda rule: (
+        "a local run's own word on who started it counts" if rule.claimed_requester is Word.ALLOWED else ""
+    ),
+    "delegation": lambda rule: "nobody decides for others" if rule.delegation is Word.REFUSED else "",
+    "outsiders": lambda rule: (
+        f"of guests and people from other workspaces, these may decide: {', '.join(rule.outsiders)}"
+        if rule.outsiders
+        else ""
+    ),
+    "on_veto": lambda rule: (
+        "as many rejections as approvals are needed to reject" if rule.on_veto is OnVeto.COUNT else ""
+    ),
+    "reason": lambda rule: "an approval has a reason" if rule.reason is Reason.REQUIRED else "",
+    "command_line": lambda rule: "answers from command lines don't count" if rule.command_line is Word.REFUSED else "",
+    "in_advance": lambda rule: (
+        "nobody answers for shards that have not asked yet" if rule.in_advance is Word.REFUSED else ""
+    ),
+    "approval_by_timeout": lambda rule: "" if rule.demands.timeout_approves else "no deadline approves",
+    "automatic_approval": lambda rule: _AUTOMATIC[rule.demands.automatic],
+    "continue_on_reject": lambda rule: "a rejection ends the run" if rule.continue_on_reject is Word.REFUSED else "",
+    "longest_timeout": lambda rule: (
+        "" if rule.longest_timeout is None else f"it waits {in_words(rule.longest_timeout)} at most"
+    ),
+    "channel": lambda rule: "" if rule.channel is None else f"the bot asks in {rule.channel}",
+    "obligations": lambda rule: _OBLIGATIONS[rule.obligations],
+}
 
 
-def demanded(rule: RuleOfFile) -> Iterator[str]:
-    """Say what a rule demands, a line a demand."""
-    said = list(_of_people(rule)) + list(_of_the_rest(rule))
-    if rule.obligations is Offer.OFFERED:
-        said.append("approving offers to record an obligation, which is optional")
-    if rule.obligations is Offer.REQUIRED:
-        said.append("an approval has an obligation, with an owner and a due date")
-    yield from said or ["nothing more than the step does"]
+def demanded(rule: RuleOfFile) -> list[str]:
+    """Say what a rule demands, a line a key."""
+    said = [words for say in _WORDS.values() if (words := say(rule))]
+    return said or ["nothing more than the step does"]
 
 
-def _of_people(rule: RuleOfFile) -> Iterator[str]:
-    if rule.quorum > 1:
-        yield f"at least {rule.quorum} different people agree"
-    for approvers in rule.approvers:
-        yield f"{approvers.quorum} of {approvers.group} among them"
-    if rule.named_approvers is Naming.REQUIRED:
-        yield "the step names its approvers"
-    if rule.deciders:
-        yield f"only {', '.join(rule.deciders)} decide"
-    if rule.self_approval is Word.REFUSED:
-        yield "nobody approves their own run"
-    if rule.claimed_requester is Word.ALLOWED:
-        yield "a local run's own word on who started it counts"
-    if rule.delegation is Word.REFUSED:
-        yield "nobody decides for others"
-    if rule.outsiders:
-        yield f"of guests and people from other workspaces, these may decide: {', '.join(rule.outsiders)}"
-    if rule.on_veto is OnVeto.COUNT:
-        yield "as many rejections as approvals are needed to reject"
-
-
-def _of_the_rest(rule: RuleOfFile) -> Iterator[str]:
-    if rule.reason is Reason.REQUIRED:
-        yield "an approval has a reason"
-    if rule.command_line is Word.REFUSED:
-        yield "answers from command lines don't count"
-    if rule.in_advance is Word.REFUSED:
-        yield "nobody answers for shards that have not asked yet"
-    if not rule.demands.timeout_approves:
-        yield "no deadline approves"
-    if rule.demands.automatic is Automatic.REFUSED:
-        yield "no condition over metrics approves"
-    elif rule.demands.automatic is Automatic.SHADOW:
-        yield "conditions over metrics only record what they would approve"
-    if rule.continue_on_reject is Word.REFUSED:
-        yield "a rejection ends the run"
-    if rule.longest_timeout is not None:
-        yield f"it waits {in_words(rule.longest_timeout)} at most"
-    if rule.channel is not None:
-        yield f"the bot asks in {rule.channel}"
+def _each_of(approvers: tuple[Approvers, ...]) -> str:
+    return ", ".join(f"{one.quorum} of {one.group}" for one in approvers)
 
 
 class PolicyOfFile(_Strict):

@@ -51,7 +51,7 @@ def test_every_key_demands_something_and_is_described(key):
     """A key changes what the domain holds approvals to, and `hitl-bot policy check` says so."""
     plain, strict = _rule(), _rule(**{key: VALUES[key]})
     assert strict.demands != plain.demands, f"RuleOfFile.demands leaves {key} out"
-    assert list(demanded(strict)) != list(demanded(plain)), f"`demanded` in hitl_bot/policy/model.py leaves {key} out"
+    assert list(demanded(strict)) != list(demanded(plain)), f"_WORDS in hitl_bot/policy/model.py leaves {key} out"
 
 
 def test_every_demand_has_a_key():
