@@ -86,13 +86,23 @@ def set_up_logs(log_format: LogFormat, level: LogLevel) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(log_format)],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _without_colors,
+                _renderer(log_format),
+            ],
         )
     )
     handler.addFilter(Repeated())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.value.upper())
+
+
+def _without_colors(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Drop uvicorn's second text of a line, which has codes for a terminal's colours."""
+    event.pop("color_message", None)
+    return event
 
 
 def without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

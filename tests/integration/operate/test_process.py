@@ -205,6 +205,7 @@ def test_the_log_holds_no_secret(
         "wrong signature",
     ]
     assert all({"event", "level", "logger", "timestamp"} <= set(entry) for entry in entries)
+    assert "color_message" not in log  # uvicorn's, with codes for a terminal
     for secret in (sandbox.bot_token, sandbox.app_token, sandbox.signing_secret, "a-forgers-own-words"):
         assert secret not in log
 
