@@ -171,7 +171,7 @@ def _widened(one: Schedule, rng: random.Random) -> Schedule:
     acts = list(one.acts)
     if named := rng.random() < 0.15:
         acts += [Act(round(rng.uniform(0, 12), 1), "delegate", 0, who) for who in (0, 0, 1) if rng.random() < 0.6]
-        acts += [Act(round(rng.uniform(3, 25), 1), "take back", 0, 0)] * (rng.random() < 0.4)
+        acts += [Act(round(rng.uniform(2, 20), 1), "take back", 0, 0) for _ in range(2) if rng.random() < 0.4]
         answer = "all" if one.shared else "approve"
         acts = [act for act in acts if act.who or act.what not in _ANSWERS]  # Alice is away for a while
         acts += [Act(round(rng.uniform(3, 15), 1), answer, gate, 1) for gate in range(one.gates)]

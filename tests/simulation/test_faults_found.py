@@ -71,6 +71,13 @@ FOUND = {
         strikes=(Strike("bot-", "slack users.info", Fault("slow", 9.0)),),
         acts=(Act(4.9, "home", 0), Act(5.0, "line", 0)),
     ),
+    "a delegation was given while an earlier one was being taken back": Schedule(
+        seed=1,
+        bots=2,
+        named=True,
+        strikes=(Strike("bot-", "store unmark delegates/", Fault("slow", 8.0)),),
+        acts=(Act(1.0, "delegate", 0), Act(5.0, "take back", 0), Act(8.0, "delegate", 0), Act(25.0, "approve", 0, 1)),
+    ),
 }
 
 

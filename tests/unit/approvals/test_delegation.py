@@ -7,10 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from metaflow_extensions.hitl.approvals.bucket import delegate_key
 from metaflow_extensions.hitl.approvals.deciding.delegation import LONGEST, BadDelegation, DelegateLoop, Delegations
 from metaflow_extensions.hitl.approvals.errors import CorruptRecord
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import ALICE, BOB, CAROL, NOW, REQUESTER, after
+from tests.fixtures.watched_stores import WatchedStore
 
 TOMORROW = NOW + timedelta(days=1)
 
@@ -59,6 +61,29 @@ def test_it_can_be_taken_back(delegations):
     assert absent(delegations, CAROL, after(1)) == []
     assert delegations.of(BOB, after(1)) is None
     assert delegations.withdraw(BOB, after(2)) is None
+
+
+@pytest.mark.parametrize("request_", ["unmark", "create"])
+def test_whoever_delegates_while_an_earlier_one_is_taken_back_is_found(store, delegations, request_):
+    """The marker of the earlier one is removed late: after the new one's was written, or before the new version is."""
+    delegations.delegate(BOB, CAROL, TOMORROW, NOW)
+    done: list[str] = []
+
+    def meanwhile(request, key):
+        if request == request_ and not done:
+            done.append(key)
+            if request == "unmark":
+                delegations.delegate(BOB, CAROL, TOMORROW, after(2))
+            else:
+                store.unmark(delegate_key(CAROL.id, BOB.id))
+
+    slow = Delegations(WatchedStore(store, meanwhile))
+    if request_ == "unmark":
+        slow.withdraw(BOB, after(1))
+    else:
+        slow.delegate(BOB, CAROL, TOMORROW, after(2))
+    assert done
+    assert absent(delegations, CAROL, after(3)) == [BOB]
 
 
 def test_everything_stays_on_record(delegations):

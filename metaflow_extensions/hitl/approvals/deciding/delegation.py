@@ -84,8 +84,11 @@ class Delegations:
         if not now < until <= now + LONGEST:
             raise BadDelegation("A delegation must end in the future, at most a year from now. Nothing was recorded.")
         self._check_is_no_loop(by, to, now)
-        self._store.mark(bucket.delegate_key(_checked(to), _checked(by)))
-        return self._write(Delegation(by=by, to=to, at=now, until=until))
+        marker = bucket.delegate_key(_checked(to), _checked(by))
+        self._store.mark(marker)
+        delegation = self._write(Delegation(by=by, to=to, at=now, until=until))
+        self._store.mark(marker)  # again: an earlier one may have been taken back in between, with its marker
+        return delegation
 
     def withdraw(self, by: Person, now: datetime) -> Delegation | None:
         """Take one's delegation back; return the one that held, or None."""
@@ -94,6 +97,9 @@ class Delegations:
             return None
         self._write(Delegation(by=by, to=None, at=now, until=now))
         self._store.unmark(bucket.delegate_key(_checked(standing.to), _checked(by)))
+        newer = self.of(by, now)
+        if newer is not None and newer.to is not None:  # given meanwhile, perhaps to the same person
+            self._store.mark(bucket.delegate_key(_checked(newer.to), _checked(by)))
         return standing
 
     def of(self, person: Person, now: datetime) -> Delegation | None:
