@@ -210,6 +210,7 @@ def test_choices_come_back_in_the_authors_order_and_type() -> None:
             {"type": "choice", "choices": [*"abcdefghijkl"]},
             "is required: one of a, b, c, d, e, f, g, h, i, j, … (12 in all)",
         ),
+        ({"type": "choice", "choices": ["Ulm, small", "Bonn"]}, 'is required: one of "Ulm, small", "Bonn"'),
         ({"type": "multichoice", "choices": ["a", "b"]}, "is required: at least 1 of a, b, each once"),
         (
             {"type": "list[str]", "max_length": 5, "pattern": "[a-z]+"},

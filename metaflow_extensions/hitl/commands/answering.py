@@ -179,17 +179,17 @@ def _each(
             )
         )
     else:
-        _say(context, tried)
+        _say(context, tried, typed=bool(options.ids))
     if not tried:
         context.warn("Nothing waits for an answer there.")
         return ExitCode.NO_SUCH_ID
     return worst(one.code for one in tried)
 
 
-def _say(context: Context, tried: list[_Tried]) -> None:
+def _say(context: Context, tried: list[_Tried], *, typed: bool) -> None:
     for one in tried:
-        # One alone needs no name before it: it was typed.
-        first = f"{one.approval.id}  " if len(tried) > 1 else ""
+        # One alone that was typed needs no name before it.
+        first = "" if typed and len(tried) == 1 else f"{one.approval.id}  "
         say = context.warn if one.refused else context.write
         say("\n".join((f"{first}{one.lines[0]}", *(f"  {line}" for line in one.lines[1:]))))
 

@@ -334,7 +334,7 @@ def _row(some: Sequence[Approval], now: datetime, zone: tzinfo) -> tuple[str, ..
         next(iter(states)) if len(states) == 1 else ", ".join(f"{count} {state}" for state, count in states.items()),
         one_line(sentences.step_name(first).replace(" / ", "/") + f"/{first.pathspec.run}", _CELL),
         sentences.ago(min(one.requested_at for one in some), now),
-        until if len(others) == 1 else f"{until}, and others",
+        until if len(others) == 1 else f"first: {until}",
         one_line(sentences.question_text(first), _CELL) + ("" if len(asks) == 1 else " and others"),
     )
 

@@ -100,6 +100,7 @@ def test_all_of_a_run_but_one(terminal):
     assert [state(terminal, one).value for one in shards] == ["approved", "approved", "pending", "approved"]
     assert terminal.out.count("Approved by rita") == 3
     assert terminal.hitl("reject", "--step", "deploy", "--except", other.id, "--reason", "drift") == 0
+    assert terminal.out.startswith(f"{shards[2].id}  Rejected")  # one alone is named too where nobody typed its ID
     assert (state(terminal, shards[2]), state(terminal, other)) == (State.REJECTED, State.PENDING)
     assert terminal.hitl("approve", "--all") == 0
     assert state(terminal, other) is State.APPROVED

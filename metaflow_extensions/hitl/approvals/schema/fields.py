@@ -488,7 +488,8 @@ def _shown(pattern: str) -> str:
 
 def _listed(field: Field) -> str:
     shown = [(title, choice_text(choice)) for title, choice in field.labelled]
-    texts = [text if title == text else f"{text} ({title})" for title, text in shown]
+    quote = '"' if any("," in text for _, text in shown) else ""  # with a comma of its own one would read as two
+    texts = [f"{quote}{text}{quote}" + ("" if title == text else f" ({title})") for title, text in shown]
     if len(texts) <= _CHOICES_SHOWN:
         return ", ".join(texts)
     return f"{', '.join(texts[:_CHOICES_SHOWN])}, … ({len(texts)} in all)"
