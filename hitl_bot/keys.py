@@ -221,8 +221,11 @@ def rotate(file: Path, retire: tuple[str, ...]) -> None:
     if not kept:
         raise InvalidKey(f"That would leave {file} without a key. Rotate first, then retire the older key.")
     kept = kept if retire else (PrivateKey.new(), *kept)
-    _replace(file, kept)
-    click.echo("Restart the bot, then give these public keys to the flows:", err=True)
+    is_secret = _replace(file, kept)
+    click.echo("Restart the bot with it:" if is_secret else "Restart the bot.", err=True)
+    if is_secret:
+        _say_how_to_apply(file)
+    click.echo("Then give these public keys to the flows:", err=True)
     for key in kept:
         click.echo(str(key.public_key))
 
@@ -231,8 +234,15 @@ def _say_next(file: Path, secret: str | None) -> None:
     if secret is None:
         click.echo(f"The bot:   METAFLOW_HITL_SIGNING_KEY={file}", err=True)
     else:
-        click.echo(f"The bot:   kubectl apply -f {file}", err=True)
+        click.echo("The bot, in its namespace:", err=True)
+        _say_how_to_apply(file)
     click.echo("The flows: METAFLOW_HITL_PUBLIC_KEYS=<the line below>", err=True)
+
+
+def _say_how_to_apply(file: Path) -> None:
+    """A pod reads a secret when it starts."""
+    click.echo(f"  kubectl apply -f {file}", err=True)
+    click.echo("  kubectl rollout restart deployment/hitl-bot  # if it runs already", err=True)
 
 
 def _as_lines(keys: Iterable[PrivateKey]) -> str:
@@ -256,8 +266,8 @@ def _write_new(file: Path, text: str) -> None:
         os.fsync(stream.fileno())
 
 
-def _replace(file: Path, keys: tuple[PrivateKey, ...]) -> None:
-    """Write the keys in the form that the file has, whole or not at all."""
+def _replace(file: Path, keys: tuple[PrivateKey, ...]) -> bool:
+    """Write the keys in the form that the file has, whole or not at all; return whether that is a Kubernetes secret."""
     before = yaml.safe_load(file.read_text("utf-8"))
     secret = before.get("metadata", {}).get("name") if isinstance(before, dict) else None
     text = _as_secret(str(secret), keys) if secret else _as_lines(keys)
@@ -267,3 +277,4 @@ def _replace(file: Path, keys: tuple[PrivateKey, ...]) -> None:
     written.unlink(missing_ok=True)
     _write_new(written, text)
     written.replace(file)
+    return bool(secret)

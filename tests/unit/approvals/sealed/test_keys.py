@@ -80,6 +80,14 @@ def test_new_writes_a_secret_that_kubectl_takes(tmp_path):
     assert run("list", file) == lines
 
 
+def test_a_secret_counts_for_a_bot_that_starts_after_it(tmp_path):
+    """`key new --secret` and `key rotate` say how to apply it, and that a bot that runs has to be restarted."""
+    file = tmp_path / "secret.yaml"
+    for arguments in (("new", file, "--secret", "hitl-signing-key"), ("rotate", file)):
+        said = CliRunner().invoke(cli, ["key", *map(str, arguments)]).stderr
+        assert f"kubectl apply -f {file}\n  kubectl rollout restart deployment/hitl-bot" in said
+
+
 def test_rotate_keeps_the_older_key_until_it_is_retired(tmp_path):
     """The newest key comes first; --retire removes one by id, and never the last."""
     file = tmp_path / "signing.key"
