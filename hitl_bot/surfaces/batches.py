@@ -17,21 +17,9 @@ import structlog
 
 from hitl_bot.sweeper import BackgroundJob
 from hitl_bot.telemetry.logs import ProblemLog
-from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals import bucket, errors
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
 from metaflow_extensions.hitl.approvals.deciding.in_advance import AnswerInAdvance, AnswersInAdvance, shards_in_all
-from metaflow_extensions.hitl.approvals.errors import (
-    CorruptRecord,
-    HitlError,
-    KeyMissing,
-    KeyTaken,
-    MessageUnreachable,
-    NotifierBusy,
-    NotifierError,
-    NotifierRefused,
-    RecordError,
-    StoreUnavailable,
-)
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.ports import Clock
 from metaflow_extensions.hitl.approvals.record import Approval, Post, State, checked_id
@@ -49,7 +37,7 @@ _KEPT = 200  # batches in memory; one that was forgotten is read again
 log = structlog.get_logger("hitl_bot.batches")
 
 
-class NoSuchBatch(HitlError):
+class NoSuchBatch(errors.HitlError):
     """No message of many gates has this id. Use /hitl list."""
 
 
@@ -74,7 +62,7 @@ class _Shown:
     stale: bool = False
     standing: AnswerInAdvance | None = None
     visible: dict[str, object] = field(default_factory=dict)  # what the message says of each gate, as far as is known
-    problem: NotifierError | None = None  # that the last attempt met with
+    problem: errors.NotifierError | None = None  # that the last attempt met with
     pause: timedelta = timedelta()  # since the last attempt failed, and until
     not_before: datetime | None = None
 
@@ -167,11 +155,11 @@ class Batches:
     def _standing(self, batch_id: str) -> AnswerInAdvance | None:
         try:
             return self._answers.newest(batch_id)
-        except StoreUnavailable:
+        except errors.StoreUnavailable:
             with self._lock:
                 known = self._known.get(batch_id)
             return known.standing if known is not None else None
-        except RecordError as error:
+        except errors.RecordError as error:
             log.warning("an answer in advance is ignored", batch=batch_id, why=str(error))
             return None
 
@@ -211,16 +199,18 @@ class Batches:
         """
         shown = self._load(str(post.batch))
         if shown is None:
-            raise MessageUnreachable(f"It is not recorded where the message of {approval.id} is.")
+            raise errors.MessageUnreachable(f"It is not recorded where the message of {approval.id} is.")
         with self._lock:
             shown.members[approval.id] = approval
             if approval.state is not State.PENDING and shown.visible.get(approval.id) == _visible(approval):
                 return
-            shown.stale = shown.stale or not isinstance(shown.problem, MessageUnreachable)
+            shown.stale = shown.stale or not isinstance(shown.problem, errors.MessageUnreachable)
             problem = shown.problem
         if approval.state is State.PENDING:
             return  # nothing waits for votes to be seen
-        raise problem or NotifierBusy("The message will show it within seconds, together with others.", seconds=_SOON)
+        raise problem or errors.NotifierBusy(
+            "The message will show it within seconds, together with others.", seconds=_SOON
+        )
 
     def find(self, approval: Approval) -> Post | None:
         """Return the message that a gate is on, although its record does not say so; None if it is on none.
@@ -244,7 +234,7 @@ class Batches:
             if (shown := self._load(batch_id)) is not None:
                 return shown  # this bot has posted it meanwhile
             if not self._ledger.claim(batch_id, "post", self._holder, now=self._clock(), during=CLAIM_FOR):
-                raise NotifierBusy("Another bot is posting the message of these gates.", seconds=_SOON)
+                raise errors.NotifierBusy("Another bot is posting the message of these gates.", seconds=_SOON)
             members = self._members(batch_id) or [approval]
             since = min(one.requested_at for one in members)
             asked = _Found(id=batch_id, pathspec=_run_of(approval), requested_at=since)
@@ -255,7 +245,7 @@ class Batches:
         post = replace(post, batch=asked.id)
         try:
             self._ledger.write_note(bucket.batch_post_key(asked.id), _NOTE, _written(post, asked.pathspec))
-        except KeyTaken:
+        except errors.KeyTaken:
             noted = _post(self._ledger.read_note(bucket.batch_post_key(asked.id), _NOTE), asked.id, self._clock())
             if (noted.channel, noted.ts) != (post.channel, post.ts):
                 self._ledger.note_surplus(asked.id, post)  # another bot was faster; the sweeper removes this one
@@ -319,16 +309,16 @@ class Batches:
             if standing is not None or _batch(shown.id, members).to_come:
                 standing = self._standing(shown.id)  # another bot may have taken an answer, or one back
             self._slack.show(render(_batch(shown.id, members, standing), now=self._clock()), shown.post)
-        except (NotifierBusy, StoreUnavailable):
+        except (errors.NotifierBusy, errors.StoreUnavailable):
             with self._lock:
                 shown.stale = True  # with the next tick, at Slack's pace
-        except MessageUnreachable as error:
+        except errors.MessageUnreachable as error:
             self._problems.report(SLACK, shown.id, error)  # the gates' records say how they stand
             with self._lock:
                 shown.problem = error
-        except NotifierError as error:
+        except errors.NotifierError as error:
             self._problems.report(SLACK, shown.id, error)
-            longest = RETRY_REFUSED if isinstance(error, NotifierRefused) else RETRY_LAST
+            longest = RETRY_REFUSED if isinstance(error, errors.NotifierRefused) else RETRY_LAST
             with self._lock:
                 shown.stale, shown.pause = True, min(shown.pause * 2 or RETRY_FIRST, longest)
                 shown.problem, shown.not_before = error, self._clock() + shown.pause
@@ -369,7 +359,7 @@ class Batches:
         batch_id = _batch_id(approval, number)
         now = self._clock()
         if not self._ledger.claim(batch_id, "post", self._holder, now=now, during=CLAIM_FOR):
-            raise NotifierBusy("Another bot is posting the message of these gates.", seconds=_SOON)
+            raise errors.NotifierBusy("Another bot is posting the message of these gates.", seconds=_SOON)
         members = self._siblings(approval)
         # Before anybody sees them on the message: whoever then approves all approves what the message shows.
         self._mark(batch_id, [one.id for one in members])
@@ -391,7 +381,7 @@ class Batches:
         """Read the gates of the same step and run that wait and have no message yet."""
         step = approval.id.rsplit("-", 1)[0]
         ids = self._ledger.open_ids(f"{step}-")
-        found = (one.approval for one in self._ledger.read_many(ids) if not isinstance(one, RecordError))
+        found = (one.approval for one in self._ledger.read_many(ids) if not isinstance(one, errors.RecordError))
         others = {one.id: one for one in found if _run_of(one) == _run_of(approval) and _wants_this(one, approval)}
         return list((others | {approval.id: approval}).values())
 
@@ -406,9 +396,9 @@ class Batches:
         try:
             held = self._ledger.read_note(bucket.batch_post_key(batch_id), _NOTE)
             post = _post(held, batch_id, self._clock())
-        except KeyMissing:
+        except errors.KeyMissing:
             return None
-        except RecordError as error:
+        except errors.RecordError as error:
             log.warning("a batch is passed over", batch=batch_id, why=str(error))
             return None
         members = self._members(batch_id)
@@ -426,7 +416,7 @@ class Batches:
     def _members(self, batch_id: str, besides: Collection[str] = ()) -> list[Approval]:
         named = map(bucket.read_batch_member_key, self._ledger.store.list(bucket.batch_members_folder(batch_id)))
         ids = [one[1] for one in named if one is not None and one[1] not in besides]
-        found = (one.approval for one in self._ledger.read_many(ids) if not isinstance(one, RecordError))
+        found = (one.approval for one in self._ledger.read_many(ids) if not isinstance(one, errors.RecordError))
         # A marker says where to look; which message a gate is on, its record says.
         return [one for one in found if _is_on(one, batch_id)]
 
@@ -492,7 +482,9 @@ def _post(held: Mapping[str, Any], batch_id: str, now: datetime) -> Post:
             nobody=tuple(held["nobody"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise CorruptRecord(bucket.batch_post_key(batch_id), f"it does not say where a message is ({error})") from error
+        raise errors.CorruptRecord(
+            bucket.batch_post_key(batch_id), f"it does not say where a message is ({error})"
+        ) from error
 
 
 def _is_on(approval: Approval, batch_id: str) -> bool:

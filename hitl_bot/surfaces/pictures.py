@@ -10,18 +10,8 @@ import structlog
 
 from hitl_bot.sweeper import BackgroundJob
 from hitl_bot.telemetry.logs import ProblemLog
-from metaflow_extensions.hitl.approvals import bucket
+from metaflow_extensions.hitl.approvals import bucket, errors
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
-from metaflow_extensions.hitl.approvals.errors import (
-    HitlError,
-    KeyTaken,
-    MessageUnreachable,
-    NotifierBusy,
-    NotifierError,
-    NotifierRefused,
-    RecordError,
-    StoreError,
-)
 from metaflow_extensions.hitl.approvals.evidence.course import courses
 from metaflow_extensions.hitl.approvals.evidence.pictures import COURSE, Picture, plots_of
 from metaflow_extensions.hitl.approvals.ledger import Entry
@@ -129,18 +119,18 @@ class Pictures:
             if now - wanted.since < 2 * _LEASE:  # the other bot may die over it
                 wanted.not_before = now + _LEASE
                 return
-        except NotifierBusy:
+        except errors.NotifierBusy:
             wanted.not_before = now + _LOOK_AGAIN
             return
-        except (StoreError, NotifierError) as error:
-            if isinstance(error, NotifierError) and not isinstance(error, MessageUnreachable):
+        except (errors.StoreError, errors.NotifierError) as error:
+            if isinstance(error, errors.NotifierError) and not isinstance(error, errors.MessageUnreachable):
                 self._problems.report(SLACK, approval_id, error, what=_WITHOUT)
-            final = isinstance(error, NotifierRefused | MessageUnreachable)
+            final = isinstance(error, errors.NotifierRefused | errors.MessageUnreachable)
             if not final and now - wanted.since < _TROUBLED_FOR:
                 wanted.not_before = now + max(_LOOK_AGAIN, (now - wanted.since) / 2)
                 return
             log.info("a question has no pictures", approval_id=approval_id, why=str(error))
-        except HitlError as error:
+        except errors.HitlError as error:
             log.info("a question has no pictures", approval_id=approval_id, why=str(error))
         except Exception:
             log.exception("a question has no pictures", approval_id=approval_id)
@@ -167,7 +157,7 @@ class Pictures:
     def _uploaded(self, found: list[Picture], now: datetime) -> list[dict[str, str]]:
         try:
             return self._slack.upload(found)
-        except NotifierRefused:
+        except errors.NotifierRefused:
             self._refused_until = now + _REFUSED_FOR
             raise
 
@@ -182,12 +172,12 @@ class Pictures:
                 return []
             # Drawn anew, although it may lie there already: people decide by it, and anybody may have written that one.
             png = drawing.draw(developed)
-        except (StoreError, RecordError):
+        except (errors.StoreError, errors.RecordError):
             raise
         except Exception as error:  # noqa: BLE001 - a picture is a comfort; the table says the same
             log.warning("metrics could not be drawn", approval_id=approval.id, why=f"{type(error).__name__}: {error}")
             return []
-        with suppress(KeyTaken):  # drawn before: its turn to be uploaded had not come
+        with suppress(errors.KeyTaken):  # drawn before: its turn to be uploaded had not come
             self._cases.ledger.store.create(bucket.course_key(approval.id), png)
         return [Picture(name="course.png", title=COURSE, png=png, alt=drawing.alt_text(developed))]
 

@@ -16,18 +16,8 @@ import structlog
 
 from hitl_bot.sweeper import BackgroundJob
 from hitl_bot.telemetry.logs import ProblemLog
-from metaflow_extensions.hitl.approvals import bucket, bucket_map
+from metaflow_extensions.hitl.approvals import bucket, bucket_map, errors
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
-from metaflow_extensions.hitl.approvals.errors import (
-    HitlError,
-    MessageUnreachable,
-    NotifierBusy,
-    NotifierError,
-    NotifierRefused,
-    PeopleUnavailable,
-    RecordError,
-    StoreError,
-)
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.record import Approval, Post, ReminderKind, State, TrailEvent, Verdict
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
@@ -283,9 +273,9 @@ class Threads:
                         thread.remind_at = self._cases.clock() + GATHER_FOR
             if thread.is_done:
                 self._threads.pop((str(post.channel), str(post.ts)), None)
-        except RecordError as error:
+        except errors.RecordError as error:
             log.warning("a thread lacks its line", approval_id=approval_id, why=str(error))
-        except HitlError as error:
+        except errors.HitlError as error:
             log.warning("a thread waits for its line", approval_id=approval_id, why=str(error))
             self._note(approval_id)
 
@@ -325,7 +315,7 @@ class Threads:
             return said
         try:
             requester = self._cases.people.identify(approval.requester)
-        except PeopleUnavailable:
+        except errors.PeopleUnavailable:
             requester = None
         return said if requester is None else f"{mention(requester)}: {said}"
 
@@ -348,15 +338,15 @@ class Threads:
             while ripe := [one for one in thread.lines.values() if _is_ripe(one, thread, now)]:
                 self._write_some(thread, ripe, now)
             thread.since = None
-        except NotifierBusy:
+        except errors.NotifierBusy:
             thread.not_before = None  # its turn comes, with one of the next ticks
-        except MessageUnreachable as error:
+        except errors.MessageUnreachable as error:
             log.info("a thread is gone", anchor=thread.anchor, why=str(error))
             self._done(thread, list(thread.lines))
-        except StoreError as error:
+        except errors.StoreError as error:
             log.debug("a thread waits for the store", anchor=thread.anchor, why=str(error))  # which is reported itself
             thread.not_before = now + _LOOK_AGAIN
-        except NotifierError as error:
+        except errors.NotifierError as error:
             self._suffer(thread, error, now)
 
     def _drop_what_is_noted(self, thread: _Thread) -> None:
@@ -369,7 +359,7 @@ class Threads:
         """Look what stands in the thread without being noted: somebody died, or Slack's answer was lost."""
         self._drop_what_is_noted(thread)
         if thread.lines:
-            with suppress(NotifierRefused):  # the bot may not look: a line twice is better than none
+            with suppress(errors.NotifierRefused):  # the bot may not look: a line twice is better than none
                 self._done(thread, [name for name in self._slack.said_below(thread.post) if name in thread.lines])
         thread.in_doubt = False
 
@@ -385,7 +375,7 @@ class Threads:
             thread.in_doubt = True  # until Slack has answered
             try:
                 self._slack.reply(thread.post, text, [line.name for line in told])
-            except NotifierBusy:
+            except errors.NotifierBusy:
                 thread.in_doubt = False
                 raise
             thread.in_doubt = False
@@ -415,7 +405,7 @@ class Threads:
                 self._cases.ledger.store.mark(bucket.said_key(line.approval_id, line.number))
             del thread.unnoted[name]
 
-    def _suffer(self, thread: _Thread, error: NotifierError, now: datetime) -> None:
+    def _suffer(self, thread: _Thread, error: errors.NotifierError, now: datetime) -> None:
         """Try again later: a day long, with pauses that grow."""
         thread.since = thread.since or now
         troubled = now - thread.since

@@ -16,24 +16,9 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
-from . import bucket, bucket_map, transitions
+from . import bucket, bucket_map, errors, transitions
 from .bucket import ChangeMarker, DecidedMarker, Owed, version_key
 from .codec import Version, check_document, decode, encode, sign_document
-from .errors import (
-    AmbiguousId,
-    CorruptRecord,
-    HitlError,
-    KeyMissing,
-    KeyTaken,
-    NoSuchApproval,
-    NotTakenOverYet,
-    OnlyTheBotWrites,
-    OtherPathspec,
-    RecordError,
-    StoreError,
-    StoreUnavailable,
-    TooManyWriters,
-)
 from .ports import Each, Store
 from .record import Approval, Pathspec, Post, State, TrailEvent, checked_id
 from .sealed import OPEN, Trust
@@ -68,22 +53,22 @@ def check_intact(approval_id: str, trail: Sequence[Entry]) -> None:
     for position, entry in enumerate(trail, start=1):
         key = version_key(approval_id, entry.number)
         if entry.number != position:
-            raise CorruptRecord(key, f"version {position} is missing before it")
+            raise errors.CorruptRecord(key, f"version {position} is missing before it")
         if position > 1:
             check_follows(approval_id, trail[position - 2], entry)
         elif entry.version.previous is not None:
-            raise CorruptRecord(key, "it names a version before it, but it is the first")
+            raise errors.CorruptRecord(key, "it names a version before it, but it is the first")
         elif not transitions.asks_only(entry.approval):
-            raise CorruptRecord(key, "it changes what an earlier version had settled")
+            raise errors.CorruptRecord(key, "it changes what an earlier version had settled")
 
 
 def check_follows(approval_id: str, before: Entry, entry: Entry) -> None:
     """Raise CorruptRecord if a version can't be the next after another one."""
     key = version_key(approval_id, entry.number)
     if entry.version.previous != before.digest:
-        raise CorruptRecord(key, f"the hash in it is not that of version {before.number}")
+        raise errors.CorruptRecord(key, f"the hash in it is not that of version {before.number}")
     if not transitions.follows(before.approval, entry.approval):
-        raise CorruptRecord(key, "it changes what an earlier version had settled")
+        raise errors.CorruptRecord(key, "it changes what an earlier version had settled")
 
 
 # Reading and writing approvals as versions in a store.
@@ -148,16 +133,16 @@ class Ledger:
         """
         numbers = self._numbers(approval_id)
         if not numbers:
-            raise NoSuchApproval(approval_id, self.store.url)
+            raise errors.NoSuchApproval(approval_id, self.store.url)
         number = numbers[-1]
         if len(numbers) != number:
             missing = f"{number - len(numbers)} of the versions before it are missing"
-            raise CorruptRecord(bucket.version_key(approval_id, number), missing)
+            raise errors.CorruptRecord(bucket.version_key(approval_id, number), missing)
         try:
             return self._observed(self._entry(approval_id, number))
-        except KeyMissing as error:
+        except errors.KeyMissing as error:
             key = bucket.version_key(approval_id, number)
-            raise CorruptRecord(key, "it is listed but can't be read") from error
+            raise errors.CorruptRecord(key, "it is listed but can't be read") from error
 
     def read_from(self, approval_id: str, hint: int) -> Entry:
         """Read the newest version where a change marker says which one that is: one GET, or what ``read`` takes.
@@ -167,7 +152,7 @@ class Ledger:
         """
         try:
             return self._observed(self._entry(approval_id, hint))
-        except KeyMissing:
+        except errors.KeyMissing:
             return self.read(approval_id)
 
     def read_to_act(self, approval_id: str) -> Entry:
@@ -193,7 +178,9 @@ class Ledger:
         approval_id = entry.approval.id
         if self.trust.is_sealed:
             if self.verify(approval_id)[-1].approval.decision != entry.approval.decision:
-                raise CorruptRecord(bucket.version_key(approval_id, entry.number), "its decision is not the newest")
+                raise errors.CorruptRecord(
+                    bucket.version_key(approval_id, entry.number), "its decision is not the newest"
+                )
         else:
             self.linked(entry)
 
@@ -201,7 +188,7 @@ class Ledger:
         """Read one version: one GET. None if it is not written yet."""
         try:
             return self._entry(approval_id, number)
-        except KeyMissing:
+        except errors.KeyMissing:
             return None
 
     def begin(self, approval: Approval, *, key: str | None = None) -> Entry:
@@ -228,7 +215,7 @@ class Ledger:
         )
         try:
             return self._write(version)
-        except KeyTaken:
+        except errors.KeyTaken:
             entry = self.read(approval.id)
             transitions.belongs_to(entry.approval, approval.pathspec)
             if entry.approval.settlement is not None:
@@ -269,7 +256,7 @@ class Ledger:
         for _ in range(_ATTEMPTS):
             try:
                 approval = change(entry.approval)
-            except HitlError:
+            except errors.HitlError:
                 if entry is not seen:
                     raise
                 approval = entry.approval
@@ -290,9 +277,9 @@ class Ledger:
             )
             try:
                 return replace(self._write(version), is_linked=entry.is_linked)
-            except KeyTaken:
+            except errors.KeyTaken:
                 entry = self.read(approval_id)
-        raise TooManyWriters(approval_id)
+        raise errors.TooManyWriters(approval_id)
 
     def finish(self, approval: Approval) -> None:
         """Take a settled approval off the list of open ones, once the tail names what was written here."""
@@ -303,14 +290,14 @@ class Ledger:
 
     def _check_may_write(self, approval_id: str) -> None:
         if not self.trust.writes:
-            raise OnlyTheBotWrites(approval_id)
+            raise errors.OnlyTheBotWrites(approval_id)
 
     def _key_after(self, entry: Entry) -> str | None:
         """Return the key for the version after this one: the same, which the run trusts, as long as it is here."""
         self._check_may_write(entry.approval.id)
         before = entry.version.key
         if before is not None and not self.trust.is_sealed:
-            raise OnlyTheBotWrites(entry.approval.id)
+            raise errors.OnlyTheBotWrites(entry.approval.id)
         return (self.trust.key_for((before,)) if before else None) or self.trust.newest_key
 
     def _write(self, version: Version) -> Entry:
@@ -320,7 +307,7 @@ class Ledger:
         approval_id = version.approval.id
         try:
             self.store.create(bucket.version_key(approval_id, version.number), body)
-        except StoreUnavailable:
+        except errors.StoreUnavailable:
             self._not_told(approval_id, version.number)  # it may be there: only the answer was lost
             raise
         entry = self._observed(self._as_entry(version, body))
@@ -331,7 +318,7 @@ class Ledger:
         # error here would tell a person that it is not.
         try:
             self.store.mark(bucket.change_key(version.at, approval_id, version.number))
-        except StoreUnavailable:
+        except errors.StoreUnavailable:
             self._not_told(approval_id, version.number)
         return entry
 
@@ -360,9 +347,9 @@ class Ledger:
         body = self.store.read(key)
         version = decode(key, body, self.trust, store=self.store.url)
         if version.number != number:
-            raise CorruptRecord(key, f"it says that it is version {version.number}")
+            raise errors.CorruptRecord(key, f"it says that it is version {version.number}")
         if version.approval.id != approval_id:
-            raise OtherPathspec(approval_id, f"the task of {approval_id}", str(version.approval.pathspec))
+            raise errors.OtherPathspec(approval_id, f"the task of {approval_id}", str(version.approval.pathspec))
         return self._as_entry(version, body)
 
     # Many approvals.
@@ -388,10 +375,10 @@ class Ledger:
         if len(found) == 1:
             return found[0]
         if found:
-            raise AmbiguousId(text, found)
+            raise errors.AmbiguousId(text, found)
         if not self.trust.writes and self._has_any(bucket.proposed_questions(beginning)):
-            raise NotTakenOverYet(text, self.store.url)
-        raise NoSuchApproval(text, self.store.url)
+            raise errors.NotTakenOverYet(text, self.store.url)
+        raise errors.NoSuchApproval(text, self.store.url)
 
     def _has_any(self, prefix: str) -> bool:
         return next(iter(self.store.list(prefix, limit=1)), None) is not None
@@ -414,7 +401,7 @@ class Ledger:
 
     def read_many(
         self, ids: Iterable[str], *, hints: Mapping[str, int] = types.MappingProxyType({})
-    ) -> Iterator[Entry | RecordError]:
+    ) -> Iterator[Entry | errors.RecordError]:
         """Read approvals in parallel, in the order of their ids; one that can't be read yields its error.
 
         Parameters
@@ -425,11 +412,11 @@ class Ledger:
             The number of the newest version, as far as the tail knows it.
         """
 
-        def one(approval_id: str) -> Entry | RecordError:
+        def one(approval_id: str) -> Entry | errors.RecordError:
             try:
                 hint = hints.get(approval_id)
                 return self.read(approval_id) if hint is None else self.read_from(approval_id, hint)
-            except RecordError as error:
+            except errors.RecordError as error:
                 return error
 
         todo = iter(ids)
@@ -467,7 +454,7 @@ class Ledger:
 
     def no_longer_owed(self, owed: Owed) -> None:
         """Remove the marker of an obligation that is closed; where it can't be removed here, a bot does it."""
-        with suppress(StoreError):
+        with suppress(errors.StoreError):
             self.store.unmark(bucket.owed_key(owed))
 
     def asked_ids(self, flow: str, step: str, shard: str | None, *, limit: int) -> list[str]:
@@ -544,7 +531,7 @@ class Ledger:
     def _hold(self, key: str, holder: bytes) -> bool:
         try:
             self.store.create(key, holder)
-        except KeyTaken:
+        except errors.KeyTaken:
             return self.store.read(key) == holder
         return True
 
@@ -572,13 +559,13 @@ class Ledger:
         body = self.store.read(key)
         document, _ = check_document(key, body, trust=self.trust, kind=kind, store=self.store.url)
         if document.get("place") != key:
-            raise CorruptRecord(key, "it was written for another place")
+            raise errors.CorruptRecord(key, "it was written for another place")
         return document
 
     def note_surplus(self, about: str, post: Post) -> None:
         """Note that a message stands beside the one that the record of this approval, or the batch, names."""
         place = {"notifier": post.notifier, "channel": post.channel, "ts": post.ts}
-        with suppress(KeyTaken):
+        with suppress(errors.KeyTaken):
             self.write_note(bucket.surplus_key(about, str(post.channel), str(post.ts)), _SURPLUS, place)
 
     def surplus(self, key: str, now: datetime) -> Post | None:
@@ -587,13 +574,17 @@ class Ledger:
         try:
             place = self.read_note(key, _SURPLUS)
             post = Post(notifier=str(place["notifier"]), at=now, channel=str(place["channel"]), ts=str(place["ts"]))
-        except (KeyError, KeyMissing, RecordError):  # another bot may have removed the message, and the note
+        except (
+            KeyError,
+            errors.KeyMissing,
+            errors.RecordError,
+        ):  # another bot may have removed the message, and the note
             return None
         try:
             named = self.read(str(about)).approval.posts
-        except NoSuchApproval:
+        except errors.NoSuchApproval:
             return post  # it is about a batch
-        except RecordError:
+        except errors.RecordError:
             return None
         return None if any((one.channel, one.ts) == (post.channel, post.ts) for one in named) else post
 
@@ -603,7 +594,7 @@ class Ledger:
         """Read every version, oldest first."""
         numbers = self._numbers(approval_id)
         if not numbers:
-            raise NoSuchApproval(approval_id, self.store.url)
+            raise errors.NoSuchApproval(approval_id, self.store.url)
         return [self._entry(approval_id, number) for number in numbers]
 
     def _numbers(self, approval_id: str) -> list[int]:
@@ -612,7 +603,7 @@ class Ledger:
         for key in self.store.list(bucket.versions_folder(approval_id)):
             version = bucket.read_version_key(key)
             if version is None:
-                raise CorruptRecord(key, "no version has such a name")
+                raise errors.CorruptRecord(key, "no version has such a name")
             numbers.append(version[1])
         return numbers
 

@@ -9,20 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from . import transitions
+from . import errors, transitions
 from .deciding.delegation import Delegations
 from .deciding.in_advance import AnswerInAdvance, NotInAdvance
 from .deciding.permission import AWAY_FROM_POLICY, Eligibility, check_may_decide, unaccepted
 from .deciding.proposal import AnswerProposal, ProposedObligation, propose_answer
 from .earlier_runs import compared, earlier_changes
-from .errors import (
-    EngineUnavailable,
-    HitlError,
-    KeyMissing,
-    NoSuchApproval,
-    NotifierRefused,
-    RecordError,
-)
 from .ledger import Entry, Ledger
 from .obligations import Obligations
 from .ports import CheckInput, Clock, Engine, Notifier, People, Policy
@@ -62,7 +54,7 @@ class Outcome:
     """An approval after a use case, and what could not be done yet. The sweeper does it later."""
 
     approval: Approval
-    pending: tuple[HitlError, ...] = ()
+    pending: tuple[errors.HitlError, ...] = ()
 
 
 class RecordedPolicy:
@@ -185,7 +177,7 @@ class UseCases:
         if entry is None:
             try:
                 propose(self.ledger.store, asked, self.ledger.trust.keys)
-            except KeyMissing:
+            except errors.KeyMissing:
                 entry = self.ledger.read(asked.id)  # a bot took it over in this very moment
         if entry is not None:
             entry = self.ledger.read(asked.id)
@@ -238,7 +230,7 @@ class UseCases:
         governed = self.governed(entry.approval)
         try:
             entered, missing = self.checked(governed, Answer(verdict=Verdict.APPROVE)), ""
-        except HitlError as error:
+        except errors.HitlError as error:
             entered, missing = None, f"a person has to fill in the form ({error})"
         judged = self.ledger.update(
             entry.approval.id,
@@ -268,7 +260,7 @@ class UseCases:
                     self._supersede(self.ledger.read(newer.id), other.approval)
                 elif transitions.is_newer(newer, other.approval):
                     self._supersede(other, newer)
-            except RecordError:
+            except errors.RecordError:
                 continue  # a marker only says where to look
 
     def _supersede(self, older: Entry, newer: Approval) -> None:
@@ -355,7 +347,7 @@ class UseCases:
             if answer.verdict is Verdict.CHANGES and not approval.question.allow_changes:
                 raise ChangesNotOffered(approval)
             vote = replace(vote, input=self.checked(approval, answer))
-        except HitlError:
+        except errors.HitlError:
             # Where no answer can count, that is what the person needs to know, not what was wrong with the input.
             transitions.vote(approval, vote)
             raise
@@ -478,7 +470,7 @@ class UseCases:
         """Yield who deployed and who started the run, as the engine knows it; it is asked only if somebody looks."""
         engine = self.engines.get(approval.gate.engine)
         if engine is None:
-            raise EngineUnavailable(f"Only the bot can check who started the run of {approval.id}.")
+            raise errors.EngineUnavailable(f"Only the bot can check who started the run of {approval.id}.")
         yield from engine.started_by(approval)
 
     def checked(self, approval: Approval, answer: Answer) -> dict[str, Any]:
@@ -503,10 +495,10 @@ class UseCases:
             return
         engine = self.engines.get(approval.gate.engine)
         if engine is None:
-            raise EngineUnavailable(f"Only the bot can see in which namespace the run of {approval.id} is.")
+            raise errors.EngineUnavailable(f"Only the bot can see in which namespace the run of {approval.id} is.")
         found, recorded = engine.namespace_of(approval), approval.gate.namespace
         if found != recorded:
-            raise EngineUnavailable(
+            raise errors.EngineUnavailable(
                 f"The record of {approval.id} names the namespace {recorded or '(none)'}, and its run is in "
                 f"{found or '(none)'}, so the operator's rules for it aren't known. Start a new run."
             )
@@ -516,7 +508,7 @@ class UseCases:
         governed = self.governed(entry.approval)
         here = self.posting.here(governed)
         # A message that nobody can change before an operator acts must not keep the operator's rule out of the record.
-        failed = [error for error in self.posting.show(governed, here) if not isinstance(error, NotifierRefused)]
+        failed = [error for error in self.posting.show(governed, here) if not isinstance(error, errors.NotifierRefused)]
         if failed:
             return Outcome(approval=entry.approval, pending=tuple(failed))
         ruled = self.ledger.update(
@@ -604,7 +596,7 @@ class UseCases:
         ledger = self.ledger
         try:
             entry = ledger.read(approval_id)
-        except NoSuchApproval:
+        except errors.NoSuchApproval:
             if ledger.trust.writes or not is_proposed(ledger.store, approval_id):
                 raise
             propose_closing(ledger.store, approval_id, reason, self.clock())
@@ -625,7 +617,7 @@ class UseCases:
         """
         try:
             return self.carry_out(entry)
-        except HitlError as error:
+        except errors.HitlError as error:
             return Outcome(approval=entry.approval, pending=(error,))
 
     def carry_out(self, entry: Entry) -> Outcome:
@@ -637,14 +629,14 @@ class UseCases:
         if approval.state is State.PENDING:
             shown, failed = self.posting.show_votes(entry) if approval.votes else (approval, [])
             return Outcome(approval=shown, pending=tuple(failed))
-        pending: list[HitlError] = []
+        pending: list[errors.HitlError] = []
         doubt = self._unaccepted(approval)
         if doubt and approval.gate.engine is not EngineKind.LOCAL:
             return self.carry_out(self._not_accept(entry, doubt))
         problem = ""
         try:
             problem = self._tell_engine(entry)
-        except EngineUnavailable as error:
+        except errors.EngineUnavailable as error:
             pending.append(error)
         self.ledger.note_ended(approval)
         if self._is_judged_by_bot(approval):
@@ -682,7 +674,7 @@ class UseCases:
             return ""
         engine = self.engines.get(approval.gate.engine)
         if engine is None:
-            raise EngineUnavailable(f"The bot carries out what was decided about {approval.id}.")
+            raise errors.EngineUnavailable(f"The bot carries out what was decided about {approval.id}.")
         self.ledger.check_before_release(entry)
         return engine.carry_out(approval)
 
@@ -708,7 +700,7 @@ class UseCases:
         return passed(approval)
 
 
-def _outcome(entry: Entry, pending: list[HitlError]) -> Outcome:
+def _outcome(entry: Entry, pending: list[errors.HitlError]) -> Outcome:
     return Outcome(approval=entry.approval, pending=tuple(pending))
 
 

@@ -6,20 +6,10 @@ from datetime import datetime, tzinfo
 from enum import IntEnum
 
 from metaflow_extensions.hitl.api import Approvals
+from metaflow_extensions.hitl.approvals import refusals
 from metaflow_extensions.hitl.approvals.duration import BadDuration
 from metaflow_extensions.hitl.approvals.errors import AmbiguousId, HitlError, NoSuchApproval
 from metaflow_extensions.hitl.approvals.record import Approval, BadId, DuePassed, State
-from metaflow_extensions.hitl.approvals.refusals import (
-    AlreadyDecided,
-    ChangesNotOffered,
-    Closed,
-    NoSuchObligation,
-    NotAllowed,
-    NotYourObligation,
-    ObligationMissing,
-    ReasonMissing,
-    TooLate,
-)
 from metaflow_extensions.hitl.approvals.schema import InvalidInput
 
 
@@ -83,14 +73,21 @@ _OF_STATE = {
     State.EXPIRED: ExitCode.EXPIRED,
 }
 _OF_ERROR: tuple[tuple[tuple[type[HitlError], ...], ExitCode], ...] = (
-    ((NotAllowed, NotYourObligation), ExitCode.NOT_ALLOWED),
+    ((refusals.NotAllowed, refusals.NotYourObligation), ExitCode.NOT_ALLOWED),
     (
-        (InvalidInput, ReasonMissing, ObligationMissing, DuePassed, ChangesNotOffered, BadEntry),
+        (
+            InvalidInput,
+            refusals.ReasonMissing,
+            refusals.ObligationMissing,
+            DuePassed,
+            refusals.ChangesNotOffered,
+            BadEntry,
+        ),
         ExitCode.BAD_INPUT,
     ),
-    ((NoSuchApproval, AmbiguousId, BadId, NoSuchObligation), ExitCode.NO_SUCH_ID),
+    ((NoSuchApproval, AmbiguousId, BadId, refusals.NoSuchObligation), ExitCode.NO_SUCH_ID),
     ((BadUsage, BadDuration), ExitCode.USAGE),
-    ((AlreadyDecided, TooLate, Closed), ExitCode.ALREADY_ANSWERED),
+    ((refusals.AlreadyDecided, refusals.TooLate, refusals.Closed), ExitCode.ALREADY_ANSWERED),
 )
 
 

@@ -33,14 +33,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from metaflow_extensions.hitl.approvals.errors import (
-    BadKey,
-    KeyMissing,
-    KeyTaken,
-    StoreError,
-    StoreUnavailable,
-    StoreUnfit,
-)
+from metaflow_extensions.hitl.approvals import errors
 
 from . import keys
 from .keys import prove
@@ -105,7 +98,7 @@ def may_have_written(error: BotoCoreError | ClientError) -> bool:
     return isinstance(error, HTTPClientError)
 
 
-def translate(error: BotoCoreError | ClientError, url: str) -> StoreError:
+def translate(error: BotoCoreError | ClientError, url: str) -> errors.StoreError:
     """Return what to raise instead.
 
     Parameters
@@ -119,13 +112,13 @@ def translate(error: BotoCoreError | ClientError, url: str) -> StoreError:
         code = code_of(error)
         said = error.response.get("Error", {}).get("Message") or "no message"
         if code in _UNFIT:
-            return StoreUnfit(
+            return errors.StoreUnfit(
                 f"The store {url} doesn't support creating a key only if it is missing ({code}: {_one_line(said)}). "
                 "Point METAFLOW_HITL_ROOT at one that honours If-None-Match on PutObject, as Amazon S3 does."
             )
         what_to_do = _WHAT_TO_DO.get(code, "Try again; if this keeps happening, look at the server's log.")
-        return StoreUnavailable(f"The store {url} refused ({code}: {_one_line(said)}). {what_to_do}")
-    return StoreUnavailable(f"The store {url} could not be used: {_one_line(str(error))}. {_what_to_do(error)}")
+        return errors.StoreUnavailable(f"The store {url} refused ({code}: {_one_line(said)}). {what_to_do}")
+    return errors.StoreUnavailable(f"The store {url} could not be used: {_one_line(str(error))}. {_what_to_do(error)}")
 
 
 def _what_to_do(error: BotoCoreError) -> str:
@@ -218,7 +211,7 @@ class S3Store:
         path = self._path(key)
         token = self._token()
         if not self._won(path, body, token):
-            raise KeyTaken(f"{key} already exists. Nothing was changed.")
+            raise errors.KeyTaken(f"{key} already exists. Nothing was changed.")
 
     def read(self, key: str) -> bytes:
         """Return the body, or raise KeyMissing: one request."""
@@ -227,7 +220,7 @@ class S3Store:
             body: bytes = self._client.get_object(Bucket=self._bucket, Key=path)["Body"].read()
         except ClientError as error:
             if code_of(error) == "NoSuchKey":
-                raise KeyMissing(f"Nothing has been written at {key}.") from None
+                raise errors.KeyMissing(f"Nothing has been written at {key}.") from None
             raise translate(error, self.url) from error
         except BotoCoreError as error:
             raise translate(error, self.url) from error
@@ -275,7 +268,7 @@ class S3Store:
     def check(self) -> None:
         """Prove that a key can be created once."""
         if self._bucket.endswith(_DIRECTORY_BUCKET):
-            raise StoreUnfit(
+            raise errors.StoreUnfit(
                 f"The store {self.url} is a directory bucket, which does not list keys in order. "
                 "Point METAFLOW_HITL_ROOT at a general purpose bucket."
             )
@@ -284,7 +277,9 @@ class S3Store:
     def _path(self, key: str) -> str:
         path = self._root + keys.checked(key)
         if (length := len(path.encode())) > keys.LONGEST_KEY:
-            raise BadKey(f"{self.url}/{key} has {length} bytes after the bucket, and the limit is {keys.LONGEST_KEY}.")
+            raise errors.BadKey(
+                f"{self.url}/{key} has {length} bytes after the bucket, and the limit is {keys.LONGEST_KEY}."
+            )
         return path
 
     def _token(self) -> str:
@@ -294,11 +289,11 @@ class S3Store:
         try:
             if self._put(path, body, token):
                 return True
-        except StoreUnavailable as error:
+        except errors.StoreUnavailable as error:
             if not isinstance(error.__cause__, (BotoCoreError, ClientError)) or not may_have_written(error.__cause__):
                 raise
             writer = None
-            with suppress(StoreError):
+            with suppress(errors.StoreError):
                 writer = self._writer(path)
             if writer is None:
                 raise
@@ -410,4 +405,4 @@ def s3_client(
             ),
         )
     except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
-        raise StoreUnavailable(f"No S3 client could be made: {error}. Correct the AWS configuration.") from error
+        raise errors.StoreUnavailable(f"No S3 client could be made: {error}. Correct the AWS configuration.") from error

@@ -8,17 +8,7 @@ from enum import Enum
 from itertools import islice, takewhile
 from typing import Protocol
 
-from metaflow_extensions.hitl.approvals import bucket, bucket_map
-from metaflow_extensions.hitl.approvals.errors import (
-    CorruptRecord,
-    HitlError,
-    NewerFormat,
-    NoSuchApproval,
-    NotifierBusy,
-    NotifierRefused,
-    OtherPathspec,
-    RecordError,
-)
+from metaflow_extensions.hitl.approvals import bucket, bucket_map, errors
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.ports import Clock, Policy
 from metaflow_extensions.hitl.approvals.posting import unposted
@@ -44,7 +34,7 @@ class Observer(Protocol):
         """Something was done, whole."""
         ...
 
-    def failed(self, approval_id: str, error: HitlError) -> None:
+    def failed(self, approval_id: str, error: errors.HitlError) -> None:
         """Something could not be done. It is tried again, unless the record itself is what can't be used."""
         ...
 
@@ -210,9 +200,9 @@ def _clean_one(ledger: Ledger, approval_id: str, before: datetime) -> set[str]:
     """Remove what belongs to one record, if it is long settled; return the batches it was in."""
     try:
         approval = ledger.read(approval_id).approval
-    except NoSuchApproval:
+    except errors.NoSuchApproval:
         approval = None  # its records were removed
-    except RecordError:
+    except errors.RecordError:
         return set()
     if approval is not None and not _is_over(approval, before):
         return set()
@@ -241,9 +231,9 @@ def _forget_older(ledger: Ledger, approval: Approval) -> None:
 def _clean_batch(ledger: Ledger, batch_id: str, before: datetime) -> None:
     named = map(bucket.read_batch_member_key, ledger.store.list(bucket.batch_members_folder(batch_id)))
     for found in ledger.read_many(one[1] for one in named if one is not None):
-        if isinstance(found, NoSuchApproval):
+        if isinstance(found, errors.NoSuchApproval):
             continue
-        if isinstance(found, RecordError) or not _is_over(found.approval, before):
+        if isinstance(found, errors.RecordError) or not _is_over(found.approval, before):
             return
     _remove(ledger, bucket.claims_folder(batch_id))
     _remove(ledger, bucket.in_advance_folder(batch_id))
@@ -442,10 +432,10 @@ class Worker:
     def work_on(self, approval_id: str) -> Attempt:
         try:
             outcome = self._act(self._cases.ledger.read(approval_id))
-        except (CorruptRecord, NewerFormat, OtherPathspec, NoSuchApproval) as error:
+        except (errors.CorruptRecord, errors.NewerFormat, errors.OtherPathspec, errors.NoSuchApproval) as error:
             self.report_unusable(approval_id, error)
             return Attempt(approval_id=approval_id)
-        except HitlError as error:
+        except errors.HitlError as error:
             self._observer.failed(approval_id, error)
             return Attempt(approval_id=approval_id, again=True)
         except Exception as error:  # noqa: BLE001 - a defect in one must not hold up the deadlines of all the others
@@ -458,7 +448,7 @@ class Worker:
         coming = self.plan(outcome.approval)
         if coming is not None and coming.act is Act.FINISH:
             coming = None  # whoever settled it has done that, or notes that it could not
-        busy = [problem for problem in outcome.pending if isinstance(problem, NotifierBusy)]
+        busy = [problem for problem in outcome.pending if isinstance(problem, errors.NotifierBusy)]
         turn: Turn | None = None
         if coming is not None and busy and len(busy) == len(outcome.pending):
             first = min(busy, key=lambda problem: problem.seconds)
@@ -514,7 +504,7 @@ class Worker:
             if not self._may_post(entry.approval, now):
                 return None
             reported = self._cases.report(entry)
-            if any(not isinstance(problem, NotifierRefused) for problem in reported.pending):
+            if any(not isinstance(problem, errors.NotifierRefused) for problem in reported.pending):
                 return reported
             entry = self._cases.ledger.read(entry.approval.id)
         return self._cases.carry_out(entry)
@@ -532,7 +522,7 @@ class Worker:
             why = engine.gone(approval)
             if why is not None:
                 self._cases.close(entry, why)  # what it can't show now comes again through the tail
-        except HitlError as error:
+        except errors.HitlError as error:
             self._observer.failed(approval.id, error)
         except Exception as error:  # noqa: BLE001 - as in work_on
             self._observer.broke(approval.id, error)
@@ -540,12 +530,12 @@ class Worker:
     def remove_surplus(self, key: str) -> None:
         try:
             self._cases.posting.withdraw_noted(key)
-        except HitlError as error:
+        except errors.HitlError as error:
             self._observer.failed(bucket.read_surplus_key(key) or key, error)
         except Exception as error:  # noqa: BLE001 - as in work_on
             self._observer.broke(bucket.read_surplus_key(key) or key, error)
 
-    def report_unusable(self, approval_id: str, error: RecordError) -> None:
+    def report_unusable(self, approval_id: str, error: errors.RecordError) -> None:
         if approval_id not in self._unusable:
             self._unusable.add(approval_id)
             self._observer.failed(approval_id, error)
@@ -566,5 +556,5 @@ def _patience(outcome: Outcome) -> timedelta:
     A question that can't be asked is tried every minute: people wait for it.
     """
     decided = outcome.approval.decision or outcome.approval.closing
-    refused = all(isinstance(problem, NotifierRefused) for problem in outcome.pending)
+    refused = all(isinstance(problem, errors.NotifierRefused) for problem in outcome.pending)
     return RETRY_REFUSED if decided is not None and refused else RETRY_LAST
