@@ -211,7 +211,7 @@ class Run:
 
     def rest(self) -> None:
         """Wait until the controller has let the workflow alone for some seconds."""
-        version, since = "", 0.0
+        version, since = "", time.monotonic()
         while time.monotonic() - since < QUIET:
             newest = self.workflow["metadata"]["resourceVersion"]
             version, since = newest, since if newest == version else time.monotonic()
