@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from itertools import count
 from threading import Event
@@ -19,6 +20,7 @@ from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval
 from metaflow_extensions.hitl.approvals.schema import normalise
+from metaflow_extensions.hitl.approvals.use_cases import UseCases
 from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from tests.fixtures.approvals import NOW, REQUESTER, HandClock, gate, pathspec, question
 from tests.fixtures.slack import connect, held_to_the_reference
@@ -73,6 +75,15 @@ def bot(settings: Settings, store: Store, clock: HandClock) -> Iterator[Bot]:
     connect(running)
     yield running
     assert running.stop(60), "something of the bot did not end"
+
+
+def elsewhere(bot: Bot, **parts: Any) -> UseCases:
+    """Return the use cases of a process beside the bot, without notifiers; ``parts`` of its posting are otherwise."""
+    cases = copy.copy(bot.cases)
+    cases.posting = copy.copy(cases.posting)
+    for name, value in {"notifiers": {}, **parts}.items():
+        setattr(cases.posting, name, value)
+    return cases
 
 
 @pytest.fixture

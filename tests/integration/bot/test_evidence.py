@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
@@ -13,13 +12,12 @@ from metaflow_extensions.hitl.approvals.evidence.collected import Better, Eviden
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import Approval, State
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
-from tests.integration.bot.conftest import CHANNEL
+from tests.integration.bot.conftest import CHANNEL, elsewhere
 
 
 def ask_in(bot: Bot, run: str, **parts: Any) -> Approval:
     """Ask as a run of this name does, which leaves to the bot what only the bot can know."""
-    cases = copy.copy(bot.cases)
-    cases.posting.batched = frozenset({"slack"})
+    cases = elsewhere(bot, notifiers=bot.cases.posting.notifiers, batched=frozenset({"slack"}))
     asked = question(notifiers=("slack",), **parts)
     return cases.ask(pathspec(run=run), asked, gate(), REQUESTER).approval
 
@@ -109,8 +107,7 @@ def test_a_newer_question_takes_the_buttons_of_the_older(bot: Bot, bob: Somebody
 
 def test_what_only_the_bot_posts_is_posted_as_it_was_decided(bot: Bot, bob: Somebody, ledger: Ledger) -> None:
     """A pod without a token posts nothing before the rule approves: people still see what went through without them."""
-    pod = copy.copy(bot.cases)
-    pod.notifiers, pod.batched = {}, frozenset({"slack"})
+    pod = elsewhere(bot, batched=frozenset({"slack"}))
     asked = question(notifiers=("slack",), evidence=measured(0.95), auto_approve="accuracy > 0.9")
     approval = pod.ask(pathspec(), asked, gate(), REQUESTER).approval
     bot.sweeper.tick()

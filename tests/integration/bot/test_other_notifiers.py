@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from metaflow_extensions.hitl.approvals.record import State
 from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
 from tests.fixtures.outlets import MailServer, Web
 from tests.fixtures.slack import connect, work_until
-from tests.integration.bot.conftest import CHANNEL
+from tests.integration.bot.conftest import CHANNEL, elsewhere
 
 
 @pytest.fixture
@@ -50,10 +49,8 @@ def test_the_bot_asks_everywhere_once_and_settles(
     bot: Bot, web: Web, mail_server: MailServer, clock: HandClock, bob: Person, ledger: Ledger
 ) -> None:
     """What a machine without any of them asks goes out once each; a click in Slack decides, and all is settled."""
-    elsewhere = copy.copy(bot.cases)
-    elsewhere.notifiers = {}
     names = ("slack", "slack_webhook", "email", "apprise", "terminal")
-    asked = elsewhere.ask(pathspec(), question(notifiers=names), gate(), REQUESTER).approval
+    asked = elsewhere(bot).ask(pathspec(), question(notifiers=names), gate(), REQUESTER).approval
     for _ in range(5):
         clock.forward(10)
         bot.sweeper.tick()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -33,7 +32,7 @@ from metaflow_extensions.hitl.notifiers.slack.calls import POSTING, RATES, Pace
 from metaflow_extensions.hitl.notifiers.slack.notifier import SlackNotifier
 from tests.fixtures.approvals import NOW, REQUESTER, HandClock, gate, pathspec, question
 from tests.fixtures.slack import connect, work_until
-from tests.integration.bot.conftest import CHANNEL
+from tests.integration.bot.conftest import CHANNEL, elsewhere
 
 
 @pytest.fixture
@@ -70,10 +69,9 @@ def told(log: list[dict[str, Any]]) -> list[str]:
 
 def ask_elsewhere(bot: Bot, tasks: range, **parts: Any) -> list[Approval]:
     """Ask as a machine without Slack does: the bot has to post."""
-    elsewhere = copy.copy(bot.cases)
-    elsewhere.notifiers = {}
+    cases = elsewhere(bot)
     asked = question(**{"notifiers": ("slack",), **parts})
-    return [elsewhere.ask(pathspec(task=str(task)), asked, gate(), REQUESTER).approval for task in tasks]
+    return [cases.ask(pathspec(task=str(task)), asked, gate(), REQUESTER).approval for task in tasks]
 
 
 def questions(control: Control) -> list[str]:
@@ -317,9 +315,8 @@ def test_pods_that_post_with_one_token_leave_to_the_bot_what_slack_does_not_take
     def pod(number: int) -> Outcome:
         client = slack_client(sandbox.bot_token, sandbox.api_url)
         pace = Pace(lambda: clock().timestamp())
-        cases = copy.copy(bot.cases)
         notifier = SlackNotifier(client, default_channel=CHANNEL, clock=clock, pace=pace, wait=time.sleep)
-        cases.posting.notifiers = {"slack": notifier}
+        cases = elsewhere(bot, notifiers={"slack": notifier})
         try:
             asked = question(notifiers=("slack",), approvers=("@ml-leads",))
             return cases.ask(pathspec(task=str(number)), asked, gate(), REQUESTER)

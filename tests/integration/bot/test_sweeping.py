@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from threading import Event
 
 from hitl_bot.bootstrap import Bot, bootstrap
@@ -15,7 +14,7 @@ from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Answer, Origin, Person, State, TrailEvent, Verdict, Where
 from tests.fixtures.approvals import HandClock, approving, gate, pathspec, question
 from tests.fixtures.slack import connect
-from tests.integration.bot.conftest import CHANNEL, Ask
+from tests.integration.bot.conftest import CHANNEL, Ask, elsewhere
 
 RITA = Person(id="rita", name="rita", origin=Origin.CLAIM)
 
@@ -55,9 +54,7 @@ def test_a_decision_on_the_command_line_reaches_the_message(
     approval = ask()
     message = bob.wait_for_message(CHANNEL)
     bot.sweeper.tick()
-    elsewhere = copy.copy(bot.cases)
-    elsewhere.notifiers = {}
-    elsewhere.decide(approval.id, Answer(verdict=Verdict.APPROVE), who=RITA, where=Where.COMMAND_LINE)
+    elsewhere(bot).decide(approval.id, Answer(verdict=Verdict.APPROVE), who=RITA, where=Where.COMMAND_LINE)
     clock.forward(3)
     bot.sweeper.tick()
     shown = bob.wait_for_update(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from metaflow_extensions.hitl.engines.fake import FakeEngine
 from metaflow_extensions.hitl.notifiers.slack.calls import Pace
 from tests.fixtures.approvals import REQUESTER, HandClock, pathspec, question
 from tests.fixtures.slack import connect
-from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask
+from tests.integration.bot.conftest import CHANNEL, SCHEMA, Ask, elsewhere
 
 
 @pytest.fixture
@@ -233,8 +232,8 @@ def test_a_decision_of_a_command_line_that_does_not_count(
     approval = bot.cases.ask(pathspec(), question(notifiers=("slack",)), place, REQUESTER).approval
     message = bob.wait_for_message(CHANNEL)
     bot.sweeper.tick()
-    machine = copy.copy(bot.cases)
-    machine.policy, machine.engines, machine.notifiers = Recorded(), {}, {}
+    machine = elsewhere(bot)
+    machine.policy, machine.engines = Recorded(), {}
     machine.decide(approval.id, Answer(verdict=Verdict.APPROVE), who=REQUESTER, where=Where.COMMAND_LINE)
     demand("command_line: refused")
     clock.forward(3)

@@ -144,10 +144,10 @@ def test_a_check_that_hangs_is_bounded_and_made_once() -> None:
     def fail() -> None:
         raise NotReady("no token")
 
-    readiness = Readiness({"store": hang, "slack": fail}, keep=0, within=0.05)
+    readiness = Readiness({"store": hang, "slack": fail}, keep=0, within=1)
     began = time.monotonic()
     for _ in range(3):
-        assert readiness.problems() == {"store": "no answer within 0.05 s", "slack": "no token"}
+        assert readiness.problems() == {"store": "no answer within 1 s", "slack": "no token"}
     assert time.monotonic() - began < 20  # far less than the check itself takes
     assert made == [1]
     free.set()
