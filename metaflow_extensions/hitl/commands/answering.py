@@ -13,7 +13,9 @@ from metaflow_extensions.hitl.api import Answered, parse_input
 from metaflow_extensions.hitl.approvals.deciding.proposal import claimed_owner
 from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.record import Approval, Obligation, State
+from metaflow_extensions.hitl.approvals.schema import InvalidInput
 from metaflow_extensions.hitl.messages import terminal
+from metaflow_extensions.hitl.messages.sentences import approve_words
 
 from . import looking
 from .context import BadEntry, BadUsage, Context, ExitCode, code_of_error, worst
@@ -227,7 +229,10 @@ def _result(
 ) -> _Tried:
     """Say what became of an answer, after the person has confirmed it in the chat system where that is needed."""
     if isinstance(given, HitlError):
-        return _Tried(approval=approval, code=code_of_error(given), lines=(terminal.words(given),), refused=True)
+        words = terminal.words(given)
+        correct = (f"Nothing was decided. Correct the input: {approve_words(approval)}",)
+        refusal = (words, *(correct if isinstance(given, InvalidInput) else ()))
+        return _Tried(approval=approval, code=code_of_error(given), lines=refusal, refused=True)
     try:
         given = context.approvals.wait_until_confirmed(given, timeout=max(0.0, end - time.monotonic()))
     except HitlError as error:

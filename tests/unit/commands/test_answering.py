@@ -112,6 +112,7 @@ def test_one_bad_answer_of_many_holds_up_no_other(terminal):
     asking = terminal.bench.ask(pathspec(run="2"), schema=SCHEMA)
     assert terminal.hitl("approve", "--all") == ExitCode.BAD_INPUT
     assert f"{asking.id}  target is required" in terminal.err
+    assert f"  Nothing was decided. Correct the input: approve {asking.id} --set target=..." in terminal.err
     assert (state(terminal, plain), state(terminal, asking)) == (State.APPROVED, State.PENDING)
 
 
