@@ -188,6 +188,7 @@ def test_a_person_is_told_when_nobody_acknowledges(
     slack.chat_postMessage(channel=CHANNEL, **question(button("Approve", "approve")))
     bob = people.as_("bob")
     message = bob.wait_for_message("#ml-approvals")
+    control.set_clock(control.now())  # it stands still, but for the test
     with ThreadPoolExecutor(1) as pool:
         clicking = pool.submit(bob.click, message, "Approve")
         control.wait_until(control.envelopes)

@@ -19,8 +19,9 @@ VIEW = {"type": "modal", "title": {"type": "plain_text", "text": "Title"}, "bloc
 
 
 @pytest.fixture
-def command(bolt: App, connected: App, people: Driver) -> Json:
-    """A slash command that bob typed, as the app got it: with a fresh trigger_id and response_url."""
+def command(bolt: App, connected: App, people: Driver, control: Control) -> Json:
+    """A slash command that bob typed, as the app got it: with a fresh trigger_id and response_url; no time passes."""
+    control.set_clock(control.now())
     seen: list[Json] = []
 
     @bolt.command("/hitl")
