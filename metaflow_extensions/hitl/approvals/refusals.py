@@ -4,7 +4,7 @@ from datetime import datetime
 
 from .duration import in_words
 from .errors import HitlError
-from .record import Approval, Decision, Person, State, Verdict
+from .record import Approval, Decision, Person, State, Verdict, Where
 
 
 class ApprovalError(HitlError):
@@ -21,11 +21,13 @@ class AlreadyDecided(ApprovalError):
     def __init__(self, approval: Approval, standing: Decision, now: datetime) -> None:
         ago = in_words((now - standing.at).total_seconds())
         why = f' with the reason "{standing.reason}"' if standing.reason else ""
-        super().__init__(
-            approval,
+        words = (
             f"{approval.id} was {_said(standing.verdict)} by {standing.by.name} {ago} ago{why}. That "
-            "decision is final. Start a new run to ask again.",
+            "decision is final. Start a new run to ask again."
         )
+        if standing.where is Where.NEWER_QUESTION:
+            words = f"{approval.id} was superseded {ago} ago: {standing.reason}. Answer that one instead."
+        super().__init__(approval, words)
         self.standing = standing
 
 
@@ -173,6 +175,8 @@ class Rejected(ApprovalError):
         if decision is None or approval.state is State.EXPIRED:
             waited = in_words(approval.question.timeout or 0)
             words = f"{approval.id} expired: no one answered in {waited}, so the step does not run."
+        elif approval.state is State.SUPERSEDED:
+            words = f"{approval.id} was superseded: {decision.reason}. The step does not run."
         else:
             reason = f': "{decision.reason}"' if decision.reason else ""
             words = f"{approval.id} was {_said(decision.verdict)} by {decision.by.name}{reason}. The step does not run."

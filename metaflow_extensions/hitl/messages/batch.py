@@ -248,7 +248,7 @@ def ending(approval: Approval) -> str:
     said = sentences.verdict(approval, name)
     if approval.closing is not None:  # its reason is text from outside; what is said of a decision is ours
         return f"*{said.head}*{escape(one_line(said.tail[:400]), 100)}"
-    reason = approval.decision.reason.strip() if approval.decision else ""
+    reason = sentences.reason(approval)
     return f"*{said.head}*{said.tail}" + (f", {quoted(reason, 100)}" if reason else "")
 
 

@@ -72,8 +72,8 @@ def _ending(approval: Approval) -> list[str]:
     ending = sentences.verdict(approval, _name)
     kind = "good" if approval.state is State.APPROVED else "bad"
     said = [f'<p class="verdict {kind}">{_text(ending.head + ending.tail, _REASON)}</p>']
-    if approval.decision is not None and approval.decision.reason.strip():
-        said.append(f"<blockquote>{escape(cut(approval.decision.reason, _REASON))}</blockquote>")
+    if reason := sentences.reason(approval):
+        said.append(f"<blockquote>{escape(cut(reason, _REASON))}</blockquote>")
     return said
 
 

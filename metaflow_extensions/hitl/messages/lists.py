@@ -362,8 +362,8 @@ def decided_row(approval: Approval, now: datetime) -> list[Block]:
     """Show a decided approval: two blocks."""
     ending = sentences.verdict(approval, name)
     at = approval.decision.at if approval.decision else approval.requested_at
-    reason = approval.decision.reason if approval.decision else ""
-    why = f": {quoted(reason, 150)}" if reason.strip() else ""
+    reason = sentences.reason(approval)
+    why = f": {quoted(reason, 150)}" if reason else ""
     # A closing's reason is text from outside, also where it annuls a decision.
     tail = escape(ending.tail, 300) if approval.closing is not None else ending.tail
     where = f"*{ending.head}*{tail}{why} · {sentences.ago(at, now)}"

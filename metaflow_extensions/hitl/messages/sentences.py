@@ -167,10 +167,16 @@ def verdict(approval: Approval, who: Callable[[Person], str]) -> Headline:
 
 def _without_an_answer(approval: Approval, by: str) -> Headline:
     if approval.state is State.SUPERSEDED:
-        return Headline("Superseded", f" by {by}, which asks the same question")
+        newer = f" in {approval.decision.by.id}" if approval.decision else ""
+        return Headline("Superseded", f" by {by}, which asks the same{newer}")
     if approval.state is State.EXPIRED:
         return Headline("Expired", f" and rejected: no one answered in {waited(approval)}")
     return Headline("Approved by timeout", f": no one answered in {waited(approval)}")
+
+
+def reason(approval: Approval) -> str:
+    """Return what whoever decided said; of a newer question the verdict says it."""
+    return approval.decision.reason.strip() if approval.decision and approval.state is not State.SUPERSEDED else ""
 
 
 def ago(moment: datetime, now: datetime) -> str:

@@ -200,8 +200,8 @@ def _tail(approval: Approval, ending: sentences.Headline, limit: int) -> str:
 
 
 def reason_blocks(approval: Approval, share: int) -> list[Block]:
-    reason = approval.decision.reason if approval.decision else ""
-    return [section(mrkdwn(quoted(reason, share)))] if reason.strip() else []
+    reason = sentences.reason(approval)
+    return [section(mrkdwn(quoted(reason, share)))] if reason else []
 
 
 def votes_blocks(approval: Approval, ids: Mapping[str, str], share: int) -> list[Block]:

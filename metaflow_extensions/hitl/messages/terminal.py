@@ -205,8 +205,8 @@ def decided(approval: Approval) -> str:
     line = f"{ending.head}{ending.tail}"
     if decision is not None and decision.input:
         line += ": " + ", ".join(f"{key}={sentences.value_text(value)}" for key, value in decision.input.items())
-    if decision is not None and decision.reason:
-        line += f': "{decision.reason}"'
+    if reason := sentences.reason(approval):
+        line += f': "{reason}"'
     return one_line(line, _MESSAGE)
 
 

@@ -113,7 +113,8 @@ class HitlDecorator(StepDecorator):
         How long after an approval the step may start, as ``timeout``. After that, a new run has to ask again.
         Default: forever.
     supersede : bool, default False
-        Whether the same question of a newer run takes the place of this one, which then ends as if it were rejected.
+        Whether the question of a newer run in this step takes the place of this one, which then ends as if it were
+        rejected.
     obligations : bool, default False
         Whether the form that approves asks for an obligation, which nobody has to enter: what somebody owes with the
         yes, who, and by when. The bot reminds them.

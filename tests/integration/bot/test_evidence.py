@@ -99,9 +99,9 @@ def test_a_newer_question_takes_the_buttons_of_the_older(bot: Bot, bob: Somebody
     ask_in(bot, "1", supersede=True)
     older = bob.wait_for_message(CHANNEL)
     clock.forward(1)
-    ask_in(bot, "2", supersede=True)
+    newer = ask_in(bot, "2", supersede=True)
     older = bob.wait_for_update(older)
-    assert "*Superseded* by run 2, which asks the same" in older.plain
+    assert f"*Superseded* by run 2, which asks the same in {newer.id}" in older.plain
     assert not [block for block in older.blocks if block["type"] == "actions"]
 
 

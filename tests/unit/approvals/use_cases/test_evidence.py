@@ -13,7 +13,7 @@ from metaflow_extensions.hitl.approvals.evidence.binding import check_same, plai
 from metaflow_extensions.hitl.approvals.evidence.collected import Artifacts, Code, Evidence, Metric, Plot
 from metaflow_extensions.hitl.approvals.question import Automatic, OnReject, PolicyRule, RuleMode, Shard
 from metaflow_extensions.hitl.approvals.record import Answer, Approval, Origin, State, Verdict, Where
-from metaflow_extensions.hitl.approvals.refusals import NotAsApproved, Rejected, Stale
+from metaflow_extensions.hitl.approvals.refusals import AlreadyDecided, NotAsApproved, Rejected, Stale
 from metaflow_extensions.hitl.approvals.sealed import OPEN, Trust
 from metaflow_extensions.hitl.stores.memory import MemoryStore
 from tests.fixtures.approvals import BOB, CAROL, Bench, pathspec
@@ -276,8 +276,10 @@ def test_a_newer_runs_question_takes_the_place_of_the_older(bench: Bench) -> Non
     assert (ended.state, newer.state) == (State.SUPERSEDED, State.PENDING)
     assert ended.settlement is not None
     assert older.id in bench.engine.refused
-    with pytest.raises(Rejected, match="run 2 asks the same"):
+    with pytest.raises(Rejected, match="was superseded: run 2 asks the same"):
         bench.cases.open_gate(ended.pathspec)
+    with pytest.raises(AlreadyDecided, match=f"was superseded .* run 2 asks the same, in {newer.id}. Answer that one"):
+        answer(bench, older, who=CAROL)
     bench.ledger.verify(older.id)
 
 
