@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +23,7 @@ from hitl_bot.surfaces.threads import SAID
 from hitl_bot.sweeper import SweeperThread
 from hitl_bot.telemetry.logs import ProblemLog
 from hitl_bot.telemetry.metrics import Metrics
-from metaflow_extensions.hitl.approvals import bucket, codec, ledger as ledger_module
+from metaflow_extensions.hitl.approvals import bucket, codec, ledger as ledger_module, sealed
 from metaflow_extensions.hitl.approvals.deciding.delegation import Delegations
 from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, StoreUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
@@ -74,7 +75,7 @@ from tests.simulation.world import (
 
 REQUESTER = Person(id="rita", name="rita", origin=Origin.CLAIM)
 BOUND = 900.0  # seconds from the last fault, or the last answer, until everything is settled and shown
-_AFTERWARDS = (12.0, 4.0, 4.0, 4.0)  # seconds that are watched after that, by turns
+_AFTERWARDS = (12.0, 3.0, 3.0)  # seconds that are watched after that, by turns
 _A_MOMENT = 2.0  # seconds
 _A_MINUTE = timedelta(seconds=61)
 _CORRECTED = 17.0  # seconds that a clock may be off where there is a second opinion
@@ -159,7 +160,7 @@ class Simulation:
         )
         if log:
             self.calls.log = []
-        self.store = _store_of_yesterday(self.kernel, sealed=schedule.sealed)
+        self.store = _store_of_yesterday(self.kernel, signed=schedule.sealed)
         self.trust = _TRUST[schedule.sealed]
         self.ledger = Ledger(self.store, self.trust, each=map)  # as the world sees it, without faults
         self.engine = FakeEngine()
@@ -392,9 +393,12 @@ class Simulation:
         for one in approvals:
             if one.decision is not None or one.closing is not None:
                 self.decided_at.setdefault(one.id, self.kernel.now)
+        if any(one.state is not State.PENDING and one.settlement is None for one in approvals):
+            return False  # as it is most of the time
         return (
             len(approvals) == self.schedule.gates
             and not self._missing(approvals)
+            and not any(self._unsaid(approvals))
             and not any(self._wrong(approvals, self.slack.questions()))
         )
 
@@ -433,14 +437,16 @@ class Simulation:
                 message.buttons() and self.schedule.shared and len(ended) == len(approvals)
             ):
                 missing.append(f"asks: the message {message.ts} goes on asking")
+        return missing
+
+    def _unsaid(self, approvals: list[Approval]) -> Iterator[str]:
         said = self._said()
         for one in approvals:
             if not any(post.ts for post in one.posts):
                 continue
             for number in self._to_say(one.id):
                 if f"{one.id}/{number}" not in said:
-                    missing.append(f"unsaid: version {number} of {one.id} has no line")
-        return missing
+                    yield f"unsaid: version {number} of {one.id} has no line"
 
     def _said(self) -> list[str]:
         lines = [one for one in self.slack.messages.values() if one.thread is not None and not one.deleted]
@@ -463,7 +469,7 @@ class Simulation:
         for one in approvals:
             if self.opened.get(one.id) is not None and not one.lets_run:
                 say(f"opened: {one.id} opened, and its record is {one.state.value}")
-        for missing in self._missing(approvals):
+        for missing in (*self._missing(approvals), *self._unsaid(approvals)):
             say(missing)
         questions = self.slack.questions()
         abouts = [message.metadata.get("event_payload", {}).get("approval_id") for message in questions]
@@ -584,14 +590,14 @@ def _nothing(_: object) -> None:
     """Take no notice."""
 
 
-def _store_of_yesterday(kernel: Kernel, *, sealed: bool) -> MemoryStore:
+def _store_of_yesterday(kernel: Kernel, *, signed: bool) -> MemoryStore:
     """Return a store in which nothing was asked yet, with the digests that a bot would write at its start."""
-    if sealed not in _digests:
+    if signed not in _digests:
         empty = MemoryStore()
-        History(Ledger(empty, _OF_BOTS[sealed], each=map), lambda: EPOCH).write_digests()
-        _digests[sealed] = {key: empty.read(key) for key in empty.list("")}
+        History(Ledger(empty, _OF_BOTS[signed], each=map), lambda: EPOCH).write_digests()
+        _digests[signed] = {key: empty.read(key) for key in empty.list("")}
     store = MemoryStore(kernel.monotonic)
-    for key, body in _digests[sealed].items():
+    for key, body in _digests[signed].items():
         store.create(key, body)
     return store
 
@@ -622,9 +628,12 @@ def simulating() -> Iterator[list[str]]:
         return decoded[known]
 
     ledger_module.decode = decode
+    valid = sealed.is_valid
+    sealed.is_valid = lru_cache(10_000)(valid)  # likewise
     try:
         with simulated_locks():
             yield broke
     finally:
         ledger_module.decode = original
+        sealed.is_valid = valid
         structlog.configure(**before)

@@ -32,8 +32,8 @@ def told(seed: int, report: Report) -> str:
 @pytest.mark.timeout(14_400)  # of a soak
 @pytest.mark.parametrize("part", range(_PARTS))
 def test_everything_holds_in_every_history(part: int, record_property):
-    """1,000 histories with faults, 100,000 in a soak: one verdict, no gate without a yes, all of it shown in time."""
-    number = soak(1_000, 100_000) // _PARTS
+    """1,200 histories with faults, 100,000 in a soak: one verdict, no gate without a yes, all of it shown in time."""
+    number = soak(1_200, 100_000) // _PARTS
     begun = time.process_time()
     late: Counter[int] = Counter()
     calls = faults = 0
