@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 
@@ -26,6 +27,13 @@ def told(seed: int, report: Report) -> str:
     small = shrunk(drawn(seed), report.faults, fails)
     again = Simulation(small, log=True).run()
     return "\n".join([f"seed {seed}: {small}", *again.log[-_SHOWN:], *again.violations])
+
+
+def repeat(seed: int) -> None:
+    """Run one history, and print every call and what did not hold."""
+    with simulating():
+        report = Simulation(drawn(seed), log=True).run()
+    sys.stdout.write("\n".join([str(report.schedule), *report.log, *report.violations, ""]))
 
 
 @pytest.mark.soak
