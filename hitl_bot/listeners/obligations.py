@@ -1,4 +1,4 @@
-"""What people owe: the list of it, and closing one with a word."""
+"""What people owe: the list of it, and closing one with a comment."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def obligation_typed(
 def open_closing(
     ack: Ack, action: Json, body: Json, client: WebClient, cases: UseCases, people: SlackPeople, workers: Executor
 ) -> None:
-    """Done: ask for a word."""
+    """Done: ask for a comment."""
     ack()
 
     def look() -> Json:
@@ -146,8 +146,8 @@ def closing_submitted(
 
     def close() -> Json:
         approval_id, number = messages.which(str(view.get("private_metadata", "")))
-        word = messages.word_of(view["state"]["values"])
-        cases.obligations.close(checked_id(approval_id), number, who=people.person(user_of(body)), word=word)
+        comment = messages.comment_of(view["state"]["values"])
+        cases.obligations.close(checked_id(approval_id), number, who=people.person(user_of(body)), comment=comment)
         return views.notice_view("Closed", messages.CLOSED)
 
     try:

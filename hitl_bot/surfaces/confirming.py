@@ -216,7 +216,7 @@ class Confirming:
             raise NothingToConfirm(str(NothingToConfirm.__doc__))
         who = self._clicked_by(Person(id=proposal.claimed, name=proposal.claimed, origin=Origin.CLAIM), user_id)
         if isinstance(proposal, DoneProposal):
-            self._cases.obligations.close(approval_id, proposal.number, who=who, word=proposal.word)
+            self._cases.obligations.close(approval_id, proposal.number, who=who, comment=proposal.comment)
             store.unmark(key)
             return replies.said(obligations.CLOSED)
         owed = None if proposal.obligation is None else proposal.obligation.taken_on(who)

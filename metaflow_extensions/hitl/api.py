@@ -329,7 +329,7 @@ class Approvals:
             approval.id,
             open_[0] if number is None else number,
             who=self._who,
-            word=comment,
+            comment=comment,
             nonce=secrets.token_hex(_NONCE_BYTES),
         )
         if isinstance(came, Approval):

@@ -168,7 +168,7 @@ def test_a_forged_end_of_an_obligation(bucket: Bucket):
     bucket.sweep()
     number, standing = bucket.newest(asked)
     assert standing.open_obligations
-    done = FollowUp(number=1, kind=FollowUpKind.DONE, at=bucket.clock(), by=ALICE, word="Done.")
+    done = FollowUp(number=1, kind=FollowUpKind.DONE, at=bucket.clock(), by=ALICE, comment="Done.")
     bucket.forge(replace(standing, follow_ups=(done,)), after=number, event="obligation_done")
     try:
         over = not bucket.bot.cases.ledger.read_to_act(asked.id).approval.open_obligations

@@ -399,7 +399,7 @@ def _obligations(approval: Approval) -> list[dict[str, Any]]:
                 "reminded": sum(one.kind is FollowUpKind.REMINDED for one in after),
                 "closed_at": None if end is None else end.at.isoformat(),
                 "closed_by": None if end is None or end.by is None else _person(end.by),
-                "word": None if end is None else end.word,
+                "comment": None if end is None else end.comment,
             }
         )
     return found

@@ -30,7 +30,7 @@ class Obligations:
         self._people = people
         self._clock = clock
 
-    def close(self, approval_id: str, number: int, *, who: Person, word: str) -> Approval:
+    def close(self, approval_id: str, number: int, *, who: Person, comment: str) -> Approval:
         """Note that an obligation is done, also with the other approvals that were given for the same one.
 
         Raises
@@ -45,11 +45,11 @@ class Obligations:
         obligation = self.check_may_close(seen.approval, number, who)
         # This one comes last: as long as it is open, whoever closes it can do so again.
         for other, its_number in self._owed_together(seen.approval, number, obligation):
-            self._close(other, its_number, obligation, who, word)
-        return self._close(seen, number, obligation, who, word).approval
+            self._close(other, its_number, obligation, who, comment)
+        return self._close(seen, number, obligation, who, comment).approval
 
     def close_from_command_line(
-        self, approval_id: str, number: int, *, who: Person, word: str, nonce: str
+        self, approval_id: str, number: int, *, who: Person, comment: str, nonce: str
     ) -> Approval | DoneProposal:
         """Close an obligation where a claimed name does, or propose it to the bot, which asks that person.
 
@@ -70,9 +70,14 @@ class Obligations:
             raise NoSuchObligation(approval, number)
         if self._ledger.trust.writes:
             with suppress(NotYourObligation):
-                return self.close(approval_id, number, who=who, word=word)
+                return self.close(approval_id, number, who=who, comment=comment)
         proposal = DoneProposal(
-            approval_id=approval_id, number=number, word=word.strip(), claimed=who.name, at=self._clock(), nonce=nonce
+            approval_id=approval_id,
+            number=number,
+            comment=comment.strip(),
+            claimed=who.name,
+            at=self._clock(),
+            nonce=nonce,
         )
         propose_answer(self._ledger.store, proposal)
         return proposal
@@ -104,8 +109,8 @@ class Obligations:
                 owed = found.approval
                 yield from ((found, one) for one in owed.open_obligations if owed.promise(one) == promise)
 
-    def _close(self, entry: Entry, number: int, obligation: Obligation, who: Person, word: str) -> Entry:
-        done = FollowUp(number=number, kind=FollowUpKind.DONE, at=self._clock(), by=who, word=word.strip())
+    def _close(self, entry: Entry, number: int, obligation: Obligation, who: Person, comment: str) -> Entry:
+        done = FollowUp(number=number, kind=FollowUpKind.DONE, at=self._clock(), by=who, comment=comment.strip())
         closed = self._note_follow_up(entry, done, TrailEvent.OBLIGATION_DONE)
         self._ledger.no_longer_owed(Owed(day=obligation.day, approval_id=entry.approval.id, number=number))
         return closed

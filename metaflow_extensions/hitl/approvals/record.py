@@ -390,7 +390,7 @@ class FollowUp:
     kind: FollowUpKind
     at: datetime
     by: Person | None = None  # who closed it; None: it was time to remind
-    word: str = ""  # of who closed it
+    comment: str = ""  # of who closed it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,7 +155,7 @@ def _obligation(approval: Approval, number: int) -> dict[str, Any]:
         "due": owed.due,
         "closed_at": None if end is None else _time(end.at),
         "closed_by": None if end is None else _name(end.by),
-        "word": None if end is None else end.word,
+        "comment": None if end is None else end.comment,
     }
 
 

@@ -31,7 +31,7 @@ from .blocks import (
 from .lists import paged
 from .replies import Reply, reply, said
 
-LONGEST = 1_000  # characters of an obligation, and of the word that closes it
+LONGEST = 1_000  # characters of an obligation, and of the comment that closes it
 CLOSED = "The obligation is closed. What you wrote is in the approval's trail."
 _TEXT = 300
 
@@ -42,14 +42,14 @@ def line(obligation: Obligation, done: str = "") -> str:
 
 
 def lines(approval: Approval) -> list[str]:
-    """Say of each obligation of an approval what it is, and who closed it with which word."""
+    """Say of each obligation of an approval what it is, and who closed it with which comment."""
     closed = {one.number: one for one in approval.follow_ups if one.kind is FollowUpKind.DONE}
     found: list[str] = []
     for number, one in enumerate(approval.obligations, start=1):
         end, done = closed.get(number), ""
         if end is not None:
             by = end.by.name if end.by is not None else ""
-            done = f"done by {by}" + (f": {end.word}" if end.word else "")
+            done = f"done by {by}" + (f": {end.comment}" if end.comment else "")
         found.append(line(one, done))
     return found
 
@@ -208,7 +208,7 @@ def _buttons(approval: Approval, number: int) -> Iterable[Block]:
 
 
 def close_view(approval: Approval, number: int) -> Block:
-    """Build the view that asks for the word that closes an obligation."""
+    """Build the view that asks for the comment that closes an obligation."""
     one = approval.open_obligations[number]
     return modal(
         "Close an obligation",
@@ -236,8 +236,8 @@ def close_view(approval: Approval, number: int) -> Block:
     )
 
 
-def word_of(values: Mapping[str, Any]) -> str:
-    """Read the word out of the view that closes an obligation."""
+def comment_of(values: Mapping[str, Any]) -> str:
+    """Read the comment from the view that closes an obligation."""
     found = (values.get(controls.OBLIGATION_TEXT) or {}).get(controls.OBLIGATION_VALUE) or {}
     return str(found.get("value") or "").strip()
 
@@ -258,8 +258,8 @@ def told_done(approval: Approval) -> str:
         return ""
     who, obligation = end
     by = name(who.by) if who.by is not None else ""
-    word = f": {quoted(who.word)}" if who.word else ""
-    return f"{by} closed the obligation {quoted(obligation.text, _TEXT)}{word}"
+    comment = f": {quoted(who.comment)}" if who.comment else ""
+    return f"{by} closed the obligation {quoted(obligation.text, _TEXT)}{comment}"
 
 
 def told_reminded(approval: Approval) -> str:

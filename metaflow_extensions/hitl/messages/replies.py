@@ -230,7 +230,7 @@ def is_that_done(approval: Approval, proposal: DoneProposal) -> Reply:
     """Ask whether it was them who said on a command line that an obligation is done."""
     owed = approval.open_obligations[proposal.number]
     said = f"On a command line, {code(proposal.claimed)} has closed this obligation. Was that you?"
-    lines = [f"{quoted(owed.text, _QUESTION)}, due {owed.due}", f"What was done: {quoted(proposal.word)}"]
+    lines = [f"{quoted(owed.text, _QUESTION)}, due {owed.due}", f"What was done: {quoted(proposal.comment)}"]
     blocks = [
         section(mrkdwn(said)),
         section(mrkdwn("\n".join(lines))),

@@ -92,7 +92,7 @@ def test_an_answer_counts_once_its_person_confirms_it(
     assert list(proposals.proposed(ledger.store, limit=10)) == []
     (taken_on,) = approval.obligations
     assert (taken_on.text, taken_on.owner.id) == ("Watch the drift.", "U0BOB")
-    done = machine.obligations.close_from_command_line(asked.id, 1, who=bobby, word="None.", nonce="d" * 32)
+    done = machine.obligations.close_from_command_line(asked.id, 1, who=bobby, comment="None.", nonce="d" * 32)
     assert isinstance(done, DoneProposal)
     message = direct(bot, clock, bob, "has closed this obligation. Was that you?")
     assert "What was done: “None.”" in message.plain

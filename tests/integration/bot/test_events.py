@@ -129,11 +129,11 @@ def test_what_happened_in_between_is_not_skipped(ask: Any, bot: Bot, web: Web) -
     sweep(bot)
     assert types(web) == ["requested", "reminded", "approved", "obligation-taken-on"]
     assert len({body["id"] for body in web.bodies}) == 4
-    bot.cases.obligations.close(asked.id, 1, who=ALICE, word="All fine.")
+    bot.cases.obligations.close(asked.id, 1, who=ALICE, comment="All fine.")
     sweep(bot)
     assert types(web)[4:] == ["obligation-done"]
     data = web.bodies[-1]["data"]
-    assert (data["obligation"], data["obligations"][0]["word"]) == (1, "All fine.")
+    assert (data["obligation"], data["obligations"][0]["comment"]) == (1, "All fine.")
 
 
 def remind(approval: Any, now: Any) -> Any:

@@ -109,7 +109,7 @@ def test_one_form_for_those_to_come(bot: Bot, bob: Person, carol: Person, clock:
     assert "and 5 more of this step" in mine.plain
     assert isinstance(carol.open(mine, "Done…").fill({"What was done": "No drift."}).submit(), Updated)
     closed = [ledger.read(one.id).approval for one in (*first, *later)]
-    assert {one.follow_ups[-1].word for one in closed} == {"No drift."}
+    assert {one.follow_ups[-1].comment for one in closed} == {"No drift."}
     assert list(ledger.owed()) == []
 
 

@@ -163,7 +163,7 @@ def test_done_closes_it_with_a_word(
     assert isinstance(ended, Updated)
     closed = ledger.read(approved.id).approval
     assert closed.open_obligations == {}
-    assert closed.follow_ups[-1].word == "Same as last year."
+    assert closed.follow_ups[-1].comment == "Same as last year."
     at(clock, 6, 14)
     sweep(bot)
     assert reminders(carol) == []

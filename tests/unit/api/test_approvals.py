@@ -265,7 +265,7 @@ def test_obligations_from_python(world, approvals):
     assert [(one.id, number) for one, number in approvals.obligations()] == [(asked[1].id, 1), (asked[0].id, 1)]
     closed = approvals.close_obligation(asked[1].id, comment="All fine.")
     assert closed.counts
-    assert closed.approval.follow_ups[-1].word == "All fine."
+    assert closed.approval.follow_ups[-1].comment == "All fine."
     assert [one.id for one, _ in approvals.obligations(flow="TrainFlow")] == [asked[0].id]
     with pytest.raises(NoSuchObligation):
         approvals.close_obligation(asked[1].id, comment="Again.")

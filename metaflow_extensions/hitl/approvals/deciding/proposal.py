@@ -124,7 +124,7 @@ class DoneProposal(_Proposal):
 
     kind: ClassVar[str] = "done"
     number: int  # of the obligation
-    word: str
+    comment: str
 
     def is_over(self, approval: Approval) -> bool:
         """Whether nothing is left to be confirmed."""
@@ -133,7 +133,9 @@ class DoneProposal(_Proposal):
     def is_confirmed(self, approval: Approval) -> bool:
         """Whether the record says that it was closed since, with the same words."""
         return any(
-            one.kind is FollowUpKind.DONE and (one.number, one.word) == (self.number, self.word) and one.at >= self.at
+            one.kind is FollowUpKind.DONE
+            and (one.number, one.comment) == (self.number, self.comment)
+            and one.at >= self.at
             for one in approval.follow_ups
         )
 
@@ -143,7 +145,7 @@ Proposal: TypeAlias = AnswerProposal | DoneProposal
 _EVERY = frozenset({"format", "kind", "approval_id", "claimed", "at", "nonce"})
 _PARTS = {
     AnswerProposal.kind: _EVERY | {"verdict", "input", "reason", "obligation"},
-    DoneProposal.kind: _EVERY | {"number", "word"},
+    DoneProposal.kind: _EVERY | {"number", "comment"},
 }
 
 
@@ -200,7 +202,7 @@ def _read(document: dict[str, Any]) -> Proposal:
         number = document["number"]
         if type(number) is not int or number < 1:
             raise ValueError("no obligation has this number")
-        return DoneProposal(**about, at=at, number=number, word=_text(document, "word", _LONGEST))
+        return DoneProposal(**about, at=at, number=number, comment=_text(document, "comment", _LONGEST))
     if not isinstance(document["input"], dict):
         raise TypeError("its input is not an object")
     return AnswerProposal(

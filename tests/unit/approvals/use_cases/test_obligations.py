@@ -53,9 +53,9 @@ def test_an_obligation_is_part_of_the_decision_and_holds_nothing_up(bench: Bench
     assert approved.id in bench.engine.released
     assert approved.open_obligations == {1: COMPARE}
     assert [owed.approval_id for owed in bench.ledger.owed()] == [approved.id]
-    closed = bench.cases.obligations.close(approved.id, 1, who=BOB, word="Same as last year.")
+    closed = bench.cases.obligations.close(approved.id, 1, who=BOB, comment="Same as last year.")
     (done,) = closed.follow_ups
-    assert (done.kind, done.by, done.word) == (FollowUpKind.DONE, BOB, "Same as last year.")
+    assert (done.kind, done.by, done.comment) == (FollowUpKind.DONE, BOB, "Same as last year.")
     assert closed.open_obligations == {}
     assert list(bench.ledger.owed()) == []
     assert [entry.version.event for entry in bench.ledger.verify(approved.id)][-2:] == [
@@ -63,19 +63,23 @@ def test_an_obligation_is_part_of_the_decision_and_holds_nothing_up(bench: Bench
         TrailEvent.OBLIGATION_DONE,
     ]
     (exported,) = document(audit_alone(bench.ledger, approved.id))["obligations"]
-    assert (exported["text"], exported["owner"]["id"], exported["word"]) == (COMPARE.text, BOB.id, "Same as last year.")
+    assert (exported["text"], exported["owner"]["id"], exported["comment"]) == (
+        COMPARE.text,
+        BOB.id,
+        "Same as last year.",
+    )
 
 
 def test_the_owner_or_whoever_approved_closes_it(bench: Bench) -> None:
     """Nobody else does, and nobody twice."""
     approved = approve(bench, bench.ask())
     with pytest.raises(NotYourObligation, match="Only Bob Brown"):
-        bench.cases.obligations.close(approved.id, 1, who=CAROL, word="mine")
-    bench.cases.obligations.close(approved.id, 1, who=ALICE, word="no longer needed")
+        bench.cases.obligations.close(approved.id, 1, who=CAROL, comment="mine")
+    bench.cases.obligations.close(approved.id, 1, who=ALICE, comment="no longer needed")
     with pytest.raises(NoSuchObligation):
-        bench.cases.obligations.close(approved.id, 1, who=BOB, word="done")
+        bench.cases.obligations.close(approved.id, 1, who=BOB, comment="done")
     with pytest.raises(NoSuchObligation):
-        bench.cases.obligations.close(approved.id, 2, who=BOB, word="done")
+        bench.cases.obligations.close(approved.id, 2, who=BOB, comment="done")
 
 
 def test_of_a_quorum_everybody_can_add_one(bench: Bench) -> None:
@@ -112,9 +116,9 @@ def test_one_answer_to_many_is_owed_once(bench: Bench) -> None:
     later = approve(bench, bench.ask(pathspec(task="8")), replace(YES, obligation=replace(COMPARE, text="Look again.")))
     by_another = approve(bench, bench.ask(pathspec(task="9")), who=CAROL)
     of_another_run = approve(bench, bench.ask(pathspec(run="18")))
-    bench.cases.obligations.close(together[1].id, 1, who=BOB, word="Same as last year.")
+    bench.cases.obligations.close(together[1].id, 1, who=BOB, comment="Same as last year.")
     for one in together:
-        assert bench.ledger.read(one.id).approval.follow_ups[-1].word == "Same as last year."
+        assert bench.ledger.read(one.id).approval.follow_ups[-1].comment == "Same as last year."
     still = [owed.approval_id for owed in bench.ledger.owed()]
     assert sorted(still) == sorted(one.id for one in (later, by_another, of_another_run))
 
@@ -165,11 +169,11 @@ def test_where_only_the_bot_writes_a_command_line_closes_nothing_by_itself() -> 
     bench = Bench(store=store, trust=Trust.of(keys.public_keys, keys))
     approved = approve(bench, bench.ask())
     machine = Bench(store=store, trust=Trust.of(keys.public_keys))
-    came = machine.cases.obligations.close_from_command_line(approved.id, 1, who=BOB, word=" Done. ", nonce="0" * 32)
+    came = machine.cases.obligations.close_from_command_line(approved.id, 1, who=BOB, comment=" Done. ", nonce="0" * 32)
     assert isinstance(came, DoneProposal)
     assert proposal.read_answer(store, came.key) == came
     assert not came.is_over(bench.ledger.read(approved.id).approval)
-    closed = bench.cases.obligations.close(approved.id, 1, who=BOB, word="Done.")
+    closed = bench.cases.obligations.close(approved.id, 1, who=BOB, comment="Done.")
     assert came.is_over(closed)
     assert came.is_confirmed(closed)
 
@@ -198,7 +202,7 @@ def test_it_is_signed_where_records_are_sealed() -> None:
     bench = Bench(store=store, trust=Trust.of(keys.public_keys, keys))
     approved = approve(bench, bench.ask())
     bench.cases.obligations.note_owner_reminded(bench.ledger.read(approved.id), 1)
-    bench.cases.obligations.close(approved.id, 1, who=BOB, word="Done.")
+    bench.cases.obligations.close(approved.id, 1, who=BOB, comment="Done.")
     trail = bench.ledger.verify(approved.id)
     assert all(entry.approval.vouched_by for entry in trail)
     key = bucket.version_key(approved.id, trail[-1].number)
@@ -229,7 +233,7 @@ def test_what_belongs_to_a_record_is_kept_as_long_as_something_is_owed(bench: Be
     bench.clock.forward(timedelta(days=30).total_seconds())
     clean(bench.ledger, bench.clock() - timedelta(days=7))
     assert said in list(bench.store.list(bucket_map.SAID.root))
-    bench.cases.obligations.close(approved.id, 1, who=BOB, word="Done.")
+    bench.cases.obligations.close(approved.id, 1, who=BOB, comment="Done.")
     bench.clock.forward(timedelta(days=8).total_seconds())
     clean(bench.ledger, bench.clock() - timedelta(days=7))
     assert list(bench.store.list(bucket_map.SAID.root)) == []
