@@ -29,7 +29,7 @@ WELL = {
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing that was found be good for longer than it takes to say it."""
-    monkeypatch.setattr(Readiness.__init__, "__kwdefaults__", {"keep": 0.0, "within": 3.0})
+    monkeypatch.setattr(Readiness.__init__, "__kwdefaults__", {"keep": 0.0, "within": 60.0})
 
 
 def test_all_is_well(bot: Bot) -> None:
