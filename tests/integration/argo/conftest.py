@@ -119,6 +119,7 @@ class Compiler:
         settings : str
             Environment variables.
         """
+        source = SHAPES.get(source, source)  # by its name and by its text it is the same
         key = (source, options, top, str(python), seeded, tuple(sorted(settings.items())))
         if key not in self.done:
             self.done[key] = self._compile(source, options, top, str(python), seeded, settings)
@@ -133,7 +134,7 @@ class Compiler:
         seeded: bool,  # noqa: FBT001 - handed on
         settings: dict[str, str],
     ) -> Compiled:
-        body = textwrap.dedent(SHAPES.get(source, source)).strip()
+        body = textwrap.dedent(source).strip()
         name = next(line.split()[1].split("(")[0] for line in body.splitlines() if line.startswith("class "))
         folder = self.folder / f"{len(self.done)}"
         folder.mkdir()
