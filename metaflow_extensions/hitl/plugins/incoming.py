@@ -83,7 +83,8 @@ def arguments_of(flow: Any, step: str) -> StepArguments:
         if deco.name == "hitl":
             arguments: StepArguments = deco.arguments
             return arguments
-    raise NotGated(f"{flow.name} has no step {step} with @hitl.")
+    gated = [node.name for node in flow._graph if any(deco.name == "hitl" for deco in node.decorators)]
+    raise NotGated(f"{flow.name} has no step {step} with @hitl. Its gated steps: {', '.join(gated) or 'none'}.")
 
 
 def load_task(state: Any, step: str, options: TaskOptions) -> GatedTask:

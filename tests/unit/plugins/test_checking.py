@@ -17,6 +17,7 @@ with warnings.catch_warnings():
     from metaflow_extensions.hitl.plugins.arguments import read_arguments
     from metaflow_extensions.hitl.plugins.checking import _ways, check_flow
     from metaflow_extensions.hitl.plugins.hitl_decorator import BadHitl, HitlDecorator, _went_wrong
+    from metaflow_extensions.hitl.plugins.incoming import NotGated, arguments_of
     from metaflow_extensions.hitl.plugins.message import BadMessage
     from metaflow_extensions.hitl.plugins.settings import read_settings
 
@@ -72,6 +73,12 @@ def test_a_template_that_asks_a_text_for_an_attribute_is_a_mistake(monkeypatch):
     monkeypatch.delenv("METAFLOW_HITL_SLACK_BOT_TOKEN", raising=False)
     _, flaws, _ = check_flow(loaded(WrongNames))
     assert "the message names flow.name, but flow is a text. Use {flow}." in [flaw.what for flaw in flaws]
+
+
+def test_a_step_without_a_gate_is_refused_with_those_that_have_one():
+    """`hitl preview` of a misspelt step says what there is."""
+    with pytest.raises(NotGated, match=r"WrongNames has no step strat with @hitl. Its gated steps: start\."):
+        arguments_of(loaded(WrongNames), "strat")
 
 
 def test_what_could_not_be_looked_up_is_said(monkeypatch):
