@@ -1,5 +1,6 @@
 """A process that asks and waits as runs do, a thread a question, with the parts that a flow has. It may be killed."""
 
+import os
 import sys
 import time
 from threading import Thread
@@ -26,7 +27,7 @@ def ask(root: str, task: str) -> None:
             opened = True
         except HitlError:  # noqa: PERF203 - a killed server comes back
             time.sleep(AGAIN)
-    print(f"opened {task}", flush=True)  # noqa: T201 - the test reads it
+    os.write(1, f"opened {task}\n".encode())  # for the test, in one piece: threads share the file
 
 
 if __name__ == "__main__":
