@@ -79,8 +79,9 @@ def _like_before(cases: UseCases, queries: Queries, people: SlackPeople, approva
     sight = Sight(cases, people, user_of(body))
     approval = clicked_approval(cases, approval_id, body).approval
     sight.check(approval)
-    earlier = sight.of(queries.decided_like(approval, limit=_READ_BEFORE))
-    return like_before_view(approval, earlier, now=cases.clock())
+    found = queries.decided_like(approval, limit=_READ_BEFORE)
+    earlier = sight.of(found.approvals)
+    return like_before_view(approval, earlier, now=cases.clock(), problems=[*found.problems, *sight.doubts])
 
 
 def why(
@@ -158,14 +159,18 @@ def statistics(typed: Typed) -> Reply:
     if typed.words.behind[:1] == [_RULES]:
         return _rule_scores(typed)
     span, now = read_span(typed.words, _STATISTICS), typed.cases.clock()
-    figures, left_out = typed.queries.statistics(now - span.length, flow=span.flow, sees=typed.sight.sees)
-    return lists.figures(figures, now=now, span=span.text, left_out=left_out)
+    sight, problems = typed.sight, list[HitlError]()
+    counted, left_out = typed.queries.statistics(now - span.length, flow=span.flow, sees=sight.sees, problems=problems)
+    problems += sight.doubts
+    return lists.figures(counted, now=now, span=span.text, left_out=left_out, problems=problems)
 
 
 def _rule_scores(typed: Typed) -> Reply:
     span, now = read_span(typed.words.without_first, _STATISTICS), typed.cases.clock()
-    scores, left_out = typed.queries.rule_scores(now - span.length, flow=span.flow, sees=typed.sight.sees)
-    return lists.rules(scores, now=now, span=span.text, left_out=left_out)
+    sight, problems = typed.sight, list[HitlError]()
+    scores, left_out = typed.queries.rule_scores(now - span.length, flow=span.flow, sees=sight.sees, problems=problems)
+    problems += sight.doubts
+    return lists.rules(scores, now=now, span=span.text, left_out=left_out, problems=problems)
 
 
 def turn_page(
@@ -192,17 +197,18 @@ def _open_page(
     found = queries.open()
     sight = Sight(cases, people, user_id)
     everything = sight.of(cases.governed(one) for one in found.approvals)
-    mine = asked_of(cases, people, user_id, everything)
+    mine = asked_of(cases, people, user_id, everything, sight.doubts)
+    problems = [*found.problems, *sight.doubts]
     now = cases.clock()
     wanted = [one for one in everything if _is_wanted(one, chosen, now, mine)]
-    if not everything and not found.problems and chosen.only is Only.ALL:
+    if not everything and not problems and chosen.only is Only.ALL:
         newest = sight.of(queries.decided(now - _LATELY).approvals[:_LAST_FEW])
         return replies.nothing_waits(next(iter(newest), None), now=now)
     return lists.listing(
         wanted,
         now=now,
         mine=mine,
-        problems=found.problems,
+        problems=problems,
         page=page,
         words=words.text,
         # A shared message leads here for the shards that it does not list.
@@ -224,11 +230,13 @@ def _history_page(cases: UseCases, queries: Queries, sight: Sight, words: Words,
     span = read_span(words, _HISTORY)
     now = cases.clock()
     decided = queries.decided(now - span.length, flow=span.flow)
+    approvals = sight.of(decided.approvals)
     return lists.history(
-        sight.of(decided.approvals),
+        approvals,
         now=now,
         span=span.text,
         left_out=decided.left_out,
+        problems=[*decided.problems, *sight.doubts],
         page=page,
         words=words.text,
     )

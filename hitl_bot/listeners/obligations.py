@@ -13,7 +13,7 @@ from slack_sdk import WebClient
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.surfaces.reminding import zone_of
 from hitl_bot.surfaces.sight import Sight
-from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
+from metaflow_extensions.hitl.approvals.errors import HitlError, NoSuchApproval, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.queries import Queries
 from metaflow_extensions.hitl.approvals.record import Approval, Obligation, checked_id
 from metaflow_extensions.hitl.approvals.refusals import NoSuchObligation
@@ -40,7 +40,8 @@ def owed_page(
     if words.behind not in ([], ["all"]):
         raise BadWords("Use /hitl obligations, or /hitl obligations all.")
     (*markers,) = islice(cases.ledger.owed(), _MOST + 1)
-    found = {one.id: one for one in queries.these(dict.fromkeys(one.approval_id for one in markers[:_MOST])).approvals}
+    read = queries.these(dict.fromkeys(one.approval_id for one in markers[:_MOST]))
+    found = {one.id: one for one in read.approvals}
     sight = Sight(cases, people, user_id)
     owed = [
         (approval, one.number)
@@ -50,16 +51,24 @@ def owed_page(
     if words.behind:
         shown = [one for one in owed if sight.sees(one[0])]
     else:
-        shown = [(one, number) for one, number in owed if _owns(people, one.open_obligations[number], user_id)]
+        shown = [
+            (one, number) for one, number in owed if _owns(people, one.open_obligations[number], user_id, sight.doubts)
+        ]
     return messages.listing(
-        shown, today=today_of(cases, people, user_id), page=page, words=words.text, left_out=len(markers[_MOST:])
+        shown,
+        today=today_of(cases, people, user_id),
+        page=page,
+        words=words.text,
+        left_out=len(markers[_MOST:]),
+        problems=[*(one for one in read.problems if not isinstance(one, NoSuchApproval)), *sight.doubts],
     )
 
 
-def _owns(people: SlackPeople, obligation: Obligation, user_id: str) -> bool:
+def _owns(people: SlackPeople, obligation: Obligation, user_id: str, doubts: list[HitlError]) -> bool:
     try:
         owner = people.identify(obligation.owner)
-    except PeopleUnavailable:
+    except PeopleUnavailable as error:
+        doubts.append(error)
         return False
     return owner is not None and owner.id == user_id
 

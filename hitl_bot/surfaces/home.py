@@ -14,7 +14,7 @@ from hitl_bot.slack.client import SLACK_FAILED
 from hitl_bot.slack.people import SlackPeople
 from hitl_bot.sweeper import BackgroundJob
 from metaflow_extensions.hitl.approvals.bounded import BoundedMap
-from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable
+from metaflow_extensions.hitl.approvals.errors import HitlError, PeopleUnavailable, RecordError
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.queries import Queries, urgency
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State
@@ -46,6 +46,7 @@ class _Watcher:
 class _Snapshot:
     waiting: list[Approval]  # the most urgent first
     decided: list[Approval]  # the newest first
+    problems: list[RecordError]
 
 
 class HomeTabs:
@@ -152,11 +153,20 @@ class HomeTabs:
                 self._try_again(user_id, now)
             return
         for user_id in user_ids:
-            self._send(user_id, lists.home_view(self._inbox(user_id, snapshot), now=now), now)
+            self._show(user_id, snapshot, now)
         with self._lock:
             if self._changes != seen:  # whoever saw that may have published before, and this was older
                 for user_id in user_ids:
                     self._stale.setdefault(user_id, now)
+
+    def _show(self, user_id: str, snapshot: _Snapshot, now: datetime) -> None:
+        try:
+            inbox = self._inbox(user_id, snapshot)
+        except PeopleUnavailable as error:  # nothing can be said before Slack says who this is
+            self._send(user_id, lists.broken_home(error), now)
+            self._try_again(user_id, now)
+        else:
+            self._send(user_id, lists.home_view(inbox, now=now), now)
 
     def _send(self, user_id: str, view: dict[str, Any], now: datetime) -> None:
         with self._lock:
@@ -188,6 +198,7 @@ class HomeTabs:
                 (self._cases.governed(one) for one in found.approvals if one.state is State.PENDING), key=urgency
             ),
             decided=decided.approvals[:_DECIDED],
+            problems=[*found.problems, *decided.problems],
         )
 
     def _asked(self, approval: Approval, person: Person) -> bool:
@@ -203,18 +214,16 @@ class HomeTabs:
         sight = Sight(self._cases, self._people, user_id)
         all_waiting, all_decided = sight.of(snapshot.waiting), sight.of(snapshot.decided)
         waiting = [one for one in all_waiting if flow in (None, one.pathspec.flow)]
-        mine = asked_of(self._cases, self._people, user_id, waiting)
-        try:
-            person: Person | None = self._people.person(user_id)
-        except PeopleUnavailable:
-            person = None
+        mine = asked_of(self._cases, self._people, user_id, waiting, sight.doubts)
+        person = self._people.person(user_id)
         return lists.Inbox(
             waiting=[one for one in waiting if one.id in mine],
-            asked=[one for one in waiting if person is not None and self._asked(one, person)],
+            asked=[one for one in waiting if self._asked(one, person)],
             decided=[one for one in all_decided if flow in (None, one.pathspec.flow)],
             flows=sorted({one.pathspec.flow for one in (*all_waiting, *all_decided)}),
             flow=flow,
             absent={approval_id: person for approval_id, person in mine.items() if person is not None},
+            problems=[*snapshot.problems, *sight.doubts],
         )
 
 

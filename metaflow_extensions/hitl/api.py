@@ -17,7 +17,7 @@ from typing import Any
 
 from .approvals.auditing import Audited, audit_alone
 from .approvals.deciding.proposal import Proposal
-from .approvals.errors import HitlError, NotTakenOverYet, StoreUnavailable
+from .approvals.errors import HitlError, NoSuchApproval, NotTakenOverYet, StoreUnavailable
 from .approvals.ledger import Entry, Ledger
 from .approvals.ports import Store
 from .approvals.queries import Queries
@@ -163,12 +163,24 @@ class Approvals:
 
     # Looking.
 
-    def waiting(self, *, flow: str | None = None, run: str | None = None, step: str | None = None) -> list[Approval]:
+    def waiting(
+        self,
+        *,
+        flow: str | None = None,
+        run: str | None = None,
+        step: str | None = None,
+        problems: list[HitlError] | None = None,
+    ) -> list[Approval]:
         """Return what waits for an answer, the oldest first.
 
-        One LIST for each 1,000 open approvals, and two requests for each. What can't be read is logged as a warning.
+        One LIST for each 1,000 open approvals, and two requests for each.
+
+        Parameters
+        ----------
+        problems : list, optional
+            Takes why others could not be read; without one, that is logged as a warning. It may be some of other flows.
         """
-        found = self._read(self._ledger.open_ids(), Chosen(flow=flow, run=run, step=step))
+        found = self._read(self._ledger.open_ids(), Chosen(flow=flow, run=run, step=step), problems, is_open=True)
         return sorted((one for one in found if one.state is State.PENDING), key=lambda one: one.requested_at)
 
     def history(
@@ -179,6 +191,7 @@ class Approvals:
         run: str | None = None,
         step: str | None = None,
         limit: int | None = None,
+        problems: list[HitlError] | None = None,
     ) -> list[Approval]:
         """Return what has ended, the newest first: what was decided, and what was closed without an answer.
 
@@ -188,23 +201,40 @@ class Approvals:
             Aware. Default: everything that is kept.
         limit : int, optional
             At most so many are read.
+        problems : list, optional
+            As for ``waiting``.
         """
         markers = self._ledger.decided_since(since or _EPOCH, flow=flow or self._flow)
         newest = sorted(markers, reverse=True) if limit is None else nlargest(limit, markers)
         ids = (approval_id for _, approval_id in newest)
-        ended = list(self._read(ids, Chosen(flow=flow, run=run, step=step)))
+        ended = list(self._read(ids, Chosen(flow=flow, run=run, step=step), problems))
         return [one for one in ended if one.state is not State.PENDING]
 
-    def statistics(self, *, since: datetime, flow: str | None = None) -> tuple[Statistics, int]:
+    def statistics(
+        self, *, since: datetime, flow: str | None = None, problems: list[HitlError] | None = None
+    ) -> tuple[Statistics, int]:
         """Count what was asked and decided since a moment; and how many older decisions were not read.
 
         Days that are over cost a GET each where a bot has written their digests, others two for each decision.
-        """
-        return self._queries.statistics(since, flow=flow or self._flow, sees=lambda _: True)
 
-    def rule_scores(self, *, since: datetime, flow: str | None = None) -> tuple[list[RuleScore], int]:
+        Parameters
+        ----------
+        problems : list, optional
+            As for ``waiting``.
+        """
+        found: list[HitlError] = []
+        counted = self._queries.statistics(since, flow=flow or self._flow, sees=lambda _: True, problems=found)
+        _report(found, problems)
+        return counted
+
+    def rule_scores(
+        self, *, since: datetime, flow: str | None = None, problems: list[HitlError] | None = None
+    ) -> tuple[list[RuleScore], int]:
         """Compare the rules in shadow mode with what people decided since a moment; reads as ``statistics`` does."""
-        return self._queries.rule_scores(since, flow=flow or self._flow, sees=lambda _: True)
+        found: list[HitlError] = []
+        scores = self._queries.rule_scores(since, flow=flow or self._flow, sees=lambda _: True, problems=found)
+        _report(found, problems)
+        return scores
 
     def get(self, approval_id: str) -> Approval:
         """Return one approval, by its ID, a unique beginning of it, or the pathspec of its task.
@@ -289,16 +319,26 @@ class Approvals:
     # Obligations.
 
     def obligations(
-        self, *, flow: str | None = None, run: str | None = None, step: str | None = None
+        self,
+        *,
+        flow: str | None = None,
+        run: str | None = None,
+        step: str | None = None,
+        problems: list[HitlError] | None = None,
     ) -> list[tuple[Approval, int]]:
         """Return the open obligations, the first due first: each as an approval and the number in it.
 
         ``approval.open_obligations[number]`` has the text, the owner and the day. What several approvals of a step
         owe together is returned once. One LIST for each 1,000, and two requests for each approval.
+
+        Parameters
+        ----------
+        problems : list, optional
+            As for ``waiting``.
         """
         numbers = [(one.approval_id, one.number) for one in self._ledger.owed()]
         chosen = Chosen(flow=flow, run=run, step=step)
-        found = {one.id: one for one in self._read((approval_id for approval_id, _ in numbers), chosen)}
+        found = {one.id: one for one in self._read((approval_id for approval_id, _ in numbers), chosen, problems)}
         owed = [
             (found[approval_id], number)
             for approval_id, number in numbers
@@ -467,11 +507,25 @@ class Approvals:
                     raise
             self._sleep(self._ledger.store.poll_interval)
 
-    def _read(self, ids: Iterable[str], chosen: "Chosen") -> Iterator[Approval]:
+    def _read(
+        self, ids: Iterable[str], chosen: "Chosen", problems: list[HitlError] | None, *, is_open: bool = False
+    ) -> Iterator[Approval]:
         found = self._queries.these(dict.fromkeys(ids))
-        for problem in found.problems:
-            log.warning("%s", problem)
+        _report(found.problems if is_open else [one for one in found.problems if not _is_gone(one)], problems)
         return (one for one in found.approvals if chosen.has(one) and self._flow in {None, one.pathspec.flow})
+
+
+def _is_gone(error: HitlError) -> bool:
+    """Whether a marker is all that is left of a record that has ended and was removed."""
+    return isinstance(error, NoSuchApproval)
+
+
+def _report(found: Sequence[HitlError], problems: list[HitlError] | None) -> None:
+    if problems is not None:
+        problems += found
+        return
+    for problem in found:
+        log.warning("%s", problem)
 
 
 @dataclass(frozen=True, kw_only=True)

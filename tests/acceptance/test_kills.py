@@ -16,7 +16,7 @@ from typing import IO, Any
 import pytest
 
 from hitl_bot.sandbox import APP_TOKEN, BOT_TOKEN
-from hitl_bot.sandbox.control import NothingHappened
+from hitl_bot.sandbox.control import NothingHappened, SandboxRefused
 from hitl_bot.sandbox.driver import Driver, Message, Person
 from hitl_bot.sandbox.surfaces import NotAcknowledged, NotThere
 from metaflow_extensions.hitl.approvals.errors import HitlError
@@ -130,7 +130,8 @@ class Round:
         end = time.monotonic() + 2 * PATIENCE
         while not self.is_decided(task):
             assert time.monotonic() < end, f"part {task} could not be answered"
-            with suppress(NothingHappened, NotThere, NotAcknowledged, OSError, HTTPException):
+            # SandboxRefused: the button has gone since the message was read.
+            with suppress(NothingHappened, NotThere, NotAcknowledged, SandboxRefused, OSError, HTTPException):
                 who.click(self.message(who, task), "Approve", confirm="Approve", timeout=2)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from . import bucket, bucket_map
 from .bounded import BoundedMap
 from .codec import parse_document, plain_approval, read_approval, with_checksum
-from .errors import CorruptRecord, KeyMissing, KeyTaken, RecordError
+from .errors import CorruptRecord, HitlError, KeyMissing, KeyTaken, NoSuchApproval, RecordError
 from .ledger import Entry, Ledger
 from .ports import Clock
 from .record import Approval, State
@@ -173,10 +173,13 @@ class Decided:
         Brief ones (see ``brief``), the newest first.
     left_out : int
         How many older ones were not read.
+    problems : list[RecordError]
+        Why others could not be read.
     """
 
     approvals: list[Approval]
     left_out: int = 0
+    problems: list[RecordError] = field(default_factory=list[RecordError])
 
 
 def brief(approval: Approval) -> Approval:
@@ -277,7 +280,11 @@ class History:
             if one.decision is not None and one.decision.at >= since and flow in (None, one.pathspec.flow)
         }
         approvals = sorted(found.values(), key=_decided_at, reverse=True)
-        return Decided(approvals=approvals, left_out=sum(part.left_out for part in parts))
+        return Decided(
+            approvals=approvals,
+            left_out=sum(part.left_out for part in parts),
+            problems=[problem for part in parts for problem in part.problems],
+        )
 
     def _list_digests(self) -> set[date]:
         days = map(bucket.read_digest_key, self._ledger.store.list(bucket_map.DIGESTS.root))
@@ -295,7 +302,7 @@ class History:
                 return known
         key = bucket.digest_key(day)
         try:
-            return self._remember(day, Decided(approvals=_read(key, self._ledger.store.read(key), self._ledger)))
+            return self._remember(day, _read(key, self._ledger.store.read(key), self._ledger))
         except (KeyMissing, RecordError):
             return None  # the records are what counts
 
@@ -311,12 +318,19 @@ class History:
         start = max(since, _start(min(days)))
         markers = [one for one in self._ledger.decided_since(start) if one[0].date() in days]
         newest = nlargest(_READ, markers)
-        return Decided(approvals=list(self._brief(newest)), left_out=len(markers) - len(newest))
+        found = self._brief(newest)
+        return replace(found, left_out=len(markers) - len(newest))
 
-    def _brief(self, markers: Iterable[tuple[datetime, str]]) -> Iterator[Approval]:
+    def _brief(self, markers: Iterable[tuple[datetime, str]]) -> Decided:
+        decided = Decided(approvals=[])
         for found in self._ledger.read_many(approval_id for _, approval_id in markers):
-            if not isinstance(found, RecordError) and found.approval.decision is not None:
-                yield brief(found.approval)
+            if isinstance(found, NoSuchApproval):
+                continue  # its record was removed
+            if isinstance(found, RecordError):
+                decided.problems.append(found)
+            elif found.approval.decision is not None:
+                decided.approvals.append(brief(found.approval))
+        return decided
 
     # Writing.
 
@@ -346,13 +360,16 @@ class History:
     def _write(self, day: date, markers: list[tuple[datetime, str]]) -> None:
         with self._lock:
             held = {one.id: one for _, one in self._lately.values() if _day(one) == day}
-        approvals = {one.id: one for one in self._brief(marker for marker in markers if marker[1] not in held)} | held
+        read = self._brief(marker for marker in markers if marker[1] not in held)
+        approvals = {one.id: one for one in read.approvals} | held
         trust = self._ledger.trust
         document: dict[str, Any] = {
             "format": FORMAT,
             "day": day.isoformat(),
             "approvals": [plain_approval(one) for one in sorted(approvals.values(), key=_decided_at)],
         }
+        if read.problems:
+            document["unreadable"] = len(read.problems)
         if key := trust.newest_key:
             document |= {"key": key, "store": self._ledger.store.url}
         body = with_checksum(document, trust=trust, kind=_KIND)
@@ -366,14 +383,19 @@ class History:
         return (now - DIGEST_AFTER).astimezone(timezone.utc).date()
 
 
-def _read(key: str, body: bytes, ledger: Ledger) -> list[Approval]:
+def _read(key: str, body: bytes, ledger: Ledger) -> Decided:
     document, whole = parse_document(key, body)
     signed = ledger.trust.check(key, _KIND, document.get("key"), whole) is not None
     if document.get("format") != FORMAT or not isinstance(document.get("approvals"), list):
         raise CorruptRecord(key, "it is not a digest of this format")
     if signed and (document.get("store"), key) != (ledger.store.url, _key_of(document)):
         raise CorruptRecord(key, "it was signed for another store or day")
-    return [read_approval(key, one) for one in document["approvals"]]
+    unreadable = document.get("unreadable")
+    words = f"{unreadable} of the decisions of {document.get('day')} could not be read when that day was over."
+    return Decided(
+        approvals=[read_approval(key, one) for one in document["approvals"]],
+        problems=[RecordError(words)] if isinstance(unreadable, int) else [],
+    )
 
 
 def _key_of(document: dict[str, Any]) -> str:
@@ -460,26 +482,46 @@ class Queries:
         """Return what was decided since a moment, the newest first."""
         return self._history.decided(since, flow=flow)
 
-    def decided_like(self, approval: Approval, *, limit: int) -> list[Approval]:
+    def decided_like(self, approval: Approval, *, limit: int) -> Found:
         """Return what was decided last in the step of an approval, the newest first, without itself: one LIST."""
         place = approval.pathspec
         ids = self._ledger.decided_ids(place.flow, place.step, limit=limit + 1)
-        found = self.these(one for one in ids if one != approval.id).approvals
-        return [one for one in found if one.decision is not None][:limit]
+        found = self.these(one for one in ids if one != approval.id)
+        return replace(found, approvals=[one for one in found.approvals if one.decision is not None][:limit])
 
     def statistics(
-        self, since: datetime, *, flow: str | None = None, sees: Callable[[Approval], bool]
+        self,
+        since: datetime,
+        *,
+        flow: str | None = None,
+        sees: Callable[[Approval], bool],
+        problems: list[HitlError] | None = None,
     ) -> tuple[Statistics, int]:
-        """Count what somebody sees of what was asked and decided since a moment; and say how much is not counted."""
-        decided = self.decided(since, flow=flow)
-        waiting = filter(sees, self.open(flow=flow).approvals)
+        """Count what somebody sees of what was asked and decided since a moment; and say how much is not counted.
+
+        Parameters
+        ----------
+        problems : list, optional
+            Takes why others could not be read.
+        """
+        decided, found = self.decided(since, flow=flow), self.open(flow=flow)
+        if problems is not None:
+            problems += [*decided.problems, *found.problems]
+        waiting = filter(sees, found.approvals)
         return statistics([*filter(sees, decided.approvals)], waiting, since=since), decided.left_out
 
     def rule_scores(
-        self, since: datetime, *, flow: str | None = None, sees: Callable[[Approval], bool]
+        self,
+        since: datetime,
+        *,
+        flow: str | None = None,
+        sees: Callable[[Approval], bool],
+        problems: list[HitlError] | None = None,
     ) -> tuple[list[RuleScore], int]:
-        """Compare rules in shadow mode with what people decided since a moment; and say how much is not counted."""
+        """Compare rules in shadow mode with what people decided since a moment, with ``problems`` as ``statistics``."""
         decided = self.decided(since, flow=flow)
+        if problems is not None:
+            problems += decided.problems
         return rule_scores(filter(sees, decided.approvals)), decided.left_out
 
 

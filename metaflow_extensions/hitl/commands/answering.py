@@ -153,7 +153,10 @@ def done(context: Context, options: Namespace) -> ExitCode:
 
 
 def _answer(context: Context, options: Namespace, answer: Callable[[Approval], Answered]) -> ExitCode:
-    return _each(context, options, _chosen(context, options), answer, said=terminal.decided)
+    problems: list[HitlError] = []
+    chosen = _chosen(context, options, problems)
+    code = _each(context, options, chosen, answer, said=terminal.decided, unread=bool(problems))
+    return worst([code, looking.unread(context, problems)])
 
 
 def _each(
@@ -163,6 +166,7 @@ def _each(
     answer: Callable[[Approval], Answered],
     *,
     said: Callable[[Approval], str],
+    unread: bool = False,
 ) -> ExitCode:
     """Do something with each of some approvals, and say what became of it."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -183,7 +187,7 @@ def _each(
     else:
         _say(context, tried, typed=bool(options.ids))
     if not tried:
-        context.warn("Nothing waits for an answer there.")
+        context.warn(f"Nothing{' that can be read' if unread else ''} waits for an answer there.")
         return ExitCode.NO_SUCH_ID
     return worst(one.code for one in tried)
 
@@ -196,8 +200,8 @@ def _say(context: Context, tried: list[_Tried], *, typed: bool) -> None:
         say("\n".join((f"{first}{one.lines[0]}", *(f"  {line}" for line in one.lines[1:]))))
 
 
-def _chosen(context: Context, options: Namespace) -> list[Approval]:
-    """Return what is to be answered.
+def _chosen(context: Context, options: Namespace, problems: list[HitlError]) -> list[Approval]:
+    """Return what is to be answered, and why others that may be meant could not be read.
 
     Raises
     ------
@@ -213,7 +217,7 @@ def _chosen(context: Context, options: Namespace) -> list[Approval]:
         found = [context.approvals.get(approval_id) for approval_id in options.ids]
         return list({approval.id: approval for approval in found}.values())
     left_out = {context.approvals.get(approval_id).id for approval_id in options.excepted}
-    waiting = context.approvals.waiting(flow=options.flow, run=options.run, step=options.step)
+    waiting = context.approvals.waiting(flow=options.flow, run=options.run, step=options.step, problems=problems)
     return [approval for approval in waiting if approval.id not in left_out]
 
 

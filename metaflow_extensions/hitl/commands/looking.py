@@ -2,6 +2,7 @@
 
 import json
 from argparse import Namespace
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from metaflow_extensions.hitl.api import StillWaiting
 from metaflow_extensions.hitl.approvals.auditing import CheckedVersion
 from metaflow_extensions.hitl.approvals.codec import plain_approval
 from metaflow_extensions.hitl.approvals.duration import parse_duration
+from metaflow_extensions.hitl.approvals.errors import HitlError
 from metaflow_extensions.hitl.approvals.ledger import Entry
 from metaflow_extensions.hitl.approvals.record import Approval, Decision, FollowUpKind, Person, State, Verdict
 from metaflow_extensions.hitl.approvals.schema import Field, accepted, fields
@@ -172,18 +174,26 @@ def _time(moment: datetime | None) -> str | None:
 
 def list_(context: Context, options: Namespace) -> ExitCode:
     """Show what waits, the shards of a foreach in one row; with ``--all`` also what has ended, the newest first."""
-    chosen = {"flow": options.flow, "run": options.run, "step": options.step}
-    found = context.approvals.waiting(**chosen)
+    chosen: dict[str, Any] = {"flow": options.flow, "run": options.run, "step": options.step}
+    problems: list[HitlError] = []
+    found = context.approvals.waiting(**chosen, problems=problems)
     if options.all:
         # What is being carried out is in both.
-        found = [*reversed(found), *context.approvals.history(**chosen, limit=options.limit)]
-    nothing = "Nothing was asked yet." if options.all else "Nothing is waiting for an answer."
+        found = [*reversed(found), *context.approvals.history(**chosen, limit=options.limit, problems=problems)]
+    nothing = terminal.nothing_found(ended=options.all, unread=bool(problems))
     if options.json:
         context.write(written([approval_document(approval) for approval in found]))
     else:
         said = terminal.table(found, now=context.now, zone=context.zone, nothing=nothing, each_shard=options.shards)
         context.write(said)
-    return ExitCode.DONE
+    return unread(context, problems)
+
+
+def unread(context: Context, problems: Sequence[HitlError]) -> ExitCode:
+    """Say what could not be read, if anything, and return the code of a list that may lack something."""
+    for problem in dict.fromkeys(map(terminal.words, problems)):
+        context.warn(problem)
+    return ExitCode.FAILED if problems else ExitCode.DONE
 
 
 def show(context: Context, options: Namespace) -> ExitCode:
@@ -212,12 +222,13 @@ def show(context: Context, options: Namespace) -> ExitCode:
 
 def obligations(context: Context, options: Namespace) -> ExitCode:
     """Show what is owed, the first due first; what several approvals owe together stands there once."""
-    owed = context.approvals.obligations(flow=options.flow, run=options.run, step=options.step)
+    problems: list[HitlError] = []
+    owed = context.approvals.obligations(flow=options.flow, run=options.run, step=options.step, problems=problems)
     if options.json:
         context.write(written([_owed_document(approval, number) for approval, number in owed]))
     else:
-        context.write(terminal.owing(owed, now=context.now, zone=context.zone))
-    return ExitCode.DONE
+        context.write(terminal.owing(owed, now=context.now, zone=context.zone, unread=bool(problems)))
+    return unread(context, problems)
 
 
 def _owed_document(approval: Approval, number: int) -> dict[str, Any]:
@@ -230,16 +241,19 @@ def stats(context: Context, options: Namespace) -> ExitCode:
     """Count what was decided; of rules in shadow mode say how often they agreed with people, and where not."""
     since = context.now - timedelta(seconds=parse_duration("--since", options.since))
     scope = f"Since {since.astimezone(context.zone):%Y-%m-%d %H:%M %Z}"
+    problems: list[HitlError] = []
     if options.about == "rules":
-        scores, left_out = context.approvals.rule_scores(since=since, flow=options.flow)
+        scores, left_out = context.approvals.rule_scores(since=since, flow=options.flow, problems=problems)
         said, document = terminal.rules(scores, scope), [rule_score_document(score) for score in scores]
     else:
-        counted, left_out = context.approvals.statistics(since=since, flow=options.flow)
+        counted, left_out = context.approvals.statistics(since=since, flow=options.flow, problems=problems)
         said, document = terminal.figures(counted, scope), [statistics_document(counted)]
     context.write(written(document) if options.json else said)
     if left_out:
         context.warn(f"{left_out} older decisions are not counted: name a flow or a shorter time.")
-    return ExitCode.DONE
+    if problems:
+        context.warn("What could not be read is not counted:")
+    return unread(context, problems)
 
 
 def verify(context: Context, options: Namespace) -> ExitCode:

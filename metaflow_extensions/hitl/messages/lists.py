@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from metaflow_extensions.hitl.approvals.duration import in_words
+from metaflow_extensions.hitl.approvals.errors import PeopleUnavailable
 from metaflow_extensions.hitl.approvals.queries import urgency
 from metaflow_extensions.hitl.approvals.record import Approval, Person, State
 from metaflow_extensions.hitl.approvals.statistics import RuleScore, Statistics
@@ -109,6 +110,16 @@ _TAGS, _TAG, _SHARD = 3, 40, 60  # tags of a run, characters of one, and of what
 _DIFFERENCES, _DIFFERENCE = 3, 160  # facts in which two runs differ, and characters of all of them
 
 
+def gaps(problems: Sequence[Exception]) -> list[Block]:
+    """Say what may be missing from a list, and why; nothing if all could be read and Slack could be asked."""
+    unread = [str(one) for one in problems if not isinstance(one, PeopleUnavailable)]
+    blocks = [context(f"{len(unread)} could not be read:")] if unread else []
+    blocks += [context(escape(one_line(why), 300)) for why in list(dict.fromkeys(unread))[:_PROBLEMS]]
+    if len(unread) < len(problems):
+        blocks.append(context("Slack could not say all that this depends on, so something may be missing."))
+    return blocks
+
+
 def listing(
     approvals: Sequence[Approval],
     *,
@@ -130,7 +141,7 @@ def listing(
     mine : Mapping[str, Person or None], optional
         The ids of those that wait for the person who asks, each with whom they would decide for.
     problems : Sequence[Exception]
-        Why other approvals could not be read.
+        Why other approvals could not be read, or what Slack could not say.
     page : int
         From 1.
     words : str
@@ -148,10 +159,10 @@ def listing(
     for_others = [one for one in waiting if one.id not in mine]
     verb = "approval waits" if len(waiting) == 1 else "approvals wait"
     title = f"{len(waiting)} {verb} ({len(for_me)} for you)"
-    foot = [
-        context(f"{len(problems)} could not be read: {escape(one_line(str(problem)), 300)}")
-        for problem in problems[:_PROBLEMS]
-    ]
+    if not waiting:
+        which = "" if words == "list" else f" that matches /hitl {words}"
+        title = f"Nothing{which} is known to be waiting."
+    foot = gaps(problems)
     if carried_out := len(approvals) - len(waiting):
         foot.append(context(f"{carried_out} more have been answered and are being carried out"))
 
@@ -163,11 +174,19 @@ def listing(
                 head = [section(mrkdwn(f"*{heading}*"))] if position == 0 and for_me and for_others else []
                 yield [*head, *(row(one, now, differs, mine) if group is for_me else watched_row(one, now, differs))]
 
-    return reply(title, paged([section(mrkdwn(f"*{title}*"))], rows(), foot, page=page, words=words))
+    head = [section(mrkdwn(f"*{escape(title)}*"))]
+    return reply(escape(title), paged(head, rows(), foot, page=page, words=words))
 
 
 def history(
-    approvals: Sequence[Approval], *, now: datetime, span: str, left_out: int = 0, page: int = 1, words: str = "history"
+    approvals: Sequence[Approval],
+    *,
+    now: datetime,
+    span: str,
+    left_out: int = 0,
+    problems: Sequence[Exception] = (),
+    page: int = 1,
+    words: str = "history",
 ) -> Reply:
     """List what was decided, in the order given.
 
@@ -181,18 +200,21 @@ def history(
         Of which time and flow this is all, in words: "in 7 d, TrainFlow".
     left_out : int
         How many more there are that were not read.
-    page, words
+    problems, page, words
         As for `listing`.
     """
-    if not approvals:
+    if not approvals and not problems:
         return said(f"Nothing was decided {span}.")
-    title = f"{len(approvals) + left_out} decided {span}"
+    title = f"{len(approvals) + left_out} decided {span}" if approvals else f"Nothing is known to be decided {span}."
     foot = [context(f"and {left_out} earlier ones: name a flow or a shorter time")] if left_out else []
+    foot += gaps(problems)
     rows = (decided_row(approval, now) for approval in approvals)
     return reply(escape(title), paged([section(mrkdwn(f"*{escape(title)}*"))], rows, foot, page=page, words=words))
 
 
-def figures(statistics: Statistics, *, now: datetime, span: str, left_out: int = 0) -> Reply:
+def figures(
+    statistics: Statistics, *, now: datetime, span: str, left_out: int = 0, problems: Sequence[Exception] = ()
+) -> Reply:
     """Show counts and times.
 
     Parameters
@@ -201,7 +223,7 @@ def figures(statistics: Statistics, *, now: datetime, span: str, left_out: int =
         What was counted.
     now : datetime
         The present; aware.
-    span, left_out
+    span, left_out, problems
         As for `history`.
     """
     counts = (
@@ -219,6 +241,7 @@ def figures(statistics: Statistics, *, now: datetime, span: str, left_out: int =
     ]
     if left_out:
         blocks.append(context(f"{left_out} older decisions are not counted here: name a flow or a shorter time."))
+    blocks += gaps(problems)
     if statistics.slowest_open is not None:
         waited = in_words((now - statistics.slowest_open.requested_at).total_seconds())
         blocks.append(section(mrkdwn(f"*Open for the longest time: {waited}*")))
@@ -228,7 +251,14 @@ def figures(statistics: Statistics, *, now: datetime, span: str, left_out: int =
     return reply(escape(f"{title}: {said_short}"), blocks)
 
 
-def rules(scores: Sequence[RuleScore], *, now: datetime, span: str, left_out: int = 0) -> Reply:
+def rules(
+    scores: Sequence[RuleScore],
+    *,
+    now: datetime,
+    span: str,
+    left_out: int = 0,
+    problems: Sequence[Exception] = (),
+) -> Reply:
     """Show for each rule in shadow mode how often it agreed with people, and where it did not.
 
     Parameters
@@ -237,9 +267,12 @@ def rules(scores: Sequence[RuleScore], *, now: datetime, span: str, left_out: in
         One for each rule.
     now : datetime
         The present; aware.
-    span, left_out
+    span, left_out, problems
         As for `history`.
     """
+    if not scores and problems:
+        title = f"No rule in shadow mode is known to be compared with people {span}."
+        return reply(escape(title), [section(mrkdwn(escape(title))), *gaps(problems)])
     if not scores:
         return said(
             f"No rule in shadow mode was compared with people {span}.",
@@ -262,6 +295,7 @@ def rules(scores: Sequence[RuleScore], *, now: datetime, span: str, left_out: in
         blocks.append(context(f"and {len(scores) - _RULES} more rules: name a flow"))
     if left_out:
         blocks.append(context(f"{left_out} older decisions are not counted here: name a flow or a shorter time."))
+    blocks += gaps(problems)
     short = "; ".join(f"{one.flow} / {one.step}: {sentences.agreement(one)}" for one in scores[:_RULES])
     return reply(escape(f"{title}: {short}", 1_500), blocks)
 
@@ -415,6 +449,8 @@ class Inbox:
         The one that was chosen: everything here is of it.
     absent : Mapping[str, Person]
         For whom this person would decide, by approval id, where it is not for themselves.
+    problems : Sequence[Exception]
+        Why others could not be read, or what Slack could not say.
     """
 
     waiting: Sequence[Approval]
@@ -423,14 +459,16 @@ class Inbox:
     flows: Sequence[str]
     flow: str | None = None
     absent: Mapping[str, Person] = field(default_factory=dict)
+    problems: Sequence[Exception] = ()
 
 
 def home_view(inbox: Inbox, *, now: datetime) -> Block:
     """Build the Home tab: what waits with its buttons, what was asked, what was decided."""
     blocks: list[Block] = [_filter(inbox)] if inbox.flows else []
     count = len(inbox.waiting)
-    waits = f"{count} {'is' if count == 1 else 'are'} waiting for you" if count else "Nothing is waiting for you"
-    blocks.append(header(waits))
+    nothing = f"Nothing is {'known to be ' if inbox.problems else ''}waiting for you"
+    blocks.append(header(f"{count} {'is' if count == 1 else 'are'} waiting for you" if count else nothing))
+    blocks += gaps(inbox.problems)
     differs = differences([*inbox.waiting, *inbox.asked])
     rows = in_rows(inbox.waiting)
     for one in rows[:WAITING]:

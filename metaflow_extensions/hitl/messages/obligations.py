@@ -28,7 +28,7 @@ from .blocks import (
     quoted,
     section,
 )
-from .lists import paged
+from .lists import gaps, paged
 from .replies import Reply, reply, said
 
 LONGEST = 1_000  # characters of an obligation, and of the comment that closes it
@@ -159,9 +159,18 @@ def _and_others(others: int) -> str:
 
 
 def listing(
-    owed: Sequence[tuple[Approval, int]], *, today: date, page: int = 1, words: str = "obligations", left_out: int = 0
+    owed: Sequence[tuple[Approval, int]],
+    *,
+    today: date,
+    page: int = 1,
+    words: str = "obligations",
+    left_out: int = 0,
+    problems: Sequence[Exception] = (),
 ) -> Reply:
-    """List open obligations, the first due first, each with a button that closes it."""
+    """List open obligations, the first due first, each with a button that closes it; and what may be missing, why."""
+    if not owed and problems:
+        whose = "Nobody is known to owe anything." if words.endswith("all") else "You are not known to owe anything."
+        return reply(whose, [section(mrkdwn(whose)), *gaps(problems)])
     if not owed:
         whose = "Nobody owes anything." if words.endswith("all") else "You owe nothing."
         return said(whose, "To see what others owe: /hitl obligations all." if not words.endswith("all") else "")
@@ -179,7 +188,7 @@ def listing(
                 actions(_buttons(approval, number)),
             ]
 
-    foot = [context(f"and {left_out} more, due later")] if left_out else []
+    foot = [*([context(f"and {left_out} more, due later")] if left_out else []), *gaps(problems)]
     return reply(title, paged([section(mrkdwn(f"*{title}*"))], rows(), foot, page=page, words=words))
 
 

@@ -239,8 +239,16 @@ def owed(approval: Approval) -> str:
     return one_line("; ".join(obligations.lines(approval)), _MESSAGE)
 
 
-def owing(owed: Sequence[tuple[Approval, int]], *, now: datetime, zone: tzinfo = timezone.utc) -> str:
-    """List open obligations, one a line under a line of headings; a sentence if there are none."""
+def owing(
+    owed: Sequence[tuple[Approval, int]], *, now: datetime, zone: tzinfo = timezone.utc, unread: bool = False
+) -> str:
+    """List open obligations, one a line under a line of headings; a sentence if there are none.
+
+    Parameters
+    ----------
+    unread : bool
+        Whether some could not be read.
+    """
     today = now.astimezone(zone).date()
     rows = [
         (
@@ -255,7 +263,7 @@ def owing(owed: Sequence[tuple[Approval, int]], *, now: datetime, zone: tzinfo =
         for one in [approval.open_obligations[number]]
     ]
     if not rows:
-        return "Nobody owes anything."
+        return "No obligation that can be read is open." if unread else "Nobody owes anything."
     return _columns([("ID", "NUMBER", "DUE", "OWNER", "STEP AND RUN", "WHAT IS OWED"), *rows])
 
 
@@ -267,6 +275,14 @@ def not_confirmed(proposal: Proposal) -> str:
             "within a day that it is done."
         )
     return f"Not confirmed yet. {proposal.approval_id} is still open; you can confirm the answer in Slack within a day."
+
+
+def nothing_found(*, ended: bool = False, unread: bool = False) -> str:
+    """Say that nothing waits, or that nothing was ever asked; of what can be read, if something could not be."""
+    what = "Nothing that can be read" if unread else "Nothing"
+    if ended:
+        return f"{what} was asked{'' if unread else ' yet'}."
+    return f"{what} is waiting for an answer."
 
 
 def table(

@@ -45,7 +45,9 @@ _VALUES = 600
 _METRICS = 10
 
 
-def like_before_view(approval: Approval, earlier: Sequence[Approval], *, now: datetime) -> Block:
+def like_before_view(
+    approval: Approval, earlier: Sequence[Approval], *, now: datetime, problems: Sequence[Exception] = ()
+) -> Block:
     """Show the values of a question, and below them the last decisions of its step.
 
     Parameters
@@ -56,12 +58,16 @@ def like_before_view(approval: Approval, earlier: Sequence[Approval], *, now: da
         Decided ones, the newest first; five are shown.
     now : datetime
         The present; aware.
+    problems : Sequence[Exception]
+        Why others could not be read, or what Slack could not say.
     """
     blocks: list[Block] = [section(mrkdwn(f"*This question*\n{_values(approval)}")), divider()]
     if not earlier:
-        blocks.append(section(mrkdwn("Nothing was decided in this step before, as far as you can see.")))
+        known = "is known to be decided" if problems else "was decided"
+        blocks.append(section(mrkdwn(f"Nothing {known} in this step before, as far as you can see.")))
     for one in earlier[:SHOWN]:
         blocks += [*lists.decided_row(one, now), context(_values(one))]
+    blocks += lists.gaps(problems)
     return modal("Like before", blocks, callback_id=controls.NOTICE_VIEW, close="Close")
 
 

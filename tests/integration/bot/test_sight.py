@@ -126,3 +126,15 @@ def test_while_slack_will_not_say_who_is_in_the_channel_nobody_decides(
     control.clear_faults()
     alice.click(message, "Approve", confirm="Approve")
     assert ledger.read(secret.id).approval.state is State.APPROVED
+
+
+@pytest.mark.parametrize("method", ["users.info", "conversations.members", "usergroups.list"])
+def test_what_slack_does_not_say_is_not_denied(ask: Ask, people: Driver, control: Control, method: str) -> None:
+    """While Slack can't say who somebody is, or where, no list and no tab says that there is nothing for them."""
+    ask("7", approvers=() if method == "conversations.members" else ("@ml-leads",))
+    bob = people.as_("bob")
+    control.fault(method, error="fatal_error", times=99)
+    for shown in (bob.command("/hitl list mine")[0].plain, bob.home().plain):
+        assert "Slack" in shown
+        assert "Nothing is waiting" not in shown
+        assert "Nothing that matches /hitl list mine is waiting" not in shown

@@ -278,7 +278,7 @@ def test_lists_and_home_offer_what_would_count(world: World, policy: str, kind: 
     world.rule_by(policy)
     approval = world.bot.cases.governed(world.ask())
     expected = TABLE[kind][list(POLICIES).index(policy)]
-    mine = asked_of(world.bot.cases, world.bot.people, KINDS[kind][0], [approval])
+    mine = asked_of(world.bot.cases, world.bot.people, KINDS[kind][0], [approval], [])
     assert list(mine) == ([approval.id] if expected in {DECIDES, VOTES} else [])
     if mine and kind == "delegate of an approver":
         assert mine[approval.id] == world.bot.people.person("U0BOB")

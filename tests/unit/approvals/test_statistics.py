@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from metaflow_extensions.hitl.approvals import transitions
+from metaflow_extensions.hitl.approvals import bucket, transitions
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
 from metaflow_extensions.hitl.approvals.ledger import Entry, Ledger
 from metaflow_extensions.hitl.approvals.queries import History, Queries
@@ -132,3 +132,20 @@ def test_a_record_counts_once_however_often_and_in_whatever_order_it_is_learned(
 
 def _figures(score: RuleScore) -> tuple[object, ...]:
     return score.condition, score.agreed, score.no_answer, [miss.id for miss in score.misses]
+
+
+def test_a_day_that_is_over_says_what_could_not_be_read(bench: Bench) -> None:
+    """Of two decisions of a day one can't be read: its digest has the other, and says so, as the records do."""
+    good, bad = [bench.ask(pathspec(run=str(run))) for run in range(2)]
+    for one in (good, bad):
+        bench.cases.decide(one.id, NO, who=ALICE, where=Where.BUTTON)
+    bench.store.create(bucket.version_key(bad.id, bench.ledger.read(bad.id).number + 1), b"{")
+    since = bench.clock() - timedelta(days=1)
+    bench.clock.forward(3_600 * 48)
+    from_records = History(bench.ledger, bench.clock).decided(since)
+    assert History(bench.ledger, bench.clock).write_digests()
+    from_digest = History(bench.ledger, bench.clock).decided(since)
+    for found in (from_records, from_digest):
+        assert [one.id for one in found.approvals] == [good.id]
+        assert len(found.problems) == 1
+    assert "1 of the decisions of 2026-" in str(from_digest.problems[0])

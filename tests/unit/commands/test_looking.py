@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
+import pytest
+
+from metaflow_extensions.hitl.approvals import bucket
 from metaflow_extensions.hitl.approvals.evidence.collected import Evidence, Metric
 from metaflow_extensions.hitl.approvals.question import PolicyRule, RuleMode, Shard
 from metaflow_extensions.hitl.approvals.record import Where
@@ -54,6 +58,38 @@ def test_list_all_shows_who_decided_and_what_was_closed_unanswered(terminal):
     terminal.hitl("list", "--all")
     assert "Alice Adams" in terminal.out
     assert "the run was stopped" in terminal.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("list", "Nothing that can be read is waiting for an answer."),
+        ("list --all", "Nothing that can be read was asked."),
+        ("obligations", "No obligation that can be read is open."),
+        ("stats", "What could not be read is not counted:"),
+        ("approve --all", "Nothing that can be read waits for an answer there."),
+    ],
+)
+def test_what_can_not_be_read_is_not_denied(terminal, typed, said):
+    """Beside a record that can't be read no command says that there is nothing; it says why, and ends with 1."""
+    bench = terminal.bench
+    asked = bench.ask()
+    bench.store.create(f"approvals/{asked.id}/00003.json", b"{")
+    bench.store.mark(bucket.owed_key(bucket.Owed(day=date(2030, 1, 1), approval_id=asked.id, number=1)))
+    assert terminal.hitl(*typed.split()) == ExitCode.FAILED
+    assert said in terminal.out + terminal.err
+    assert f"approvals/{asked.id}/00003.json can't be trusted" in terminal.err
+    terminal.json(*typed.split())
+    assert terminal.code == ExitCode.FAILED
+
+
+def test_the_others_are_answered_beside_one_that_can_not_be_read(terminal):
+    """`approve --all` answers what it can read, names the record that it can't, and ends with 1."""
+    good, bad = terminal.bench.ask(pathspec(task="1")), terminal.bench.ask(pathspec(task="2"))
+    terminal.bench.store.create(f"approvals/{bad.id}/00003.json", b"{")
+    assert terminal.hitl("approve", "--all") == ExitCode.FAILED
+    assert terminal.bench.ledger.read(good.id).approval.lets_run
+    assert bad.id in terminal.err
 
 
 def test_list_has_one_row_for_a_foreach(terminal):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from metaflow_extensions.hitl.approvals import transitions
+from metaflow_extensions.hitl.approvals.errors import CorruptRecord, HitlError, PeopleUnavailable
 from metaflow_extensions.hitl.approvals.question import Shard
 from metaflow_extensions.hitl.approvals.record import Approval, Verdict
 from metaflow_extensions.hitl.approvals.schema import normalise
-from metaflow_extensions.hitl.messages import batch, lists
+from metaflow_extensions.hitl.approvals.statistics import statistics
+from metaflow_extensions.hitl.messages import batch, lists, obligations, views
 from tests.fixtures.approvals import NOW, approval, pathspec
 from tests.unit.messages.examples import decided
 
@@ -62,3 +66,41 @@ def test_a_shared_message_offers_nothing_for_shards_that_will_not_ask():
     assert shared_by(decided(one), decided(other, Verdict.REJECT))[1] == []  # Metaflow starts no further task
     assert shared_by(decided(one), decided(other))[1] == ["Approve all 58"]
     assert "Approve all 59" in shared_by(one, closed[1])[1]  # a gate of a workflow can be closed alone
+
+
+UNREAD = CorruptRecord("approvals/gate-0123456789/00002.json", "it is not JSON")
+SILENT = PeopleUnavailable("Slack did not say who is in @ml-leads.")
+
+
+def empty(problems: list[HitlError]) -> dict[str, str]:
+    """Return every list of nothing, as text."""
+    inbox = lists.Inbox(waiting=[], asked=[], decided=[], flows=[], problems=problems)
+    counted = statistics([], [], since=NOW)
+    shown = {
+        "list": lists.listing([], now=NOW, problems=problems),
+        "list mine": lists.listing([], now=NOW, problems=problems, words="list mine"),
+        "history": lists.history([], now=NOW, span="in 7 d", problems=problems),
+        "stats": lists.figures(counted, now=NOW, span="in 7 d", problems=problems),
+        "stats rules": lists.rules([], now=NOW, span="in 7 d", problems=problems),
+        "obligations": obligations.listing([], today=NOW.date(), problems=problems),
+        "obligations all": obligations.listing([], today=NOW.date(), words="obligations all", problems=problems),
+        "Home": lists.home_view(inbox, now=NOW),
+        "like before": views.like_before_view(approval(), [], now=NOW, problems=problems),
+    }
+    return {name: str(one) for name, one in shown.items()}
+
+
+@pytest.mark.parametrize(
+    ("problem", "why"),
+    [(UNREAD, "1 could not be read:"), (SILENT, "Slack could not say all that this depends on")],
+    ids=["a record", "Slack"],
+)
+def test_no_list_denies_what_it_could_not_read(problem, why):
+    """Where a record can't be read, or Slack asked, each list of nothing says that, and not that there is nothing."""
+    whole, partly = empty([]), empty([problem])
+    assert whole.keys() == partly.keys()
+    for name, shown in partly.items():
+        assert why in shown, name
+        assert "known to" in shown or name == "stats", name
+        assert "known to" not in whole[name], name
+        assert why not in whole[name], name

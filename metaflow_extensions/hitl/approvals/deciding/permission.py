@@ -127,7 +127,14 @@ def _unlinked(requester: Person, system: str) -> str:
 _SEES_NOTHING = frozenset({Bar.DEACTIVATED, Bar.APP})
 
 
-def may_see(approval: Approval, person: Person, people: People, *, absent: Iterable[Person] = ()) -> bool:
+def may_see(
+    approval: Approval,
+    person: Person,
+    people: People,
+    *,
+    absent: Iterable[Person] = (),
+    doubts: list[PeopleUnavailable] | None = None,
+) -> bool:
     """Whether a question is this person's to see: the people of its channel, those it names, and the requester.
 
     Who decides for somebody absent sees what that person is named for; membership of a channel is not passed on. Guests
@@ -139,18 +146,24 @@ def may_see(approval: Approval, person: Person, people: People, *, absent: Itera
         As they were up to two minutes ago: this is for showing.
     absent : Iterable[Person]
         Those who delegated to this person; is_asked for only where nothing else shows it.
+    doubts : list, optional
+        Takes what nobody could say; where the answer is no, it might have been yes.
     """
+    doubts = [] if doubts is None else doubts
     try:
         bar = people.barred(person)
-    except PeopleUnavailable:
+    except PeopleUnavailable as error:
+        doubts.append(error)
         return False
     if bar in _SEES_NOTHING:
         return False
-    if any(_is_in(person, channel, people) for channel in _channels(approval)):
+    if any(_is_in(person, channel, people, doubts) for channel in _channels(approval)):
         return True
     if bar is not None and is_barred(approval, person, people):
         return False
-    return is_asked(approval, person, people) or any(_is_named(approval, one, people) for one in (person, *absent))
+    if is_asked(approval, person, people):
+        return True
+    return any(_is_named(approval, one, people, doubts) for one in (person, *absent))
 
 
 def is_asked(approval: Approval, person: Person, people: People) -> bool:
@@ -174,14 +187,15 @@ def _channels(approval: Approval) -> tuple[str | None, ...]:
     return tuple(dict.fromkeys((*posted, electorate(approval))))
 
 
-def _is_in(person: Person, channel: str | None, people: People) -> bool:
+def _is_in(person: Person, channel: str | None, people: People, doubts: list[PeopleUnavailable]) -> bool:
     try:
         return people.in_channel(person, channel)
-    except PeopleUnavailable:
+    except PeopleUnavailable as error:
+        doubts.append(error)
         return False
 
 
-def _is_named(approval: Approval, person: Person, people: People) -> bool:
+def _is_named(approval: Approval, person: Person, people: People, doubts: list[PeopleUnavailable]) -> bool:
     names = approval.requirements.names
     if named_among(person, names):
         return True
@@ -190,7 +204,10 @@ def _is_named(approval: Approval, person: Person, people: People) -> bool:
         return False
     try:
         return bool(people.groups_of(person, groups))
-    except PeopleUnavailable:
+    except NoUserGroups:
+        return False
+    except PeopleUnavailable as error:
+        doubts.append(error)
         return False
 
 
