@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -12,13 +13,17 @@ from botocore.exceptions import ClientError
 
 from docs import bucket_page
 from hitl_bot.keys import PrivateKey, SigningKeys
+from hitl_bot.web import readiness
+from hitl_bot.web.readiness import Readiness
 from metaflow_extensions.hitl.approvals import transitions
 from metaflow_extensions.hitl.approvals.bucket_map import PREFIXES, Prefix, Role
-from metaflow_extensions.hitl.approvals.errors import HitlError
+from metaflow_extensions.hitl.approvals.errors import HitlError, StoreUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.record import EngineKind
+from metaflow_extensions.hitl.approvals.refusals import StillPending
 from metaflow_extensions.hitl.approvals.sealed import Trust
 from metaflow_extensions.hitl.approvals.use_cases import UseCases
+from metaflow_extensions.hitl.commands import standalone
 from metaflow_extensions.hitl.engines.local import LocalEngine
 from metaflow_extensions.hitl.stores.s3 import S3Store
 from tests.fixtures.approvals import (
@@ -130,3 +135,33 @@ def cases(client: Any, place: S3, trust: Trust) -> UseCases:
         check_input=any_input,
         clock=HandClock(),
     )
+
+
+def test_who_may_only_read_is_told_so(
+    s3_versitygw: S3, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """With credentials that may only read, a gate, `hitl approve`, the bot's start and /readyz name what is refused."""
+    place, reader = s3_versitygw, f"reader-{uuid4().hex[:8]}"
+    client = add_account(place.endpoint, reader)
+    places = [f"arn:aws:s3:::{place.bucket}", f"arn:aws:s3:::{place.bucket}/*"]
+    may_read = {"Effect": "Allow", "Principal": {"AWS": [reader]}, "Action": ["s3:GetObject", "s3:ListBucket"]}
+    policy = {"Version": "2012-10-17", "Statement": [may_read | {"Resource": places}]}
+    place.client().put_bucket_policy(Bucket=place.bucket, Policy=json.dumps(policy))
+    written = cases(place.client(), place, Trust.of([]))
+    asked = written.ask(pathspec(), question(), gate(), REQUESTER).approval
+    store = S3Store(client, place.bucket, "hitl")
+    refused = r"refused PutObject \(AccessDenied: .*Allow s3:GetObject, s3:PutObject and s3:DeleteObject"
+    read_only = cases(client, place, Trust.of([]))
+    with pytest.raises(StoreUnavailable, match=refused):
+        read_only.ask(pathspec(task="2"), question(), gate(), REQUESTER)
+    with pytest.raises(StillPending):
+        read_only.open_gate(pathspec())
+    with pytest.raises(StoreUnavailable, match=refused):
+        store.check()  # how a bot starts
+    found = Readiness({"store": readiness.store(store)}, within=30).problems()
+    assert re.search(refused, found["store"])
+    for name, value in (place.environment() | {"AWS_ACCESS_KEY_ID": reader, "AWS_SECRET_ACCESS_KEY": reader}).items():
+        monkeypatch.setenv(name, value)
+    assert standalone.main(["approve", asked.id]) == 1
+    assert re.search(refused, capsys.readouterr().err)
+    assert written.ledger.read(asked.id).approval.decision is None

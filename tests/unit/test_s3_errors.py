@@ -37,10 +37,10 @@ def refused(status: int, code: str, message: str = "As S3 puts it.") -> ClientEr
     ids=lambda value: value.response["Error"]["Code"] if isinstance(value, ClientError) else "",
 )
 def test_refusals(error: ClientError, what_to_do: str) -> None:
-    """A refusal is StoreUnavailable: it names the store, S3's code and words, and what to do."""
+    """A refusal is StoreUnavailable: it names the store, the operation, S3's code and words, and what to do."""
     translated = translate(error, URL)
     assert type(translated) is StoreUnavailable
-    assert str(translated).startswith(f"The store {URL} refused ({error.response['Error']['Code']}: ")
+    assert str(translated).startswith(f"The store {URL} refused PutObject ({error.response['Error']['Code']}: ")
     assert what_to_do in str(translated)
 
 

@@ -117,7 +117,8 @@ def translate(error: BotoCoreError | ClientError, url: str) -> errors.StoreError
                 "Point METAFLOW_HITL_ROOT at one that honours If-None-Match on PutObject, as Amazon S3 does."
             )
         what_to_do = _WHAT_TO_DO.get(code, "Try again; if this keeps happening, look at the server's log.")
-        return errors.StoreUnavailable(f"The store {url} refused ({code}: {_one_line(said)}). {what_to_do}")
+        asked = error.operation_name
+        return errors.StoreUnavailable(f"The store {url} refused {asked} ({code}: {_one_line(said)}). {what_to_do}")
     return errors.StoreUnavailable(f"The store {url} could not be used: {_one_line(str(error))}. {_what_to_do(error)}")
 
 
