@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from threading import Event
 
 import pytest
@@ -11,16 +13,22 @@ import structlog
 from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.listeners import forms
 from hitl_bot.sandbox.control import Control
-from hitl_bot.sandbox.driver import Closed, Person
+from hitl_bot.sandbox.driver import Closed, Driver, Person
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.errors import EngineUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Ledger
 from metaflow_extensions.hitl.approvals.ports import Store
 from metaflow_extensions.hitl.approvals.record import Approval, EngineKind, State
+from metaflow_extensions.hitl.approvals.waiting import wait
 from metaflow_extensions.hitl.engines.local import LocalEngine
-from tests.fixtures.approvals import HandClock
-from tests.fixtures.slack import connect
+from metaflow_extensions.hitl.notifiers.slack.calls import Pace
+from metaflow_extensions.hitl.stores.s3 import S3Store
+from tests.fixtures.approvals import REQUESTER, HandClock, gate, pathspec, question
+from tests.fixtures.s3 import S3
+from tests.fixtures.s3_proxy import proxy_before
+from tests.fixtures.slack import connect, work_until
 from tests.integration.bot.conftest import CHANNEL, Ask
+from tests.sizes import soak
 
 UNTRUE = ("nothing was decided", "nothing was recorded", "not decided")
 
@@ -141,3 +149,40 @@ def test_an_engine_fails_after_the_record(
     bot.sweeper.tick()
     bob.control.wait_until(lambda: ledger.read(approval.id).approval.settlement is not None, what="the settlement")
     assert holds_no_untruth(heard(bob))
+
+
+@pytest.mark.soak
+def test_a_silent_store_costs_time_alone(
+    settings: Settings, control: Control, people: Driver, clock: HandClock, s3_versitygw: S3
+) -> None:
+    """S3 says nothing for a while (eight seconds in a soak) as a run asks, bob clicks and a gate waits: all is done."""
+    bob, place = people.as_("bob"), s3_versitygw
+    with proxy_before(place.endpoint) as proxy, ThreadPoolExecutor() as others:
+        store = S3Store(place.client(endpoint=proxy.endpoint, read_timeout=20), place.bucket, "hitl")
+        bot = bootstrap(settings, store=store, clock=clock, pace=Pace(count(step=60).__next__))
+        connect(bot)
+
+        def ask(task: str) -> Approval:
+            return bot.cases.ask(pathspec(task=task), question(notifiers=("slack",)), gate(), REQUESTER).approval
+
+        def wait_at_the_gate() -> Approval:
+            sleep, troubles = Event().wait, list[Exception]()
+            return wait(bot.cases, first.id, poll_interval=0.1, sleep=sleep, on_trouble=troubles.append)
+
+        first = ask("1")
+        message = bob.wait_for_message(CHANNEL)
+        waiting = others.submit(wait_at_the_gate)
+        proxy.speaks.clear()
+        asking = others.submit(ask, "2")
+        clicking = others.submit(bob.click, message, "Approve", confirm="Approve", timeout=60)
+        assert not Event().wait(soak(1, 8))  # what is shown: a silence
+        assert not any(one.done() for one in (waiting, asking))
+        proxy.speaks.set()
+        clicking.result(60)
+        assert waiting.result(60).lets_run
+        second = asking.result(60)
+        work_until(bot, clock, lambda: bot.cases.ledger.read(first.id).approval.settlement)
+        assert bot.stop(30)
+    questions = [one for one in bob.messages(CHANNEL) if first.id in one.plain or second.id in one.plain]
+    assert [(second.id in one.plain, "Approve" in one.buttons) for one in questions] == [(False, False), (True, True)]
+    assert bob.ephemerals(CHANNEL) == []
