@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from metaflow_extensions.hitl.approvals.record import Approval, FollowUpKind
 from tests.fixtures.approvals import HandClock
 from tests.integration.bot.conftest import CHANNEL, Ask
 
+PAGE = Path(__file__).parents[3] / "docs" / "evidence.md"
 OWED = {"What is owed": "Compare it with last year's.", "Owner": "U0CAROL", "Due date": "2026-03-06"}
 
 
@@ -110,6 +113,15 @@ def test_one_that_is_typed(ask: Ask, bob: Person, ledger: Ledger) -> None:
     bob.command(f"/hitl approve {asked.id} owes=“Look again.” due=2026-03-06 owner=<@U0CAROL|carol>")
     (owed,) = ledger.read(asked.id).approval.obligations
     assert (owed.text, owed.owner.id, owed.due) == ("Look again.", "U0CAROL", "2026-03-06")
+
+
+def test_the_command_of_the_page_takes_one_on(ask: Ask, bob: Person, ledger: Ledger) -> None:
+    """As docs/evidence.md writes it, but for the ID and the owner's name."""
+    asked = ask(obligations=True)
+    (written,) = re.findall(r"^/hitl approve ID owes=.*$", PAGE.read_text("utf-8"), re.MULTILINE)
+    bob.command(written.replace("ID", asked.id).replace("@rita", "@carol"))
+    (owed,) = ledger.read(asked.id).approval.obligations
+    assert (owed.text, owed.owner.id, owed.due) == ("Compare it with last year's.", "U0CAROL", "2026-12-31")
 
 
 def test_the_owner_is_reminded_once_a_day_from_the_day_on(
