@@ -96,5 +96,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     terminalreporter.write_line(str(value))
     if attempts:
         each = "; ".join(f"{where}: {opened[where]:,} of {count:,}" for where, count in sorted(attempts.items()))
-        line = f"attacks: {opened.total():,} of {attempts.total():,} attempts opened a gate ({each})"
+        line = f"attacks: {opened.total():,} of {attempts.total():,} attempts succeeded ({each})"
         terminalreporter.write_line(f"{line}: exactly those that docs/security.md lists")
