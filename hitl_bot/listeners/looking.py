@@ -156,7 +156,7 @@ def history(typed: Typed) -> Reply:
 
 def statistics(typed: Typed) -> Reply:
     """``/hitl stats``: how many, and how long it took; ``/hitl stats rules``: how often rules agreed with people."""
-    if typed.words.behind[:1] == [_RULES]:
+    if typed.words.arguments[:1] == [_RULES]:
         return _rule_scores(typed)
     span, now = read_span(typed.words, _STATISTICS), typed.cases.clock()
     sight, problems = typed.sight, list[HitlError]()

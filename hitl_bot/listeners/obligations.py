@@ -37,7 +37,7 @@ def owed_page(
     cases: UseCases, queries: Queries, people: SlackPeople, user_id: str, words: Words, page: int = 1
 ) -> Reply:
     """Return one page of that list."""
-    if words.behind not in ([], ["all"]):
+    if words.arguments not in ([], ["all"]):
         raise BadWords("Use /hitl obligations, or /hitl obligations all.")
     (*markers,) = islice(cases.ledger.owed(), _MOST + 1)
     read = queries.these(dict.fromkeys(one.approval_id for one in markers[:_MOST]))
@@ -48,7 +48,7 @@ def owed_page(
         for one in markers[:_MOST]
         if (approval := found.get(one.approval_id)) is not None and one.number in approval.open_obligations
     ]
-    if words.behind:
+    if words.arguments:
         shown = [one for one in owed if sight.sees(one[0])]
     else:
         shown = [

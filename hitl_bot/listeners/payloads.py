@@ -33,7 +33,7 @@ class Place:
 
 
 def user_of(body: Json) -> str:
-    """Return the id of the person behind a request; empty if there is none.
+    """Return the id of the person who made a request; empty if there is none.
 
     Interactions have ``user.id``, slash commands ``user_id``, events ``event.user``.
     """

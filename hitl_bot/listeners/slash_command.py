@@ -50,20 +50,20 @@ class Words:
     rest: str
 
     @property
-    def behind(self) -> list[str]:
+    def arguments(self) -> list[str]:
         """The words after the first one, each without quotes around it."""
         return [bare for word in (self.approval_id, *self.rest.split()) if (bare := _bare(word))]
 
     @property
     def without_first(self) -> "Words":
         """The same without the word after the first one, which becomes part of it: ``stats rules``."""
-        first, *others = self.behind
+        first, *others = self.arguments
         return Words(verb=f"{self.verb} {first}", approval_id="".join(others[:1]), rest=" ".join(others[1:]))
 
     @property
     def text(self) -> str:
         """All words, as they can be typed again."""
-        return " ".join([self.verb, *self.behind])
+        return " ".join([self.verb, *self.arguments])
 
 
 class Only(str, Enum):
@@ -108,8 +108,8 @@ def read_words(text: str) -> Words:
     text = _LINK.sub(lambda found: found[2] or found[1], text)
     for escaped, plain in _ESCAPED:
         text = text.replace(escaped, plain)
-    verb, _, behind = text.strip().partition(" ")
-    match = re.match(r"\s*(\S*)\s*(.*)", behind, re.DOTALL)
+    verb, _, arguments = text.strip().partition(" ")
+    match = re.match(r"\s*(\S*)\s*(.*)", arguments, re.DOTALL)
     first, rest = (match[1], match[2]) if match else ("", "")
     return Words(verb=verb.strip(_AROUND_ID).lower(), approval_id=_bare(first), rest=rest.strip())
 
@@ -148,12 +148,12 @@ def read_filter(words: Words) -> Filter:
     BadWords
         It is something else.
     """
-    behind = words.behind
-    first = behind[0].lower() if behind else ""
-    if first in {Only.ALL.value, Only.MINE.value, Only.OVERDUE.value} and len(behind) <= 1:
+    arguments = words.arguments
+    first = arguments[0].lower() if arguments else ""
+    if first in {Only.ALL.value, Only.MINE.value, Only.OVERDUE.value} and len(arguments) <= 1:
         return Filter(only=Only(first))
-    if first in {Only.FLOW.value, Only.STEP.value} and len(behind) == 2 and _NAME.fullmatch(behind[1]):  # noqa: PLR2004 - the word and the name
-        return Filter(only=Only(first), name=behind[1])
+    if first in {Only.FLOW.value, Only.STEP.value} and len(arguments) == 2 and _NAME.fullmatch(arguments[1]):  # noqa: PLR2004 - the word and the name
+        return Filter(only=Only(first), name=arguments[1])
     raise BadWords("Use /hitl list, or /hitl list with one of: mine, flow NAME, step NAME, overdue.")
 
 
@@ -165,18 +165,18 @@ def read_span(words: Words, default: timedelta) -> Period:
     BadWords
         It is something else.
     """
-    behind, flow = words.behind, None
-    if behind and behind[0].lower() == Only.FLOW.value:
-        if len(behind) == 1 or not _NAME.fullmatch(behind[1]):
+    arguments, flow = words.arguments, None
+    if arguments and arguments[0].lower() == Only.FLOW.value:
+        if len(arguments) == 1 or not _NAME.fullmatch(arguments[1]):
             raise BadWords(f"/hitl {words.verb} flow needs the name of a flow: /hitl {words.verb} flow TrainFlow 7d.")
-        flow, behind = behind[1], behind[2:]
-    if not behind:
+        flow, arguments = arguments[1], arguments[2:]
+    if not arguments:
         return Period(length=default, flow=flow)
     try:
-        return Period(length=timedelta(seconds=parse_duration("The time", " ".join(behind))), flow=flow)
+        return Period(length=timedelta(seconds=parse_duration("The time", " ".join(arguments))), flow=flow)
     except BadDuration:
         raise BadWords(
-            f"{' '.join(behind)!r} is not a valid time. Use /hitl {words.verb} 7d or /hitl {words.verb} flow "
+            f"{' '.join(arguments)!r} is not a valid time. Use /hitl {words.verb} 7d or /hitl {words.verb} flow "
             "NAME 12h; 366 days at most."
         ) from None
 
@@ -303,17 +303,17 @@ _HOW = (
 
 def delegate(typed: Typed) -> replies.Reply:
     """Let somebody decide in one's place until the end of a day, take that back, or say who decides for whom."""
-    cases, people, behind = typed.cases, typed.people, typed.words.behind
+    cases, people, arguments = typed.cases, typed.people, typed.words.arguments
     me, now = typed.who, cases.clock()
-    if [word.lower() for word in behind] == ["end"]:
+    if [word.lower() for word in arguments] == ["end"]:
         cases.delegations.withdraw(me, now)
-        behind = []
-    if not behind:
+        arguments = []
+    if not arguments:
         absent = list(cases.delegations.absent_for(me, now))
         return replies.delegating(cases.delegations.of(me, now), absent, now=now)
-    if len(behind) < 3 or behind[-2].lower() != "until":  # noqa: PLR2004 - person, until, date
+    if len(arguments) < 3 or arguments[-2].lower() != "until":  # noqa: PLR2004 - person, until, date
         raise BadWords(_HOW)
-    other, day = _delegate(" ".join(behind[:-2]), people), behind[-1]
+    other, day = _delegate(" ".join(arguments[:-2]), people), arguments[-1]
     until = _end_of(day, _zone(people.zone(typed.user_id)))
     return replies.delegated(cases.delegations.delegate(me, other, until, now), day=day)
 

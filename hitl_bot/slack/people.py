@@ -327,7 +327,7 @@ class SlackPeople:
         return fresh
 
     def person(self, user_id: str) -> Person:
-        """Return the user behind an id that Slack sent.
+        """Return the user with an id that Slack sent.
 
         Raises
         ------
@@ -374,7 +374,7 @@ class SlackPeople:
         return None if person.origin == SLACK else self._known_as(person.id)
 
     def find(self, name: str) -> Person | None:
-        """Return the person behind an id or an email address, or None if there is none."""
+        """Return the person with an id or an email address, or None if there is none."""
         user_id: str | None = self._directory.id_of(name) if "@" in name else name
         if user_id is None:
             return None

@@ -10,7 +10,7 @@ from slack_sdk import WebClient
 from hitl_bot.bootstrap import Bot, bootstrap
 from hitl_bot.listeners.answering import APPROVED
 from hitl_bot.sandbox.control import Control
-from hitl_bot.sandbox.driver import Person
+from hitl_bot.sandbox.driver import Message, Person
 from hitl_bot.settings import Settings
 from metaflow_extensions.hitl.approvals.errors import NotifierUnavailable, StoreUnavailable
 from metaflow_extensions.hitl.approvals.ledger import Ledger
@@ -47,6 +47,16 @@ def unnoted(request: str, key: str) -> None:
     """Let nobody note where a question was posted."""
     if request == "create" and key.endswith("/00002.json"):
         raise StoreUnavailable(key)
+
+
+@pytest.fixture
+def unnoted_message(elsewhere: UseCases, bob: Person, interventions: Interventions) -> Message:
+    """The message of somebody who posted a question elsewhere and died before noting that."""
+    interventions.append(unnoted)
+    with pytest.raises(StoreUnavailable):
+        elsewhere.ask(pathspec(), question(notifiers=("slack",)), gate(), REQUESTER)
+    interventions.clear()
+    return bob.wait_for_message(CHANNEL)
 
 
 def is_settled(ledger: Ledger, approval_id: str) -> bool:
@@ -112,17 +122,12 @@ def test_a_command_line_leaves_a_shared_message_to_the_bot(
 
 
 def test_a_message_that_nobody_noted_shows_the_answer(
-    bot: Bot, elsewhere: UseCases, bob: Person, ledger: Ledger, interventions: Interventions
+    bot: Bot, unnoted_message: Message, bob: Person, ledger: Ledger
 ) -> None:
     """Who asked died before noting the message, and somebody decides elsewhere: the message shows it."""
-    interventions.append(unnoted)
-    with pytest.raises(StoreUnavailable):
-        elsewhere.ask(pathspec(), question(notifiers=("slack",)), gate(), REQUESTER)
-    interventions.clear()
-    message = bob.wait_for_message(CHANNEL)
     bob.command(f"/hitl approve {pathspec().approval_id}")
-    bob.control.wait_until(lambda: message.refresh().plain.count("Approved"), what="the answer on the message")
-    assert message.refresh().buttons == []
+    bob.control.wait_until(lambda: unnoted_message.refresh().plain.count("Approved"), what="the answer on the message")
+    assert unnoted_message.refresh().buttons == []
     bob.control.wait_until(lambda: is_settled(ledger, pathspec().approval_id), what="the settlement")
 
 
@@ -146,33 +151,23 @@ def test_two_that_post_at_once_leave_one_message(
 
 
 def test_a_click_tells_where_the_message_is(
-    bot: Bot, elsewhere: UseCases, bob: Person, ledger: Ledger, control: Control, interventions: Interventions
+    bot: Bot, unnoted_message: Message, bob: Person, ledger: Ledger, control: Control
 ) -> None:
     """Where the bot may not read the channel, the message that nobody noted is known by the click on it."""
-    interventions.append(unnoted)
-    with pytest.raises(StoreUnavailable):
-        elsewhere.ask(pathspec(), question(notifiers=("slack",)), gate(), REQUESTER)
-    interventions.clear()
-    message = bob.wait_for_message(CHANNEL)
     control.fault("conversations.history", error="missing_scope", times=100)
-    bob.click(message, "Approve", confirm="Approve")
-    bob.control.wait_until(lambda: message.refresh().plain.count("Approved"), what="the answer on the message")
-    assert message.refresh().buttons == []
-    assert ledger.read(pathspec().approval_id).approval.posts[0].ts == message.ts
+    bob.click(unnoted_message, "Approve", confirm="Approve")
+    bob.control.wait_until(lambda: unnoted_message.refresh().plain.count("Approved"), what="the answer on the message")
+    assert unnoted_message.refresh().buttons == []
+    assert ledger.read(pathspec().approval_id).approval.posts[0].ts == unnoted_message.ts
 
 
 def test_a_second_message_goes_with_the_first_click(
-    bot: Bot, elsewhere: UseCases, bob: Person, ledger: Ledger, interventions: Interventions
+    bot: Bot, unnoted_message: Message, bob: Person, ledger: Ledger
 ) -> None:
     """A message that the record doesn't name decides nothing: a click says where to answer, and removes it."""
-    interventions.append(unnoted)
-    with pytest.raises(StoreUnavailable):
-        elsewhere.ask(pathspec(), question(notifiers=("slack",)), gate(), REQUESTER)
-    interventions.clear()
-    second = bob.wait_for_message(CHANNEL)
     bot.cases.post(ledger.read(pathspec().approval_id))  # the bot is young enough to be the first, and does not look
     bob.control.wait_until(lambda: len(top(bob)) == 2, what="two messages")
-    bob.click(second, "Approve", confirm="Approve")
+    bob.click(unnoted_message, "Approve", confirm="Approve")
     assert "is not on the message" in bob.wait_for_ephemeral(CHANNEL).plain
     bob.control.wait_until(lambda: len(top(bob)) == 1, what="one message")
     assert ledger.read(pathspec().approval_id).approval.state is State.PENDING
