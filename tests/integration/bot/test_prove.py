@@ -19,6 +19,7 @@ from hitl_bot.sandbox import Sandbox
 from hitl_bot.sandbox.control import Control
 from hitl_bot.sandbox.driver import Person
 from hitl_bot.settings import Settings
+from tests.fixtures.patience import PATIENCE
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_walk_through_a_slack_that_does_what_it_should(
 ) -> None:
     """Every step is good, and what was seen is written without a value of it."""
     monkeypatch.setattr(forms, "ANSWERING_TAKES", 0.5)  # less than the walk's store takes: the form says "Saving"
-    walk = Walk(who="U0BOB", say=obedient(bob), patience=40)
+    walk = Walk(who="U0BOB", say=obedient(bob), patience=PATIENCE)
     found = list(walk.through(settings, client))
     assert [(one.check, one.health) for one in found] == [
         (name, Health.GOOD) for name in ("post", "form", "update", "thread", "many gates", "deletion")
