@@ -7,7 +7,7 @@ from metaflow._vendor import click
 
 
 @click.command(
-    help="Look for what can't work: names that no step assigns, people, channels and settings that aren't there."
+    help="Find mistakes in the gates: names that no step assigns, people, channels and settings that don't exist."
 )
 @click.pass_obj
 def check(obj: Any) -> None:

@@ -40,7 +40,7 @@ _PAGES, _PAGE = 20, 999  # of conversations.list, which documents a limit below 
 
 @dataclass(frozen=True, kw_only=True)
 class Flaw:
-    """What can't work, and where."""
+    """A mistake, and where it is."""
 
     place: str  # file:line of the step, or the setting's name
     what: str
@@ -54,7 +54,7 @@ def check_flow(flow: Any) -> tuple[list[str], list[Flaw], list[str]]:
     list of str
         The gated steps.
     list of Flaw
-        What can't work.
+        What is wrong.
     list of str
         What the operator's policy demands of them, where it can be read here, and what could not be checked.
     """
