@@ -105,6 +105,7 @@ _DOUBTED = frozenset(
     {TrailEvent.POSTED, TrailEvent.POLICY_APPLIED}
 )  # after which it may turn out that nobody can approve
 _SURELY_TOLD = timedelta(minutes=5)  # the sweeper tells of every change within this time
+_FIRST_POSTED = 2  # the version by which a question is posted before anything else happens
 _NOTED_EVERY = timedelta(minutes=1)
 _LOOK_AGAIN = timedelta(seconds=5)  # whether it is our turn in a thread, or Slack's trouble is over
 _TROUBLED_FOR = timedelta(days=1)  # that Slack may refuse a line before it is given up
@@ -185,6 +186,8 @@ class Threads:
         """Note an approval that something may have to be said about."""
         event = entry.version.event
         late = event in _ENDINGS and entry.approval.state is not State.PENDING
+        # What was to be said before there was a message waits for it.
+        late = late or (event == TrailEvent.POSTED and entry.number > _FIRST_POSTED)
         if late or event in SAID or event in _REMINDED or (event in _DOUBTED and _depends_on_who_asked(entry.approval)):
             self._note(entry.approval.id)
 

@@ -8,7 +8,7 @@ from metaflow_extensions.hitl.approvals.question import OnTimeout
 from metaflow_extensions.hitl.approvals.record import EngineKind
 from tests.simulation.schedule import Act, Schedule
 from tests.simulation.simulation import Simulation, simulating
-from tests.simulation.world import Fault, Strike
+from tests.simulation.world import Fault, Outage, Strike
 
 _BOT_IS_AWAY = Strike("bot-", "store create claims/", Fault("crash before", 12.0))
 _RUN_CAN_NOT_NOTE = Strike("run-1", "slack chat.postMessage", Fault("crash after", 200.0))
@@ -70,6 +70,20 @@ FOUND = {
         seed=1,
         strikes=(Strike("bot-", "slack users.info", Fault("slow", 9.0)),),
         acts=(Act(4.9, "home", 0), Act(5.0, "line", 0)),
+    ),
+    "a run posted second, and the store failed before it knew that": Schedule(
+        seed=187,
+        skews=(14.2, 0.0, -9.5),
+        strikes=(Strike("run-0", "store list approvals/deploy-pikc7lnpaw/", Fault("before")),),
+    ),
+    "somebody voted before the record named a message": Schedule(
+        seed=830,
+        gates=2,
+        shared=True,
+        quorum=2,
+        outages=(Outage("store", 0.9, 22.9, "before"),),
+        strikes=(Strike("bot-", "store create batches/deploy-mwqrb7bioh-1/post", Fault("after")),),
+        acts=(Act(10.0, "all", 1),),
     ),
     "a delegation was given while an earlier one was being taken back": Schedule(
         seed=1,

@@ -61,13 +61,13 @@ class Posting:
 
     def post(self, entry: Entry, *, left_to_bot: Collection[str] = ()) -> tuple[Entry, list[HitlError]]:
         """Post a question with every notifier that did not yet, as far as it is here and not left to the bot."""
-        failed: list[HitlError] = []
+        entry, failed = self.note_unnoted(entry)
         for name in unposted(entry.approval):
             notifier = self.notifiers.get(name)
             if notifier is None or name in left_to_bot:
                 continue
             try:
-                post = self.shown.unnoted(entry.approval.id, name) or notifier.post(entry.approval)
+                post = notifier.post(entry.approval)
             except NotifierError as error:
                 failed.append(error)
                 continue
@@ -77,12 +77,11 @@ class Posting:
         return entry, failed
 
     def note_unnoted(self, entry: Entry) -> tuple[Entry, list[HitlError]]:
-        """Note where this process has posted a question that has ended, if its record could not take that before."""
+        """Note where this process has posted a question, if its record could not take that before, or take it back."""
         failed: list[HitlError] = []
-        for name in unposted(entry.approval):
-            if (post := self.shown.unnoted(entry.approval.id, name)) is not None:
-                entry, problems = self._note_posted(entry, post)
-                failed += problems
+        for post in self.shown.unnoted(entry.approval):
+            entry, problems = self._note_posted(entry, post)
+            failed += problems
         return entry, failed
 
     def _note_posted(self, entry: Entry, post: Post) -> tuple[Entry, list[HitlError]]:

@@ -46,10 +46,11 @@ class Shown:
         with self._lock:
             self._unnoted.pop((approval_id, post.notifier), None)
 
-    def unnoted(self, approval_id: str, notifier: str) -> Post | None:
-        """Return where this process has posted a question whose record could not take that."""
+    def unnoted(self, approval: Approval) -> list[Post]:
+        """Return where this process has posted a question, and doesn't know yet whether its record names that place."""
         with self._lock:
-            return self._unnoted.get((approval_id, notifier))
+            places = (self._unnoted.get((approval.id, name)) for name in approval.question.notifiers)
+            return [post for post in places if post is not None]
 
     def expect_less(self, approval: Approval) -> None:
         """Note that a run or a command line may be showing less than the end at this moment: it is shown once more."""

@@ -200,7 +200,7 @@ class UseCases:
         return _outcome(*self.posting.post(entry, left_to_bot=left_to_bot))
 
     def note_unnoted(self, entry: Entry) -> Outcome:
-        """Note where this process has posted a question that has ended, if its record could not take that before."""
+        """Note where this process has posted a question, if its record could not take that before, or take it back."""
         return _outcome(*self.posting.note_unnoted(entry))
 
     # Without a person.

@@ -137,7 +137,7 @@ def plan(
         plans.append(Plan(act=Act.GOVERN, at=approval.requested_at))
     if approval.question.auto_approve is not None and approval.judgement is None:
         plans.append(Plan(act=Act.JUDGE, at=approval.requested_at))
-    if any(name in notifiers for name in unposted(approval)):
+    if any(name in notifiers for name in unposted(approval)) or (shown is not None and shown.unnoted(approval)):
         # Of what the bot signed, nobody else posts.
         alone = POST_AFTER if approval.vouched_by is None else timedelta(0)
         patience = GATHER_FOR if approval.question.batch else alone
@@ -150,7 +150,7 @@ def plan(
 
 
 def _once_settled(approval: Approval, at: datetime, shown: Shown) -> Plan:
-    if any(shown.unnoted(approval.id, name) is not None for name in unposted(approval)):
+    if shown.unnoted(approval):
         return Plan(act=Act.POST, at=approval.requested_at)
     if shown.showed_less(approval):
         return Plan(act=Act.SHOW, at=approval.requested_at)
