@@ -328,9 +328,13 @@ class Simulation:
     def _released(self, approval: Approval) -> None:
         self.released_at[approval.id] = self.kernel.now
         pathspec = approval.pathspec
-        process = Process(self.kernel, f"pod-{pathspec.task}", skew=self.schedule.skews[2])
 
-        def start() -> None:
+        def begin() -> None:
+            process = Process(self.kernel, f"pod-{pathspec.task}", skew=self.schedule.skews[2])
+            process.come_back = begin
+            process.spawn(lambda: start(process))
+
+        def start(process: Process) -> None:
             cases = self.cases(process)
             while True:
                 try:
@@ -343,8 +347,7 @@ class Simulation:
                 else:
                     return
 
-        process.come_back = lambda: process.__init__(self.kernel, process.name) or process.spawn(start)  # type: ignore[misc]
-        process.spawn(start)
+        begin()
 
     def _open(self, passed: Approval) -> None:
         newest = self.ledger.read(passed.id).approval
