@@ -146,8 +146,8 @@ def test_a_bot_that_dies_loses_no_line_and_doubles_none(
     approval = ask()
     message = bob.wait_for_message(CHANNEL)
     bot.sweeper.tick()
+    died = let_die(interventions, request_name, beginning)  # before anything is to be said: the last tick may go on
     bob.command(f"/hitl approve {approval.id}")
-    died = let_die(interventions, request_name, beginning)
     work_until(bot, clock, died.is_set)
     said = noted("said/")
     with another_bot(settings, store, clock, seconds) as fresh:
@@ -184,8 +184,9 @@ def test_a_line_that_slack_refuses_comes_when_it_is_mended(
             bot.sweeper.tick()
             clock.forward(1)
         control.wait_until(lambda: [one for one in entries if one["log_level"] == "error"], what="the operator's line")
+        said = noted("said/")
         control.clear_faults()
-        work_until(bot, clock, noted("said/").is_set)
+        work_until(bot, clock, said.is_set)
     assert ["The bot token was revoked." in one["why"] for one in entries if one["log_level"] == "error"] == [True]
     assert len(replies(bob, message)) == 1
 
