@@ -56,6 +56,33 @@ def test_a_message_that_can_not_be_changed_now_leaves_it_open(bench):
     assert not is_open(bench)
 
 
+def test_a_message_that_only_the_bot_can_find_leaves_it_open(bench):
+    """Decided where Slack is out of reach, before the record names a message: the bot looks for one, and settles it."""
+    bench.ask(notifiers=("slack",))
+    outcome = decide(bench, where=Where.COMMAND_LINE)
+    assert [str(error) for error in outcome.pending] == [f"The bot looks for the message of {ID}."]
+    assert bench.engine.released.keys() == {ID}
+    assert (events(bench)[-1], is_open(bench)) == (TrailEvent.DECIDED, True)
+
+
+def test_of_two_who_show_it_the_newest_version_is_seen_in_the_end(bench, monkeypatch):
+    """A process whose update comes behind that of another one, which has settled it meanwhile, shows it once more."""
+    bench.ask()
+    bench.engine.go_away()
+    update = bench.notifier.update
+
+    def overtaken(asked, post):
+        monkeypatch.setattr(bench.notifier, "update", update)
+        bench.engine.come_back()
+        bench.cases.carry_out(bench.ledger.read(ID))  # what another process does
+        update(asked, post)
+
+    monkeypatch.setattr(bench.notifier, "update", overtaken)
+    decide(bench)
+    assert events(bench)[-1] == TrailEvent.SETTLED
+    assert bench.notifier.shown[ID].settlement is not None
+
+
 def test_a_message_that_an_operator_has_to_unlock_leaves_it_open(bench):
     """The run goes on at once; the approval is settled once the message shows the answer, and not before."""
     bench.ask()
