@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from metaflow_extensions.hitl.approvals.record import Answer, Approval, State, Verdict, Where
+from metaflow_extensions.hitl.approvals.errors import NotifierUnavailable
+from metaflow_extensions.hitl.approvals.record import Answer, Approval, Post, State, Verdict, Where
 from metaflow_extensions.hitl.approvals.sweeping import Sweeper
 from tests.fixtures.approvals import ALICE, BOB, Bench
 from tests.fixtures.watched_stores import Crash, WatchedStore
@@ -92,3 +93,26 @@ def test_who_showed_less_after_another_showed_all_shows_it_again(
     pass_time(bench, sweeper, 3)
     assert bench.notifier.shown[asked.id].settlement is not None
     assert [act.value for act, _ in observer.done].count("show") == 1
+
+
+def test_who_may_have_showed_less_shows_it_again(
+    bench: Bench, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Likewise if that last update is said to have failed, and was carried out all the same."""
+    asked = bench.ask()
+    pass_time(bench, sweeper, 2)
+    other = bench.on(bench.store)
+    decided = other.cases.take(asked.id, APPROVE, who=ALICE, where=Where.BUTTON)
+    other.cases.carry_out(decided)
+    update = bench.notifier.update
+
+    def lose_the_answer(approval: Approval, post: Post) -> None:
+        monkeypatch.setattr(bench.notifier, "update", update)
+        update(approval, post)
+        raise NotifierUnavailable("No answer came.")
+
+    monkeypatch.setattr(bench.notifier, "update", lose_the_answer)
+    assert bench.cases.posting.show(decided.approval, decided.approval.posts)
+    assert bench.notifier.shown[asked.id].settlement is None
+    pass_time(bench, sweeper, 3)
+    assert bench.notifier.shown[asked.id].settlement is not None
