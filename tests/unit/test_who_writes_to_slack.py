@@ -21,7 +21,7 @@ WRITING = {
         "_answers_all": "likewise",
         "_tell_later": "likewise",
     },
-    "chat.update": {"SlackNotifier.show": "called by UseCases.show and Batches alone, which note what it shows"},
+    "chat.update": {"SlackNotifier.show": "called by Posting.show and Batches alone, which note what it shows"},
     "chat.delete": {
         "SlackNotifier.withdraw": "a second message, which no record names, or one without gates",
         "Walk._deleted": "the doctor's own message",
@@ -31,7 +31,7 @@ WRITING = {
     "views.update": {"replace_view": "the same view, further on"},
 }
 UPDATING = {
-    "UseCases.show": "the only one that decides to; it notes what came of it",
+    "Posting.show": "the only one that decides to; it notes what came of it",
     "ReportingNotifier.update": "passes on, and logs",
     "BatchingNotifier.update": "passes on, alone or to the shared message",
     "OnDemand.update": "passes on, once it is built",
@@ -40,7 +40,7 @@ UPDATING = {
 }
 SHOWING = {
     "Batches._show": "the shared message: notes in `visible` what it shows",
-    "SlackNotifier.update": "for UseCases.show",
+    "SlackNotifier.update": "for Posting.show",
 }
 
 
@@ -86,7 +86,7 @@ def test_every_place_that_writes_to_slack_is_known(method: str) -> None:
 
 
 def test_no_message_is_updated_without_being_noted() -> None:
-    """Only UseCases.show asks a notifier to update a message; the others on the way pass its call on."""
+    """Only Posting.show asks a notifier to update a message; the others on the way pass its call on."""
     updates = {
         where
         for where, call in calls()
