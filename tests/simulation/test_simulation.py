@@ -13,7 +13,6 @@ from tests.simulation.simulation import Report, Simulation, simulating
 from tests.sizes import soak
 
 _PARTS = 8  # that can be run side by side
-_NOT_PROMISED = {359}  # a run that shows a decision late, and dies, and so does the bot that would show it again
 _SOON = 5  # minutes after the last fault
 _SHOWN = 60  # lines of what happened
 
@@ -41,15 +40,15 @@ def repeat(seed: int) -> None:
 @pytest.mark.timeout(14_400)  # of a soak
 @pytest.mark.parametrize("part", range(_PARTS))
 def test_everything_holds_in_every_history(part: int, record_property):
-    """1,200 histories with faults, 100,000 in a soak: one verdict, no gate without a yes, all of it shown in time."""
-    number = soak(1_200, 100_000) // _PARTS
+    """2,000 histories with faults, 100,000 in a soak: one verdict, no gate without a yes, all of it shown in time."""
+    number = soak(2_000, 100_000) // _PARTS
     begun = time.process_time()
     late: Counter[int] = Counter()
     calls = faults = 0
     with simulating() as broke:
         for seed in range(part * number, (part + 1) * number):
             report = Simulation(drawn(seed)).run()
-            assert not report.violations or seed in _NOT_PROMISED, told(seed, report)
+            assert not report.violations, told(seed, report)
             assert not broke, f"seed {seed}: {broke}"
             calls, faults = calls + report.calls, faults + len(report.faults)
             late[int(report.settled_after) // 60] += 1

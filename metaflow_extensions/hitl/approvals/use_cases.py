@@ -640,14 +640,23 @@ class UseCases:
             pending.append(error)
         self.ledger.note_ended(approval)
         if self._is_judged_by_bot(approval):
-            return Outcome(approval=approval, pending=(*pending, *self.posting.refresh(approval, approval.posts)))
+            return self._leave(entry, pending)
         entry, unknown = self.posting.find(entry)
         pending += unknown
         if pending:
-            # Another process may carry out the rest meanwhile, and show it before this one shows less.
-            pending += self.posting.refresh(entry.approval, entry.approval.posts)
-            return Outcome(approval=entry.approval, pending=tuple(pending))
+            return self._leave(entry, pending)
         return self._settle(entry, problem, doubt)
+
+    def _leave(self, entry: Entry, pending: list[errors.HitlError]) -> Outcome:
+        """Show what is known, and leave the rest to another process, which may carry it out meanwhile."""
+        try:
+            newer = self.ledger.read_version(entry.approval.id, entry.number + 1)
+        except errors.HitlError:
+            newer = None  # what is known is better than nothing
+        if newer is not None:
+            return self.carry_out(newer)  # whoever showed the end may be gone: nobody may show less after it
+        pending += self.posting.refresh(entry.approval, entry.approval.posts)
+        return Outcome(approval=entry.approval, pending=tuple(pending))
 
     def _settle(self, entry: Entry, problem: str, doubt: str) -> Outcome:
         """Show how it ended, which is all that is left to do, and note that."""
