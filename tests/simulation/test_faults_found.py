@@ -45,6 +45,15 @@ FOUND = {
             Strike("bot-", "store create approvals/deploy-pikc7lnpaw/00004", Fault("slow", 4.0)),
         ),
     ),
+    "a message came after all was settled, and its run was dead": Schedule(
+        seed=1,
+        timeout=10,
+        on_timeout=OnTimeout.APPROVE,
+        strikes=(
+            Strike("run-", "slack chat.postMessage", Fault("slow", 17.5)),
+            Strike("run-", "slack chat.getPermalink", Fault("crash after", 200.0)),
+        ),
+    ),
     "a bot posted what another bot settled, and could not note the message": Schedule(
         seed=1,
         bots=2,

@@ -117,6 +117,16 @@ class Posting:
                 entry = self.note_post(entry, post)
         return entry, failed
 
+    def look_again(self, entry: Entry) -> tuple[Entry, list[HitlError]]:
+        """Find and update a message that came after everything was carried out, and whose poster may have died."""
+        known = entry.approval.posts
+        entry, failed = self.find(entry)
+        if not failed:
+            failed = self.refresh(entry.approval, tuple(post for post in entry.approval.posts if post not in known))
+        if not failed:
+            self.shown.note_looked_again(entry.approval.id)
+        return entry, failed
+
     # Taking back.
 
     def _withdraw_second(self, approval: Approval, post: Post) -> list[HitlError]:
@@ -187,6 +197,13 @@ class Posting:
                 failed.append(error)
                 continue
             self.shown.note(approval, post)
+        return failed
+
+    def show_end(self, approval: Approval) -> list[HitlError]:
+        """Show once more how a settled approval ended."""
+        failed = self.show(approval, approval.posts)
+        if not failed:
+            self.shown.note_all(approval)
         return failed
 
     def refresh(self, approval: Approval, posts: tuple[Post, ...]) -> list[HitlError]:

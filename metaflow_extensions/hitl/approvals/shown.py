@@ -22,6 +22,7 @@ class Shown:
         self._shown: BoundedMap[tuple[str, str], object] = BoundedMap(_KEPT)
         self._overwritten: BoundedMap[str, None] = BoundedMap(_KEPT)  # perhaps, by who has shown less since
         self._unnoted: BoundedMap[tuple[str, str], Post] = BoundedMap(_KEPT)  # posted, and in no record yet
+        self._looked_again: BoundedMap[str, None] = BoundedMap(_KEPT)  # for a message that came after the end
         self._lock = Lock()
 
     def note(self, approval: Approval, post: Post) -> None:
@@ -30,6 +31,11 @@ class Shown:
             self._shown[approval.id, post.notifier] = _visible(approval)
             if approval.settlement is not None:
                 self._overwritten.pop(approval.id, None)
+
+    def note_all(self, approval: Approval) -> None:
+        """Remember that everything that can be changed from here shows how an approval ended, if anything can."""
+        with self._lock:
+            self._overwritten.pop(approval.id, None)
 
     def doubt(self, approval: Approval, post: Post) -> None:
         """Forget what a message shows: an attempt to change it failed, and may have succeeded all the same."""
@@ -51,6 +57,16 @@ class Shown:
         with self._lock:
             places = (self._unnoted.get((approval.id, name)) for name in approval.question.notifiers)
             return [post for post in places if post is not None]
+
+    def note_looked_again(self, approval_id: str) -> None:
+        """Remember that the message of a settled approval, if there is one that nobody noted, was looked for again."""
+        with self._lock:
+            self._looked_again[approval_id] = None
+
+    def looked_again(self, approval_id: str) -> bool:
+        """Whether that was done here."""
+        with self._lock:
+            return approval_id in self._looked_again
 
     def expect_less(self, approval: Approval) -> None:
         """Note that a run or a command line may be showing less than the end at this moment: it is shown once more."""

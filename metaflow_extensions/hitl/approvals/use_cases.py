@@ -203,6 +203,10 @@ class UseCases:
         """Note where this process has posted a question, if its record could not take that before, or take it back."""
         return _outcome(*self.posting.note_unnoted(entry))
 
+    def look_again(self, entry: Entry) -> Outcome:
+        """Update a message that came after everything was carried out, and whose poster may have died."""
+        return _outcome(*self.posting.look_again(entry))
+
     # Without a person.
 
     def report(self, entry: Entry) -> Outcome:

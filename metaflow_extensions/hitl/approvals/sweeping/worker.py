@@ -74,6 +74,7 @@ GATHER_FOR = timedelta(seconds=2)  # gates that share a message are left to the 
 CARRY_OUT_AFTER = timedelta(seconds=3)  # whoever decides carries it out as well; likewise
 SHOW_AGAIN_AFTER = timedelta(seconds=35)  # longer than a run waits for any message to change
 CLAIM_FOR = timedelta(minutes=1)  # longer than any attempt to post takes
+LATE_WITHIN = 2 * CLAIM_FOR  # of asking: an approval that is settled sooner may get a message that was on its way
 
 
 class Act(str, Enum):
@@ -86,6 +87,7 @@ class Act(str, Enum):
     SHOW = "show"
     CARRY_OUT = "carry out"
     REMIND = "remind"
+    LOOK_AGAIN = "look again"
     FINISH = "finish"
 
 
@@ -126,7 +128,7 @@ def plan(
         None: it waits for a person without a deadline that decides, or for a sweeper that can do more.
     """
     if approval.settlement is not None:
-        return _once_settled(approval, approval.settlement.at, shown or Shown())
+        return _once_settled(approval, approval.settlement.at, notifiers, shown or Shown())
     ended = approval.decision or approval.closing
     if ended is not None:
         if approval.decision is not None and approval.gate.engine not in engines:
@@ -149,14 +151,21 @@ def plan(
     return min(plans, key=lambda candidate: candidate.at, default=None)
 
 
-def _once_settled(approval: Approval, at: datetime, shown: Shown) -> Plan:
+def _once_settled(approval: Approval, at: datetime, notifiers: Collection[str], shown: Shown) -> Plan:
     if shown.unnoted(approval):
         return Plan(act=Act.POST, at=approval.requested_at)
     if shown.showed_less(approval):
         return Plan(act=Act.SHOW, at=approval.requested_at)
     if shown.may_show_less(approval):
         return Plan(act=Act.SHOW, at=at + SHOW_AGAIN_AFTER)
+    if _may_come_late(approval, at, notifiers) and not shown.looked_again(approval.id):
+        return Plan(act=Act.LOOK_AGAIN, at=at + SHOW_AGAIN_AFTER)
     return Plan(act=Act.FINISH, at=at)
+
+
+def _may_come_late(approval: Approval, at: datetime, notifiers: Collection[str]) -> bool:
+    """Whether its run may have been posting the question when it was settled, and nobody knew of that message."""
+    return at - approval.requested_at < LATE_WITHIN and any(name in notifiers for name in unposted(approval))
 
 
 def deciding_deadline(approval: Approval) -> datetime | None:
@@ -475,28 +484,33 @@ class Worker:
             # What could not be posted or shown until its deadline must not keep the deadline from deciding.
             coming = Plan(act=Act.EXPIRE, at=now)
         outcome: Outcome | None
-        if coming.act is Act.POST:
-            outcome = self._post(entry, now)
-        elif coming.act is Act.REMIND and self._reminders is not None:
+        if coming.act is Act.REMIND and self._reminders is not None:
             outcome = self._reminders.remind(entry)
+        elif approval.settlement is not None:
+            outcome = self._act_on_settled(entry, coming.act)
+        elif coming.act is Act.POST:
+            outcome = self._cases.post(entry) if self._may_post(approval, now) else None
         elif coming.act is Act.JUDGE:
             outcome = self._cases.judge(entry)
         elif coming.act is Act.GOVERN:
             outcome = self._cases.govern(entry)
         elif coming.act is Act.EXPIRE:
             outcome = self._cases.expire(entry)
-        elif coming.act is Act.SHOW and approval.settlement is not None:
-            outcome = Outcome(approval=approval, pending=tuple(self._cases.posting.show(approval, approval.posts)))
         else:
             outcome = self._carry_out(entry, now)
         if outcome is not None and not outcome.pending:
             self._observer.did(coming.act, outcome.approval)
         return outcome
 
-    def _post(self, entry: Entry, now: datetime) -> Outcome | None:
-        if entry.approval.settlement is not None:
+    def _act_on_settled(self, entry: Entry, act: Act) -> Outcome:
+        """Do what its messages may still need."""
+        if act is Act.POST:
             return self._cases.note_unnoted(entry)
-        return self._cases.post(entry) if self._may_post(entry.approval, now) else None
+        if act is Act.LOOK_AGAIN:
+            return self._cases.look_again(entry)
+        if act is Act.SHOW:
+            return Outcome(approval=entry.approval, pending=tuple(self._cases.posting.show_end(entry.approval)))
+        return self._cases.carry_out(entry)
 
     def _carry_out(self, entry: Entry, now: datetime) -> Outcome | None:
         """Carry out a decision; where the policy does not accept it and nobody was asked, people are told first."""

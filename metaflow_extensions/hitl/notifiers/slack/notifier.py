@@ -274,8 +274,12 @@ class SlackNotifier:
         return found
 
     def find_alone(self, approval: Approval) -> Post | None:
-        """Return the message that shows this question and no other, by a look after it ended; raises as ``find``."""
-        return self.find_message(approval, approval.requirements.channel, since=ended_at(approval))
+        """Return the message that shows this question and no other, by a look after it ended; raises as ``find``.
+
+        Of one that is settled only the present counts: whoever looks again expects a message that came since.
+        """
+        since = ended_at(approval) if approval.settlement is None else self.clock()
+        return self.find_message(approval, approval.requirements.channel, since=since)
 
     def find_message(self, asked: _Batched, channel: str | None, *, since: datetime) -> Post | None:
         """Return the message that asks about something, by a look at the channel after ``since``; None: there is none.

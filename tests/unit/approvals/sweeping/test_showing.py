@@ -116,3 +116,19 @@ def test_who_may_have_showed_less_shows_it_again(
     assert bench.notifier.shown[asked.id].settlement is None
     pass_time(bench, sweeper, 3)
     assert bench.notifier.shown[asked.id].settlement is not None
+
+
+def test_the_end_of_what_has_no_message_is_not_shown_again_and_again(
+    bench: Bench, sweeper: Sweeper, observer: Observer
+) -> None:
+    """Settled without a message: a sweeper looks for one that may come late once, shows the end once, and is done."""
+    bench.notifier.go_away()
+    asked = bench.ask()
+    bench.notifier.come_back()
+    bench.cases.decide(asked.id, APPROVE, who=ALICE, where=Where.COMMAND_LINE)
+    settled = bench.ledger.read(asked.id).approval
+    assert settled.settlement is not None
+    assert settled.posts == ()
+    bench.cases.posting.shown.expect_less(settled)
+    pass_time(bench, sweeper, 90)
+    assert [act.value for act, _ in observer.done] == ["show", "look again"]

@@ -10,7 +10,7 @@ from metaflow_extensions.hitl.approvals.errors import (
     NotifierUnavailable,
     StoreUnavailable,
 )
-from metaflow_extensions.hitl.approvals.record import State, TrailEvent, Where
+from metaflow_extensions.hitl.approvals.record import Approval, State, TrailEvent, Where
 from metaflow_extensions.hitl.messages import sentences
 from tests.fixtures.approvals import ALICE, approval
 from tests.fixtures.watched_stores import WatchedStore
@@ -81,6 +81,21 @@ def test_of_two_who_show_it_the_newest_version_is_seen_in_the_end(bench, monkeyp
     decide(bench)
     assert events(bench)[-1] == TrailEvent.SETTLED
     assert bench.notifier.shown[ID].settlement is not None
+
+
+def test_who_comes_late_shows_nothing_less_than_the_end(bench, monkeypatch):
+    """A process that could not carry it out looks whether another one did, before the message shows less again."""
+    bench.ask()
+    bench.engine.go_away()
+    decide(bench)
+    stale = bench.ledger.read(ID)
+    bench.engine.come_back()
+    bench.cases.carry_out(stale)
+    bench.engine.go_away()
+    updates: list[Approval] = []
+    monkeypatch.setattr(bench.notifier, "update", lambda asked, _: updates.append(asked))
+    assert bench.cases.carry_out(stale).approval.settlement is not None
+    assert updates == []
 
 
 def test_a_message_that_an_operator_has_to_unlock_leaves_it_open(bench):
