@@ -114,7 +114,8 @@ def gaps(problems: Sequence[Exception]) -> list[Block]:
     """Say what may be missing from a list, and why; nothing if all could be read and Slack could be asked."""
     unread = [str(one) for one in problems if not isinstance(one, PeopleUnavailable)]
     blocks = [context(f"{len(unread)} could not be read:")] if unread else []
-    blocks += [context(escape(one_line(why), 300)) for why in list(dict.fromkeys(unread))[:_PROBLEMS]]
+    shown = [escape(one_line(why), 300) for why in dict.fromkeys(unread)]
+    blocks += [context(why) for why in list(filter(str.strip, shown))[:_PROBLEMS]]
     if len(unread) < len(problems):
         blocks.append(context("Slack could not say all that this depends on, so something may be missing."))
     return blocks
@@ -205,7 +206,9 @@ def history(
     """
     if not approvals and not problems:
         return said(f"Nothing was decided {span}.")
-    title = f"{len(approvals) + left_out} decided {span}" if approvals else f"Nothing is known to be decided {span}."
+    title = (
+        f"{len(approvals) + left_out} decided {span}" if approvals else f"Nothing is known to have been decided {span}."
+    )
     foot = [context(f"and {left_out} earlier ones: name a flow or a shorter time")] if left_out else []
     foot += gaps(problems)
     rows = (decided_row(approval, now) for approval in approvals)

@@ -63,7 +63,7 @@ def like_before_view(
     """
     blocks: list[Block] = [section(mrkdwn(f"*This question*\n{_values(approval)}")), divider()]
     if not earlier:
-        known = "is known to be decided" if problems else "was decided"
+        known = "is known to have been decided" if problems else "was decided"
         blocks.append(section(mrkdwn(f"Nothing {known} in this step before, as far as you can see.")))
     for one in earlier[:SHOWN]:
         blocks += [*lists.decided_row(one, now), context(_values(one))]
