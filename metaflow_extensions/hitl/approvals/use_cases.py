@@ -143,7 +143,7 @@ class UseCases:
             return self._propose(transitions.request(pathspec, question, gate, requester, self.clock()))
         entry = self._begin(transitions.request(pathspec, question, gate, requester, self.clock()))
         if entry.approval.decision is not None or entry.approval.closing is not None:
-            return self.note_unnoted(entry)
+            return _outcome(*self.posting.note_unnoted(entry))
         return self.post(entry, left_to_bot=self.posting.batched if question.batch else ())
 
     def take_over(self, proposed: Approval, *, key: str) -> Entry:
@@ -198,14 +198,6 @@ class UseCases:
     def post(self, entry: Entry, *, left_to_bot: Collection[str] = ()) -> Outcome:
         """Post a question with every notifier that did not yet, as far as it is here and not left to the bot."""
         return _outcome(*self.posting.post(entry, left_to_bot=left_to_bot))
-
-    def note_unnoted(self, entry: Entry) -> Outcome:
-        """Note where this process has posted a question, if its record could not take that before, or take it back."""
-        return _outcome(*self.posting.note_unnoted(entry))
-
-    def look_again(self, entry: Entry) -> Outcome:
-        """Update a message that came after everything was carried out, and whose poster may have died."""
-        return _outcome(*self.posting.look_again(entry))
 
     # Without a person.
 

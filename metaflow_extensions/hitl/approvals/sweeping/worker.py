@@ -504,13 +504,16 @@ class Worker:
 
     def _act_on_settled(self, entry: Entry, act: Act) -> Outcome:
         """Do what its messages may still need."""
+        posting = self._cases.posting
         if act is Act.POST:
-            return self._cases.note_unnoted(entry)
-        if act is Act.LOOK_AGAIN:
-            return self._cases.look_again(entry)
-        if act is Act.SHOW:
-            return Outcome(approval=entry.approval, pending=tuple(self._cases.posting.show_end(entry.approval)))
-        return self._cases.carry_out(entry)
+            entry, failed = posting.note_unnoted(entry)
+        elif act is Act.LOOK_AGAIN:
+            entry, failed = posting.look_again(entry)
+        elif act is Act.SHOW:
+            failed = posting.show_end(entry.approval)
+        else:
+            return self._cases.carry_out(entry)
+        return Outcome(approval=entry.approval, pending=tuple(failed))
 
     def _carry_out(self, entry: Entry, now: datetime) -> Outcome | None:
         """Carry out a decision; where the policy does not accept it and nobody was asked, people are told first."""
